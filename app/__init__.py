@@ -1,0 +1,94 @@
+"""Botyard: the application factory."""
+
+from flask import Flask
+
+from app import config as configuration
+from app.db import db
+from app.extensions import babel, csrf, limiter, login_manager, migrate, redis_client
+from app.i18n import LANGUAGES, register_texts, select_locale, select_timezone
+
+
+def create_app(config: configuration.Config | None = None) -> Flask:
+    """Make the app from the environment, or from a given configuration."""
+    config = config or configuration.load_config()
+    configuration.use_config(config)
+    app = Flask(__name__)
+    _configure(app, config)
+    _init_extensions(app, config)
+    _register_blueprints(app)
+    _register_texts()
+    _register_commands(app)
+    return app
+
+
+def _configure(app: Flask, config: configuration.Config) -> None:
+    app.config.update(
+        SECRET_KEY=config.secret_key,
+        # An empty address fails at the first query, so that commands without database work.
+        SQLALCHEMY_DATABASE_URI=config.database_url or "postgresql+psycopg://localhost/absent",
+        SQLALCHEMY_ENGINE_OPTIONS={
+            "pool_pre_ping": True,
+            "pool_size": 10,
+            "max_overflow": 10,
+            "pool_timeout": 5,
+            "connect_args": {"connect_timeout": 5, "options": "-c statement_timeout=15000"},
+        },
+        BABEL_TRANSLATION_DIRECTORIES=str(configuration.ROOT / "translations"),
+        BABEL_DEFAULT_LOCALE="en",
+        RATELIMIT_STORAGE_URI=config.redis_url or "memory://",
+        RATELIMIT_ENABLED=config.environment != "testing",
+        WTF_CSRF_TIME_LIMIT=None,
+        TESTING=config.environment == "testing",
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+    )
+
+
+def _init_extensions(app: Flask, config: configuration.Config) -> None:
+    # Imported here: these need the config, and only the factory knows every layer.
+    from app.accounts.sessions import init_sessions
+    from app.formatting import register_formatting
+    from app.web import init_web
+
+    redis_client.configure(config.redis_url)
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(configuration.ROOT / "migrations"))
+    babel.init_app(app, locale_selector=select_locale, timezone_selector=select_timezone)
+    init_sessions(app, config)
+    login_manager.init_app(app)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    init_web(app, config)
+    register_formatting(app)
+    app.jinja_env.globals["languages"] = LANGUAGES
+
+
+def _register_blueprints(app: Flask) -> None:
+    from app.accounts import routes as accounts
+    from app.admin import init_admin
+    from app.bots import routes as bots
+    from app.exchanges import routes as exchanges
+    from app.faq import routes as faq
+    from app.pages import routes as pages
+    from app.subscriptions import routes as subscriptions
+    from app.trades import routes as trades
+
+    for module in (pages, accounts, exchanges, bots, trades, subscriptions, faq):
+        app.register_blueprint(module.blueprint)
+    init_admin(app)
+
+
+def _register_texts() -> None:
+    from app.accounts import texts as accounts
+    from app.bots import texts as bots
+    from app.exchanges import texts as exchanges
+    from app.faq import texts as faq
+    from app.subscriptions import texts as subscriptions
+
+    for module in (accounts, exchanges, bots, subscriptions, faq):
+        register_texts(module.TEXTS)
+
+
+def _register_commands(app: Flask) -> None:
+    from app.cli import register_commands
+
+    register_commands(app)

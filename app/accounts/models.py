@@ -1,0 +1,142 @@
+"""People: users, profiles, data keys, one-time codes, the audit trail and the installation mark."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db import Base, CreatedAt, RowId
+
+
+class Role(StrEnum):
+    """What a person is here; rights follow from `permissions.py`."""
+
+    CUSTOMER = "customer"
+    SUPPORT = "support"
+    MANAGER = "manager"
+    ADMIN = "admin"
+
+
+class User(Base):
+    """A person who can sign in. `email` is stored lower-case."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower"),)
+
+    id: Mapped[RowId]
+    email: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(default=Role.CUSTOMER.value)
+    confirmed_at: Mapped[datetime | None]
+    blocked_at: Mapped[datetime | None]
+    blocked_reason: Mapped[str | None]
+    last_login_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+
+    profile: Mapped["Profile"] = relationship(
+        back_populates="user", lazy="joined", innerjoin=True, cascade="all, delete-orphan"
+    )
+
+    # What flask-login asks of a user.
+    is_authenticated = True
+    is_anonymous = False
+
+    @property
+    def is_active(self) -> bool:
+        return self.blocked_at is None
+
+    def get_id(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.confirmed_at is not None
+
+    @property
+    def language(self) -> str:
+        return self.profile.language
+
+    @property
+    def timezone(self) -> str:
+        return self.profile.timezone
+
+
+class Profile(Base):
+    """How a person wants the product to look and speak."""
+
+    __tablename__ = "profiles"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(default="")
+    language: Mapped[str] = mapped_column(default="en")
+    timezone: Mapped[str] = mapped_column(default="UTC")
+    phone: Mapped[str] = mapped_column(default="")
+    contacts: Mapped[str] = mapped_column(default="")
+    experience: Mapped[str] = mapped_column(default="beginner")
+    theme: Mapped[str] = mapped_column(default="auto")
+    palette: Mapped[str] = mapped_column(default="default")
+    density: Mapped[str] = mapped_column(default="comfortable")
+
+    user: Mapped[User] = relationship(back_populates="profile")
+
+
+class OwnerKey(Base):
+    """The data key of one owner, sealed under a master key."""
+
+    __tablename__ = "owner_keys"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    sealed_key: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class OneTimeCode(Base):
+    """A mailed six-digit code: hashed, bound to a person and a purpose, ten minutes, five tries."""
+
+    __tablename__ = "one_time_codes"
+    __table_args__ = (Index(None, "user_id", "purpose"),)
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[str]
+    code_hash: Mapped[str]
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+
+
+class AuditEntry(Base):
+    """Who did what to which thing, with the values before and after; never edited."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "object_type", "object_id"), Index(None, "actor_id", "at"))
+
+    id: Mapped[RowId]
+    at: Mapped[CreatedAt]
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    action: Mapped[str]
+    object_type: Mapped[str]
+    object_id: Mapped[str]
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+    reason: Mapped[str | None]
+    address: Mapped[str | None]
+    request_id: Mapped[str | None]
+
+
+class Installation(Base):
+    """One row at most: the first-run set-up was done and can never be opened again."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, server_default=text("1")
+    )
+    completed_at: Mapped[datetime]
+    administrator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

@@ -1,0 +1,73 @@
+"""Who may do what: one map of roles and rights on one screen."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from app.accounts.models import Role
+
+
+class Permission(StrEnum):
+    """Every right of the product."""
+
+    # customers
+    CABINET = "cabinet"
+    BOTS_OWN = "bots.own"
+    EXCHANGES_OWN = "exchanges.own"
+    SUBSCRIPTIONS_OWN = "subscriptions.own"
+    # staff
+    DESK = "staff.desk"
+    USERS_VIEW = "staff.users.view"
+    USERS_BLOCK = "staff.users.block"
+    BOTS_VIEW_ALL = "staff.bots.view"
+    BOTS_STOP_ANY = "staff.bots.stop"
+    TRADES_VIEW_ALL = "staff.trades.view"
+    EXCHANGES_MANAGE = "staff.exchanges.manage"
+    QUEUES_VIEW = "staff.queues.view"
+    QUEUES_REQUEUE = "staff.queues.requeue"
+    HEALTH_VIEW = "staff.health.view"
+    STATISTICS_VIEW = "staff.statistics.view"
+    PLANS_MANAGE = "staff.plans.manage"
+    FAQ_MANAGE = "staff.faq.manage"
+    AUDIT_VIEW = "staff.audit.view"
+    ROLES_MANAGE = "staff.roles.manage"
+
+
+_CUSTOMER = frozenset(
+    {
+        Permission.CABINET,
+        Permission.BOTS_OWN,
+        Permission.EXCHANGES_OWN,
+        Permission.SUBSCRIPTIONS_OWN,
+    }
+)
+_SUPPORT = _CUSTOMER | {
+    Permission.DESK,
+    Permission.USERS_VIEW,
+    Permission.BOTS_VIEW_ALL,
+    Permission.BOTS_STOP_ANY,
+    Permission.TRADES_VIEW_ALL,
+    Permission.HEALTH_VIEW,
+    Permission.FAQ_MANAGE,
+}
+_MANAGER = _SUPPORT | {
+    Permission.USERS_BLOCK,
+    Permission.EXCHANGES_MANAGE,
+    Permission.QUEUES_VIEW,
+    Permission.STATISTICS_VIEW,
+    Permission.PLANS_MANAGE,
+}
+
+RIGHTS: Mapping[Role, frozenset[Permission]] = {
+    Role.CUSTOMER: _CUSTOMER,
+    Role.SUPPORT: _SUPPORT,
+    Role.MANAGER: _MANAGER,
+    Role.ADMIN: frozenset(Permission),
+}
+
+
+def may(role: str, permission: Permission) -> bool:
+    """Tell whether a role has a right; an unknown role has none."""
+    try:
+        return permission in RIGHTS[Role(role)]
+    except ValueError:
+        return False

@@ -1,0 +1,192 @@
+"""The environment as one typed value; nothing else reads os.environ."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Literal, cast
+
+from app.encryption import KeyRing, new_key, parse_key_ring
+from app.errors import ConfigError
+
+Environment = Literal["production", "development", "testing"]
+MarketSource = Literal["synthetic", "replay", "ccxt"]
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN_FILE = ROOT / "var" / "run.env"
+MIN_SECRET_LENGTH = 32
+MAX_REPLAY_SPEED = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that an operator may set, checked and typed."""
+
+    environment: Environment
+    secret_key: str = field(repr=False)
+    key_ring: KeyRing = field(repr=False)
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    base_url: str
+    trusted_proxies: int
+    market_source: MarketSource
+    market_replay: Path | None
+    market_replay_speed: Decimal
+    market_seed: int
+    demo: bool
+    smtp_url: str | None = field(repr=False)
+    mail_from: str
+    admin_host: str | None
+    outgoing_addresses: tuple[str, ...]
+    session_idle: timedelta
+    session_absolute: timedelta
+    stripe_secret_key: str | None = field(repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
+    stripe_api_base: str | None
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def https(self) -> bool:
+        return self.base_url.startswith("https://")
+
+
+def load_config(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the environment, filled up from a running `make run`.
+
+    Raises ConfigError, which names the variable.
+    """
+    if environ is None:
+        environ = {**read_env_file(RUN_FILE), **os.environ}
+    environment = _environment(environ)
+    strict = environment == "production"
+    return Config(
+        environment=environment,
+        secret_key=_secret_key(environ, strict),
+        key_ring=_key_ring(environ, strict),
+        database_url=_database_url(environ, strict),
+        redis_url=_required(environ, "REDIS_URL", strict, ""),
+        base_url=_required(environ, "BASE_URL", strict, "http://localhost:8000").rstrip("/"),
+        trusted_proxies=_whole(environ, "TRUSTED_PROXIES", 0, 0, 5),
+        market_source=_market_source(environ, strict),
+        market_replay=Path(environ["MARKET_REPLAY"]) if environ.get("MARKET_REPLAY") else None,
+        market_replay_speed=_speed(environ),
+        market_seed=_whole(environ, "MARKET_SEED", 7, 0, 2**31),
+        demo=environ.get("DEMO", "0" if strict else "1") != "0",
+        smtp_url=environ.get("SMTP_URL") or None,
+        mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
+        admin_host=environ.get("ADMIN_HOST") or None,
+        outgoing_addresses=_list(environ, "OUTGOING_ADDRESSES"),
+        session_idle=timedelta(minutes=_whole(environ, "SESSION_IDLE_MINUTES", 30, 1, 1440)),
+        session_absolute=timedelta(hours=_whole(environ, "SESSION_HOURS", 12, 1, 24)),
+        stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
+        stripe_webhook_secrets=_list(environ, "STRIPE_WEBHOOK_SECRETS"),
+        stripe_api_base=environ.get("STRIPE_API_BASE") or None,
+    )
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read NAME=value lines; an absent file is empty."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _environment(environ: Mapping[str, str]) -> Environment:
+    name = environ.get("BOTYARD_ENV", "production")
+    if name not in {"production", "development", "testing"}:
+        raise ConfigError("unknown_environment", field="BOTYARD_ENV", given=name)
+    return cast(Environment, name)
+
+
+def _secret_key(environ: Mapping[str, str], strict: bool) -> str:
+    # Outside production a fresh random key is enough: it only signs out whoever was signed in.
+    key = _required(environ, "SECRET_KEY", strict, secrets.token_urlsafe(48))
+    if len(key) < MIN_SECRET_LENGTH:
+        raise ConfigError("secret_too_short", field="SECRET_KEY", minimum=MIN_SECRET_LENGTH)
+    return key
+
+
+def _key_ring(environ: Mapping[str, str], strict: bool) -> KeyRing:
+    text = _required(environ, "BOTYARD_MASTER_KEYS", strict, "")
+    if not text:
+        return KeyRing({"ephemeral": new_key()}, "ephemeral")
+    try:
+        return parse_key_ring(text)
+    except ValueError as error:
+        raise ConfigError("bad_master_keys", field="BOTYARD_MASTER_KEYS", hint=str(error)) from None
+
+
+def _database_url(environ: Mapping[str, str], strict: bool) -> str:
+    url = _required(environ, "DATABASE_URL", strict, "")
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def _market_source(environ: Mapping[str, str], strict: bool) -> MarketSource:
+    fallback = "replay" if environ.get("MARKET_REPLAY") else "ccxt" if strict else "synthetic"
+    name = environ.get("MARKET_SOURCE") or fallback
+    if name not in {"synthetic", "replay", "ccxt"}:
+        raise ConfigError("unknown_market_source", field="MARKET_SOURCE", given=name)
+    if name == "replay" and not environ.get("MARKET_REPLAY"):
+        raise ConfigError("missing_variable", field="MARKET_REPLAY")
+    return cast(MarketSource, name)
+
+
+def _speed(environ: Mapping[str, str]) -> Decimal:
+    text = environ.get("MARKET_REPLAY_SPEED") or "60"
+    try:
+        speed = Decimal(text.removesuffix("x").removesuffix("×"))
+    except InvalidOperation:
+        raise ConfigError("not_a_number", field="MARKET_REPLAY_SPEED", given=text) from None
+    if not 1 <= speed <= MAX_REPLAY_SPEED:
+        raise ConfigError(
+            "out_of_range", field="MARKET_REPLAY_SPEED", given=text, minimum=1, maximum=600
+        )
+    return speed
+
+
+def _required(environ: Mapping[str, str], name: str, strict: bool, fallback: str) -> str:
+    value = environ.get(name, "")
+    if not value and strict:
+        raise ConfigError("missing_variable", field=name)
+    return value or fallback
+
+
+def _whole(environ: Mapping[str, str], name: str, fallback: int, low: int, high: int) -> int:
+    text = environ.get(name) or str(fallback)
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ConfigError("out_of_range", field=name, given=text, minimum=low, maximum=high)
+    return int(text)
+
+
+def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in environ.get(name, "").split(","))))
+
+
+class _Current:
+    """The configuration of this process, set once by create_app()."""
+
+    config: Config | None = None
+
+
+def use_config(config: Config) -> None:
+    """Make this the configuration of the process."""
+    _Current.config = config
+
+
+def current_config() -> Config:
+    """Return the configuration of the process; create_app() must have run."""
+    if _Current.config is None:
+        raise RuntimeError("create_app() has not run")
+    return _Current.config

@@ -1,0 +1,143 @@
+"""The catalogue, connected accounts, their leases, and the books of the paper venue."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, CreatedAt, RowId
+
+
+class Exchange(Base):
+    """A trading platform of the catalogue; what it can do stands in code, on/off stands here."""
+
+    __tablename__ = "exchanges"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    note: Mapped[str] = mapped_column(default="")
+
+
+class ExchangeAccount(Base):
+    """A customer's account at an exchange, or a paper account that trades on an exchange's prices.
+
+    `exchange` is where orders go (`paper` or a real one); `venue` is whose prices, rules and fees
+    hold. Keys are sealed under the owner's data key.
+    """
+
+    __tablename__ = "exchange_accounts"
+    __table_args__ = (
+        Index(None, "user_id"),
+        CheckConstraint("(mode = 'paper') = (exchange = 'paper')", name="paper_mode"),
+    )
+
+    # Taken from the sequence before the insert: the sealed keys are bound to it.
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    exchange: Mapped[str] = mapped_column(ForeignKey("exchanges.code"))
+    venue: Mapped[str] = mapped_column(ForeignKey("exchanges.code"))
+    label: Mapped[str]
+    mode: Mapped[str]
+    testnet: Mapped[bool] = mapped_column(default=False)
+    active: Mapped[bool] = mapped_column(default=True)
+    sealed_key: Mapped[str | None]
+    sealed_secret: Mapped[str | None]
+    sealed_passphrase: Mapped[str | None]
+    last_four: Mapped[str] = mapped_column(default="")
+    permissions: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    maker_fee: Mapped[Decimal]
+    taker_fee: Mapped[Decimal]
+    checked_at: Mapped[datetime | None]
+    check_error: Mapped[str | None]
+    fills_cursor: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[CreatedAt]
+    deleted_at: Mapped[datetime | None]
+
+
+class AccountLease(Base):
+    """The one writer of an account: a growing token fences off a writer that lost its lease."""
+
+    __tablename__ = "account_leases"
+
+    account_id: Mapped[int] = mapped_column(
+        ForeignKey("exchange_accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    holder: Mapped[str]
+    token: Mapped[int]
+    expires_at: Mapped[datetime]
+
+
+class PaperBalance(Base):
+    """What the paper venue holds for an account in one currency."""
+
+    __tablename__ = "paper_balances"
+    __table_args__ = (
+        CheckConstraint("free >= 0", name="free_not_negative"),
+        CheckConstraint("locked >= 0", name="locked_not_negative"),
+    )
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    free: Mapped[Decimal]
+    locked: Mapped[Decimal]
+
+
+class PaperOrder(Base):
+    """An order at the paper venue, as the venue sees it."""
+
+    __tablename__ = "paper_orders"
+    __table_args__ = (
+        UniqueConstraint("account_id", "client_id"),
+        Index("ix_paper_orders_open", "account_id", postgresql_where=text("status = 'open'")),
+    )
+
+    id: Mapped[RowId]
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"))
+    market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"))
+    client_id: Mapped[str]
+    side: Mapped[str]
+    kind: Mapped[str]
+    price: Mapped[Decimal | None]
+    quantity: Mapped[Decimal]
+    filled: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    status: Mapped[str]
+    placed_seq: Mapped[int]
+    placed_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class PaperFill(Base):
+    """A fill at the paper venue; `id` is the cursor by which an account asks for news."""
+
+    __tablename__ = "paper_fills"
+    __table_args__ = (
+        UniqueConstraint("account_id", "trade_id"),
+        Index(None, "account_id", "id"),
+    )
+
+    id: Mapped[RowId]
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"))
+    market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"))
+    trade_id: Mapped[str]
+    client_id: Mapped[str]
+    side: Mapped[str]
+    price: Mapped[Decimal]
+    quantity: Mapped[Decimal]
+    fee: Mapped[Decimal]
+    fee_currency: Mapped[str]
+    maker: Mapped[bool]
+    point_seq: Mapped[int]
+    at: Mapped[datetime]
+
+
+class PaperCursor(Base):
+    """The last price point that an account's book has seen of a market."""
+
+    __tablename__ = "paper_cursors"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"), primary_key=True)
+    market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"), primary_key=True)
+    point_seq: Mapped[int]

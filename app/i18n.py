@@ -1,0 +1,68 @@
+"""Which language and zone: user, cookie, browser; and sentences for domain errors."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from flask import g, has_request_context, request
+from flask_babel import force_locale, gettext
+from flask_babel.speaklater import LazyString
+from flask_login import current_user
+
+from app.errors import DomainError
+
+LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский", "pt_BR": "Português (Brasil)"}
+DEFAULT_LANGUAGE = "en"
+DEFAULT_TIMEZONE = "UTC"
+LANGUAGE_COOKIE = "language"
+
+_texts: dict[str, LazyString] = {}
+
+
+def register_texts(texts: Mapping[str, LazyString]) -> None:
+    """Add sentences by error code; a code has one sentence in the whole product."""
+    _texts.update(texts)
+
+
+def has_text(code: str) -> bool:
+    """Tell whether a code has a sentence."""
+    return code in _texts
+
+
+def describe(error: DomainError) -> str:
+    """Return the sentence for an error in the reader's language."""
+    return describe_code(error.code, error.values)
+
+
+def describe_code(code: str, values: Mapping[str, Any]) -> str:
+    """Return the sentence for a code and its values in the reader's language."""
+    if code not in _texts:
+        return gettext("This could not be done (%(code)s).", code=code)
+    return str(_texts[code]) % values if values else str(_texts[code])
+
+
+def select_locale() -> str:
+    """Choose the language of this request: forced, the user's own, the cookie, the browser."""
+    if not has_request_context():
+        return getattr(g, "language", DEFAULT_LANGUAGE)
+    own = current_user.language if current_user.is_authenticated else None
+    chosen = own or request.cookies.get(LANGUAGE_COOKIE)
+    if chosen in LANGUAGES:
+        return str(chosen)
+    tags = {"en": "en", "ru": "ru", "pt": "pt_BR", "pt-br": "pt_BR"}
+    best = request.accept_languages.best_match(list(tags))
+    return tags.get(best.lower(), DEFAULT_LANGUAGE) if best else DEFAULT_LANGUAGE
+
+
+def select_timezone() -> str:
+    """Choose the zone in which times are shown."""
+    if has_request_context() and current_user.is_authenticated:
+        return str(current_user.timezone)
+    return DEFAULT_TIMEZONE
+
+
+@contextmanager
+def use_locale(language: str) -> Iterator[None]:
+    """Render in one language, for mail and workers."""
+    with force_locale(language if language in LANGUAGES else DEFAULT_LANGUAGE):
+        yield

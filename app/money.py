@@ -1,0 +1,85 @@
+"""Money as Decimal with a currency, and the one place where amounts are rounded."""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Self
+
+MINOR_DIGITS = {"USD": 2, "EUR": 2, "BRL": 2, "RUB": 2, "GBP": 2}
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Money:
+    """An amount in one currency; two currencies never meet in one sum."""
+
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, Decimal):
+            raise TypeError(f"Money takes a Decimal, not {type(self.amount).__name__}")
+        if not self.amount.is_finite():
+            raise ValueError("Money takes a finite amount")
+        if not self.currency:
+            raise ValueError("Money takes a currency")
+
+    def __add__(self, other: "Money") -> "Money":
+        self._check_same_currency(other)
+        return Money(self.amount + other.amount, self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        self._check_same_currency(other)
+        return Money(self.amount - other.amount, self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+    def __mul__(self, factor: Decimal | int) -> "Money":
+        if isinstance(factor, float):
+            raise TypeError("Money is never multiplied by a float")
+        return Money(self.amount * factor, self.currency)
+
+    def rounded(self) -> Self:
+        """Return the amount rounded half up to the currency's minor unit (8 digits for coins)."""
+        digits = MINOR_DIGITS.get(self.currency, 8)
+        return type(self)(
+            self.amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP), self.currency
+        )
+
+    def _check_same_currency(self, other: "Money") -> None:
+        if self.currency != other.currency:
+            raise ValueError(f"{self.currency} and {other.currency} can't be added")
+
+
+def floor_to_step(value: Decimal, step: Decimal | None) -> Decimal:
+    """Round down to a multiple of `step`; without a step the value stays as it is."""
+    return _to_step(value, step, ROUND_FLOOR)
+
+
+def ceil_to_step(value: Decimal, step: Decimal | None) -> Decimal:
+    """Round up to a multiple of `step`; without a step the value stays as it is."""
+    return _to_step(value, step, ROUND_CEILING)
+
+
+def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:
+    if step is None or step == 0:
+        return value
+    return (value / step).to_integral_value(rounding) * step
+
+
+def exact_text(value: Decimal) -> str:
+    """Write a Decimal exactly, without exponent and without needless zeros."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def parse_exact(text: str) -> Decimal:
+    """Read a finite Decimal from plain text; raise ValueError for anything else."""
+    try:
+        value = Decimal(text)
+    except (InvalidOperation, TypeError) as error:
+        raise ValueError(f"not a number: {text!r}") from error
+    if not value.is_finite():
+        raise ValueError(f"not a finite number: {text!r}")
+    return value

@@ -1,0 +1,36 @@
+"""Hints to open pages: what changed, never the data itself; the page re-reads the block.
+
+A hint may be lost (no browser open, Redis away); pages also re-read when they reconnect.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+
+from redis.exceptions import RedisError
+
+from app.extensions import redis_client
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "hints"
+
+
+def hint(user_id: int, *topics: str) -> None:
+    """Tell the open pages of one person that these topics changed; call it after the commit."""
+    _publish([json.dumps({"user": user_id, "topic": topic}) for topic in topics])
+
+
+def hint_everybody(topics: Iterable[str]) -> None:
+    """Tell all open pages that public topics (prices) changed."""
+    _publish([json.dumps({"user": None, "topic": topic}) for topic in topics])
+
+
+def _publish(messages: list[str]) -> None:
+    try:
+        pipeline = redis_client.client.pipeline(transaction=False)
+        for message in messages:
+            pipeline.publish(CHANNEL, message)
+        pipeline.execute()
+    except RedisError as error:
+        log.warning("hint_lost error=%s", type(error).__name__)

@@ -1,0 +1,137 @@
+"""What every answer has in common: request id, security headers, error pages."""
+
+import logging
+import secrets
+
+from flask import Flask, Response, g, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import i18n
+from app.config import Config
+from app.db import db
+from app.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    Unavailable,
+)
+from app.logs import request_id
+
+log = logging.getLogger(__name__)
+
+STATUS_BY_ERROR: dict[type[DomainError], int] = {
+    InvalidInput: 400,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    LimitReached: 409,
+    Unavailable: 503,
+}
+PAGES = {400, 403, 404, 405, 413, 429, 500, 503}
+MAX_BODY_BYTES = 1_000_000
+
+
+def init_web(app: Flask, config: Config) -> None:
+    """Join request ids, headers and error pages to the app."""
+    if config.trusted_proxies:
+        count = config.trusted_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count
+        )
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.before_request(_begin_request)
+    app.after_request(_add_headers)
+    app.jinja_env.globals["csp_nonce"] = csp_nonce
+    app.register_error_handler(DomainError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(RedisError, _service_down)
+    app.register_error_handler(OperationalError, _service_down)
+    app.register_error_handler(InterfaceError, _service_down)
+    app.register_error_handler(Exception, _unexpected_error)
+
+
+def csp_nonce() -> str:
+    """Return this request's nonce for script and style elements."""
+    if "csp_nonce" not in g:
+        g.csp_nonce = secrets.token_urlsafe(16)
+    return str(g.csp_nonce)
+
+
+def _begin_request() -> None:
+    g.request_id = secrets.token_hex(8)
+    request_id.set(g.request_id)
+
+
+def _add_headers(response: Response) -> Response:
+    nonce = csp_nonce()
+    policy = (
+        "default-src 'self'; "
+        f"script-src 'self' 'nonce-{nonce}'; "
+        f"style-src 'self' 'nonce-{nonce}'; "
+        "img-src 'self' data:; connect-src 'self'; font-src 'self'; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", policy)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    if "request_id" in g:
+        headers["X-Request-Id"] = g.request_id
+    if request.endpoint != "static":
+        headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _domain_error(error: DomainError) -> ResponseReturnValue:
+    status = STATUS_BY_ERROR.get(type(error), 400)
+    return _answer(status, i18n.describe(error), error.code)
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None:
+        return error.response
+    status = error.code or 500
+    answer = _answer(status, "", f"http_{status}")
+    if status == 405 and isinstance(answer, Response):  # noqa: PLR2004 - method not allowed
+        answer.headers.update(dict(error.get_headers()))
+    return answer
+
+
+def _service_down(error: Exception) -> ResponseReturnValue:
+    db.session.rollback()
+    log.error("service_down error=%s", type(error).__name__)
+    return _answer(503, "", "service_down")
+
+
+def _unexpected_error(error: Exception) -> ResponseReturnValue:
+    db.session.rollback()
+    log.exception("unexpected_error path=%s", request.path)
+    return _answer(500, "", "unexpected")
+
+
+def _answer(status: int, message: str, code: str) -> Response:
+    wants_json = request.accept_mimetypes.best == "application/json"
+    if wants_json:
+        response = jsonify(error=code, message=message, request_id=g.get("request_id", "-"))
+    else:
+        page = status if status in PAGES and status != 405 else 400  # noqa: PLR2004
+        page = status if status >= 500 and status in PAGES else page  # noqa: PLR2004
+        response = Response(
+            render_template(
+                f"errors/{page}.html", message=message, request_id=g.get("request_id", "-")
+            )
+        )
+    response.status_code = status
+    if status == 503:  # noqa: PLR2004 - unavailable
+        response.headers["Retry-After"] = "5"
+    return response

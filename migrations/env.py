@@ -1,0 +1,62 @@
+"""Alembic environment: one runner at a time, short locks, the models of every subject."""
+
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from flask import current_app
+from sqlalchemy import text
+
+from app.accounts import models as accounts_models
+from app.bots import models as bots_models
+from app.db import Exact, UtcTime
+from app.exchanges import models as exchanges_models
+from app.faq import models as faq_models
+from app.markets import models as markets_models
+from app.notifications import models as notifications_models
+from app.subscriptions import models as subscriptions_models
+from app.trades import models as trades_models
+
+MODELS = (
+    accounts_models,
+    bots_models,
+    exchanges_models,
+    faq_models,
+    markets_models,
+    notifications_models,
+    subscriptions_models,
+    trades_models,
+)
+MIGRATION_LOCK = 7_205_001
+
+
+def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
+    """Write our column types as plain ones: a migration must not change when app code does."""
+    if kind == "type" and isinstance(item, Exact):
+        return "sa.Numeric(38, 18)"
+    if kind == "type" and isinstance(item, UtcTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def run_migrations() -> None:
+    """Migrate under an advisory lock, so that two starting containers don't collide."""
+    database = current_app.extensions["migrate"].db
+    with database.engine.connect() as connection:
+        connection.execute(text("set lock_timeout = '4s'"))
+        connection.execute(text("set statement_timeout = '60s'"))
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+        context.configure(
+            connection=connection,
+            target_metadata=database.metadata,
+            compare_type=True,
+            render_item=render_item,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.execute(text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+
+
+run_migrations()
