@@ -1,0 +1,88 @@
+# Botyard: `make run` starts everything, `make test` checks everything, `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+BIN := .venv/bin
+JOBS ?= 2
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --no-build
+
+.PHONY: help setup setup-run run test lint fmt test-fast check-chaos drift translations bench-ticks \
+	bench-backtest screenshots vendor messages lock lock-check clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv with the product and the test tools
+	@dev/setup.sh all
+
+setup-run:
+	@dev/setup.sh run
+
+run: setup-run ## Start everything on this machine (PORT=8000 DEMO=1 MARKET_REPLAY=file)
+	@exec $(PY) -m dev.supervisor
+
+test: setup ## All checks and all tests
+	@$(MAKE) --no-print-directory lint lock-check translations drift
+	@echo "== tests"
+	@$(PY) -m pytest -n $(JOBS) --dist loadscope
+
+lint: setup ## Style, types, templates, import rules, dead code
+	@echo "== ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== mypy --strict"
+	@$(BIN)/mypy
+	@echo "== djlint"
+	@$(BIN)/djlint app/templates --lint --quiet
+	@echo "== import rules"
+	@$(BIN)/lint-imports --no-logo
+	@echo "== dead code"
+	@$(BIN)/vulture
+
+fmt: setup ## Format the code and fix what can be fixed safely
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test-fast: setup translations ## The tests without browser, chaos and recorded data
+	@$(PY) -m pytest -n $(JOBS) --dist loadscope -m "not journey and not chaos and not shared"
+
+check-chaos: setup translations ## Only the tests that kill processes and servers
+	@$(PY) -m pytest -m chaos
+
+drift: setup ## Do the migrations make exactly the models' tables?
+	@echo "== migrations"
+	@$(PY) -m dev.drift
+
+translations: setup
+	@echo "== translations"
+	@$(PY) -m dev.messages compile
+	@$(PY) -m dev.messages check
+
+bench-ticks: setup ## 1,000 paper bots on one worker: ticks, fills, lag, memory
+	@$(PY) -m bench.ticks
+
+bench-backtest: setup ## Candles per second of a back-test
+	@$(PY) -m bench.backtest
+
+screenshots: setup ## Pictures of the pages for the README
+	@$(PY) -m dev.screenshots
+
+vendor: setup ## Renew app/static/vendor (needs npm)
+	@$(PY) -m dev.vendor
+
+messages: setup ## Bring the translation catalogues up to the source, and compile them
+	@$(PY) -m dev.messages update
+	@$(PY) -m dev.messages compile
+
+lock: setup ## Renew the hashed requirement files after a change of an .in file
+	@for name in requirements requirements-local requirements-dev requirements-uv; do \
+		echo "$$name.txt"; $(LOCK) $$name.in --output-file $$name.txt || exit 1; done
+
+lock-check: setup ## Do the .txt files still say what the .in files ask?
+	@echo "== requirement files"
+	@$(PY) -m dev.lock_check
+
+clean: ## Remove caches and test leftovers (.venv and var/ stay)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage .coverage.* test-results
+	@find app dev bench tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
