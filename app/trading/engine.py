@@ -1,0 +1,69 @@
+"""One tick: the strategy decides, then the limits. Live, paper and back-test all call this."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from app.trading.intents import Intent, Place, Reason
+from app.trading.market import Triggers, exact
+from app.trading.orders import OrderKind, Side
+from app.trading.risk import NO_LIMITS, Denied, Limits, check
+from app.trading.strategy import LogLine, Match, Severity, Strategy, View
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick gives its caller to store and to do.
+
+    `intents` become orders INTENDED, `denied` orders DENIED, both stored with `state` in one
+    transaction. `triggers` are prices at which the strategy itself must decide; `wake` also counts
+    the nearest resting orders and is what a wake index needs. `finished` says why the bot is done.
+    """
+
+    intents: tuple[Intent, ...]
+    denied: tuple[Denied, ...]
+    state: Any
+    events: tuple[LogLine, ...]
+    matches: tuple[Match, ...]
+    triggers: Triggers
+    wake: Triggers
+    finished: Reason | None
+
+
+@exact
+def tick(strategy: Strategy[Any, Any], view: View, limits: Limits = NO_LIMITS) -> Tick:
+    """Decide for one moment and let the limits have their say; pure, so twice gives the same."""
+    decision = strategy.decide(view)
+    verdict = check(decision.intents, view, limits)
+    refusals = tuple(
+        LogLine(f"denied_{each.code}", each.values, Severity.WARNING) for each in verdict.denied
+    )
+    return Tick(
+        intents=verdict.allowed,
+        denied=verdict.denied,
+        state=decision.state,
+        events=decision.events + refusals,
+        matches=decision.matches,
+        triggers=decision.triggers,
+        wake=_wake(view, verdict.allowed, decision.triggers),
+        finished=decision.finished,
+    )
+
+
+def _wake(view: View, intents: tuple[Intent, ...], triggers: Triggers) -> Triggers:
+    below: list[Decimal] = []
+    above: list[Decimal] = []
+    resting = [(o.key.side, o.price) for o in view.orders if o.status.is_live]
+    resting += [
+        (intent.key.side, intent.price)
+        for intent in intents
+        if isinstance(intent, Place) and intent.kind is OrderKind.LIMIT
+    ]
+    for side, price in resting:
+        if price is not None:
+            (below if side is Side.BUY else above).append(price)
+    if triggers.below is not None:
+        below.append(triggers.below)
+    if triggers.above is not None:
+        above.append(triggers.above)
+    return Triggers(max(below, default=None), min(above, default=None))

@@ -1,0 +1,87 @@
+"""What a bot holds, summed from its fills."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from app.trading.market import ZERO, Market, booked, exact
+from app.trading.orders import Fill, Side, fee_in_quote, traded_value
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Coins and cash of one bot; the cash starts as the money put in."""
+
+    base: Decimal
+    quote: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Running sums over all fills of a bot; they can be kept in a row and continued.
+
+    `quote` is cash (money put in, less what was spent), `base` coins held, `base_cost` what those
+    coins cost with fees (average cost), `fees` all fees at the price of their time.
+    """
+
+    quote: Decimal = ZERO
+    base: Decimal = ZERO
+    base_cost: Decimal = ZERO
+    fees: Decimal = ZERO
+    fills: int = 0
+
+    @property
+    def holdings(self) -> Holdings:
+        """Return coins and cash alone."""
+        return Holdings(self.base, self.quote)
+
+    @exact
+    def after(self, fill: Fill, market: Market, fee_rate: Decimal | None = None) -> "Position":
+        """Return the sums with one more fill.
+
+        A fee in a third currency is taken from the cash at `fee_rate`, its price in quote.
+        """
+        value = traded_value(fill.price, fill.quantity)
+        fee = fee_in_quote(fill, market, fee_rate)
+        fee_base = fill.fee if fill.fee_currency == market.base else ZERO
+        fee_quote = ZERO if fill.fee_currency == market.base else fee
+        bought = fill.side is Side.BUY
+        base = self.base + (fill.quantity if bought else -fill.quantity) - fee_base
+        return replace(
+            self,
+            quote=self.quote + (-value if bought else value) - fee_quote,
+            base=base,
+            base_cost=self._cost_after(bought, value + fee_quote, base),
+            fees=self.fees + fee,
+            fills=self.fills + 1,
+        )
+
+    def _cost_after(self, bought: bool, paid: Decimal, base: Decimal) -> Decimal:
+        if base <= 0:
+            return ZERO
+        if bought:
+            return self.base_cost + paid
+        return booked(self.base_cost * base / self.base) if self.base > 0 else ZERO
+
+    @exact
+    def equity(self, price: Decimal) -> Decimal:
+        """Return cash plus coins at a price, in quote."""
+        return self.quote + traded_value(price, self.base)
+
+    @property
+    def average_entry(self) -> Decimal | None:
+        """Return the average cost of a coin held, fees in, or None without coins."""
+        return self._average() if self.base > 0 else None
+
+    @exact
+    def _average(self) -> Decimal:
+        return booked(self.base_cost / self.base)
+
+
+@exact
+def position_of(money_put_in: Decimal, fills: Iterable[Fill], market: Market) -> Position:
+    """Sum fills, oldest first, on top of the money put in."""
+    position = Position(quote=money_put_in)
+    for fill in fills:
+        position = position.after(fill, market)
+    return position

@@ -1,0 +1,135 @@
+"""Limits that every intent passes before it becomes an order, whoever had the idea."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.trading.intents import Cancel, Intent, Place, Plain, plain_values
+from app.trading.market import ONE, ZERO, Market
+from app.trading.orders import Order, OrderKind, Purpose, Side
+from app.trading.strategy import View
+
+CLOSING = frozenset({Purpose.CLOSE, Purpose.STOP})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a bot may do at most; `halted` leaves it only cancelling and closing."""
+
+    max_open_orders: int | None = None
+    halted: bool = False
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """An order that was asked for and not allowed, with the code of the limit."""
+
+    intent: Place
+    code: str
+    values: dict[str, Plain]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Intents that may go on, in their order, and those that may not."""
+
+    allowed: tuple[Intent, ...]
+    denied: tuple[Denied, ...]
+
+
+@dataclass(slots=True)
+class Budget:
+    """Coins and cash that no open order has claimed yet, and how many orders stand."""
+
+    base: Decimal
+    quote: Decimal
+    open_orders: int
+
+
+def check(intents: Iterable[Intent], view: View, limits: Limits = NO_LIMITS) -> Verdict:
+    """Sort intents into allowed and denied; each allowed one uses up its part of the budget.
+
+    A bot never commits more cash or coins than it holds, so never more than was put in and earned.
+    """
+    budget = budget_of(view)
+    allowed: list[Intent] = []
+    denied: list[Denied] = []
+    for intent in intents:
+        if isinstance(intent, Cancel):
+            allowed.append(intent)
+            continue
+        broken = _broken_limit(intent, view, limits, budget)
+        if broken is not None:
+            denied.append(broken)
+            continue
+        _claim(budget, intent.key.side, *_claims(intent, view))
+        allowed.append(intent)
+    return Verdict(tuple(allowed), tuple(denied))
+
+
+def budget_of(view: View) -> Budget:
+    """Return what is free after all own orders that stand or may stand at the venue."""
+    budget = Budget(view.holdings.base, view.holdings.quote, 0)
+    for order in view.orders:
+        if order.status.is_live:
+            price = view.price if order.price is None else order.price
+            _claim(budget, order.key.side, *_needs(order, price, view.market))
+    return budget
+
+
+def _claim(budget: Budget, side: Side, base: Decimal, quote: Decimal) -> None:
+    budget.open_orders += 1
+    if side is Side.BUY:
+        budget.quote -= quote
+    else:
+        budget.base -= base
+
+
+def _needs(order: Order, price: Decimal, market: Market) -> tuple[Decimal, Decimal]:
+    return order.remaining, _cost(order.remaining, price, order.kind, market)
+
+
+def _claims(intent: Place, view: View) -> tuple[Decimal, Decimal]:
+    price = view.price if intent.price is None else intent.price
+    return intent.quantity, _cost(intent.quantity, price, intent.kind, view.market)
+
+
+def _cost(quantity: Decimal, price: Decimal, kind: OrderKind, market: Market) -> Decimal:
+    rate = market.taker_fee if kind is OrderKind.MARKET else market.maker_fee
+    return quantity * price * (ONE + max(ZERO, market.buy_fee_in_quote(rate)))
+
+
+def _broken_limit(intent: Place, view: View, limits: Limits, budget: Budget) -> Denied | None:
+    closing = intent.key.purpose in CLOSING
+    if limits.halted and not closing:
+        return Denied(intent, "halted", {})
+    if not closing and _is_full(limits, view.market, budget):
+        return _deny(intent, "too_many_open_orders", open=budget.open_orders)
+    price = view.price if intent.price is None else intent.price
+    if not view.market.is_tradable(intent.quantity, price):
+        return _deny(
+            intent,
+            "below_minimum_order",
+            quantity=intent.quantity,
+            price=price,
+            min_quantity=view.market.min_quantity,
+            min_notional=view.market.min_notional,
+        )
+    base, quote = _claims(intent, view)
+    if intent.key.side is Side.BUY and quote > budget.quote:
+        return _deny(intent, "over_budget", needed=quote, free=budget.quote)
+    if intent.key.side is Side.SELL and base > budget.base:
+        return _deny(intent, "not_enough_coins", needed=base, free=budget.base)
+    return None
+
+
+def _is_full(limits: Limits, market: Market, budget: Budget) -> bool:
+    caps = [cap for cap in (limits.max_open_orders, market.max_orders) if cap is not None]
+    return bool(caps) and budget.open_orders >= min(caps)
+
+
+def _deny(intent: Place, code: str, **values: Decimal | Plain) -> Denied:
+    return Denied(intent, code, plain_values(values))

@@ -1,0 +1,139 @@
+"""Where the levels of a grid lie, and what one round trip between two of them earns.
+
+Formulas: arithmetic p_i = L + i·(U - L)/N; geometric p_i = L·(U/L)^(i/N).
+"""
+
+from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
+from functools import lru_cache
+
+from app.money import ceil_to_step, floor_to_step
+from app.trading.market import EXACT, ONE, FeeSide, booked, exact
+from app.trading.strategies.grid_params import Spacing
+
+# Levels are numbers of 28 digits; they are found with more, so that an exact level stays exact.
+LEVEL_DIGITS = Context(prec=28)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The levels of a grid from the lower to the upper price.
+
+    `exact` are the levels as the formula gives them, `levels` those rounded down to the tick,
+    `buys` and `sells` the prices at which an order of that side stands on the level.
+    """
+
+    exact: tuple[Decimal, ...]
+    levels: tuple[Decimal, ...]
+    buys: tuple[Decimal, ...]
+    sells: tuple[Decimal, ...]
+
+    @property
+    def has_duplicates(self) -> bool:
+        """Say whether two levels fall onto the same tick."""
+        return len(set(self.levels)) < len(self.levels)
+
+    def empty_level(self, price: Decimal) -> int | None:
+        """Return the lowest level at or above a price, or None above the grid."""
+        return next((i for i, level in enumerate(self.exact) if level >= price), None)
+
+
+# A ladder is shared by all ticks of a bot; 200 levels take about 50 kB.
+@lru_cache(maxsize=2048)
+def ladder(
+    lower: Decimal, upper: Decimal, grids: int, spacing: Spacing, tick: Decimal | None
+) -> Ladder:
+    """Return the levels of a grid with `grids` gaps."""
+    with localcontext(EXACT):
+        if spacing is Spacing.GEOMETRIC:
+            found = _geometric(lower, upper, grids)
+        else:
+            found = [(lower * (grids - i) + upper * i) / grids for i in range(grids + 1)]
+        levels = tuple(LEVEL_DIGITS.plus(level) for level in found)
+        down = tuple(floor_to_step(level, tick) for level in levels)
+        up = tuple(ceil_to_step(level, tick) for level in levels)
+        if tick is not None:
+            return Ladder(exact=levels, levels=down, buys=down, sells=up)
+        rounded = tuple(map(booked, levels))
+        return Ladder(exact=levels, levels=levels, buys=rounded, sells=rounded)
+
+
+def _geometric(lower: Decimal, upper: Decimal, grids: int) -> list[Decimal]:
+    ratio = (upper / lower) ** (ONE / grids)
+    levels = [lower]
+    for _ in range(grids - 1):
+        levels.append(levels[-1] * ratio)
+    return [*levels, upper]
+
+
+@exact
+def ratio(lower: Decimal, upper: Decimal, grids: int) -> Decimal:
+    """Return the ratio of neighbouring levels of a geometric grid."""
+    return LEVEL_DIGITS.plus((upper / lower) ** (ONE / grids))
+
+
+def net_profit(step_ratio: Decimal, fee: Decimal, fee_side: FeeSide) -> Decimal:
+    """Return what a round trip earns per money spent, after fees, as a fraction.
+
+    `step_ratio` = sell price / buy price. Fee in quote on both sides: (1 - f)·ratio - 1 - f; fee in
+    coins on the buy: (1 - f)²·ratio - 1.
+    """
+    if fee_side is FeeSide.QUOTE:
+        return (ONE - fee) * step_ratio - ONE - fee
+    return (ONE - fee) ** 2 * step_ratio - ONE
+
+
+@exact
+def profit_bounds(
+    lower: Decimal, upper: Decimal, grids: int, spacing: Spacing, fee: Decimal, fee_side: FeeSide
+) -> tuple[Decimal, Decimal]:
+    """Return the least and the greatest net profit of one round trip, as fractions.
+
+    An arithmetic grid earns least at the top and most at the bottom; a geometric one the same
+    everywhere.
+    """
+    if spacing is Spacing.GEOMETRIC:
+        top = bottom = (upper / lower) ** (ONE / grids)
+    else:
+        step = (upper - lower) / grids
+        top, bottom = upper / (upper - step), (lower + step) / lower
+    least, most = net_profit(top, fee, fee_side), net_profit(bottom, fee, fee_side)
+    return LEVEL_DIGITS.plus(least), LEVEL_DIGITS.plus(most)
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """What one buy and the sell that answers it bring: profit after fees, and the fees."""
+
+    grid_profit: Decimal
+    fees_in_quote: Decimal
+
+
+@exact
+def cycle(
+    buy: Decimal,
+    sell: Decimal,
+    buy_quantity: Decimal,
+    sell_quantity: Decimal,
+    fee: Decimal,
+    fee_side: FeeSide,
+) -> Cycle:
+    """Return the result of one round trip; a fee taken in coins is valued at the sell price."""
+    paid, got = buy * buy_quantity, sell * sell_quantity
+    in_coins = fee_side is FeeSide.RECEIVED_ASSET
+    buy_fee = fee * (sell * buy_quantity if in_coins else paid)
+    sell_fee = fee * got
+    profit = got - sell_fee - paid - (0 if in_coins else buy_fee)
+    return Cycle(grid_profit=profit, fees_in_quote=buy_fee + sell_fee)
+
+
+@exact
+def most_grids(lower: Decimal, upper: Decimal, spacing: Spacing, tick: Decimal | None) -> int:
+    """Return the most gaps that surely leave every level on a tick of its own."""
+    if tick is None:
+        return 1000
+    if spacing is Spacing.ARITHMETIC:
+        count = (upper - lower) / tick
+    else:
+        count = (upper / lower).ln() / (ONE + tick / lower).ln()
+    return min(1000, int(count))

@@ -1,0 +1,231 @@
+"""What a strategy may know, what it may answer, and what it has to be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as member
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+from app.errors import InvalidInput
+from app.trading.intents import Intent, Plain, Reason, plain_values
+from app.trading.market import ZERO, Market, Triggers, booked
+from app.trading.orders import Fill, Order
+from app.trading.position import Holdings
+
+
+class StopHow(StrEnum):
+    """What is to become of coins and orders when a bot stops."""
+
+    KEEP = "keep"
+    SELL = "sell"
+    LEAVE_ORDERS = "leave_orders"
+
+
+class Severity(StrEnum):
+    """How loud a line of the log is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of a bot's log: a code and plain values."""
+
+    code: str
+    values: Mapping[str, Plain] = member(default_factory=dict)
+    level: Severity = Severity.INFO
+
+
+def log_line(code: str, level: Severity = Severity.INFO, **values: Decimal | Plain) -> LogLine:
+    """Build a line of the log; decimals become exact text."""
+    return LogLine(code, plain_values(values), level)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong or risky about parameters; `field` is the public name of the culprit."""
+
+    field: str
+    code: str
+    values: Mapping[str, Plain] = member(default_factory=dict)
+
+
+def problem(name: str, code: str, **values: Decimal | Plain) -> Problem:
+    """Build a problem; decimals become exact text."""
+    return Problem(name, code, plain_values(values))
+
+
+class InvalidParams(InvalidInput):
+    """Parameters that can't work: every bad field is named in `problems`."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        first = problems[0]
+        super().__init__(first.code, field=first.field, **first.values)
+        self.problems = problems
+
+
+class FieldKind(StrEnum):
+    """What a parameter's value looks like."""
+
+    DECIMAL = "decimal"
+    INTEGER = "integer"
+    CHOICE = "choice"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The declaration of one parameter; forms, checks and documentation are made from it.
+
+    Bounds are included unless `open_minimum` / `open_maximum` says otherwise.
+    """
+
+    name: str
+    kind: FieldKind
+    required: bool = False
+    default: Decimal | int | str | bool | None = None
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    open_minimum: bool = False
+    open_maximum: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a strategy may know at one moment.
+
+    `orders` are all own orders that are not final, and those that became final since the last
+    decision; `fills` are those that came in since then; `holdings` are summed from all fills.
+    """
+
+    time: datetime
+    price: Decimal
+    market: Market
+    params: Any
+    state: Any
+    orders: tuple[Order, ...]
+    holdings: Holdings
+    investment: Decimal
+    fills: tuple[Fill, ...] = ()
+    stop_request: StopHow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A closed round trip: a sell and the buy that it answers.
+
+    `profit` = `sell_value` - `sell_fee` - `buy_value` - `buy_fee`; all in quote. Where the venue
+    took the buy's fee in coins, it shows as `quantity` smaller than `buy_quantity`, and
+    `buy_fee` is 0. `buy_client_id` is None for coins of the first purchase.
+    """
+
+    level: int
+    cycle: int
+    quantity: Decimal
+    buy_quantity: Decimal
+    buy_value: Decimal
+    buy_fee: Decimal
+    sell_value: Decimal
+    sell_fee: Decimal
+    buy_client_id: str | None
+    sell_client_id: str
+    time: datetime
+    coin_fee: Decimal = ZERO
+
+    @property
+    def profit(self) -> Decimal:
+        """Return what the round trip earned after both fees."""
+        return self.sell_value - self.sell_fee - self.buy_value - self.buy_fee
+
+    @property
+    def fees(self) -> Decimal:
+        """Return both fees in quote, a fee in coins at the price of the buy."""
+        return self.buy_fee + self.sell_fee + booked(self.coin_fee * self.buy_price)
+
+    @property
+    def buy_price(self) -> Decimal:
+        """Return the average price of the buy, without fee."""
+        return booked(self.buy_value / self.buy_quantity)
+
+    @property
+    def sell_price(self) -> Decimal:
+        """Return the average price of the sell, without fee."""
+        return booked(self.sell_value / self.quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A strategy's answer: what to do, what to remember, what to tell, when to wake it.
+
+    `triggers` are prices at which the strategy itself must act (exits, ends of its range), apart
+    from those of its resting orders. `finished` says why the strategy has nothing more to do.
+    """
+
+    state: Any
+    intents: tuple[Intent, ...] = ()
+    events: tuple[LogLine, ...] = ()
+    matches: tuple[Match, ...] = ()
+    triggers: Triggers = Triggers()
+    finished: Reason | None = None
+
+
+class Plan(Protocol):
+    """The preview that a customer confirms; each strategy adds its own figures."""
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What may hurt."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What can't work; with any of these nothing may start."""
+
+
+ParamsT = TypeVar("ParamsT")
+StateT = TypeVar("StateT")
+
+
+class Strategy(Protocol[ParamsT, StateT]):
+    """A way of trading as pure functions; what it remembers is in its state, never in itself."""
+
+    @property
+    def name(self) -> str:
+        """The word under which it is stored."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The parameters it takes."""
+
+    def parse(self, values: Mapping[str, object]) -> ParamsT:
+        """Read parameters; raise InvalidParams naming every bad field."""
+
+    def encode_params(self, params: ParamsT) -> dict[str, Any]:
+        """Write parameters as JSON-able values that `parse` reads back exactly."""
+
+    def plan(self, params: ParamsT, market: Market, price: Decimal) -> Plan:
+        """Say what would happen at this price; never raises for what the numbers say."""
+
+    def start_state(
+        self, params: ParamsT, market: Market, price: Decimal, funds: Holdings | None = None
+    ) -> StateT:
+        """Return the first state; raise InvalidParams if the plan has errors.
+
+        `funds` are what the bot holds now; without them it starts with the investment in cash.
+        """
+
+    def decide(self, view: View) -> Decision:
+        """Answer one moment; the same view gives the same answer."""
+
+    def encode_state(self, state: StateT) -> dict[str, Any]:
+        """Write a state as JSON-able values."""
+
+    def decode_state(self, data: Mapping[str, Any]) -> StateT:
+        """Read a state back exactly."""
+
+    def is_outside(self, params: ParamsT, price: Decimal) -> bool:
+        """Say whether the strategy has nothing to trade at this price."""
