@@ -29,7 +29,8 @@ class BadCandle(InvalidInput):
     """A row can't be used. `row` counts data rows from 1, `line` lines of the file from 1."""
 
     def __init__(self, row: int, code: str, **values: Plain) -> None:
-        super().__init__(code, row=row, line=row + 1, **values)
+        super().__init__(code)
+        self.values = {"row": row, "line": row + 1, **values}
         self.row = row
         self.line = row + 1
 

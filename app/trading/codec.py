@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 
-def to_json(value: object) -> Any:
+def to_json(value: object) -> Any:  # noqa: PLR0911 - one line for each kind of value
     """Write dataclasses, enums, decimals (as text), times (ISO, UTC), tuples and mappings.
 
     Raise TypeError for a float or anything else that would not come back exactly.
@@ -37,7 +37,7 @@ def to_json(value: object) -> Any:
 
 
 def from_json(kind: type[T] | UnionType, data: Any) -> Any:
-    """Read what `to_json` wrote for a value of this type; raise TypeError or ValueError if it isn't."""
+    """Read what `to_json` wrote for a value of this type; raise TypeError or ValueError."""
     if isinstance(data, float):
         raise TypeError("a float is never exact")
     origin = get_origin(kind)

@@ -41,7 +41,7 @@ class Cancel:
 Intent = Place | Cancel
 
 
-def reason(code: str, **values: Decimal | Plain) -> Reason:
+def reason(code: str, /, **values: Decimal | Plain) -> Reason:
     """Build a reason; decimals become exact text."""
     return Reason(code, plain_values(values))
 

@@ -104,7 +104,7 @@ class OrderKey:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution as the venue reports it; the fee is in `fee_currency`, negative for a rebate."""
+    """One execution as the venue reports it; a rebate is a negative fee."""
 
     trade_id: str
     client_id: str
@@ -203,13 +203,17 @@ def fee_currency(market: Market, side: Side) -> str:
     return market.base if pays_base else market.quote
 
 
+# 24 characters of digest behind it make 32.
+LONGEST_PREFIX = 8
+
+
 def client_order_id(prefix: str, bot_id: int, epoch: int, key: OrderKey, attempt: int) -> str:
     """Return the id under which this logical order is always sent: letters and digits, at most 32.
 
     The same order has the same id in every process, so the venue itself refuses a twin. `attempt`
     rises only when it is certain that the attempt before does not exist.
     """
-    if not (prefix.isascii() and prefix.isalnum() and 1 <= len(prefix) <= 8):
+    if not (prefix.isascii() and prefix.isalnum() and 1 <= len(prefix) <= LONGEST_PREFIX):
         raise ValueError("a prefix has 1 to 8 letters or digits")
     level = "" if key.level is None else key.level
     parts = (prefix, bot_id, epoch, key.purpose.value, level, key.side.value, key.cycle, attempt)

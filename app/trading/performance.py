@@ -177,18 +177,31 @@ class Drawdown:
     largest: Decimal = ZERO
     from_time: datetime | None = None
     to_time: datetime | None = None
+    # Between this and the peak nothing changes; spares the arithmetic for most values.
+    floor: Decimal = ZERO
 
+    def is_news(self, equity: Decimal) -> bool:
+        """Say whether a value would change anything (if no money came or went with it)."""
+        return self.peak is None or equity > self.peak or equity < self.floor
+
+    @exact
     def after(self, equity: Decimal, time: datetime, flow: Decimal = ZERO) -> "Drawdown":
         """Return it with one more value; money that came in or went out moves the peak along."""
         peak = None if self.peak is None else self.peak + flow
         if peak is None or equity >= peak:
-            return replace(self, peak=equity, peak_at=time)
-        fall = _fall(peak, equity)
+            return replace(self, peak=equity, peak_at=time, floor=_floor(equity, self.largest))
+        fall = booked((peak - equity) / peak) if peak > 0 else ZERO
         if fall <= self.largest:
-            return self if flow == 0 else replace(self, peak=peak)
-        return replace(self, peak=peak, largest=fall, from_time=self.peak_at, to_time=time)
+            return replace(self, peak=peak, floor=_floor(peak, self.largest))
+        return replace(
+            self,
+            peak=peak,
+            largest=fall,
+            from_time=self.peak_at,
+            to_time=time,
+            floor=_floor(peak, fall),
+        )
 
 
-@exact
-def _fall(peak: Decimal, equity: Decimal) -> Decimal:
-    return booked((peak - equity) / peak) if peak > 0 else ZERO
+def _floor(peak: Decimal, largest: Decimal) -> Decimal:
+    return peak * (ONE - largest)

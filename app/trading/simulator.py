@@ -176,7 +176,7 @@ class Book:
 
         A second order under the same client id is refused, as a real venue does.
         """
-        wrong = self._refusal(symbol, client_id, side, kind, price, quantity)
+        wrong = self._refusal(symbol, client_id, kind, price, quantity)
         if wrong is not None:
             return Refused(wrong), []
         order = BookOrder(client_id, symbol, side, kind, price, quantity, time, self._rank)
@@ -294,7 +294,6 @@ class Book:
         self,
         symbol: str,
         client_id: str,
-        side: Side,
         kind: OrderKind,
         price: Decimal | None,
         quantity: Decimal,
@@ -303,16 +302,17 @@ class Book:
             return "unknown_symbol"
         if client_id in self._orders:
             return "duplicate_client_id"
-        market = self._sides[symbol].market
-        last = self._last.get(symbol)
         if kind is OrderKind.MARKET:
-            if last is None:
-                return "no_price"
-            price = last.price
-        elif price is None or price <= 0:
+            last = self._last.get(symbol)
+            return "no_price" if last is None else self._bad_size(symbol, last.price, quantity)
+        if price is None or price <= 0:
             return "bad_price"
-        elif market.price_down(price) != price:
+        if self._sides[symbol].market.price_down(price) != price:
             return "price_off_tick"
+        return self._bad_size(symbol, price, quantity)
+
+    def _bad_size(self, symbol: str, price: Decimal, quantity: Decimal) -> str | None:
+        market = self._sides[symbol].market
         if quantity <= 0 or market.quantity_down(quantity) != quantity:
             return "quantity_off_lot"
         if not market.is_tradable(quantity, price):

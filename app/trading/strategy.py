@@ -40,9 +40,11 @@ class LogLine:
     level: Severity = Severity.INFO
 
 
-def log_line(code: str, level: Severity = Severity.INFO, **values: Decimal | Plain) -> LogLine:
+def log_line(
+    code: str, severity: Severity = Severity.INFO, /, **values: Decimal | Plain
+) -> LogLine:
     """Build a line of the log; decimals become exact text."""
-    return LogLine(code, plain_values(values), level)
+    return LogLine(code, plain_values(values), severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Problem:
     values: Mapping[str, Plain] = member(default_factory=dict)
 
 
-def problem(name: str, code: str, **values: Decimal | Plain) -> Problem:
+def problem(name: str, code: str, /, **values: Decimal | Plain) -> Problem:
     """Build a problem; decimals become exact text."""
     return Problem(name, code, plain_values(values))
 
@@ -64,7 +66,8 @@ class InvalidParams(InvalidInput):
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         first = problems[0]
-        super().__init__(first.code, field=first.field, **first.values)
+        super().__init__(first.code, field=first.field)
+        self.values = first.values
         self.problems = problems
 
 

@@ -307,7 +307,7 @@ def _ceiled(market: Market, quantity: Decimal) -> Decimal:
 def minimum_investment(
     params: GridParams, market: Market, steps: Ladder, weight: Decimal
 ) -> tuple[Decimal, str]:
-    """Return the least money with which every order passes the venue's rules, and which rule sets it.
+    """Return the least money with which every order passes the venue, and the rule that sets it.
 
     Orders will rest on every level sooner or later, so the lowest price counts.
     """
@@ -321,7 +321,7 @@ def minimum_investment(
 
 
 def smallest_unit(market: Market, buy: Decimal, sell: Decimal) -> tuple[Decimal, str]:
-    """Return the smallest quantity whose buy and the sell that answers it both pass, and the rule."""
+    """Return the smallest quantity whose buy and its answering sell both pass, and the rule."""
     by_value = market.min_notional / buy if market.min_notional else ZERO
     rule = "min_notional" if by_value > (market.min_quantity or ZERO) else "min_quantity"
     quantity = market.quantity_up(market.smallest_quantity(buy))

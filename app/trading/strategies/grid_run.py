@@ -69,6 +69,12 @@ def _exit_wanted(view: View, state: GridState, news: News) -> Exit | None:
         return state.exit
     if request is not None:
         return Exit(request, reason("stop_requested", how=request.value))
+    if news.entry_failed:
+        return Exit(StopHow.KEEP, reason("first_purchase_failed", tries=MOST_REFUSALS))
+    return _exit_by_price(view)
+
+
+def _exit_by_price(view: View) -> Exit | None:
     params: GridParams = view.params
     at_exit = params.at_exit
     if params.stop_loss is not None and view.price <= params.stop_loss:
@@ -78,8 +84,6 @@ def _exit_wanted(view: View, state: GridState, news: News) -> Exit | None:
         return Exit(
             at_exit, reason("take_profit_reached", price=view.price, limit=params.take_profit)
         )
-    if news.entry_failed:
-        return Exit(StopHow.KEEP, reason("first_purchase_failed", tries=MOST_REFUSALS))
     return None
 
 

@@ -1,8 +1,8 @@
 """What a running grid remembers: one slot for each gap between two neighbouring levels.
 
 A gap holds exactly one order: a buy at its lower level, or a sell at its upper level. A filled buy
-turns the gap into a sell, a filled sell turns it back. The state is so a function of the orders that
-were intended and their fills, in whatever order the news of them arrives.
+turns the gap into a sell, a filled sell turns it back. The state is so a function of the orders
+that were intended and their fills, in whatever order the news of them arrives.
 """
 
 from collections.abc import Mapping
@@ -60,9 +60,9 @@ NOTHING = Sums()
 class Slot:
     """What one gap wants at the venue.
 
-    `quantity` is the size of the order over all attempts, `done` what earlier attempts of this cycle
-    have filled. A sell keeps what its coins cost in `bought`. `origin` is the client id of the fill
-    that it answers. After too many `refusals` the gap pauses until another one fills.
+    `quantity` is the size of the order over all attempts, `done` what earlier attempts of this
+    cycle have filled. A sell keeps what its coins cost in `bought`. `origin` is the client id of
+    the order that it answers. After too many `refusals` the gap pauses until another one fills.
     """
 
     side: Side
