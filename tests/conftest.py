@@ -1,0 +1,183 @@
+"""Fixtures of every test: real servers, one clean database, an app, a client."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from redis import Redis
+
+from tests import services
+from tests.network import close_network
+from tests.services import Addresses
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.accounts.models import User
+    from tests.client import Client
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET_KEY = "only-for-tests-only-for-tests-only-for-tests"
+MASTER_KEYS = "test:" + "A" * 43 + "="
+_SERVICES = "services"
+_stack = ExitStack()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the servers are; the first one starts them."""
+    addresses = node.config.stash.get(_addresses_key, None)
+    if addresses is None:
+        addresses = services.start_services(_stack)
+        node.config.stash[_addresses_key] = addresses
+    node.workerinput[_SERVICES] = asdict(addresses)
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers that this process has started."""
+    _stack.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what reads the recorded data, where they are absent."""
+    folder = shared_folder()
+    if folder.is_dir():
+        return
+    skip = pytest.mark.skip(reason=f"no recorded data at {folder} (set BOTYARD_SHARED)")
+    for item in items:
+        if "shared" in item.keywords:
+            item.add_marker(skip)
+
+
+_addresses_key = pytest.StashKey[Addresses]()
+
+
+def shared_folder() -> Path:
+    """Return where the recorded data would be."""
+    return Path(os.environ.get("BOTYARD_SHARED") or ROOT.parent / "shared").resolve()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        close_network(patch)
+        yield
+
+
+@pytest.fixture(scope="session")
+def addresses(request: pytest.FixtureRequest) -> Addresses:
+    """Return where the servers are, starting them in a run without xdist."""
+    worker = getattr(request.config, "workerinput", None)
+    if worker is not None:
+        return Addresses(**worker[_SERVICES])
+    return services.start_services(_stack)
+
+
+@pytest.fixture(scope="session")
+def worker_number(request: pytest.FixtureRequest) -> int:
+    """Return 1, 2, ... for the xdist workers, and 1 without xdist."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "gw0")
+    return int(str(worker).removeprefix("gw")) + 1
+
+
+@pytest.fixture(scope="session")
+def database_url(addresses: Addresses, worker_number: int) -> str:
+    """Return this worker's own database, a clone of the migrated template."""
+    return services.make_database(addresses, f"{addresses.run}_worker_{worker_number}")
+
+
+@pytest.fixture(scope="session")
+def redis_url(addresses: Addresses, worker_number: int) -> str:
+    """Return this worker's own Redis database."""
+    return addresses.redis_database(worker_number)
+
+
+@pytest.fixture(scope="session")
+def environment(database_url: str, redis_url: str) -> dict[str, str]:
+    """Return the variables of the app under test; also for processes that a test starts."""
+    return {
+        "BOTYARD_ENV": "testing",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": SECRET_KEY,
+        "BOTYARD_MASTER_KEYS": MASTER_KEYS,
+        "BASE_URL": "http://localhost",
+    }
+
+
+@pytest.fixture(scope="session")
+def app(environment: dict[str, str]) -> Iterator["Flask"]:
+    """Return the app on this worker's servers."""
+    from app import create_app
+    from app.config import load_config
+    from app.db import db
+    from app.extensions import redis_client
+    from tests.client import Client
+
+    app = create_app(load_config(environment))
+    app.test_client_class = Client
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+    redis_client.client.close()
+
+
+@pytest.fixture(scope="session")
+def _cleaner(database_url: str) -> Iterator[psycopg.Connection]:
+    with services.connect(database_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def redis_db(redis_url: str) -> Iterator[Redis]:
+    """Return a client of this worker's Redis database, empty at the start."""
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def database(app: "Flask", redis_db: Redis, _cleaner: psycopg.Connection) -> Iterator[None]:
+    """Open an app context over empty tables; commits are real, and undone by emptying again."""
+    from app.db import db
+
+    with app.app_context():
+        try:
+            yield
+        finally:
+            db.session.remove()
+            services.clean(_cleaner, redis_db)
+
+
+@pytest.fixture
+def client(app: "Flask", database: None) -> "Client":
+    """Return a visitor without session; `client.post_form(path, data)` sends forms."""
+    return new_client(app)
+
+
+def new_client(app: "Flask") -> "Client":
+    """Return one more visitor."""
+    from tests.client import Client
+
+    client = app.test_client()
+    assert isinstance(client, Client)
+    return client
+
+
+@pytest.fixture
+def login_as(app: "Flask", database: None) -> Callable[["User"], "Client"]:
+    """Return a function that gives a client signed in as a stored user."""
+
+    def login(user: "User") -> "Client":
+        client = new_client(app)
+        with client.session_transaction() as session:
+            session["_user_id"] = user.get_id()
+            session["_fresh"] = True
+        return client
+
+    return login

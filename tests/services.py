@@ -1,0 +1,167 @@
+"""The servers of a test run: started once, one database of each for every xdist worker."""
+
+import os
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from redis import Redis
+
+from dev.postgres import FAST, PostgresServer
+from dev.valkey import ValkeyServer
+
+TEMPLATE_LOCK = 7_205_777
+CLEAN = """
+do $$
+declare
+    name text;
+    used boolean;
+    filled text[] := '{}';
+begin
+    set local lock_timeout = '5s';
+    for name in select tablename from pg_tables
+                where schemaname = 'public' and tablename <> 'alembic_version' loop
+        execute format('select exists (select from %I)', name) into used;
+        if used then
+            filled := filled || quote_ident(name);
+        end if;
+    end loop;
+    if cardinality(filled) > 0 then
+        execute 'truncate ' || array_to_string(filled, ', ') || ' cascade';
+    end if;
+end
+$$
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the servers of this run are; plain texts, handed to the xdist workers."""
+
+    postgres: str
+    redis: str
+    run: str
+
+    def database(self, name: str) -> str:
+        """Return the address of one database on the PostgreSQL server."""
+        before, _, query = self.postgres.partition("?")
+        return f"{before.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+    def redis_database(self, number: int) -> str:
+        """Return the address of one database on the Redis server."""
+        return f"{self.redis.rpartition('/')[0]}/{number}"
+
+
+def start_services(stack: ExitStack) -> Addresses:
+    """Start what TEST_DATABASE_URL and TEST_REDIS_URL don't name; the stack stops it."""
+    run = f"test_{os.getpid()}"
+    temporary = tempfile.TemporaryDirectory(prefix="botyard.", ignore_cleanup_errors=True)
+    folder = Path(stack.enter_context(temporary))
+    # The server may run as another user, who must be able to pass; its data stay closed.
+    folder.chmod(0o711)
+    return Addresses(_postgres_url(stack, folder, run), _redis_url(stack, folder), run)
+
+
+def _postgres_url(stack: ExitStack, folder: Path, run: str) -> str:
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        url = _sqlalchemy(given)
+        stack.callback(_drop_databases, url, run)
+        return url
+    server = PostgresServer(folder / "postgres", settings=FAST)
+    stack.callback(server.remove)
+    server.start()
+    return server.url("postgres")
+
+
+def _redis_url(stack: ExitStack, folder: Path) -> str:
+    given = os.environ.get("TEST_REDIS_URL")
+    if given:
+        url = given.rstrip("/")
+        return url if url.rpartition("/")[2].isdecimal() else f"{url}/0"
+    server = ValkeyServer(folder / "valkey", durable=False)
+    stack.callback(server.remove)
+    server.start()
+    return server.url()
+
+
+def make_database(addresses: Addresses, name: str) -> str:
+    """Clone the migrated template, making it first if no other worker has; return the address."""
+    template = f"{addresses.run}_template"
+    with connect(addresses.postgres) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
+        if not _exists(connection, template):
+            fresh = f"{addresses.run}_fresh"
+            _create(connection, fresh)
+            _migrate(addresses.database(fresh))
+            connection.execute(
+                sql.SQL("alter database {} rename to {}").format(
+                    sql.Identifier(fresh), sql.Identifier(template)
+                )
+            )
+        _create(connection, name, template)
+        connection.execute("select pg_advisory_unlock(%s)", (TEMPLATE_LOCK,))
+    return addresses.database(name)
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Open a plain connection in autocommit mode to an SQLAlchemy address."""
+    return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True, connect_timeout=5)
+
+
+def clean(connection: psycopg.Connection, redis: Redis) -> None:
+    """Empty every table and the Redis database.
+
+    A test that leaves a transaction open fails here, after five seconds, by its lock.
+    """
+    connection.execute(CLEAN)
+    redis.flushdb()
+
+
+def _migrate(url: str) -> None:
+    from flask_migrate import upgrade
+
+    from app import create_app
+    from app.config import load_config
+    from app.db import db
+
+    environment = {
+        "BOTYARD_ENV": "testing",
+        "DATABASE_URL": url,
+        "REDIS_URL": "redis://localhost:1/0",
+    }
+    with create_app(load_config(environment)).app_context():
+        upgrade()
+        db.engine.dispose()
+
+
+def _create(connection: psycopg.Connection, name: str, template: str = "template1") -> None:
+    connection.execute(
+        sql.SQL("create database {} template {} strategy file_copy").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
+    )
+
+
+def _exists(connection: psycopg.Connection, name: str) -> bool:
+    query = "select 1 from pg_database where datname = %s"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
+def _drop_databases(url: str, run: str) -> None:
+    with connect(url) as connection:
+        query = "select datname from pg_database where starts_with(datname, %s)"
+        for (name,) in connection.execute(query, (f"{run}_",)).fetchall():
+            connection.execute(
+                sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+            )
+
+
+def _sqlalchemy(url: str) -> str:
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
