@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import psycopg
 from psycopg import sql
@@ -20,6 +19,7 @@ from dev import processes
 
 USER = "app"
 START_TIMEOUT_S = 60
+SOCKET_PREFIX = "botyard-pg."
 SYSTEM = Path("/usr/lib/postgresql")
 # Where root keeps what an unprivileged server must reach, when the checkout is closed to it.
 SHARED = Path("/var/lib/botyard")
@@ -70,11 +70,9 @@ class PostgresServer:
         self._wanted = data.absolute()
         self.data = self._wanted
         self._settings = (*SETTINGS, *settings)
-        self._socket = Path(tempfile.mkdtemp(prefix="botyard-pg."))
-        if self._account:
-            os.chown(self._socket, *self._account)
+        self._socket = self._make_socket_folder()
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | int = subprocess.DEVNULL
+        self._log: int = subprocess.DEVNULL
 
     def url(self, database: str) -> str:
         """Return the address of one of its databases."""
@@ -84,7 +82,7 @@ class PostgresServer:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self, log: IO[bytes] | int = subprocess.DEVNULL) -> None:
+    def start(self, log: int = subprocess.DEVNULL) -> None:
         """Start over the data folder, filling it first if it is empty; wait for an answer.
 
         Raises ServerError.
@@ -114,6 +112,7 @@ class PostgresServer:
         """Stop the server cleanly; its data stay."""
         self.halt()
         shutil.rmtree(self._socket, ignore_errors=True)
+        self._socket_note().unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
@@ -133,6 +132,23 @@ class PostgresServer:
         return psycopg.connect(
             host=str(self._socket), user=USER, dbname=database, autocommit=True, connect_timeout=2
         )
+
+    def _make_socket_folder(self) -> Path:
+        """Make a folder with a short path, which a socket needs, and drop a killed run's one."""
+        note = self._socket_note()
+        note.parent.mkdir(parents=True, exist_ok=True)
+        if note.exists():
+            old = Path(note.read_text().strip())
+            if old.name.startswith(SOCKET_PREFIX):
+                shutil.rmtree(old, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX))
+        note.write_text(f"{folder}\n")
+        if self._account:
+            os.chown(folder, *self._account)
+        return folder
+
+    def _socket_note(self) -> Path:
+        return self._wanted.with_name(self._wanted.name + ".socket")
 
     def _make_cluster(self) -> None:
         self.data = self._reachable(self._wanted)

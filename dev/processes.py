@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 PR_SET_PDEATHSIG = 1
 PROC = Path("/proc")
@@ -30,7 +29,7 @@ def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 def spawn(
     command: Sequence[str],
     *,
-    log: IO[bytes] | int = subprocess.DEVNULL,
+    log: int = subprocess.DEVNULL,
     cwd: Path | str = "/",
     env: Mapping[str, str] | None = None,
     user: tuple[int, int] | None = None,

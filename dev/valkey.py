@@ -8,18 +8,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import IO
-
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from dev import processes
 from dev.postgres import ServerError
 
 START_TIMEOUT_S = 20
 ATTEMPTS = 5
+ALIVE = [b"+OK", b"+PONG"]
 
 
 def find_binary() -> Path:
@@ -48,7 +43,7 @@ class ValkeyServer:
         self._password = secrets.token_urlsafe(24)
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | int = subprocess.DEVNULL
+        self._log: int = subprocess.DEVNULL
         self.folder = folder.absolute()
 
     def url(self, database: int = 0) -> str:
@@ -59,7 +54,7 @@ class ValkeyServer:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self, log: IO[bytes] | int = subprocess.DEVNULL) -> None:
+    def start(self, log: int = subprocess.DEVNULL) -> None:
         """Start over what is there and wait until it answers. Raises ServerError."""
         self._log = log
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -139,13 +134,19 @@ class ValkeyServer:
         return "\n".join(lines) + "\n"
 
     def _answers(self) -> bool:
-        client = Redis.from_url(self.url(), socket_timeout=2, retry=Retry(NoBackoff(), 0))
         try:
-            return bool(client.ping())
-        except RedisError:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=2) as connection:
+                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                answer = b""
+                while answer.count(b"\r\n") < len(ALIVE):
+                    part = connection.recv(256)
+                    if not part:
+                        return False
+                    answer += part
+        except OSError:
             return False
-        finally:
-            client.close()
+        # While it still reads its file it answers -LOADING.
+        return answer.split(b"\r\n")[:2] == ALIVE
 
 
 def _free_port() -> int:

@@ -1,0 +1,54 @@
+"""Bring translations, tables and contents up to date; run once before the processes start.
+
+Progress goes to standard error; standard output gets what the operator needs to log in.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from dev import messages
+
+
+def main() -> int:
+    """Prepare everything; return the exit code."""
+    _step("translations", messages.compile_catalogues)
+    from flask.cli import ScriptInfo
+    from flask_migrate import upgrade
+
+    from app import create_app
+    from app.config import current_config
+    from app.db import db
+
+    app = create_app()
+    info = ScriptInfo(create_app=lambda: app)
+
+    def command(*words: str) -> None:
+        app.cli.main(args=list(words), prog_name="flask", obj=info, standalone_mode=False)
+
+    with app.app_context():
+        _step("tables", upgrade)
+        db.engine.dispose()
+    demo = current_config().demo
+    words = ("demo", "seed", "--content" if demo else "--no-content")
+    _step("contents", lambda: _quietly(command, words))
+    command(*(("demo", "logins") if demo else ("setup", "code")))
+    return 0
+
+
+def _step(name: str, action: Callable[[], object]) -> None:
+    started = time.monotonic()
+    action()
+    print(f"    {name}: ready ({time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
+
+
+def _quietly(command: Callable[..., None], words: Sequence[str]) -> None:
+    """Keep a command's chatter out of standard output."""
+    from contextlib import redirect_stdout
+
+    with redirect_stdout(sys.stderr):
+        command(*words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""How gunicorn serves the app: `gunicorn -c gunicorn.conf.py wsgi:app`."""
+
+import os
+
+bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT') or '8000'}"
+# Two processes before many threads: Python's lock makes threads in one process wait for each other.
+workers = int(os.environ.get("WEB_WORKERS") or "2")
+worker_class = "gthread"
+# An open event stream holds a thread; the app leaves at least 16 for pages.
+threads = int(os.environ.get("WEB_THREADS") or "64")
+timeout = 30
+graceful_timeout = 5
+keepalive = 5
+# Long-lived processes are renewed before slow leaks matter, not all at once.
+max_requests = 20_000
+max_requests_jitter = 2_000
+# On disk a heart-beat file can block for seconds; memory never does.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+# The app believes X-Forwarded-* only as far as TRUSTED_PROXIES says; gunicorn leaves them alone.
+forwarded_allow_ips = ""
