@@ -1,12 +1,11 @@
 """One tick: the strategy decides, then the limits. Live, paper and back-test all call this."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from app.trading.intents import Intent, Place, Reason
 from app.trading.market import Triggers, exact
-from app.trading.orders import OrderKind, Side
+from app.trading.orders import FINAL, Side
 from app.trading.risk import NO_LIMITS, Denied, Limits, check
 from app.trading.strategy import LogLine, Match, Severity, Strategy, View
 
@@ -51,19 +50,12 @@ def tick(strategy: Strategy[Any, Any], view: View, limits: Limits = NO_LIMITS) -
 
 
 def _wake(view: View, intents: tuple[Intent, ...], triggers: Triggers) -> Triggers:
-    below: list[Decimal] = []
-    above: list[Decimal] = []
-    resting = [(o.key.side, o.price) for o in view.orders if o.status.is_live]
-    resting += [
-        (intent.key.side, intent.price)
-        for intent in intents
-        if isinstance(intent, Place) and intent.kind is OrderKind.LIMIT
-    ]
-    for side, price in resting:
-        if price is not None:
-            (below if side is Side.BUY else above).append(price)
-    if triggers.below is not None:
-        below.append(triggers.below)
-    if triggers.above is not None:
-        above.append(triggers.above)
+    below = [] if triggers.below is None else [triggers.below]
+    above = [] if triggers.above is None else [triggers.above]
+    for order in view.orders:
+        if order.price is not None and order.status not in FINAL:
+            (below if order.key.side is Side.BUY else above).append(order.price)
+    for intent in intents:
+        if isinstance(intent, Place) and intent.price is not None:
+            (below if intent.key.side is Side.BUY else above).append(intent.price)
     return Triggers(max(below, default=None), min(above, default=None))

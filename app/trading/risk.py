@@ -1,12 +1,11 @@
 """Limits that every intent passes before it becomes an order, whoever had the idea."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from app.trading.intents import Cancel, Intent, Place, Plain, plain_values
 from app.trading.market import ONE, ZERO, Market
-from app.trading.orders import Order, OrderKind, Purpose, Side
+from app.trading.orders import FINAL, OrderKind, Purpose, Side
 from app.trading.strategy import View
 
 CLOSING = frozenset({Purpose.CLOSE, Purpose.STOP})
@@ -49,11 +48,13 @@ class Budget:
     open_orders: int
 
 
-def check(intents: Iterable[Intent], view: View, limits: Limits = NO_LIMITS) -> Verdict:
+def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -> Verdict:
     """Sort intents into allowed and denied; each allowed one uses up its part of the budget.
 
     A bot never commits more cash or coins than it holds, so never more than was put in and earned.
     """
+    if not any(isinstance(intent, Place) for intent in intents):
+        return Verdict(intents, ())
     budget = budget_of(view)
     allowed: list[Intent] = []
     denied: list[Denied] = []
@@ -72,12 +73,21 @@ def check(intents: Iterable[Intent], view: View, limits: Limits = NO_LIMITS) -> 
 
 def budget_of(view: View) -> Budget:
     """Return what is free after all own orders that stand or may stand at the venue."""
-    budget = Budget(view.holdings.base, view.holdings.quote, 0)
+    standing = 0
+    coins = resting = at_market = ZERO
     for order in view.orders:
-        if order.status.is_live:
-            price = view.price if order.price is None else order.price
-            _claim(budget, order.key.side, *_needs(order, price, view.market))
-    return budget
+        if order.status in FINAL:
+            continue
+        standing += 1
+        if order.key.side is Side.SELL:
+            coins += order.quantity - order.filled
+        elif order.price is None:
+            at_market += view.price * (order.quantity - order.filled)
+        else:
+            resting += order.price * (order.quantity - order.filled)
+    quote = resting * _with_fee(OrderKind.LIMIT, view.market)
+    quote += at_market * _with_fee(OrderKind.MARKET, view.market)
+    return Budget(view.holdings.base - coins, view.holdings.quote - quote, standing)
 
 
 def _claim(budget: Budget, side: Side, base: Decimal, quote: Decimal) -> None:
@@ -88,18 +98,14 @@ def _claim(budget: Budget, side: Side, base: Decimal, quote: Decimal) -> None:
         budget.base -= base
 
 
-def _needs(order: Order, price: Decimal, market: Market) -> tuple[Decimal, Decimal]:
-    return order.remaining, _cost(order.remaining, price, order.kind, market)
-
-
 def _claims(intent: Place, view: View) -> tuple[Decimal, Decimal]:
     price = view.price if intent.price is None else intent.price
-    return intent.quantity, _cost(intent.quantity, price, intent.kind, view.market)
+    return intent.quantity, intent.quantity * price * _with_fee(intent.kind, view.market)
 
 
-def _cost(quantity: Decimal, price: Decimal, kind: OrderKind, market: Market) -> Decimal:
+def _with_fee(kind: OrderKind, market: Market) -> Decimal:
     rate = market.taker_fee if kind is OrderKind.MARKET else market.maker_fee
-    return quantity * price * (ONE + max(ZERO, market.buy_fee_in_quote(rate)))
+    return ONE + max(ZERO, market.buy_fee_in_quote(rate))
 
 
 def _broken_limit(intent: Place, view: View, limits: Limits, budget: Budget) -> Denied | None:

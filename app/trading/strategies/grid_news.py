@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.trading.market import ZERO, Market, booked
-from app.trading.orders import Order, Purpose, Side, Status, traded_value
+from app.trading.orders import FINAL, Order, Purpose, Side, Status, traded_value
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_params import GridParams
 from app.trading.strategies.grid_plan import buy_quantity
@@ -51,14 +51,14 @@ def read_orders(grounds: Grounds, state: GridState, orders: tuple[Order, ...]) -
     news = News(list(state.slots), state.phase, state.entry)
     filled = False
     for order in orders:
-        if not order.status.is_final:
+        if order.status not in FINAL:
             continue
         gap = gap_of(order)
         if gap is not None and 0 <= gap < len(news.slots):
             filled |= _read_gap(grounds, state, news, gap, order)
         elif order.key.purpose is Purpose.ENTRY:
             _read_entry(grounds, news, order)
-    if filled:
+    if filled and any(slot.refusals >= MOST_REFUSALS for slot in news.slots):
         news.slots = [_one_more_try(slot) for slot in news.slots]
     return news
 

@@ -5,13 +5,12 @@ from decimal import Decimal
 
 from app.trading.intents import Cancel, Intent, Place, Reason, reason
 from app.trading.market import ZERO, Triggers
-from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
+from app.trading.orders import FINAL, Order, OrderKey, OrderKind, Purpose, Side, Status
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
     MOST_REFUSALS,
     Grounds,
     News,
-    gap_of,
     order_level,
     order_price,
     read_orders,
@@ -172,10 +171,11 @@ class Standing:
     def add(self, gap: int, side: Side, level: int) -> None:
         """Count one more order."""
         self.gaps.add(gap)
-        if side is Side.BUY:
-            self.highest_buy = max(self.highest_buy, level)
-        else:
-            self.lowest_sell = min(self.lowest_sell, level)
+        if side is Side.SELL:
+            if level < self.lowest_sell:  # noqa: PLR1730 - called for every order of every tick
+                self.lowest_sell = level
+        elif level > self.highest_buy:
+            self.highest_buy = level
 
     def would_meet_own(self, side: Side, level: int) -> bool:
         """Say whether an order would stand on or trade against an own order.
@@ -185,24 +185,34 @@ class Standing:
         return level >= self.lowest_sell if side is Side.BUY else level <= self.highest_buy
 
 
-def _standing(orders: tuple[Order, ...]) -> Standing:
+def _standing(orders: tuple[Order, ...], slots: tuple[Slot, ...]) -> tuple[Standing, list[Cancel]]:
+    # Beside what stands, find strays: orders that were taken as absent and turned up again after
+    # another took their place.
     standing = Standing(set())
+    strays = []
     for order in orders:
-        gap = gap_of(order)
-        if gap is not None and order.key.level is not None and order.status.is_live:
-            standing.add(gap, order.key.side, order.key.level)
-    return standing
+        key = order.key
+        if key.purpose is not Purpose.GRID or key.level is None or order.status in FINAL:
+            continue
+        gap = key.level if key.side is Side.BUY else key.level - 1
+        standing.add(gap, key.side, key.level)
+        slot = slots[gap]
+        if order.attempt == slot.attempt and key.cycle == slot.cycle and key.side is slot.side:
+            continue
+        if order.status in AT_VENUE:
+            strays.append(Cancel(order.client_id, reason("stray_order", level=key.level)))
+    return standing, strays
 
 
 def _missing_orders(view: View, state: GridState, steps: Ladder) -> list[Intent]:
-    standing = _standing(view.orders)
+    standing, strays = _standing(view.orders, state.slots)
     wanted = []
     for gap, slot in enumerate(state.slots):
         if gap not in standing.gaps and slot.refusals < MOST_REFUSALS:
             price = order_price(steps, gap, slot)
             wanted.append((abs(price - view.price), gap, price, slot))
     wanted.sort(key=lambda each: each[:2])
-    intents: list[Intent] = list(_strays(view.orders, state.slots))
+    intents: list[Intent] = [*strays]
     for _, gap, price, slot in wanted:
         level = order_level(gap, slot)
         if standing.would_meet_own(slot.side, level):
@@ -210,19 +220,6 @@ def _missing_orders(view: View, state: GridState, steps: Ladder) -> list[Intent]
         standing.add(gap, slot.side, level)
         intents.append(_order_for(gap, slot, price, steps))
     return intents
-
-
-def _strays(orders: tuple[Order, ...], slots: tuple[Slot, ...]) -> list[Cancel]:
-    # An order that was taken as absent and turned up again, after another took its place.
-    strays = []
-    for order in orders:
-        gap = gap_of(order)
-        if gap is None or order.status not in AT_VENUE or not 0 <= gap < len(slots):
-            continue
-        slot, key = slots[gap], order.key
-        if (key.side, key.cycle, order.attempt) != (slot.side, slot.cycle, slot.attempt):
-            strays.append(Cancel(order.client_id, reason("stray_order", level=key.level)))
-    return strays
 
 
 def _order_for(gap: int, slot: Slot, price: Decimal, steps: Ladder) -> Place:
