@@ -1,7 +1,7 @@
 """The database: declarative base, naming convention, exact decimals and UTC times."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Any
 
 from flask_sqlalchemy import SQLAlchemy
@@ -18,6 +18,11 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+# More digits than the column has, so that nothing is rounded on the way out.
+_WIDE = Context(prec=60)
+_ONE = Decimal(1)
 
 
 class Exact(TypeDecorator[Decimal]):
@@ -39,8 +44,8 @@ class Exact(TypeDecorator[Decimal]):
         # The column pads with zeros to 18 places; drop them, and never leave an exponent.
         if value is None:
             return None
-        value = value.normalize()
-        return value.quantize(Decimal(1)) if value.as_tuple().exponent > 0 else value
+        value = value.normalize(_WIDE)
+        return value.quantize(_ONE, context=_WIDE) if value.as_tuple().exponent > 0 else value
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -63,8 +63,11 @@ class Bot(Base):
     epoch: Mapped[int] = mapped_column(Integer, default=0)
     tick_number: Mapped[int] = mapped_column(default=0)
     tick_period_s: Mapped[int] = mapped_column(Integer, default=60)
-    # keep, sell or leave-orders once somebody asked it to stop.
+    # keep, sell or leave_orders once somebody asked it to stop; emergency outranks them.
     stop_request: Mapped[str | None]
+    # Prices at which the strategy itself must act, apart from those of its resting orders.
+    wake_below: Mapped[Decimal | None]
+    wake_above: Mapped[Decimal | None]
     strategy_state: Mapped[dict[str, Any] | None]
     plan: Mapped[dict[str, Any] | None]
     created_at: Mapped[CreatedAt]
@@ -72,9 +75,12 @@ class Bot(Base):
     stopped_at: Mapped[datetime | None]
     last_tick_at: Mapped[datetime | None]
     next_tick_at: Mapped[datetime | None]
+    stale_since: Mapped[datetime | None]
     last_error: Mapped[str | None]
     last_error_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(Integer, default=0)
+    # How long the starts before this one ran; pauses between them do not count.
+    ran_before_s: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     deleted_at: Mapped[datetime | None]
 
 
@@ -131,6 +137,9 @@ class BotMetrics(Base):
     hold_base: Mapped[Decimal] = mapped_column(default=Decimal(0))
     peak_equity: Mapped[Decimal] = mapped_column(default=Decimal(0))
     max_drawdown: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    # Money invested x seconds since the first deposit, up to `invested_at`.
+    invested_area: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default=text("0"))
+    invested_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
 
 

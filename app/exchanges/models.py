@@ -31,6 +31,20 @@ class ExchangeAccount(Base):
     __tablename__ = "exchange_accounts"
     __table_args__ = (
         Index(None, "user_id"),
+        # One name for each account a person has; one account for each key, whoever holds it.
+        Index(
+            "uq_exchange_accounts_label",
+            "user_id",
+            text("lower(label)"),
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "uq_exchange_accounts_key",
+            "key_fingerprint",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
         CheckConstraint("(mode = 'paper') = (exchange = 'paper')", name="paper_mode"),
     )
 
@@ -47,6 +61,8 @@ class ExchangeAccount(Base):
     sealed_secret: Mapped[str | None]
     sealed_passphrase: Mapped[str | None]
     last_four: Mapped[str] = mapped_column(default="")
+    # Hash of exchange, site and API key: the same key must never have two writers.
+    key_fingerprint: Mapped[str | None]
     permissions: Mapped[dict[str, Any]] = mapped_column(default=dict)
     maker_fee: Mapped[Decimal]
     taker_fee: Mapped[Decimal]
@@ -134,10 +150,12 @@ class PaperFill(Base):
 
 
 class PaperCursor(Base):
-    """The last price point that an account's book has seen of a market."""
+    """The last price point that an account's book has seen of a market, and its price."""
 
     __tablename__ = "paper_cursors"
 
     account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"), primary_key=True)
     market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"), primary_key=True)
     point_seq: Mapped[int]
+    price: Mapped[Decimal]
+    at: Mapped[datetime]

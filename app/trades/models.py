@@ -19,6 +19,7 @@ class OrderRow(Base):
     __table_args__ = (
         UniqueConstraint("account_id", "client_id"),
         Index("ix_orders_live", "account_id", postgresql_where=text(LIVE_STATES)),
+        Index("ix_orders_unsettled", "account_id", postgresql_where=text("not settled")),
         Index(None, "bot_id", "id"),
     )
 
@@ -40,7 +41,13 @@ class OrderRow(Base):
     price: Mapped[Decimal | None]
     quantity: Mapped[Decimal]
     filled: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    # Sums over the order's fills: price x quantity, and fees by the currency they were taken in.
+    value: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    fee_base: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    fee_quote: Mapped[Decimal] = mapped_column(default=Decimal(0))
     status: Mapped[str]
+    # Final, and its strategy has taken it in: nothing more is expected of it.
+    settled: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[dict[str, Any]]
     error: Mapped[str | None]
     config_version: Mapped[int] = mapped_column(Integer)

@@ -1,0 +1,99 @@
+"""Queue entry points of the bots: ticks, the sweep for due bots, figures over time."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app.bots import upkeep, wake
+from app.bots.live import BATCH, tick_accounts
+from app.transactions import transaction
+
+log = logging.getLogger(__name__)
+
+# A job looks for more work so long; then the queue's other jobs get their turn.
+LONGEST_RUN_S = 5.0
+PAUSE_WHEN_AWAY_S = 2.0
+DUE_AT_ONCE = 5000
+
+
+class _Place:
+    """The name of this worker's place; a worker started again in it takes its leases back."""
+
+    name = ""
+
+
+def set_place(name: str) -> None:
+    """Name the place of this process's worker."""
+    _Place.name = name
+
+
+def place() -> str:
+    """Return the name under which this process takes leases."""
+    return _Place.name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def tick_due() -> None:
+    """Tick accounts that wait, batch by batch, until none waits or it is time for other jobs."""
+    began = time.monotonic()
+    busy: set[int] = set()
+    wake.answer_call()
+    while True:
+        batch, mark = wake.take_due(BATCH)
+        if not batch:
+            break
+        if len(batch) == BATCH:
+            # There may be more: another worker can begin while we are at it.
+            wake.call_worker()
+        busy |= _tick(batch, mark)
+        if time.monotonic() - began > LONGEST_RUN_S:
+            wake.call_worker()
+            break
+    # Whoever holds such an account calls a worker when it is done, else the sweep does.
+    wake.put_back(busy)
+
+
+def _tick(batch: Sequence[int], mark: float) -> set[int]:
+    try:
+        report = tick_accounts(batch, place())
+    except (OperationalError, InterfaceError) as error:
+        log.warning("database_away accounts=%s error=%s", len(batch), type(error).__name__)
+        wake.put_back(batch, PAUSE_WHEN_AWAY_S)
+        time.sleep(PAUSE_WHEN_AWAY_S)
+        return set()
+    wake.finish([number for number in batch if number not in report.busy], mark)
+    wake.request_ticks(report.unfinished)
+    return report.busy
+
+
+def enqueue_due() -> None:
+    """Have every bot ticked whose time has come, and repair the wake index if it was lost."""
+    try:
+        if wake.is_lost():
+            with transaction():
+                wake.file_triggers(upkeep.read_triggers())
+            wake.mark_filed()
+        with transaction():
+            due = upkeep.find_due_accounts(DUE_AT_ONCE)
+        wake.request_ticks(due)
+        # Also for accounts whose worker died, or that were put back.
+        if wake.count_due():
+            wake.call_worker()
+    except (OperationalError, InterfaceError, RedisError) as error:
+        log.warning("sweep_failed error=%s", type(error).__name__)
+
+
+def mark_stale() -> None:
+    """Mark running bots whose ticks stay away, so that pages and staff see it."""
+    with transaction():
+        upkeep.mark_stale_bots()
+
+
+def sample_equity() -> None:
+    """Add a point to the value curve of every running bot."""
+    with transaction():
+        upkeep.sample_equity()

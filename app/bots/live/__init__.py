@@ -1,0 +1,180 @@
+"""One live tick of a batch of accounts: see, decide, act, file the next triggers.
+
+Starting and recovering are one path: whatever a crash has left half done is found and finished by
+the next tick. See docs/architecture/bots.md for the steps and what each protects against.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+
+from app.bots.live import paper_side, real_side
+from app.bots.live.deciding import Waiting, decide
+from app.bots.live.facts import Account, Seen, Work
+from app.bots.live.filing import file_waiting
+from app.db import db
+from app.errors import Unavailable
+from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew
+from app.exchanges.models import ExchangeAccount
+from app.transactions import transaction
+
+log = logging.getLogger(__name__)
+
+BATCH = 50
+# A paper account that is far behind goes on in the next job, so that others get their turn.
+LONGEST_TICK_S = 10.0
+RENEW_AFTER_S = LEASE_SECONDS / 4
+MOST_LOOKS = 4
+
+
+@dataclass(slots=True)
+class TickReport:
+    """What a tick did; `busy` are accounts that another worker holds, `unfinished` go on later."""
+
+    accounts: int = 0
+    fills: int = 0
+    sent: int = 0
+    failed: int = 0
+    busy: set[int] = field(default_factory=set)
+    unfinished: set[int] = field(default_factory=set)
+
+
+def tick_accounts(account_ids: Iterable[int], holder: str) -> TickReport:
+    """Tick all bots of these accounts; opens its own transactions.
+
+    `holder` names the worker's place. An account that somebody else holds is left alone.
+    """
+    report = TickReport()
+    remaining = iter(sorted(set(account_ids)))
+    while batch := list(islice(remaining, BATCH)):
+        _tick_batch(batch, holder, report)
+    return report
+
+
+def _tick_batch(batch: list[int], holder: str, report: TickReport) -> None:
+    with transaction():
+        tokens = acquire(batch, holder)
+        accounts = _read_accounts(tokens)
+    report.busy |= set(batch) - set(tokens)
+    if not tokens:
+        return
+    tick = _Tick(accounts, tokens, report)
+    try:
+        tick.run()
+    except (DataError, IntegrityError):
+        # One account's values break a statement for all: find it by ticking each alone.
+        if len(tokens) == 1:
+            raise
+        log.exception("batch_failed accounts=%s", len(tokens))
+        for number in tokens:
+            _tick_alone(number, holder, report)
+    finally:
+        _release(tokens)
+
+
+def _tick_alone(account_id: int, holder: str, report: TickReport) -> None:
+    try:
+        _tick_batch([account_id], holder, report)
+    except (DataError, IntegrityError):
+        log.exception("account_failed account=%s", account_id)
+        report.failed += 1
+        report.unfinished.add(account_id)
+
+
+def _release(tokens: Mapping[int, int]) -> None:
+    try:
+        with transaction():
+            release(tokens)
+    except OperationalError as error:
+        # The leases end by themselves.
+        log.warning("release_failed error=%s", type(error).__name__)
+
+
+def _read_accounts(account_ids: Iterable[int]) -> dict[int, Account]:
+    query = select(
+        ExchangeAccount.id,
+        ExchangeAccount.user_id,
+        ExchangeAccount.exchange,
+        ExchangeAccount.fills_cursor,
+    ).where(ExchangeAccount.id.in_(list(account_ids)))
+    return {row.id: Account(*row) for row in db.session.execute(query)}
+
+
+class _Tick:
+    """The rounds of one batch; accounts leave it one by one as they come to rest."""
+
+    def __init__(
+        self, accounts: dict[int, Account], tokens: dict[int, int], report: TickReport
+    ) -> None:
+        self.accounts, self.tokens, self.report = accounts, tokens, report
+        self.waiting: dict[int, Waiting] = {}
+        self._began = self._renewed = time.monotonic()
+        self._stamp = f"{time.time_ns() // 1_000_000:x}"
+
+    def run(self) -> None:
+        """Tick every account of the batch until it has come to rest."""
+        self.report.accounts += len(self.accounts)
+        paper = {n: account for n, account in self.accounts.items() if account.is_paper}
+        if paper:
+            self._run_paper(paper)
+        for account in self.accounts.values():
+            if not account.is_paper:
+                self._run_real(account)
+        file_waiting(self.waiting.values())
+
+    def _run_paper(self, accounts: Mapping[int, Account]) -> None:
+        seen = paper_side.look(accounts, {number: self.tokens[number] for number in accounts})
+        rounds = 0
+        while news := {number: entry for number, entry in seen.items() if entry.is_news}:
+            rounds += 1
+            work = self._decide(news, rounds)
+            pending = {
+                number: todo
+                for number, todo in work.items()
+                if not (todo.is_empty and news[number].is_last)
+            }
+            if not pending:
+                return
+            seen = paper_side.act(accounts, self.tokens, pending)
+            if self._is_late():
+                self.report.unfinished |= {n for n, entry in seen.items() if entry.is_news}
+                return
+
+    def _run_real(self, account: Account) -> None:
+        for look in range(1, MOST_LOOKS + 1):
+            try:
+                seen = real_side.look(account, self.tokens)
+            except Unavailable as error:
+                log.warning("venue_away account=%s error=%s", account.id, error.code)
+                self.report.unfinished.add(account.id)
+                return
+            if seen is None:
+                return
+            todo = self._decide({account.id: seen}, look).get(account.id, Work())
+            if todo.is_empty or not real_side.act(account, self.tokens, todo):
+                return
+            self._renew()
+
+    def _decide(self, seen: Mapping[int, Seen], number: int) -> dict[int, Work]:
+        self._renew()
+        decided = decide(self.accounts, self.tokens, seen, f"{self._stamp}-{number}")
+        self.waiting |= decided.waiting
+        self.report.fills += decided.fills
+        self.report.failed += decided.failed
+        self.report.sent += sum(len(work.sends) for work in decided.work.values())
+        return decided.work
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed > RENEW_AFTER_S:
+            with transaction():
+                renew(self.tokens)
+            self._renewed = now
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._began > LONGEST_TICK_S

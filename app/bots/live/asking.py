@@ -1,0 +1,213 @@
+"""Asking one bot's strategy: the view is put together, its answer becomes orders and log lines."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.bots.live.booking import Books
+from app.bots.live.facts import Seen
+from app.bots.live.rows import Event, LiveBot
+from app.trades.service import NewOrder, OwnOrder
+from app.trading.engine import Tick, tick
+from app.trading.intents import Cancel, Place, Reason
+from app.trading.market import PricePoint, Triggers
+from app.trading.orders import Order, Status, client_order_id
+from app.trading.risk import Limits
+from app.trading.strategies import strategy_named
+from app.trading.strategy import (
+    InvalidParams,
+    LogLine,
+    Match,
+    Severity,
+    Strategy,
+    View,
+)
+
+PREFIX = "by"
+CANCELLABLE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
+_MOST_PARAMS = 50_000
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a bot wants: nothing of it is written yet.
+
+    `unsent` are intended orders of former ticks that still have to go out; `settled` final orders
+    that the strategy has taken in.
+    """
+
+    new_orders: list[NewOrder] = field(default_factory=list)
+    cancels: list[OwnOrder] = field(default_factory=list)
+    unsent: list[OwnOrder] = field(default_factory=list)
+    settled: list[OwnOrder] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    matches: tuple[Match, ...] = ()
+    wake: Triggers = Triggers()
+    finished: Reason | None = None
+    again: bool = False
+
+
+def watch(orders: Iterable[OwnOrder]) -> Answer:
+    """Answer for a bot that does not run: nothing new goes out, what stands may be filled."""
+    own = list(orders)
+    return Answer(
+        cancels=[each for each in own if each.status is Status.INTENDED],
+        settled=[each for each in own if each.status.is_final],
+    )
+
+
+def unsent(orders: Iterable[OwnOrder], epoch: int) -> list[OwnOrder]:
+    """Return the intended orders of this start of the bot."""
+    return [own for own in orders if own.status is Status.INTENDED and own.epoch == epoch]
+
+
+def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
+    """Ask a running bot's strategy; raises what the strategy raises."""
+    orders = books.orders[bot.id]
+    former = [own for own in orders if own.epoch != bot.epoch]
+    answer = Answer(
+        cancels=[own for own in former if own.status in CANCELLABLE],
+        settled=[own for own in former if own.status.is_final],
+    )
+    point = seen.points.get(bot.market_id)
+    if point is None:
+        answer.events = _no_price(bot)
+        return answer
+    strategy = strategy_named(bot.strategy)
+    params = _params(strategy, bot)
+    if bot.strategy_state is None:
+        # Orders of the start before this one, and prices of the past, come first.
+        if any(own.status.is_live for own in former) or not seen.is_last:
+            return answer
+        state = _first_state(books, strategy, params, bot, point)
+        if state is None:
+            answer.finished = Reason("stop_requested", {"how": str(bot.stop_request)})
+            return answer
+    else:
+        state = strategy.decode_state(bot.strategy_state)
+    current = [own for own in orders if own.epoch == bot.epoch]
+    view = View(
+        time=point.time,
+        price=point.price,
+        market=bot.market,
+        params=params,
+        state=state,
+        orders=tuple(own.order for own in current),
+        holdings=books.metrics[bot.id].books.position.holdings,
+        investment=bot.capital,
+        fills=tuple(new.fill for new in books.fills.get(bot.id, ())),
+        stop_request=bot.how,
+    )
+    result = tick(strategy, view, Limits(halted=bot.is_emergency))
+    _read(answer, bot, current, result, tick_id)
+    _remember(bot, strategy.encode_state(result.state))
+    bot.triggers = result.triggers
+    metrics = books.metrics[bot.id]
+    metrics.add_matches(result.matches)
+    metrics.value_at(point.price)
+    return answer
+
+
+def _first_state(
+    books: Books, strategy: Strategy[Any, Any], params: Any, bot: LiveBot, point: PricePoint
+) -> Any:
+    metrics = books.metrics[bot.id]
+    try:
+        state = strategy.start_state(
+            params, bot.market, point.price, metrics.books.position.holdings
+        )
+    except InvalidParams:
+        # Somebody who wants it stopped does not care that it could not have started.
+        if bot.stop_request is not None:
+            return None
+        raise
+    metrics.begin_at(point.price, bot.market)
+    return state
+
+
+def _read(answer: Answer, bot: LiveBot, orders: list[OwnOrder], result: Tick, tick_id: str) -> None:
+    by_client = {own.order.client_id: own for own in orders}
+    for intent in result.intents:
+        if isinstance(intent, Place):
+            order = _ordered(bot, intent, Status.INTENDED)
+            answer.new_orders.append(_new(bot, order, intent.reason, tick_id))
+        else:
+            answer.cancels += _cancelled(intent, by_client)
+    for denied in result.denied:
+        order = _ordered(bot, denied.intent, Status.DENIED)
+        answer.new_orders.append(_new(bot, order, denied.intent.reason, tick_id, denied.code))
+    taken_back = {own.id for own in answer.cancels}
+    answer.unsent = [own for own in unsent(orders, bot.epoch) if own.id not in taken_back]
+    answer.settled += [own for own in orders if own.status.is_final]
+    answer.events += [_event(bot, line) for line in result.events]
+    answer.matches = result.matches
+    answer.wake = result.wake
+    answer.finished = result.finished
+    # Denied orders are news to the strategy, at this very price.
+    answer.again = bool(result.denied)
+
+
+def _cancelled(intent: Cancel, orders: dict[str, OwnOrder]) -> list[OwnOrder]:
+    own = orders.get(intent.client_id)
+    return [own] if own is not None and own.status in CANCELLABLE else []
+
+
+def _ordered(bot: LiveBot, intent: Place, status: Status) -> Order:
+    return Order(
+        client_id=client_order_id(PREFIX, bot.id, bot.epoch, intent.key, intent.attempt),
+        key=intent.key,
+        attempt=intent.attempt,
+        kind=intent.kind,
+        price=intent.price,
+        quantity=intent.quantity,
+        status=status,
+    )
+
+
+def _new(
+    bot: LiveBot, order: Order, reason: Reason, tick_id: str, error: str | None = None
+) -> NewOrder:
+    return NewOrder(
+        user_id=bot.user_id,
+        account_id=bot.account_id,
+        bot_id=bot.id,
+        market_id=bot.market_id,
+        symbol=bot.market.symbol,
+        epoch=bot.epoch,
+        order=order,
+        reason=reason,
+        config_version=bot.config_version,
+        tick_id=tick_id,
+        error=error,
+    )
+
+
+def _event(bot: LiveBot, line: LogLine) -> Event:
+    return Event(bot.id, line.code, dict(line.values), line.level)
+
+
+def _no_price(bot: LiveBot) -> list[Event]:
+    # Said once, not at every tick.
+    if bot.last_error == "no_price":
+        return []
+    bot.last_error = "no_price"
+    return [Event(bot.id, "no_price", {"symbol": bot.market.symbol}, Severity.WARNING)]
+
+
+def _remember(bot: LiveBot, state: dict[str, Any]) -> None:
+    bot.state_changed = state != bot.strategy_state
+    bot.strategy_state = state
+
+
+_params_read: dict[tuple[int, int], Any] = {}
+
+
+def _params(strategy: Strategy[Any, Any], bot: LiveBot) -> Any:
+    # Versions of settings never change, so reading one once is enough for a process.
+    key = (bot.id, bot.config_version)
+    params = _params_read.get(key)
+    if params is None:
+        if len(_params_read) >= _MOST_PARAMS:
+            _params_read.clear()
+        params = _params_read[key] = strategy.parse(bot.params)
+    return params

@@ -1,0 +1,203 @@
+"""One decision for a batch of accounts: fence, book what was seen, ask each strategy, write it all.
+
+Everything stands in one transaction. What is to be sent is written as INTENDED before it is sent.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from app.bots.live.asking import Answer, ask, unsent, watch
+from app.bots.live.booking import Books, open_books
+from app.bots.live.facts import Account, Seen, Work
+from app.bots.live.rows import LiveBot, write_bots, write_events
+from app.bots.live.states import take_failure, take_success
+from app.bots.live.trips import RoundTrips
+from app.bots.metrics import write_metrics
+from app.bulk import bulk_update
+from app.db import db
+from app.errors import DomainError
+from app.exchanges.leases import still_held
+from app.exchanges.models import ExchangeAccount
+from app.notifications.stream import hint
+from app.trades.service import (
+    RoundTrip,
+    insert_orders,
+    open_round_trips,
+    update_orders,
+    write_round_trips,
+)
+from app.trading.market import Triggers
+from app.trading.orders import Status
+from app.trading.strategy import Match
+from app.transactions import after_commit, transaction
+
+log = logging.getLogger(__name__)
+
+_SAVE_CURSORS = bulk_update(
+    ExchangeAccount.__table__,  # type: ignore[arg-type]
+    ("id",),
+    ("fills_cursor",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """At which prices a bot wants to be woken, and up to which point it has seen its market."""
+
+    market_id: int
+    account_id: int
+    bot_id: int
+    wake: Triggers
+    seq: int
+
+
+@dataclass(slots=True)
+class Decided:
+    """What a decision leaves to do, by account, and where its bots wait now."""
+
+    work: dict[int, Work] = field(default_factory=dict)
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+    fills: int = 0
+    failed: int = 0
+
+
+def decide(
+    accounts: Mapping[int, Account],
+    tokens: Mapping[int, int],
+    seen: Mapping[int, Seen],
+    tick_id: str,
+) -> Decided:
+    """Decide for the accounts whose lease is still ours; the others are left to who took them."""
+    with transaction():
+        held = still_held({number: tokens[number] for number in seen})
+        if len(held) < len(seen):
+            log.warning("fenced_off tick=%s accounts=%s", tick_id, sorted(set(seen) - held))
+        ours = {number: seen[number] for number in sorted(held)}
+        desk = _Desk(open_books(ours, accounts), ours, tick_id)
+        desk.serve_all()
+        desk.write()
+        moved = [(n, e.cursor) for n, e in ours.items() if e.cursor != accounts[n].fills_cursor]
+        if moved:
+            db.session.execute(_SAVE_CURSORS.statement, _SAVE_CURSORS.values(moved))
+        desk.tell_pages()
+    for number, cursor in moved:
+        accounts[number].fills_cursor = cursor
+    return desk.decided
+
+
+class _Desk:
+    """Where the bots of a batch are served one by one and their answers gathered."""
+
+    def __init__(self, books: Books, seen: Mapping[int, Seen], tick_id: str) -> None:
+        self.books, self.seen, self.tick_id = books, seen, tick_id
+        self.decided = Decided(work={number: Work() for number in seen})
+        self.answers: dict[int, Answer] = {}
+        self._before = {number: replace(m) for number, m in books.metrics.items() if m.is_stored}
+        self._with_news: set[int] = set(books.fills)
+        self.decided.fills = sum(map(len, books.fills.values()))
+
+    def serve_all(self) -> None:
+        """Ask every bot; one that fails spoils nothing for the others."""
+        for bot in self.books.bots:
+            if bot.account_id not in self.seen:
+                continue
+            if not bot.is_running:
+                self._keep(bot, watch(self.books.orders[bot.id]))
+                continue
+            try:
+                answer = ask(self.books, bot, self.seen[bot.account_id], self.tick_id)
+            except DomainError as error:
+                self._fail(bot, error.code, dict(error.values), for_good=bot.is_fresh)
+            except Exception as error:
+                # The border between one bot and the others, so whatever it is.
+                log.exception("tick_failed bot=%s tick=%s", bot.id, self.tick_id)
+                self._fail(bot, "unexpected", {"error": type(error).__name__})
+            else:
+                self._keep(bot, answer)
+                before = bot.state
+                take_success(bot, answer, self.books)
+                if bot.state != before:
+                    self._with_news.add(bot.id)
+
+    def write(self) -> None:
+        """Write all that changed, each table with one statement."""
+        books = self.books
+        new = [order for answer in self.answers.values() for order in answer.new_orders]
+        written = insert_orders(new)
+        for own in written:
+            if own.status is Status.INTENDED:
+                self.decided.work[own.account_id].sends.append(own)
+        if len(written) < len(new):
+            log.error("orders_exist tick=%s missing=%s", self.tick_id, len(new) - len(written))
+        update_orders(books.touched.values())
+        write_round_trips(self._round_trips())
+        write_bots([bot for bot in books.bots if bot.account_id in self.seen])
+        write_metrics(
+            [m for m in books.metrics.values() if self._before.get(m.bot_id) != m], books.now
+        )
+        events = [*books.events, *(e for answer in self.answers.values() for e in answer.events)]
+        write_events(events, books.now, self.tick_id)
+        self._with_news |= {order.bot_id for order in new} | {event.bot_id for event in events}
+
+    def tell_pages(self) -> None:
+        """Hint to open pages, after the commit, which bots have news."""
+        topics: dict[int, list[str]] = defaultdict(list)
+        for bot in self.books.bots:
+            if bot.id in self._with_news:
+                topics[bot.user_id].append(f"bot:{bot.id}")
+        for user_id, changed in topics.items():
+            after_commit(partial(hint, user_id, *changed, "dashboard"))
+
+    def _keep(self, bot: LiveBot, answer: Answer) -> None:
+        self.answers[bot.id] = answer
+        work = self.decided.work[bot.account_id]
+        work.cancels += answer.cancels
+        work.sends += answer.unsent
+        work.again |= answer.again
+        for own in answer.settled:
+            own.settled = True
+            self.books.touched[own.id] = own
+        point = self.seen[bot.account_id].points.get(bot.market_id)
+        if point is not None:
+            self.decided.waiting[bot.id] = Waiting(
+                bot.market_id, bot.account_id, bot.id, answer.wake, point.seq
+            )
+
+    def _fail(
+        self, bot: LiveBot, code: str, values: dict[str, object], for_good: bool = False
+    ) -> None:
+        self.decided.failed += 1
+        self.books.events.append(take_failure(bot, code, values, self.books.now, for_good))
+        # What it had decided before still goes out; what it has not taken in stays unsettled.
+        orders = self.books.orders[bot.id]
+        running = Answer(unsent=unsent(orders, bot.epoch), wake=bot.triggers)
+        self._keep(bot, running if bot.is_running else watch(orders))
+
+    def _round_trips(self) -> list[RoundTrip]:
+        concerned = {
+            bot.id: bot
+            for bot in self.books.bots
+            if bot.id in self.books.fills or self._matches(bot.id)
+        }
+        rows: dict[int, list[RoundTrip]] = defaultdict(list)
+        for row in open_round_trips(list(concerned)):
+            rows[row.bot_id].append(row)
+        changed = []
+        for number, bot in concerned.items():
+            trips = RoundTrips(bot, rows[number], self.tick_id)
+            by_client = {own.order.client_id: own for own in self.books.orders[number]}
+            for new in self.books.fills.get(number, ()):
+                trips.add_fill(new)
+            for match in self._matches(number):
+                trips.add_match(match, by_client)
+            for new in self.books.fills.get(number, ()):
+                trips.add_closing_sale(new)
+            changed += trips.changed
+        return changed
+
+    def _matches(self, bot_id: int) -> tuple[Match, ...]:
+        answer = self.answers.get(bot_id)
+        return answer.matches if answer else ()

@@ -1,0 +1,62 @@
+"""What passes between the parts of a tick: what was seen, and what is to be done."""
+
+from dataclasses import dataclass, field
+
+from app.trades.service import OwnOrder
+from app.trading.market import PricePoint
+from app.trading.orders import Fill
+from app.trading.ports import VenueOrder
+
+
+@dataclass(slots=True)
+class Account:
+    """An account of the batch: where its orders go, and what of its fills is booked already."""
+
+    id: int
+    user_id: int
+    exchange: str
+    fills_cursor: str
+
+    @property
+    def is_paper(self) -> bool:
+        """Say whether it trades with pretend money."""
+        return self.exchange == "paper"
+
+
+@dataclass(slots=True)
+class Seen:
+    """One look at an account.
+
+    `points` is where each of its markets stands; `fills` are those after the cursor, with their
+    market; `found` holds orders that were looked up by client id, None for one that the venue
+    certainly lacks. With `is_news` there is something to decide; `is_last` says that no later
+    price is known.
+    """
+
+    account_id: int
+    points: dict[int, PricePoint] = field(default_factory=dict)
+    fills: list[tuple[int, Fill]] = field(default_factory=list)
+    cursor: str = ""
+    found: dict[str, VenueOrder | None] = field(default_factory=dict)
+    is_news: bool = False
+    is_last: bool = True
+
+
+@dataclass(slots=True)
+class Work:
+    """What one decision leaves to do for an account: take back, then send.
+
+    `again` asks for one more decision at the same price even if nothing is to be sent.
+    """
+
+    cancels: list[OwnOrder] = field(default_factory=list)
+    sends: list[OwnOrder] = field(default_factory=list)
+    again: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing is left."""
+        return not (self.cancels or self.sends or self.again)
+
+
+NOTHING = Work()

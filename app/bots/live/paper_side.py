@@ -1,0 +1,186 @@
+"""Looking at the paper venue and acting on it, for a batch of accounts in one transaction.
+
+An account first does what was decided, at the price at which it was decided. Only when that has
+brought no news does it walk on, and it stops at the first price that brings some.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from app.bots.live.facts import Account, Seen, Work
+from app.bots.live.outcomes import apply_cancel, apply_place, is_held_back
+from app.bots.live.rows import Seat, activate, read_seats
+from app.bots.models import BotState
+from app.db import utc_now
+from app.exchanges.leases import still_held
+from app.exchanges.paper import PaperAccount, PaperVenue
+from app.exchanges.paper_rows import fills_after
+from app.markets.points import points_after
+from app.notifications.stream import hint
+from app.trades.service import OwnOrder, unsettled_orders, update_orders
+from app.trading.market import Market, Triggers
+from app.trading.orders import Status
+from app.trading.ports import Accepted
+from app.transactions import after_commit, transaction
+
+DOUBTFUL = frozenset({Status.INTENDED, Status.UNRESOLVED})
+
+
+def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int, Seen]:
+    """Look at paper accounts for the first time in a tick.
+
+    Orders of former ticks without an answer are looked up by their client id before anything is
+    sent again, and fills that are not booked yet come before any new price.
+    """
+    seen: dict[int, Seen] = {}
+    with transaction():
+        held = sorted(still_held(tokens))
+        seats = _by_account(read_seats(held))
+        doubtful = [own for own in unsettled_orders(held) if own.status in DOUBTFUL]
+        venue = _load(held, seats)
+        venue.look_up({_key(own) for own in doubtful})
+        missed = fills_after({number: accounts[number].fills_cursor for number in held})
+        unsent = {own.account_id for own in doubtful if own.status is Status.INTENDED}
+        for number in held:
+            visit = _Visit(venue.account(number), seats[number], Seen(number, is_news=True))
+            if number not in missed and number not in unsent:
+                visit.walk_on()
+            seen[number] = visit.finish()
+        for own in doubtful:
+            client_id = own.order.client_id
+            found = venue.account(own.account_id).find("", client_id)
+            seen[own.account_id].found[client_id] = found
+        venue.save()
+        _add_fills(seen, accounts)
+    return seen
+
+
+def act(
+    accounts: Mapping[int, Account], tokens: Mapping[int, int], work: Mapping[int, Work]
+) -> dict[int, Seen]:
+    """Do what was decided and walk on to the next news; the tokens are asked again before."""
+    seen: dict[int, Seen] = {}
+    with transaction():
+        held = sorted(still_held({number: tokens[number] for number in work}))
+        seats = _by_account(read_seats(held))
+        venue = _load(held, seats)
+        venue.look_up({_key(own) for n in held for own in (*work[n].sends, *work[n].cancels)})
+        changed: list[OwnOrder] = []
+        for number in held:
+            visit = _Visit(venue.account(number), seats[number], Seen(number))
+            visit.cancel(work[number].cancels)
+            visit.send(work[number].sends)
+            visit.seen.is_news |= work[number].again or visit.account.has_new_fills
+            if not visit.seen.is_news:
+                visit.walk_on()
+            changed += visit.changed
+            seen[number] = visit.finish()
+        venue.save()
+        update_orders(changed)
+        announce_started(seats, changed)
+        _add_fills(seen, accounts)
+    return seen
+
+
+class _Visit:
+    """One account in one such transaction."""
+
+    def __init__(self, account: PaperAccount, seats: Sequence[Seat], seen: Seen) -> None:
+        self.account, self.seats, self.seen = account, seats, seen
+        self.changed: list[OwnOrder] = []
+        self._by_bot = {seat.id: seat for seat in seats}
+        # Until it walks on, later prices may wait.
+        seen.is_last = False
+
+    def cancel(self, orders: Iterable[OwnOrder]) -> None:
+        """Take orders back."""
+        for own in orders:
+            symbol = self._by_bot[own.bot_id].market.symbol
+            outcome = self.account.cancel(symbol, own.order.client_id)
+            if apply_cancel(own, outcome, self.account.find(symbol, own.order.client_id)):
+                self.changed.append(own)
+                self.seen.is_news |= own.status.is_final
+
+    def send(self, orders: Iterable[OwnOrder]) -> None:
+        """Send orders, except those that the venue has already or that may not be sent any more."""
+        for own in orders:
+            seat = self._by_bot[own.bot_id]
+            if is_held_back(own, seat):
+                self.seen.is_news = True
+                continue
+            known = self.account.find(seat.market.symbol, own.order.client_id)
+            if known is None:
+                apply_place(own, self.account.place(seat.market.symbol, own.order))
+            else:
+                apply_place(own, Accepted(known.venue_id))
+            self.changed.append(own)
+            self.seen.is_news |= own.status.is_final
+
+    def walk_on(self) -> None:
+        """Let prices happen up to the first that brings news."""
+        triggers: dict[int, list[Triggers]] = defaultdict(list)
+        points = {}
+        for seat in self.seats:
+            here = self.account.point(seat.market_id)
+            if here is None:
+                continue
+            if seat.is_running and not seat.is_fresh:
+                triggers[seat.market_id].append(seat.triggers)
+            if seat.market_id not in points:
+                points[seat.market_id] = points_after(seat.market_id, here.seq)
+        progress = self.account.advance(points, triggers)
+        self.seen.is_last = progress.caught_up
+        waits = any(seat.is_running and seat.is_fresh for seat in self.seats)
+        self.seen.is_news |= bool(progress.fills or progress.crossed)
+        self.seen.is_news |= waits and progress.caught_up
+
+    def finish(self) -> Seen:
+        """Note where the account stands."""
+        for seat in self.seats:
+            point = self.account.point(seat.market_id)
+            if point is not None:
+                self.seen.points[seat.market_id] = point
+        return self.seen
+
+
+def announce_started(seats: Mapping[int, Sequence[Seat]], changed: Iterable[OwnOrder]) -> None:
+    """Make bots active whose first order was accepted."""
+    accepted = {own.bot_id for own in changed if own.status is Status.OPEN}
+    started = [
+        seat
+        for group in seats.values()
+        for seat in group
+        if seat.id in accepted and seat.state == BotState.STARTING.value
+    ]
+    activate((seat.id for seat in started), utc_now())
+    for seat in started:
+        after_commit(partial(hint, seat.user_id, f"bot:{seat.id}", "dashboard"))
+
+
+def _key(own: OwnOrder) -> tuple[int, str]:
+    return own.account_id, own.order.client_id
+
+
+def _by_account(seats: Iterable[Seat]) -> defaultdict[int, list[Seat]]:
+    groups: defaultdict[int, list[Seat]] = defaultdict(list)
+    for seat in seats:
+        groups[seat.account_id].append(seat)
+    return groups
+
+
+def _load(held: Collection[int], seats: Mapping[int, Sequence[Seat]]) -> PaperVenue:
+    markets: dict[int, dict[int, Market]] = {
+        number: {seat.market_id: seat.market for seat in seats.get(number, ())} for number in held
+    }
+    venue = PaperVenue.load(markets)
+    for number in held:
+        for seat in seats.get(number, ()):
+            if seat.last_point is not None:
+                venue.account(number).begin_at(seat.market_id, seat.last_point)
+    return venue
+
+
+def _add_fills(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> None:
+    for number, news in fills_after({n: accounts[n].fills_cursor for n in seen}).items():
+        seen[number].fills, seen[number].cursor = news.fills, news.cursor

@@ -1,0 +1,272 @@
+"""Bots as a tick needs them: read and written in bulk."""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, or_, select
+
+from app.bots.models import RUNNING, Bot, BotConfig, BotEvent, BotState
+from app.bulk import bulk_insert, bulk_update
+from app.db import db
+from app.exchanges.models import ExchangeAccount
+from app.markets.models import MarketRow
+from app.trades.models import OrderRow
+from app.trading.market import FeeSide, Market, MarketKind, PricePoint, Triggers
+from app.trading.strategy import Severity, StopHow
+
+BOTS: Table = Bot.__table__  # type: ignore[assignment]
+EVENTS: Table = BotEvent.__table__  # type: ignore[assignment]
+
+# A stop that outranks every other and ends with the bot locked.
+EMERGENCY = "emergency"
+RUNNING_STATES = tuple(state.value for state in RUNNING)
+
+
+@dataclass(slots=True)
+class Seat:
+    """What has to be known of a bot before anything of it is sent or a price is passed over."""
+
+    id: int
+    user_id: int
+    account_id: int
+    market_id: int
+    state: str
+    stop_request: str | None
+    epoch: int
+    is_fresh: bool
+    triggers: Triggers
+    market: Market
+    last_point: PricePoint | None
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the strategy has the word."""
+        return self.state in RUNNING_STATES
+
+
+@dataclass(slots=True)
+class LiveBot(Seat):
+    """A bot with all that its tick changes."""
+
+    strategy: str
+    capital: Decimal
+    config_version: int
+    params: dict[str, Any]
+    strategy_state: dict[str, Any] | None
+    state_since: datetime
+    state_reason: dict[str, Any]
+    tick_number: int
+    tick_period_s: int
+    started_at: datetime | None
+    stopped_at: datetime | None
+    last_tick_at: datetime | None
+    next_tick_at: datetime | None
+    last_error: str | None
+    last_error_at: datetime | None
+    failures: int
+    # Prices that wake it, resting orders included; for the index, not stored.
+    wake: Triggers = Triggers()
+    state_changed: bool = False
+
+    @property
+    def how(self) -> StopHow | None:
+        """Return how it was asked to stop, if it was."""
+        if self.stop_request is None:
+            return None
+        return StopHow.SELL if self.is_emergency else StopHow(self.stop_request)
+
+    @property
+    def is_emergency(self) -> bool:
+        """Say whether the stop outranks everything."""
+        return self.stop_request == EMERGENCY
+
+    def turn(self, state: BotState, code: str, values: Any, now: datetime) -> None:
+        """Move to another state and say why."""
+        self.state, self.state_since = state.value, now
+        self.state_reason = {"code": code, "values": dict(values)} if code else {}
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+_SEAT = (
+    Bot.id,
+    Bot.user_id,
+    Bot.account_id,
+    Bot.market_id,
+    Bot.state,
+    Bot.stop_request,
+    Bot.epoch,
+    Bot.strategy_state.is_(None).label("is_fresh"),
+    Bot.wake_below,
+    Bot.wake_above,
+    MarketRow.symbol,
+    MarketRow.base,
+    MarketRow.quote,
+    MarketRow.kind,
+    MarketRow.tick,
+    MarketRow.lot,
+    MarketRow.min_quantity,
+    MarketRow.min_notional,
+    MarketRow.fee_side,
+    MarketRow.last_seq,
+    MarketRow.last_price,
+    MarketRow.last_price_at,
+    ExchangeAccount.maker_fee,
+    ExchangeAccount.taker_fee,
+)
+_BOT = (
+    *_SEAT,
+    Bot.strategy,
+    Bot.capital,
+    Bot.config_version,
+    BotConfig.params,
+    Bot.strategy_state,
+    Bot.state_since,
+    Bot.state_reason,
+    Bot.tick_number,
+    Bot.tick_period_s,
+    Bot.started_at,
+    Bot.stopped_at,
+    Bot.last_tick_at,
+    Bot.next_tick_at,
+    Bot.last_error,
+    Bot.last_error_at,
+    Bot.failures,
+)
+_OWN = tuple(column.key for column in _BOT[len(_SEAT) :])
+
+
+def read_seats(account_ids: Collection[int]) -> list[Seat]:
+    """Read the bots that run or have unsettled orders; nobody can stop one until we are done."""
+    query = _joined(*_SEAT).where(_concerned(account_ids)).with_for_update(of=Bot, read=True)
+    return [Seat(**_seat_values(row)) for row in db.session.execute(query)]
+
+
+def read_bots(account_ids: Collection[int], also: Iterable[int] = ()) -> list[LiveBot]:
+    """Read those bots (and others by id) whole, locked for writing."""
+    wanted = or_(_concerned(account_ids), Bot.id.in_(list(also)))
+    config = and_(BotConfig.bot_id == Bot.id, BotConfig.version == Bot.config_version)
+    query = _joined(*_BOT).join(BotConfig, config).where(wanted).with_for_update(of=Bot)
+    return [
+        LiveBot(**_seat_values(row), **{name: getattr(row, name) for name in _OWN})
+        for row in db.session.execute(query)
+    ]
+
+
+def _joined(*columns: Any) -> Select[Any]:
+    return (
+        select(*columns)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
+        .order_by(Bot.id)
+    )
+
+
+def _concerned(account_ids: Collection[int]) -> ColumnElement[bool]:
+    unsettled = select(OrderRow.bot_id).where(
+        OrderRow.account_id.in_(account_ids), ~OrderRow.settled
+    )
+    return and_(
+        Bot.account_id.in_(account_ids),
+        or_(Bot.state.in_(RUNNING_STATES), Bot.id.in_(unsettled)),
+    )
+
+
+def _seat_values(row: Row[Any]) -> dict[str, Any]:
+    point = None
+    if row.last_price is not None and row.last_price_at is not None:
+        point = PricePoint(row.last_seq, row.last_price_at, row.last_price)
+    return {
+        "id": row.id,
+        "user_id": row.user_id,
+        "account_id": row.account_id,
+        "market_id": row.market_id,
+        "state": row.state,
+        "stop_request": row.stop_request,
+        "epoch": row.epoch,
+        "is_fresh": row.is_fresh,
+        "triggers": Triggers(row.wake_below, row.wake_above),
+        "market": _market(row),
+        "last_point": point,
+    }
+
+
+def _market(row: Row[Any]) -> Market:
+    return Market(
+        symbol=row.symbol,
+        base=row.base,
+        quote=row.quote,
+        kind=MarketKind(row.kind),
+        tick=row.tick,
+        lot=row.lot,
+        min_quantity=row.min_quantity,
+        min_notional=row.min_notional,
+        maker_fee=row.maker_fee,
+        taker_fee=row.taker_fee,
+        fee_side=FeeSide(row.fee_side),
+    )
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+_CHANGED = (
+    "state", "state_since", "state_reason", "stop_request", "tick_number", "started_at",
+    "stopped_at", "last_tick_at", "next_tick_at", "last_error", "last_error_at", "failures",
+    "wake_below", "wake_above", "stale_since",
+)  # fmt: skip
+_UPDATE_BOTS = bulk_update(BOTS, ("id",), _CHANGED)
+_UPDATE_STATES = bulk_update(BOTS, ("id",), ("strategy_state",))
+_ACTIVATE = bulk_update(
+    BOTS, ("id",), ("state", "state_since", "started_at"), "and bots.state = 'starting'"
+)
+_INSERT_EVENTS = bulk_insert(EVENTS, ("bot_id", "at", "level", "code", "values", "tick_id"))
+
+
+def write_bots(bots: Collection[LiveBot]) -> None:
+    """Write back what a tick changes about bots; strategy states only where they changed."""
+    if not bots:
+        return
+    rows = (
+        (
+            bot.id, bot.state, bot.state_since, json.dumps(bot.state_reason), bot.stop_request,
+            bot.tick_number, bot.started_at, bot.stopped_at, bot.last_tick_at, bot.next_tick_at,
+            bot.last_error, bot.last_error_at, bot.failures, bot.triggers.below,
+            bot.triggers.above, None,
+        )
+        for bot in bots
+    )  # fmt: skip
+    db.session.execute(_UPDATE_BOTS.statement, _UPDATE_BOTS.values(rows))
+    changed = [(bot.id, json.dumps(bot.strategy_state)) for bot in bots if bot.state_changed]
+    if changed:
+        db.session.execute(_UPDATE_STATES.statement, _UPDATE_STATES.values(changed))
+
+
+def activate(bot_ids: Iterable[int], now: datetime) -> None:
+    """Move bots whose first order was accepted from starting to active."""
+    rows = [(bot_id, BotState.ACTIVE.value, now, now) for bot_id in sorted(set(bot_ids))]
+    if rows:
+        db.session.execute(_ACTIVATE.statement, _ACTIVATE.values(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line for a bot's log."""
+
+    bot_id: int
+    code: str
+    values: dict[str, Any]
+    level: Severity = Severity.INFO
+
+
+def write_events(events: Collection[Event], now: datetime, tick_id: str) -> None:
+    """Add lines to the logs of bots."""
+    rows = [
+        (event.bot_id, now, event.level.value, event.code, json.dumps(event.values), tick_id)
+        for event in events
+    ]
+    if rows:
+        db.session.execute(_INSERT_EVENTS.statement, _INSERT_EVENTS.values(rows))

@@ -1,0 +1,120 @@
+"""The running sums of a bot: changed with its fills, in the same transaction, and nowhere else."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from app.bots.models import BotEquity, BotMetrics
+from app.bulk import bulk_insert, bulk_upsert
+from app.db import db
+from app.trading.market import ZERO, Market, booked, exact
+from app.trading.orders import Fill
+from app.trading.performance import Books, held_instead
+from app.trading.position import Position
+from app.trading.strategy import Match
+
+METRICS: Table = BotMetrics.__table__  # type: ignore[assignment]
+EQUITY: Table = BotEquity.__table__  # type: ignore[assignment]
+
+_COLUMNS = (
+    "deposited", "withdrawn", "quote", "base", "base_cost", "grid_profit", "funding", "fees",
+    "fills", "matched_trades", "hold_base", "peak_equity", "max_drawdown", "updated_at",
+)  # fmt: skip
+_UPSERT = bulk_upsert(METRICS, ("bot_id",), _COLUMNS)
+_SAMPLE = bulk_insert(
+    EQUITY, ("bot_id", "at", "equity", "invested", "hold"), "on conflict do nothing"
+)
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The sums of one bot; `peak` and `drawdown` follow its value at every look."""
+
+    bot_id: int
+    books: Books
+    peak: Decimal = ZERO
+    drawdown: Decimal = ZERO
+    is_stored: bool = False
+
+    def add_fill(self, fill: Fill, market: Market, fee_rate: Decimal | None = None) -> None:
+        """Count one execution."""
+        position = self.books.position.after(fill, market, fee_rate)
+        self.books = replace(self.books, position=position)
+
+    @exact
+    def add_matches(self, matches: Iterable[Match]) -> None:
+        """Count closed round trips."""
+        closed = tuple(matches)
+        earned = sum((match.profit for match in closed), ZERO)
+        self.books = replace(
+            self.books,
+            grid_profit=self.books.grid_profit + earned,
+            matched_trades=self.books.matched_trades + len(closed),
+        )
+
+    def begin_at(self, price: Decimal, market: Market) -> None:
+        """Note at the first start what the same money would have bought."""
+        if self.books.hold_base == 0:
+            hold = held_instead(self.books.deposited, price, market)
+            self.books = replace(self.books, hold_base=hold)
+
+    @exact
+    def value_at(self, price: Decimal) -> None:
+        """Follow peak and largest fall of the bot's value (with what was taken out)."""
+        value = self.books.position.equity(price) + self.books.withdrawn
+        self.peak = max(self.peak, value)
+        if self.peak > 0:
+            self.drawdown = max(self.drawdown, booked((self.peak - value) / self.peak))
+
+
+def first_metrics(bot_id: int, capital: Decimal) -> Metrics:
+    """Return the sums of a bot that has its money and nothing else yet."""
+    return Metrics(bot_id, Books(Position(quote=capital), deposited=capital), peak=capital)
+
+
+def read_metrics(bot_ids: Iterable[int]) -> dict[int, Metrics]:
+    """Read the sums of some bots."""
+    rows = db.session.execute(select(METRICS).where(BotMetrics.bot_id.in_(list(bot_ids))))
+    return {
+        row.bot_id: Metrics(
+            bot_id=row.bot_id,
+            books=Books(
+                position=Position(row.quote, row.base, row.base_cost, row.fees, row.fills),
+                deposited=row.deposited,
+                withdrawn=row.withdrawn,
+                grid_profit=row.grid_profit,
+                funding=row.funding,
+                matched_trades=row.matched_trades,
+                hold_base=row.hold_base,
+            ),
+            peak=row.peak_equity,
+            drawdown=row.max_drawdown,
+            is_stored=True,
+        )
+        for row in rows
+    }
+
+
+def write_metrics(metrics: Sequence[Metrics], now: datetime) -> None:
+    """Write the sums of some bots with one statement."""
+    if metrics:
+        db.session.execute(_UPSERT.statement, _UPSERT.values(_row(each, now) for each in metrics))
+
+
+def _row(metrics: Metrics, now: datetime) -> tuple[Any, ...]:
+    books, position = metrics.books, metrics.books.position
+    return (
+        metrics.bot_id, books.deposited, books.withdrawn, position.quote, position.base,
+        position.base_cost, books.grid_profit, books.funding, position.fees, position.fills,
+        books.matched_trades, books.hold_base, metrics.peak, metrics.drawdown, now,
+    )  # fmt: skip
+
+
+def write_equity(rows: Sequence[tuple[int, datetime, Decimal, Decimal, Decimal]]) -> None:
+    """Add points of value curves: bot, time, value, invested, coins bought instead at the price."""
+    if rows:
+        db.session.execute(_SAMPLE.statement, _SAMPLE.values(rows))

@@ -1,0 +1,96 @@
+"""What keeps ticks going beside the ticks: who is due, who is late, the lost wake index."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+
+from sqlalchemy import func, select, text, update
+
+from app.bots.live.rows import RUNNING_STATES
+from app.bots.metrics import read_metrics, write_equity
+from app.bots.models import Bot
+from app.db import db, utc_now
+from app.markets.models import MarketRow
+from app.trades.models import OrderRow
+from app.trading.market import Triggers
+from app.trading.orders import traded_value
+from app.trading.performance import invested_now
+
+# A bot may miss two periods before anybody is told.
+PERIODS_BEFORE_STALE = 3
+LEAST_SILENCE_S = 30
+# Orders left at the venue by a stopped bot are looked at this often.
+LEFT_ORDERS = timedelta(seconds=60)
+
+
+def find_due_accounts(limit: int) -> set[int]:
+    """Return accounts with a bot whose next tick is due, or with orders that a stopped bot left."""
+    now = utc_now()
+    due = (
+        select(Bot.account_id)
+        .where(Bot.state.in_(RUNNING_STATES), Bot.next_tick_at <= now)
+        .order_by(Bot.next_tick_at)
+        .limit(limit)
+    )
+    left = (
+        select(Bot)
+        .where(
+            Bot.state.not_in(RUNNING_STATES),
+            Bot.id.in_(select(OrderRow.bot_id).where(~OrderRow.settled)),
+            func.coalesce(Bot.last_tick_at, Bot.created_at) < now - LEFT_ORDERS,
+        )
+        .with_only_columns(Bot.account_id)
+    )
+    return {*db.session.scalars(due), *db.session.scalars(left)}
+
+
+def mark_stale_bots() -> None:
+    """Note since when running bots are silent; their next tick takes the mark away."""
+    silence = func.greatest(PERIODS_BEFORE_STALE * Bot.tick_period_s, LEAST_SILENCE_S)
+    last = func.coalesce(Bot.last_tick_at, Bot.state_since)
+    db.session.execute(
+        update(Bot)
+        .where(
+            Bot.state.in_(RUNNING_STATES),
+            Bot.stale_since.is_(None),
+            last < utc_now() - func.make_interval(0, 0, 0, 0, 0, 0, silence),
+        )
+        .values(stale_since=utc_now())
+    )
+
+
+def sample_equity() -> None:
+    """Write the value of every running bot at the last price of its market."""
+    now = utc_now().replace(microsecond=0)
+    query = (
+        select(Bot.id, MarketRow.last_price)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .where(Bot.state.in_(RUNNING_STATES), MarketRow.last_price.is_not(None))
+    )
+    prices: dict[int, Decimal] = {row.id: row.last_price for row in db.session.execute(query)}
+    rows = []
+    for number, metrics in read_metrics(prices).items():
+        price, books = prices[number], metrics.books
+        value = books.position.equity(price)
+        total = value + books.withdrawn - books.deposited
+        invested = invested_now(books.deposited, books.withdrawn, total)
+        rows.append((number, now, value, invested, traded_value(price, books.hold_base)))
+    write_equity(rows)
+
+
+_TRIGGERS = text("""
+    select bot.market_id, bot.account_id, bot.id,
+        greatest(bot.wake_below, max(own.price) filter (where own.side = 'buy')) as below,
+        least(bot.wake_above, min(own.price) filter (where own.side = 'sell')) as above
+    from bots as bot
+    left join orders as own on own.bot_id = bot.id and not own.settled
+        and own.status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')
+    where bot.state = any(:states)
+    group by bot.id
+""")
+
+
+def read_triggers() -> Iterator[tuple[int, int, int, Triggers]]:
+    """Read at which prices running bots want to be woken, from their rows and resting orders."""
+    for row in db.session.execute(_TRIGGERS, {"states": list(RUNNING_STATES)}):
+        yield row.market_id, row.account_id, row.id, Triggers(row.below, row.above)

@@ -1,0 +1,374 @@
+"""Our own books of a live tick: orders, fills and round trips, read and written in bulk."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row, Table, select, tuple_
+
+from app.bulk import bulk_insert, bulk_update
+from app.db import db, utc_now
+from app.trades.models import FillRow, OrderRow, TradeRow
+from app.trading.intents import Reason
+from app.trading.market import Market
+from app.trading.orders import Fill, Order, OrderKey, OrderKind, Purpose, Side, Status
+
+ORDERS: Table = OrderRow.__table__  # type: ignore[assignment]
+FILLS: Table = FillRow.__table__  # type: ignore[assignment]
+TRADES: Table = TradeRow.__table__  # type: ignore[assignment]
+
+
+@dataclass(slots=True)
+class OwnOrder:
+    """An order of ours with the row it stands in; `order` is replaced as news comes in."""
+
+    id: int
+    user_id: int
+    account_id: int
+    bot_id: int
+    market_id: int
+    epoch: int
+    order: Order
+    settled: bool
+    sent_at: datetime | None
+    created_at: datetime
+    reason: dict[str, Any]
+    config_version: int
+    tick_id: str
+    exchange_order_id: str | None = None
+    error: str | None = None
+    final_at: datetime | None = None
+
+    @property
+    def status(self) -> Status:
+        """Return where the order stands."""
+        return self.order.status
+
+    def turn(self, status: Status, error: str | None = None) -> None:
+        """Change its state as the table of changes allows."""
+        self.order = self.order.with_status(status)
+        self.error = error or self.error
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order to be written before anything is sent."""
+
+    user_id: int
+    account_id: int
+    bot_id: int
+    market_id: int
+    symbol: str
+    epoch: int
+    order: Order
+    reason: Reason
+    config_version: int
+    tick_id: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewFill:
+    """An execution of one of our orders; `fee_quote` is its fee at the price of its time."""
+
+    owner: OwnOrder
+    fill: Fill
+    fee_quote: Decimal
+
+
+@dataclass(slots=True)
+class RoundTrip:
+    """What one row of trades says; `exit_*` stay empty while it is open."""
+
+    user_id: int
+    bot_id: int
+    symbol: str
+    currency: str
+    status: str
+    quantity: Decimal
+    entry_price: Decimal
+    entry_at: datetime
+    fees: Decimal
+    entry_order_id: int | None
+    logic: dict[str, Any]
+    exit_price: Decimal | None = None
+    exit_at: datetime | None = None
+    profit: Decimal | None = None
+    exit_order_id: int | None = None
+    id: int | None = None
+
+
+# --- orders ---------------------------------------------------------------------------------------
+
+_ORDER_COLUMNS = (
+    OrderRow.id,
+    OrderRow.user_id,
+    OrderRow.account_id,
+    OrderRow.bot_id,
+    OrderRow.market_id,
+    OrderRow.epoch,
+    OrderRow.client_id,
+    OrderRow.purpose,
+    OrderRow.level,
+    OrderRow.side,
+    OrderRow.cycle,
+    OrderRow.attempt,
+    OrderRow.kind,
+    OrderRow.price,
+    OrderRow.quantity,
+    OrderRow.status,
+    OrderRow.filled,
+    OrderRow.value,
+    OrderRow.fee_base,
+    OrderRow.fee_quote,
+    OrderRow.settled,
+    OrderRow.sent_at,
+    OrderRow.created_at,
+    OrderRow.reason,
+    OrderRow.config_version,
+    OrderRow.tick_id,
+    OrderRow.exchange_order_id,
+    OrderRow.error,
+    OrderRow.final_at,
+)
+
+
+def unsettled_orders(account_ids: Collection[int]) -> list[OwnOrder]:
+    """Return all orders of these accounts of which something is still expected, oldest first."""
+    query = (
+        select(*_ORDER_COLUMNS)
+        .where(OrderRow.account_id.in_(account_ids), ~OrderRow.settled)
+        .order_by(OrderRow.id)
+    )
+    return list(map(_own_order, db.session.execute(query)))
+
+
+def orders_by_client_id(wanted: Collection[tuple[int, str]]) -> list[OwnOrder]:
+    """Return orders found by (account, client id), settled ones too."""
+    if not wanted:
+        return []
+    key = tuple_(OrderRow.account_id, OrderRow.client_id)
+    query = select(*_ORDER_COLUMNS).where(key.in_(wanted)).order_by(OrderRow.id)
+    return list(map(_own_order, db.session.execute(query)))
+
+
+def _own_order(row: Row[Any]) -> OwnOrder:
+    key = OrderKey(Purpose(row.purpose), row.level, Side(row.side), row.cycle)
+    order = Order(
+        client_id=row.client_id,
+        key=key,
+        attempt=row.attempt,
+        kind=OrderKind(row.kind),
+        price=row.price,
+        quantity=row.quantity,
+        status=Status(row.status),
+        filled=row.filled,
+        value=row.value,
+        fee_base=row.fee_base,
+        fee_quote=row.fee_quote,
+    )
+    return OwnOrder(
+        id=row.id,
+        user_id=row.user_id,
+        account_id=row.account_id,
+        bot_id=row.bot_id,
+        market_id=row.market_id,
+        epoch=row.epoch,
+        order=order,
+        settled=row.settled,
+        sent_at=row.sent_at,
+        created_at=row.created_at,
+        reason=row.reason,
+        config_version=row.config_version,
+        tick_id=row.tick_id,
+        exchange_order_id=row.exchange_order_id,
+        error=row.error,
+        final_at=row.final_at,
+    )
+
+
+_INSERT_ORDERS = bulk_insert(
+    ORDERS,
+    (
+        "user_id", "account_id", "bot_id", "market_id", "symbol", "client_id", "purpose", "level",
+        "side", "cycle", "attempt", "epoch", "kind", "price", "quantity", "filled", "value",
+        "fee_base", "fee_quote", "status", "settled", "reason", "error", "config_version",
+        "tick_id", "updated_at", "final_at",
+    ),
+    "on conflict (account_id, client_id) do nothing returning account_id, client_id, id",
+)  # fmt: skip
+
+
+def insert_orders(rows: Sequence[NewOrder]) -> list[OwnOrder]:
+    """Write orders; one whose client id stands in the books already is left out of the answer."""
+    if not rows:
+        return []
+    now = utc_now()
+    values = _INSERT_ORDERS.values(_order_values(row, now) for row in rows)
+    answer = db.session.execute(_INSERT_ORDERS.statement, values)
+    written = {(row.account_id, row.client_id): row for row in answer}
+    return [
+        _stored(row, written[key].id, now)
+        for row in rows
+        if (key := (row.account_id, row.order.client_id)) in written
+    ]
+
+
+def _order_values(row: NewOrder, now: datetime) -> tuple[Any, ...]:
+    order, key = row.order, row.order.key
+    reason = json.dumps(_reason(row.reason))
+    return (
+        row.user_id, row.account_id, row.bot_id, row.market_id, row.symbol, order.client_id,
+        key.purpose.value, key.level, key.side.value, key.cycle, order.attempt, row.epoch,
+        order.kind.value, order.price, order.quantity, order.filled, order.value, order.fee_base,
+        order.fee_quote, order.status.value, False, reason, row.error, row.config_version,
+        row.tick_id, now, now if order.status.is_final else None,
+    )  # fmt: skip
+
+
+def _stored(row: NewOrder, order_id: int, now: datetime) -> OwnOrder:
+    return OwnOrder(
+        id=order_id,
+        user_id=row.user_id,
+        account_id=row.account_id,
+        bot_id=row.bot_id,
+        market_id=row.market_id,
+        epoch=row.epoch,
+        order=row.order,
+        settled=False,
+        sent_at=None,
+        created_at=now,
+        reason=_reason(row.reason),
+        config_version=row.config_version,
+        tick_id=row.tick_id,
+    )
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, "values": dict(reason.values)}
+
+
+_UPDATE_ORDERS = bulk_update(
+    ORDERS,
+    ("id",),
+    (
+        "status", "filled", "value", "fee_base", "fee_quote", "settled", "sent_at",
+        "exchange_order_id", "error", "updated_at", "final_at",
+    ),
+)  # fmt: skip
+
+
+def update_orders(orders: Iterable[OwnOrder]) -> None:
+    """Write back what changes about orders in their life."""
+    now = utc_now()
+    rows = [
+        (
+            own.id, own.status.value, own.order.filled, own.order.value, own.order.fee_base,
+            own.order.fee_quote, own.settled, own.sent_at, own.exchange_order_id, own.error, now,
+            (own.final_at or now) if own.status.is_final else None,
+        )
+        for own in orders
+    ]  # fmt: skip
+    if rows:
+        db.session.execute(_UPDATE_ORDERS.statement, _UPDATE_ORDERS.values(rows))
+
+
+# --- fills ----------------------------------------------------------------------------------------
+
+_INSERT_FILLS = bulk_insert(
+    FILLS,
+    (
+        "user_id", "account_id", "bot_id", "order_id", "trade_id", "side", "price", "quantity",
+        "fee", "fee_currency", "fee_quote", "maker", "at",
+    ),
+    "on conflict (account_id, trade_id) do nothing returning account_id, trade_id",
+)  # fmt: skip
+
+
+def store_fills(fills: Sequence[NewFill]) -> list[NewFill]:
+    """Write fills and return those that are news; one that was told before is not counted again."""
+    if not fills:
+        return []
+    rows = (
+        (
+            new.owner.user_id, new.owner.account_id, new.owner.bot_id, new.owner.id,
+            new.fill.trade_id, new.fill.side.value, new.fill.price, new.fill.quantity,
+            new.fill.fee, new.fill.fee_currency, new.fee_quote, new.fill.maker, new.fill.time,
+        )
+        for new in fills
+    )  # fmt: skip
+    answer = db.session.execute(_INSERT_FILLS.statement, _INSERT_FILLS.values(rows))
+    fresh = {(row.account_id, row.trade_id) for row in answer}
+    news = []
+    for new in fills:
+        key = (new.owner.account_id, new.fill.trade_id)
+        if key in fresh:
+            fresh.discard(key)
+            news.append(new)
+    return news
+
+
+# --- round trips ----------------------------------------------------------------------------------
+
+_TRADE_COLUMNS = (
+    "user_id", "bot_id", "symbol", "side", "status", "quantity", "entry_price", "exit_price",
+    "entry_at", "exit_at", "profit", "fees", "currency", "entry_order_id", "exit_order_id", "logic",
+)  # fmt: skip
+_INSERT_TRADES = bulk_insert(TRADES, _TRADE_COLUMNS)
+_UPDATE_TRADES = bulk_update(
+    TRADES,
+    ("id",),
+    (
+        "status", "quantity", "entry_price", "exit_price", "exit_at", "profit", "fees",
+        "exit_order_id", "logic",
+    ),
+)  # fmt: skip
+
+
+def open_round_trips(bot_ids: Collection[int]) -> list[RoundTrip]:
+    """Return the round trips of these bots that still wait for their sell, oldest first."""
+    if not bot_ids:
+        return []
+    query = (
+        select(TradeRow)
+        .where(TradeRow.bot_id.in_(bot_ids), TradeRow.status == "open")
+        .order_by(TradeRow.id)
+    )
+    rows = db.session.execute(query.with_only_columns(*TRADES.c))
+    return [RoundTrip(**{name: getattr(row, name) for name in RoundTrip.__slots__}) for row in rows]
+
+
+def write_round_trips(trips: Iterable[RoundTrip]) -> None:
+    """Insert the new ones, update those that have a row."""
+    given = list(trips)
+    fresh = [trip for trip in given if trip.id is None]
+    known = [trip for trip in given if trip.id is not None]
+    if fresh:
+        new_rows = (
+            (
+                trip.user_id, trip.bot_id, trip.symbol, "long", trip.status, trip.quantity,
+                trip.entry_price, trip.exit_price, trip.entry_at, trip.exit_at, trip.profit,
+                trip.fees, trip.currency, trip.entry_order_id, trip.exit_order_id,
+                json.dumps(trip.logic),
+            )
+            for trip in fresh
+        )  # fmt: skip
+        db.session.execute(_INSERT_TRADES.statement, _INSERT_TRADES.values(new_rows))
+    if known:
+        rows = (
+            (
+                trip.id, trip.status, trip.quantity, trip.entry_price, trip.exit_price,
+                trip.exit_at, trip.profit, trip.fees, trip.exit_order_id, json.dumps(trip.logic),
+            )
+            for trip in known
+        )  # fmt: skip
+        db.session.execute(_UPDATE_TRADES.statement, _UPDATE_TRADES.values(rows))
+
+
+def count_fill(own: OwnOrder, fill: Fill, market: Market, fee_rate: Decimal | None = None) -> None:
+    """Count a fill into an order's sums; a settled order becomes news again."""
+    own.order = own.order.with_fill(fill, market, fee_rate)
+    own.settled = False

@@ -1,0 +1,189 @@
+"""The processes beside the web: `python worker.py ticks|jobs|scheduler|feed [--name PLACE]`.
+
+Each goes on by itself when PostgreSQL or Redis was away, and ends cleanly on SIGTERM: a job under
+way is finished first.
+"""
+
+import argparse
+import gc
+import logging
+import signal
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from types import FrameType
+
+from flask import Flask
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker, Worker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app import create_app
+from app.db import db
+from app.extensions import redis_client
+from app.logs import set_up_logging
+from app.queues import QueueName
+
+log = logging.getLogger("worker")
+
+WORKER_TTL_S = 25
+MONITORING_S = 5
+MAINTENANCE_S = 5
+LONGEST_PAUSE_S = 30
+OTHER_QUEUES = (QueueName.PAYMENTS, QueueName.MESSAGES, QueueName.SHOPS, QueueName.REPORTS)
+
+
+class _Stoppable:
+    """Remembers whether somebody asked the worker to stop, or it gave up by itself."""
+
+    app: Flask
+    asked_to_stop = False
+    max_connection_wait_time = 5.0
+
+
+class TickWorker(_Stoppable, SimpleWorker):
+    """Runs ticks in this very process: no fork and no import for a tick."""
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.asked_to_stop = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        with self.app.app_context():
+            return super().perform_job(job, queue)
+
+
+class JobsWorker(_Stoppable, Worker):
+    """Runs every job in a fork of its own, which can be ended when it hangs."""
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.asked_to_stop = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        with self.app.app_context():
+            # Connections of the parent are not ours: forget them without closing.
+            db.engine.dispose(close=False)
+            return super().perform_job(job, queue)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one role until a signal ends it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role", choices=sorted(ROLES))
+    parser.add_argument("--name", help="the worker's place, the same after a restart")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    app = create_app()
+    place = options.name or f"{options.role}-{socket.gethostname()}"
+    _run_for_ever(ROLES[options.role], app, place)
+    return 0
+
+
+def _run_for_ever(
+    role: Callable[[Flask, str, threading.Event], bool], app: Flask, name: str
+) -> None:
+    """Run a role again, after growing pauses, until it says that it was asked to end."""
+    stop = threading.Event()
+    pause = 1
+    while not stop.is_set():
+        _listen_to_signals(stop)
+        try:
+            if role(app, name, stop):
+                return
+            pause = 1
+        except (RedisError, OperationalError, InterfaceError) as error:
+            log.warning(
+                "service_away role=%s error=%s pause_s=%s", name, type(error).__name__, pause
+            )
+        _listen_to_signals(stop)
+        stop.wait(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+def _listen_to_signals(stop: threading.Event) -> None:
+    def end(signum: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+
+
+def _run_ticks(app: Flask, name: str, stop: threading.Event) -> bool:
+    # The modules of a tick are loaded here, once.
+    from app.bots import jobs
+
+    jobs.set_place(name)
+    return _run_worker(TickWorker, [QueueName.TICKS], app, name)
+
+
+def _run_jobs(app: Flask, name: str, stop: threading.Event) -> bool:
+    from app import schedule  # noqa: F401 - loads the modules of all periodic jobs before the fork
+
+    gc.collect()
+    gc.freeze()
+    return _run_worker(JobsWorker, OTHER_QUEUES, app, name)
+
+
+def _run_worker(
+    kind: type[TickWorker] | type[JobsWorker],
+    names: list[QueueName] | tuple[QueueName, ...],
+    app: Flask,
+    place: str,
+) -> bool:
+    connection = Redis.from_url(redis_client.url)
+    connection.ping()
+    worker = kind(
+        [Queue(name.value, connection=connection, serializer=JSONSerializer) for name in names],
+        # RQ keeps the name of a killed worker for a while, so each start has its own.
+        name=f"{place}-{uuid.uuid4().hex[:8]}",
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=WORKER_TTL_S,
+        job_monitoring_interval=MONITORING_S,
+        maintenance_interval=MAINTENANCE_S,
+        log_job_description=False,
+    )
+    worker.app = app
+    worker.work(logging_level="WARNING")
+    return worker.asked_to_stop
+
+
+def _run_scheduler(app: Flask, name: str, stop: threading.Event) -> bool:
+    from app.schedule import LockedScheduler
+
+    connection = Redis.from_url(redis_client.url, socket_timeout=5)
+    connection.ping()
+    with app.app_context():
+        scheduler = LockedScheduler(connection)
+        try:
+            # Returns only when a signal asked it to end.
+            scheduler.start()  # type: ignore[no-untyped-call]
+        finally:
+            scheduler.resign()
+    return True
+
+
+def _run_feed(app: Flask, name: str, stop: threading.Event) -> bool:
+    from app.markets import feed
+
+    with app.app_context():
+        feed.run(stop)
+    return stop.is_set()
+
+
+ROLES: dict[str, Callable[[Flask, str, threading.Event], bool]] = {
+    "ticks": _run_ticks,
+    "jobs": _run_jobs,
+    "scheduler": _run_scheduler,
+    "feed": _run_feed,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
