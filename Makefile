@@ -4,6 +4,8 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 BIN := .venv/bin
 JOBS ?= 2
+# Without compiled files every process would compile thousands of modules at each start.
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
@@ -23,9 +25,14 @@ run: setup-run ## Start everything on this machine (PORT=8000 DEMO=1 MARKET_REPL
 	@exec $(PY) -m dev.supervisor
 
 test: setup ## All checks and all tests
-	@$(MAKE) --no-print-directory lint lock-check translations drift
-	@echo "== tests"
-	@$(PY) -m pytest -n $(JOBS) --dist loadscope
+	@failed=""; \
+	for check in lint lock-check translations drift; do \
+		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
+	done; \
+	echo "== tests"; \
+	if [ -n "$$failed" ]; then echo "FAILED CHECKS:$$failed (see above); going on with the tests"; fi; \
+	$(PY) -m pytest -n $(JOBS) --dist loadscope; status=$$?; \
+	if [ -n "$$failed" ]; then exit 1; fi; exit $$status
 
 lint: setup ## Style, types, templates, import rules, dead code
 	@echo "== ruff"
