@@ -95,6 +95,7 @@ class PostgresServer:
 
     def restart(self) -> None:
         """Start again at the same address, after a crash or a stop."""
+        self.halt()
         self._clear_the_way()
         self._launch()
 

@@ -73,7 +73,7 @@ def take_lock(path: Path) -> IO[str]:
 def read_port(environ: Mapping[str, str]) -> int:
     """Return the port of the web server."""
     text = environ.get("PORT") or "8000"
-    if not text.isdecimal() or not 1 <= int(text) <= HIGHEST_PORT:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= HIGHEST_PORT:
         raise CannotStart(f"PORT must be a number from 1 to {HIGHEST_PORT}, not {text!r}.")
     return int(text)
 

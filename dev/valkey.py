@@ -72,6 +72,7 @@ class ValkeyServer:
 
     def restart(self) -> None:
         """Start again at the same address, after a crash or a stop."""
+        self.halt()
         self._clear_the_way()
         self._launch()
 
