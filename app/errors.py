@@ -43,6 +43,10 @@ class LimitReached(DomainError):
     """The plan's limit is used up: name the plan that allows more."""
 
 
+class TooManyTries(DomainError):
+    """Too often in too short a time: `retry_after` says how many seconds to wait."""
+
+
 class Unavailable(DomainError):
     """Something outside does not answer now: say so, keep what was typed, and try again later."""
 

@@ -20,6 +20,7 @@ from app.errors import (
     InvalidInput,
     LimitReached,
     NotFound,
+    TooManyTries,
     Unavailable,
 )
 from app.logs import request_id
@@ -32,6 +33,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     NotFound: 404,
     Conflict: 409,
     LimitReached: 409,
+    TooManyTries: 429,
     Unavailable: 503,
 }
 PAGES = {400, 403, 404, 405, 413, 429, 500, 503}
@@ -94,7 +96,10 @@ def _add_headers(response: Response) -> Response:
 
 def _domain_error(error: DomainError) -> ResponseReturnValue:
     status = STATUS_BY_ERROR.get(type(error), 400)
-    return _answer(status, i18n.describe(error), error.code)
+    response = _answer(status, i18n.describe(error), error.code)
+    if isinstance(error, TooManyTries):
+        response.headers["Retry-After"] = str(error.values.get("retry_after", 60))
+    return response
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:

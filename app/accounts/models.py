@@ -74,8 +74,9 @@ class Profile(Base):
     name: Mapped[str] = mapped_column(default="")
     language: Mapped[str] = mapped_column(default="en")
     timezone: Mapped[str] = mapped_column(default="UTC")
-    phone: Mapped[str] = mapped_column(default="")
-    contacts: Mapped[str] = mapped_column(default="")
+    # Sealed under the owner's data key (keys.py); empty when nothing was given.
+    sealed_phone: Mapped[str] = mapped_column(default="")
+    sealed_contacts: Mapped[str] = mapped_column(default="")
     experience: Mapped[str] = mapped_column(default="beginner")
     theme: Mapped[str] = mapped_column(default="auto")
     palette: Mapped[str] = mapped_column(default="default")
@@ -104,6 +105,9 @@ class OneTimeCode(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str]
     code_hash: Mapped[str]
+    # The password typed at the registration that asked for this code. It becomes the account's own
+    # only when the mailed code proves who typed it, so nobody can prepare an account for somebody.
+    password_hash: Mapped[str | None]
     tries: Mapped[int] = mapped_column(Integer, default=0)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

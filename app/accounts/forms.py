@@ -1,0 +1,125 @@
+"""Forms of the accounts pages. The rules stand in the service; a form only parses."""
+
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import (
+    EmailField,
+    HiddenField,
+    PasswordField,
+    RadioField,
+    SelectField,
+    StringField,
+    TelField,
+    TextAreaField,
+)
+from wtforms.validators import InputRequired, Length, Optional
+
+from app.accounts.passwords import MAX_LENGTH as MAX_PASSWORD_LENGTH
+from app.accounts.passwords import MIN_LENGTH as MIN_PASSWORD_LENGTH
+from app.accounts.rules import MAX_CONTACTS_LENGTH, MAX_NAME_LENGTH, timezones
+from app.i18n import LANGUAGES
+
+_required = InputRequired(_l("Please fill this in."))
+_MAX_EMAIL_LENGTH = 254
+_MAX_CODE_LENGTH = 40
+
+
+class NewPasswordMixin:
+    """Address and new password, as registration and set-up ask for them."""
+
+    email = EmailField(
+        _l("E-mail"),
+        [_required, Length(max=_MAX_EMAIL_LENGTH, message=_l("This address is too long."))],
+        render_kw={"inputmode": "email", "spellcheck": "false"},
+    )
+    password = PasswordField(
+        _l("Password"),
+        [_required],
+        description=_l(
+            "At least 8 characters; 15 or more are better, for example four words with spaces."
+        ),
+        render_kw={"minlength": MIN_PASSWORD_LENGTH, "maxlength": MAX_PASSWORD_LENGTH},
+    )
+    # Filled in by the browser; anything unknown becomes UTC.
+    timezone = HiddenField(render_kw={"data-timezone": True})
+
+
+class RegisterForm(NewPasswordMixin, FlaskForm):
+    """Make an account."""
+
+
+class SetupForm(NewPasswordMixin, FlaskForm):
+    """Make the first administrator."""
+
+    code = StringField(
+        _l("Set-up code"),
+        [_required, Length(max=_MAX_CODE_LENGTH, message=_l("This code is too long."))],
+        render_kw={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "characters"},
+    )
+
+
+class LoginForm(FlaskForm):
+    """Sign in."""
+
+    email = EmailField(
+        _l("E-mail"),
+        [_required, Length(max=_MAX_EMAIL_LENGTH, message=_l("This address is too long."))],
+        render_kw={"inputmode": "email", "spellcheck": "false"},
+    )
+    password = PasswordField(_l("Password"), [_required, Length(max=MAX_PASSWORD_LENGTH)])
+
+
+class ConfirmForm(FlaskForm):
+    """The six digits from the mail."""
+
+    code = StringField(
+        _l("Code from the mail"),
+        [_required, Length(max=_MAX_CODE_LENGTH, message=_l("This code is too long."))],
+        render_kw={"inputmode": "numeric", "autocomplete": "one-time-code"},
+    )
+
+
+class ProfileForm(FlaskForm):
+    """How somebody wants to be called, reached and shown things."""
+
+    name = StringField(_l("Name"), [Optional(), Length(max=MAX_NAME_LENGTH)])
+    phone = TelField(
+        _l("Phone"),
+        [Optional(), Length(max=_MAX_CODE_LENGTH)],
+        description=_l("With the country code, for example +5511999990000. Stored encrypted."),
+    )
+    contacts = TextAreaField(
+        _l("Other contacts"),
+        [Optional(), Length(max=MAX_CONTACTS_LENGTH)],
+        description=_l("Where else we may reach you, for example Telegram. Stored encrypted."),
+        render_kw={"rows": 3},
+    )
+    language = SelectField(_l("Language"), choices=list(LANGUAGES.items()))
+    timezone = SelectField(
+        _l("Time zone"),
+        choices=lambda: [(name, name.replace("_", " ")) for name in timezones()],
+        description=_l("All times are shown in this zone."),
+    )
+    experience = RadioField(
+        _l("How do you trade?"),
+        choices=[
+            ("beginner", _l("Beginner: presets and plain words")),
+            ("expert", _l("Expert: every parameter")),
+        ],
+    )
+    theme = SelectField(
+        _l("Brightness"),
+        choices=[("auto", _l("As the device")), ("light", _l("Light")), ("dark", _l("Dark"))],
+    )
+    palette = SelectField(
+        _l("Colours of profit and loss"),
+        choices=[
+            ("default", _l("Teal and vermilion")),
+            ("blue_orange", _l("Blue and orange")),
+            ("red_up", _l("Red is up, green is down")),
+        ],
+    )
+    density = SelectField(
+        _l("Rows of tables"),
+        choices=[("comfortable", _l("Comfortable")), ("compact", _l("Compact"))],
+    )

@@ -1,0 +1,84 @@
+"""How often one account may do something: counters in Redis, shared by all processes."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import TooManyTries
+from app.extensions import redis_client
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` times in a window of `seconds` that begins with the first time."""
+
+    action: str
+    count: int
+    seconds: int
+
+
+LOG_IN = Limit("log-in", 10, 15 * 60)
+RESEND = Limit("resend", 1, 60)
+RESEND_HOURLY = Limit("resend-hourly", 5, 3600)
+# Nobody's mailbox is filled by somebody who types its address again and again.
+REGISTRATION_MAILS = Limit("registration-mails", 5, 3600)
+PLACE_DAYS = 30
+SET_UP = Limit("set-up", 20, 3600)
+
+
+def spend(limit: Limit, *who: str) -> None:
+    """Count one time; raise TooManyTries beyond the limit."""
+    count, seconds_left = _count(limit, who)
+    if count > limit.count:
+        raise TooManyTries("too_many_tries", retry_after=max(1, seconds_left))
+
+
+def is_within(limit: Limit, *who: str) -> bool:
+    """Count one time and tell whether it was within the limit."""
+    return _count(limit, who)[0] <= limit.count
+
+
+def forget(limit: Limit, *who: str) -> None:
+    """Begin to count anew."""
+    redis_client.client.delete(_key(limit, who))
+
+
+def know_place(email: str, address: str) -> None:
+    """Remember that this person logs in from this network address."""
+    key = _places(email)
+    pipeline = redis_client.client.pipeline()
+    pipeline.sadd(key, _digest(address))
+    pipeline.expire(key, PLACE_DAYS * 86_400)
+    pipeline.execute()
+
+
+def place_of(email: str, address: str) -> str:
+    """Return whose tries are counted together: one known address, or all strangers.
+
+    So a stranger who guesses uses up the strangers' tries and does not lock the owner out.
+    """
+    known = redis_client.client.sismember(_places(email), _digest(address))
+    return _digest(address) if known else "strangers"
+
+
+def _count(limit: Limit, who: tuple[str, ...]) -> tuple[int, int]:
+    key = _key(limit, who)
+    pipeline = redis_client.client.pipeline()
+    pipeline.incr(key)
+    pipeline.expire(key, limit.seconds, nx=True)
+    pipeline.ttl(key)
+    answers: list[Any] = pipeline.execute()
+    return int(answers[0]), int(answers[2])
+
+
+def _key(limit: Limit, who: tuple[str, ...]) -> str:
+    return f"limit:{limit.action}:{_digest(*who)}"
+
+
+def _places(email: str) -> str:
+    return f"places:{_digest(email)}"
+
+
+def _digest(*texts: str) -> str:
+    # Hashed, so that addresses do not stand in Redis as they are.
+    return hashlib.sha256("\n".join(texts).encode(errors="replace")).hexdigest()

@@ -1,0 +1,297 @@
+"""Register, confirm, log in and out, profile, settings, first-run set-up."""
+
+import logging
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from flask_login import current_user
+from flask_wtf import FlaskForm
+
+from app.accounts import checks, queries, service
+from app.accounts import setup as first_run
+from app.accounts.access import public, requires
+from app.accounts.cards import profile_cards
+from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm, SetupForm
+from app.accounts.permissions import Permission
+from app.accounts.redirects import local_path
+from app.accounts.rules import ProfileChange
+from app.accounts.service import Attempt, NewPerson
+from app.accounts.sessions import sign_in, sign_out
+from app.accounts.texts import FINDINGS, SUBJECTS
+from app.config import current_config
+from app.errors import DomainError, Forbidden, InvalidInput, NotFound
+from app.extensions import limiter
+from app.i18n import describe
+from app.transactions import transaction
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("accounts", __name__)
+
+ATTEMPT = "confirming"
+SETUP_CLOSED = "botyard_setup_closed"
+SETUP_CODE_SHOWN = "botyard_setup_code_shown"
+UNPROCESSABLE = 422
+
+
+def _succeeded(response: Response) -> bool:
+    return response.status_code in {302, 303}
+
+
+def _failed(response: Response) -> bool:
+    return not _succeeded(response)
+
+
+@blueprint.route("/register", methods=["GET", "POST"])
+@public
+@limiter.limit("60 per hour", methods=["POST"])
+@limiter.limit("5 per hour", methods=["POST"], deduct_when=_succeeded)
+def register() -> ResponseReturnValue:
+    """Make an account; the answer is the same for a known address."""
+    if current_user.is_authenticated:
+        return redirect(url_for("pages.dashboard"))
+    form = RegisterForm()
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                attempt = service.register(_new_person(form))
+        except InvalidInput as error:
+            _attach(form, error)
+        else:
+            _keep_attempt(attempt)
+            return redirect(url_for("accounts.confirm"), 303)
+    return _form_page("accounts/register.html", form)
+
+
+@blueprint.route("/confirm", methods=["GET", "POST"])
+@public
+@limiter.limit("30 per hour", methods=["POST"])
+def confirm() -> ResponseReturnValue:
+    """Take the mailed code; the right one signs in."""
+    if current_user.is_authenticated and current_user.is_confirmed:
+        return redirect(url_for("pages.dashboard"), 303)
+    attempt = _kept_attempt()
+    if attempt is None and not current_user.is_authenticated:
+        return redirect(url_for("accounts.login"), 303)
+    form = ConfirmForm()
+    if attempt is not None and form.validate_on_submit():
+        with transaction():
+            user = service.confirm(attempt, form.code.data or "")
+        if user is not None:
+            sign_in(user)
+            flash(_("Your address is confirmed. Welcome!"), "success")
+            return redirect(url_for("pages.dashboard"), 303)
+        form.code.errors = [
+            _(
+                "This code does not fit. A code works once, for ten minutes and five tries; "
+                "ask for a new one if in doubt."
+            )
+        ]
+    email = attempt.email if attempt is not None else current_user.email
+    return _form_page(
+        "accounts/confirm.html",
+        form,
+        email=email,
+        code_sent=attempt is not None,
+        mail_caught=not (current_config().smtp_url or current_config().is_production),
+    )
+
+
+@blueprint.post("/confirm/resend")
+@public
+@limiter.limit("20 per hour")
+def resend() -> ResponseReturnValue:
+    """Mail a new code."""
+    attempt = _kept_attempt()
+    if attempt is None and not current_user.is_authenticated:
+        return redirect(url_for("accounts.login"), 303)
+    try:
+        with transaction():
+            if attempt is not None:
+                attempt = service.send_code(attempt)
+            else:
+                attempt = service.send_own_code(current_user.id)
+    except DomainError as error:
+        flash(describe(error), "warning")
+    else:
+        _keep_attempt(attempt)
+        flash(_("A new code is on its way."), "info")
+    return redirect(url_for("accounts.confirm"), 303)
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+@public
+@limiter.limit("60 per minute", methods=["POST"])
+@limiter.limit("10 per minute", methods=["POST"], deduct_when=_failed)
+def login() -> ResponseReturnValue:
+    """Sign in and go on where somebody wanted to go."""
+    target = local_path(request.args.get("next"), url_for("pages.dashboard"))
+    if current_user.is_authenticated:
+        return redirect(target, 303)
+    form = LoginForm()
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                user = service.authenticate(
+                    form.email.data or "", form.password.data or "", request.remote_addr or ""
+                )
+        except (InvalidInput, Forbidden) as error:
+            _attach(form, error)
+        else:
+            sign_in(user)
+            return redirect(target, 303)
+    return _form_page("accounts/login.html", form)
+
+
+@blueprint.post("/logout")
+@public
+def logout() -> ResponseReturnValue:
+    """End this session; a second press changes nothing."""
+    sign_out()
+    flash(_("You are logged out."), "info")
+    return redirect(url_for("accounts.login"), 303)
+
+
+@blueprint.route("/profile", methods=["GET", "POST"])
+@requires(Permission.CABINET)
+def profile() -> ResponseReturnValue:
+    """Show and change the own profile."""
+    own = queries.own_profile(current_user.id)
+    form = ProfileForm(obj=own)
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                service.change_profile(current_user.id, _profile_change(form))
+        except InvalidInput as error:
+            _attach(form, error)
+        else:
+            flash(_("Your profile is saved."), "success")
+            return redirect(url_for("accounts.profile"), 303)
+    cards, values = profile_cards(current_user.id)
+    return _form_page("accounts/profile.html", form, profile=own, cards=cards, **values)
+
+
+@blueprint.get("/settings")
+@requires(Permission.CABINET)
+def settings() -> ResponseReturnValue:
+    """Lead to everything that can be set."""
+    return render_template("accounts/settings.html")
+
+
+@blueprint.route("/setup", methods=["GET", "POST"])
+@public
+@limiter.limit("30 per hour", methods=["POST"])
+def setup() -> ResponseReturnValue:
+    """Make the first administrator, once."""
+    _require_open_setup()
+    form = SetupForm()
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                user = first_run.complete(
+                    form.code.data or "", _new_person(form), request.remote_addr or ""
+                )
+        except InvalidInput as error:
+            _attach(form, error)
+        else:
+            sign_in(user)
+            flash(_("The set-up is done. You are the administrator."), "success")
+            return redirect(url_for("pages.dashboard"), 303)
+    _show_setup_code()
+    return _form_page("accounts/setup.html", form)
+
+
+@blueprint.get("/setup/checks")
+@public
+@limiter.limit("30 per minute")
+def setup_checks() -> ResponseReturnValue:
+    """Show whether secrets, mail, address and exchanges are as they should be."""
+    _require_open_setup()
+    findings = checks.check_installation(request.host)
+    return render_template(
+        "accounts/_setup_checks.html", findings=findings, texts=FINDINGS, subjects=SUBJECTS
+    )
+
+
+@blueprint.before_app_request
+def _lead_to_setup() -> ResponseReturnValue | None:
+    """Lead whoever opens a fresh installation to its set-up."""
+    if request.endpoint != "pages.home" or SETUP_CLOSED in current_app.extensions:
+        return None
+    if queries.is_fresh():
+        return redirect(url_for("accounts.setup"))
+    if not queries.setup_is_open():
+        current_app.extensions[SETUP_CLOSED] = True
+    return None
+
+
+def _require_open_setup() -> None:
+    if not queries.setup_is_open():
+        raise NotFound("setup_done")
+
+
+def _show_setup_code() -> None:
+    # Once a process: whoever opens the page again and again does not fill the log.
+    code = first_run.setup_code()
+    if current_app.extensions.get(SETUP_CODE_SHOWN) != code:
+        current_app.extensions[SETUP_CODE_SHOWN] = code
+        log.warning("first-run set-up waits at /setup and asks for %s", code)
+
+
+def _form_page(template: str, form: FlaskForm, **values: Any) -> ResponseReturnValue:
+    status = UNPROCESSABLE if form.errors else 200
+    return render_template(template, form=form, **values), status
+
+
+def _attach(form: FlaskForm, error: DomainError) -> None:
+    field = error.field if error.field and error.field in form else None
+    message = describe(error)
+    if field is None:
+        form.form_errors = [*form.form_errors, message]
+    else:
+        form[field].errors = [*form[field].errors, message]
+
+
+def _new_person(form: RegisterForm | SetupForm) -> NewPerson:
+    return NewPerson(
+        email=form.email.data or "",
+        password=form.password.data or "",
+        language=str(get_locale()),
+        timezone=form.timezone.data or "",
+    )
+
+
+def _profile_change(form: ProfileForm) -> ProfileChange:
+    return ProfileChange(
+        name=form.name.data or "",
+        language=form.language.data,
+        timezone=form.timezone.data,
+        phone=form.phone.data or "",
+        contacts=form.contacts.data or "",
+        experience=form.experience.data,
+        theme=form.theme.data,
+        palette=form.palette.data,
+        density=form.density.data,
+    )
+
+
+def _keep_attempt(attempt: Attempt) -> None:
+    session[ATTEMPT] = {"email": attempt.email, "code_id": attempt.code_id}
+
+
+def _kept_attempt() -> Attempt | None:
+    kept = session.get(ATTEMPT)
+    return Attempt(kept["email"], kept["code_id"]) if kept else None

@@ -1,0 +1,140 @@
+"""Sessions in Redis: the key is a hash of the id, so a reader of Redis can't take a session over.
+
+Each person's sessions also stand in a sorted set, so that they are listed and ended without a scan.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from app.extensions import redis_client
+
+TOKEN_BYTES = 32
+
+
+@dataclass(slots=True)
+class StoredSession:
+    """What the server keeps of one session; times are seconds since the epoch."""
+
+    created: float
+    seen: float
+    idle_s: int
+    absolute_s: int
+    user_id: int | None = None
+    address: str = ""
+    device: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ends_at(self) -> float:
+        return min(self.seen + self.idle_s, self.created + self.absolute_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as its owner may see it; `key` names it and opens nothing."""
+
+    key: str
+    created: float
+    seen: float
+    address: str
+    device: str
+
+
+def new_token() -> str:
+    """Make a session id of 256 random bits."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def key_of(token: str) -> str:
+    """Return the name under which a session id is stored."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def load(key: str) -> StoredSession | None:
+    """Read a session; None when it is unknown, was ended or has run out."""
+    raw: Any = redis_client.client.get(_session(key))
+    if raw is None:
+        return None
+    stored = StoredSession(**json.loads(raw))
+    return stored if time.time() < stored.ends_at else None
+
+
+def create(key: str, stored: StoredSession) -> None:
+    """Store a new session."""
+    pipeline = redis_client.client.pipeline()
+    pipeline.set(_session(key), _dump(stored), ex=_seconds_left(stored))
+    if stored.user_id is not None:
+        listing = _listing(stored.user_id)
+        pipeline.zadd(listing, {key: stored.created + stored.absolute_s})
+        pipeline.zremrangebyscore(listing, "-inf", time.time())
+        pipeline.expire(listing, stored.absolute_s)
+    pipeline.execute()
+
+
+def replace(key: str, stored: StoredSession) -> bool:
+    """Write a session again unless it was ended meanwhile; tell whether it still lives."""
+    return bool(
+        redis_client.client.set(_session(key), _dump(stored), ex=_seconds_left(stored), xx=True)
+    )
+
+
+def end(key: str, user_id: int | None) -> None:
+    """End one session now."""
+    pipeline = redis_client.client.pipeline()
+    pipeline.delete(_session(key))
+    if user_id is not None:
+        pipeline.zrem(_listing(user_id), key)
+    pipeline.execute()
+
+
+def end_all(user_id: int, keep: str | None = None) -> int:
+    """End every session of a person, except the one named `keep`; return how many."""
+    keys = [key for key in _keys(user_id) if key != keep]
+    if keys:
+        pipeline = redis_client.client.pipeline()
+        pipeline.delete(*map(_session, keys))
+        pipeline.zrem(_listing(user_id), *keys)
+        pipeline.execute()
+    return len(keys)
+
+
+def list_sessions(user_id: int) -> list[SessionInfo]:
+    """Return a person's living sessions, the last used first."""
+    found = [(key, load(key)) for key in _keys(user_id)]
+    sessions = [
+        SessionInfo(key, stored.created, stored.seen, stored.address, stored.device)
+        for key, stored in found
+        if stored is not None
+    ]
+    return sorted(sessions, key=lambda session: session.seen, reverse=True)
+
+
+def is_alive(key: str) -> bool:
+    """Tell whether a session still lives, without prolonging it."""
+    return load(key) is not None
+
+
+def _keys(user_id: int) -> list[str]:
+    members: Any = redis_client.client.zrange(_listing(user_id), 0, -1)
+    return [member.decode() for member in members]
+
+
+def _session(key: str) -> str:
+    return f"session:{key}"
+
+
+def _listing(user_id: int) -> str:
+    return f"sessions:{user_id}"
+
+
+def _seconds_left(stored: StoredSession) -> int:
+    return max(1, int(stored.ends_at - time.time()))
+
+
+def _dump(stored: StoredSession) -> str:
+    # Texts that wait for a language (flashed messages) become plain here.
+    return json.dumps(asdict(stored), default=str)

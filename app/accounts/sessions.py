@@ -1,0 +1,325 @@
+"""Sessions kept by the server, read only when a request asks for them.
+
+A page that needs no session works while Redis is down; one that does answers 503. An id that the
+server did not make is never taken over, and signing in always makes a new one.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask import Flask, Response, abort, current_app, flash, g, redirect, request, session, url_for
+from flask.sessions import SessionInterface, SessionMixin
+from flask.typing import ResponseReturnValue
+from flask.wrappers import Request
+from flask_babel import gettext as _
+from flask_login import login_user
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app.accounts import queries, session_store
+from app.accounts.access import GUARD, PUBLIC
+from app.accounts.models import Role, User
+from app.accounts.redirects import local_path
+from app.accounts.session_store import StoredSession
+from app.config import Config
+from app.extensions import csrf, login_manager
+
+log = logging.getLogger(__name__)
+
+SECURE_COOKIE = "__Host-session"
+LOCAL_COOKIE = "session"
+ANONYMOUS_SECONDS = 3600
+STAFF_IDLE_SECONDS = 15 * 60
+# "Last seen" is written again only when it is this much older, so that most requests write nothing.
+SEEN_STEP_S = 30
+DEVICE_LENGTH = 200
+# A background stream is no sign that a person is there.
+QUIET_ENDPOINTS = frozenset({"pages.events"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a signed-in session may live, in seconds, and how its cookie is named."""
+
+    idle_s: int
+    absolute_s: int
+    secure: bool
+
+    @property
+    def cookie(self) -> str:
+        return SECURE_COOKIE if self.secure else LOCAL_COOKIE
+
+
+class ServerSession(SessionMixin):
+    """The session of one request; it reads Redis at first use."""
+
+    def __init__(self, token: str | None) -> None:
+        self.given = token is not None
+        self.modified = False
+        self.unavailable = False
+        self.token_changed = False
+        self.ended = False
+        self._token = token
+        self._loaded = False
+        self._stored: StoredSession | None = None
+        self._draft: dict[str, Any] = {}
+
+    @property
+    def token(self) -> str | None:
+        return self._token
+
+    @property
+    def key(self) -> str | None:
+        """The name of the stored session, None when there is none."""
+        return session_store.key_of(self._token) if self.stored and self._token else None
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded
+
+    @property
+    def stored(self) -> StoredSession | None:
+        if not self._loaded:
+            self._loaded = True
+            self._load()
+        return self._stored
+
+    @property
+    def lost(self) -> bool:
+        """The browser sent an id, but its session has run out or was ended."""
+        return self.given and self.stored is None and not self.unavailable and not self.ended
+
+    def begin(self, stored: StoredSession) -> None:
+        """Replace this session by a new one with a new id, and end the old one."""
+        old = self.stored
+        if old is not None and self._token:
+            session_store.end(session_store.key_of(self._token), old.user_id)
+        self._token = session_store.new_token()
+        self._stored, self._draft = stored, {}
+        self._loaded = self.token_changed = self.modified = True
+        self.ended = False
+
+    def write(self) -> None:
+        """Store the new session now, so that a failure is seen before the answer is made."""
+        if self._stored is None or self._token is None:
+            raise RuntimeError("begin() comes first")
+        session_store.create(session_store.key_of(self._token), self._stored)
+        self.modified = False
+
+    def end(self) -> None:
+        """End this session for good."""
+        stored = self.stored
+        if stored is not None and self._token:
+            session_store.end(session_store.key_of(self._token), stored.user_id)
+        self._token, self._stored, self._draft = None, None, {}
+        self.modified, self.ended = False, True
+
+    def keep(self, quiet: bool) -> None:
+        """Store what changed; nothing is stored for a visitor without data."""
+        if self._stored is None:
+            if self._draft and not self.unavailable:
+                self._start_anonymous()
+            return
+        now = time.time()
+        seen_again = not quiet and now - self._stored.seen >= SEEN_STEP_S
+        if not (self.modified or seen_again):
+            return
+        if not quiet:
+            self._stored.seen = now
+        if self._token:
+            session_store.replace(session_store.key_of(self._token), self._stored)
+
+    def _start_anonymous(self) -> None:
+        now = time.time()
+        stored = StoredSession(
+            created=now,
+            seen=now,
+            idle_s=ANONYMOUS_SECONDS,
+            absolute_s=ANONYMOUS_SECONDS,
+            data=self._draft,
+        )
+        token = session_store.new_token()
+        session_store.create(session_store.key_of(token), stored)
+        self._token, self._stored, self.token_changed = token, stored, True
+
+    def _load(self) -> None:
+        if self._token is None:
+            return
+        try:
+            self._stored = session_store.load(session_store.key_of(self._token))
+        except RedisError as error:
+            self.unavailable = True
+            log.warning("session_unavailable error=%s", type(error).__name__)
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        stored = self.stored
+        return stored.data if stored is not None else self._draft
+
+    def __getitem__(self, name: str) -> Any:
+        return self._data[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._data[name] = value
+        self.modified = True
+
+    def __delitem__(self, name: str) -> None:
+        del self._data[name]
+        self.modified = True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+
+class RedisSessions(SessionInterface):
+    """Flask's way to open and keep sessions, backed by Redis."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def open_session(self, app: Flask, request: Request) -> ServerSession:
+        return ServerSession(request.cookies.get(self.limits.cookie) or None)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        own = cast(ServerSession, session)
+        if not own.loaded and not own.ended:
+            return
+        response.vary.add("Cookie")
+        try:
+            if not own.ended:
+                own.keep(quiet=request.endpoint in QUIET_ENDPOINTS)
+        except RedisError as error:
+            log.warning("session_not_kept error=%s", type(error).__name__)
+            return
+        if own.token_changed and own.token:
+            self._set_cookie(response, own.token)
+        elif own.ended or own.lost:
+            self._drop_cookie(response)
+
+    def _set_cookie(self, response: Response, token: str) -> None:
+        response.set_cookie(
+            self.limits.cookie,
+            token,
+            path="/",
+            secure=self.limits.secure,
+            httponly=True,
+            samesite="Lax",
+        )
+
+    def _drop_cookie(self, response: Response) -> None:
+        response.delete_cookie(
+            self.limits.cookie,
+            path="/",
+            secure=self.limits.secure,
+            httponly=True,
+            samesite="Lax",
+        )
+
+
+def init_sessions(app: Flask, config: Config) -> None:
+    """Join server-side sessions and the loading of people to the app."""
+    limits = Limits(
+        idle_s=int(config.session_idle.total_seconds()),
+        absolute_s=int(config.session_absolute.total_seconds()),
+        secure=config.https,
+    )
+    app.session_interface = RedisSessions(limits)
+    app.before_request(_refuse_writes_without_session)
+    # Sessions end with their own limits; flask-login's own check of the address would only weaken.
+    login_manager.session_protection = None
+    login_manager.user_loader(_load_user)
+    login_manager.unauthorized_handler(_ask_to_log_in)
+
+
+def sign_in(user: User) -> None:
+    """Make a new session for this person; any earlier session of this browser is dead."""
+    limits = cast(RedisSessions, current_app.session_interface).limits
+    is_staff = user.role != Role.CUSTOMER.value
+    now = time.time()
+    own = current_session()
+    own.begin(
+        StoredSession(
+            created=now,
+            seen=now,
+            idle_s=min(limits.idle_s, STAFF_IDLE_SECONDS) if is_staff else limits.idle_s,
+            absolute_s=limits.absolute_s,
+            user_id=user.id,
+            address=request.remote_addr or "",
+            device=request.user_agent.string[:DEVICE_LENGTH],
+        )
+    )
+    login_user(user)
+    own.write()
+
+
+def sign_out() -> None:
+    """End this browser's session; its old cookie opens nothing any more."""
+    current_session().end()
+    g._login_user = login_manager.anonymous_user()
+
+
+def current_session() -> ServerSession:
+    """Return the session of this request with all that ours can do."""
+    return cast(ServerSession, cast(Any, session)._get_current_object())
+
+
+def session_key() -> str | None:
+    """Return the name of this request's session, for `session_store.is_alive`."""
+    return current_session().key
+
+
+def _load_user(user_id: str) -> User | None:
+    try:
+        user = queries.find_user(int(user_id))
+    except (OperationalError, InterfaceError):
+        # The error page asks again who is there: answer "nobody" instead of failing twice.
+        g._login_user = login_manager.anonymous_user()
+        raise
+    if user is None or not user.is_active:
+        current_session().end()
+        return None
+    return user
+
+
+def _refuse_writes_without_session() -> ResponseReturnValue | None:
+    """Answer a form that came with a dead session before its token is checked."""
+    if request.method in SAFE_METHODS or request.endpoint is None or _is_exempt(request.endpoint):
+        return None
+    own = current_session()
+    own.stored  # noqa: B018 - reads Redis, which tells whether it is there
+    if own.unavailable:
+        abort(503)
+    return _restart_lost_form(request.endpoint) if own.lost else None
+
+
+def _restart_lost_form(endpoint: str) -> ResponseReturnValue | None:
+    guard = getattr(current_app.view_functions[endpoint], GUARD, None)
+    if guard != PUBLIC:
+        return _ask_to_log_in()
+    methods = request.url_rule.methods if request.url_rule else None
+    own_page = request.path if methods and "GET" in methods else url_for("accounts.login")
+    flash(_("This page was open for too long. Please send the form again."), "info")
+    return redirect(local_path(request.form.get("next"), own_page), 303)
+
+
+def _is_exempt(endpoint: str) -> bool:
+    view = current_app.view_functions.get(endpoint)
+    return view is None or f"{view.__module__}.{view.__name__}" in csrf._exempt_views
+
+
+def _ask_to_log_in() -> ResponseReturnValue:
+    if current_session().unavailable:
+        abort(503)
+    if request.headers.get("HX-Request"):
+        return Response(status=401, headers={"HX-Redirect": url_for("accounts.login")})
+    if request.accept_mimetypes.best in {"application/json", "text/event-stream"}:
+        abort(401)
+    back = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("accounts.login", next=back), 302 if request.method == "GET" else 303)

@@ -1,0 +1,63 @@
+"""Sentences for the codes of this subject."""
+
+from collections.abc import Mapping
+
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from app.notifications.texts import TEXTS as NOTIFICATIONS
+
+TEXTS: Mapping[str, LazyString] = {
+    "bad_email": _l("This does not look like an e-mail address."),
+    "email_taken": _l("There is an account with this address already."),
+    "password_too_short": _l("A password has at least %(minimum)s characters."),
+    "password_too_long": _l("A password has at most %(maximum)s characters."),
+    "password_not_text": _l("This password holds characters that can't be stored."),
+    "password_common": _l(
+        "This password is among those that guessers try first. Take several words, for example."
+    ),
+    "wrong_credentials": _l("E-mail or password is wrong."),
+    "account_blocked": _l("This account is blocked. Please write to us."),
+    "too_many_tries": _l("Too many tries. Please wait %(retry_after)s seconds and try again."),
+    "wrong_setup_code": _l("This is not the set-up code. It stands in the log of the server."),
+    "setup_done": _l("The set-up was done and can't be opened again."),
+    "unknown_user": _l("There is no such person."),
+    "cannot_block_oneself": _l("Nobody can block the own account."),
+    "not_your_right": _l("You may not do this to somebody with these rights."),
+    "bad_reason": _l("Give a reason of %(minimum)s to %(maximum)s characters: it stays on record."),
+    "unknown_choice": _l("Please choose one of the offered values."),
+    "unknown_timezone": _l("There is no such time zone."),
+    "bad_phone": _l("Write the number with + and the country code, for example +5511999990000."),
+    "text_too_long": _l("This has at most %(maximum)s characters."),
+    "control_characters": _l("This holds characters that can't be shown."),
+    "demo_people_refused": _l("Demo people are made only with DEMO=1 and outside production."),
+}
+
+FINDINGS: Mapping[str, LazyString] = {
+    "secrets_kept": _l("The master key is set: what is stored encrypted can be opened again."),
+    "secrets_ephemeral": _l(
+        "BOTYARD_MASTER_KEYS is not set: after a restart nothing that is stored encrypted opens."
+    ),
+    "mail_works": _l("The mail server answers."),
+    "mail_missing": _l("SMTP_URL is not set: nobody can confirm an address."),
+    "mail_caught": _l("SMTP_URL is not set: mails stay here and can be read at /dev/mail."),
+    "mail_login_refused": NOTIFICATIONS["mail_login_refused"],
+    "mail_refused": NOTIFICATIONS["mail_refused"],
+    "mail_no_encryption": NOTIFICATIONS["mail_no_encryption"],
+    "mail_not_writable": NOTIFICATIONS["mail_not_writable"],
+    "mail_server_unreachable": NOTIFICATIONS["mail_server_unreachable"],
+    "address_fits": _l("Links in mails lead to this address."),
+    "address_plain": _l("This address has no https: fine on your own machine, not beyond it."),
+    "address_differs": _l("Links in mails lead elsewhere than where you are now: check BASE_URL."),
+    "exchanges_silent": _l("No prices arrive: check that the price feed runs."),
+    "prices_synthetic": _l("Prices are made here (synthetic market); no exchange is asked."),
+    "prices_replay": _l("Prices are replayed from recorded candles."),
+    "prices_ccxt": _l("Prices arrive from the exchanges."),
+}
+
+SUBJECTS: Mapping[str, LazyString] = {
+    "secrets": _l("Secrets"),
+    "mail": _l("Mail"),
+    "address": _l("Address"),
+    "exchanges": _l("Exchanges"),
+}
