@@ -2,11 +2,27 @@
 
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, CreatedAt, RowId
+
+
+class Period(StrEnum):
+    """How long a price lasts."""
+
+    MONTH = "month"
+    YEAR = "year"
+
+
+class SubscriptionState(StrEnum):
+    """ACTIVE holds now, ENDED ran out or was ended, REPLACED gave way to another plan."""
+
+    ACTIVE = "active"
+    ENDED = "ended"
+    REPLACED = "replaced"
 
 
 class Plan(Base):
@@ -36,13 +52,14 @@ class PlanPrice(Base):
     __table_args__ = (
         UniqueConstraint("plan_code", "currency", "period", "valid_from"),
         CheckConstraint("amount >= 0", name="amount_not_negative"),
+        CheckConstraint("period in ('month', 'year')", name="period"),
+        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
     )
 
     id: Mapped[RowId]
     plan_code: Mapped[str] = mapped_column(ForeignKey("plans.code"))
     amount: Mapped[Decimal]
     currency: Mapped[str]
-    # month or year
     period: Mapped[str]
     valid_from: Mapped[datetime]
 
@@ -51,12 +68,25 @@ class Subscription(Base):
     """A person's right to a plan; without one the free plan holds."""
 
     __tablename__ = "subscriptions"
-    __table_args__ = (Index(None, "user_id", "state"),)
+    __table_args__ = (
+        Index(
+            "uq_subscriptions_one_active",
+            "user_id",
+            unique=True,
+            postgresql_where=text("state = 'active'"),
+        ),
+        Index(
+            "ix_subscriptions_ending",
+            "ends_at",
+            postgresql_where=text("state = 'active' and ends_at is not null"),
+        ),
+        CheckConstraint("state in ('active', 'ended', 'replaced')", name="state"),
+    )
 
     id: Mapped[RowId]
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     plan_code: Mapped[str] = mapped_column(ForeignKey("plans.code"))
-    state: Mapped[str]
+    state: Mapped[str] = mapped_column(default=SubscriptionState.ACTIVE.value)
     started_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(default="")

@@ -1,0 +1,133 @@
+"""Reads: somebody's limits, the plans on offer and their prices at a moment."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from app.db import db, utc_now
+from app.errors import NotFound
+from app.money import Money
+from app.subscriptions.models import Period, Plan, PlanPrice, Subscription, SubscriptionState
+from app.subscriptions.rules import FREE_LIMITS, FREE_PLAN, Limits
+
+ENDS_SOON = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan as it is offered at a moment; a price is None where the plan is not sold so."""
+
+    limits: Limits
+    month: Money | None
+    year: Money | None
+
+    @property
+    def is_free(self) -> bool:
+        return self.month is not None and self.month.amount == 0
+
+    @property
+    def saved_a_year(self) -> Money | None:
+        """What twelve months cost more than the year."""
+        if self.month is None or self.year is None or self.month.currency != self.year.currency:
+            return None
+        saved = self.month * 12 - self.year
+        return saved if saved.amount > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """The plan of one person in a few words."""
+
+    plan: str
+    name: str
+    until: datetime | None
+    ends_soon: bool
+    is_free: bool
+
+
+def limits_of(user_id: int) -> Limits:
+    """Return what a person may do now: the one place that answers this."""
+    row = db.session.execute(
+        select(Plan, Subscription.ends_at)
+        .join(Subscription, Subscription.plan_code == Plan.code)
+        .where(Subscription.user_id == user_id, _holds_at(utc_now()))
+    ).first()
+    if row is not None:
+        return _limits(row.Plan, row.ends_at)
+    free = db.session.get(Plan, FREE_PLAN)
+    return _limits(free) if free is not None else FREE_LIMITS
+
+
+def plan_of(user_id: int) -> str:
+    """Return the code of a person's plan."""
+    return limits_of(user_id).plan
+
+
+def plan_summary(user_id: int) -> PlanSummary:
+    """Return a person's plan for a profile or dashboard card."""
+    limits = limits_of(user_id)
+    return PlanSummary(
+        plan=limits.plan,
+        name=limits.name,
+        until=limits.until,
+        ends_soon=limits.until is not None and limits.until - utc_now() < ENDS_SOON,
+        is_free=limits.plan == FREE_PLAN,
+    )
+
+
+def plan_by_code(code: str) -> Plan:
+    """Return a plan, offered or not; raise NotFound for an unknown code."""
+    plan = db.session.get(Plan, code) if "\x00" not in code else None
+    if plan is None:
+        raise NotFound("unknown_plan")
+    return plan
+
+
+def plans_on_offer() -> tuple[Limits, ...]:
+    """Return the visible plans, smallest first."""
+    plans = db.session.scalars(select(Plan).where(Plan.visible).order_by(Plan.position, Plan.code))
+    return tuple(_limits(plan) for plan in plans)
+
+
+def price_list(at: datetime | None = None, currency: str = "USD") -> tuple[Offer, ...]:
+    """Return the visible plans with the prices that hold at a moment (now by default)."""
+    prices = _prices_at(at or utc_now(), currency)
+    return tuple(
+        Offer(
+            limits=limits,
+            month=prices.get((limits.plan, Period.MONTH)),
+            year=prices.get((limits.plan, Period.YEAR)),
+        )
+        for limits in plans_on_offer()
+    )
+
+
+def _prices_at(moment: datetime, currency: str) -> dict[tuple[str, str], Money]:
+    rows = db.session.execute(
+        select(PlanPrice.plan_code, PlanPrice.period, PlanPrice.amount)
+        .ext(distinct_on(PlanPrice.plan_code, PlanPrice.period))
+        .where(PlanPrice.currency == currency, PlanPrice.valid_from <= moment)
+        .order_by(PlanPrice.plan_code, PlanPrice.period, PlanPrice.valid_from.desc())
+    )
+    return {(row.plan_code, row.period): Money(row.amount, currency) for row in rows}
+
+
+def _holds_at(moment: datetime) -> ColumnElement[bool]:
+    return and_(
+        Subscription.state == SubscriptionState.ACTIVE,
+        or_(Subscription.ends_at.is_(None), Subscription.ends_at > moment),
+    )
+
+
+def _limits(plan: Plan, until: datetime | None = None) -> Limits:
+    return Limits(
+        plan=plan.code,
+        name=plan.name,
+        max_bots=plan.max_bots,
+        max_live_bots=plan.max_live_bots,
+        max_exchanges=plan.max_exchanges,
+        tick_period_s=plan.tick_period_s,
+        until=until,
+    )

@@ -1,0 +1,117 @@
+"""What a plan allows, and whether one bot or account more fits; pure."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from app.errors import InvalidInput, LimitReached
+
+LIVE = "live"
+FREE_PLAN = "free"
+MAX_COUNT = 10_000
+MAX_PERIOD_S = 3_600
+MAX_NAME = 40
+MAX_PRICE = Decimal(1_000_000)
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What somebody's plan allows now; `until` is None where it does not end by itself."""
+
+    plan: str
+    name: str
+    max_bots: int
+    max_live_bots: int
+    max_exchanges: int
+    tick_period_s: int
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBots:
+    """How many bots of a person run now; `total` holds the live ones too."""
+
+    total: int
+    live: int
+
+
+# Holds until the plans have been filled in, so that nothing is ever allowed by accident.
+FREE_LIMITS = Limits(
+    plan=FREE_PLAN,
+    name="Free",
+    max_bots=3,
+    max_live_bots=0,
+    max_exchanges=2,
+    tick_period_s=60,
+)
+
+
+def check_start(limits: Limits, mode: str, running: RunningBots, larger: Iterable[Limits]) -> None:
+    """Raise LimitReached unless one bot more of this mode may run.
+
+    `larger` are the plans that could be offered, smallest first.
+    """
+    offers = tuple(larger)
+    if mode == LIVE and running.live >= limits.max_live_bots:
+        better = _first(offers, lambda plan: plan.max_live_bots > running.live)
+        code = "live_plan_limit" if limits.max_live_bots else "live_needs_plan"
+        allowed = better.max_live_bots if better else 0
+        raise _limit_reached(code, limits.max_live_bots, running.live, limits, better, allowed)
+    if running.total >= limits.max_bots:
+        better = _first(offers, lambda plan: plan.max_bots > running.total)
+        allowed = better.max_bots if better else 0
+        raise _limit_reached("plan_limit", limits.max_bots, running.total, limits, better, allowed)
+
+
+def check_connect(limits: Limits, connected: int, larger: Iterable[Limits]) -> None:
+    """Raise LimitReached unless one exchange account more may be connected."""
+    if connected < limits.max_exchanges:
+        return
+    better = _first(tuple(larger), lambda plan: plan.max_exchanges > connected)
+    allowed = better.max_exchanges if better else 0
+    raise _limit_reached("exchange_limit", limits.max_exchanges, connected, limits, better, allowed)
+
+
+def _first(plans: Iterable[Limits], allows: Callable[[Limits], bool]) -> Limits | None:
+    return next((plan for plan in plans if allows(plan)), None)
+
+
+def _limit_reached(
+    code: str, limit: int, used: int, own: Limits, better: Limits | None, better_limit: int
+) -> LimitReached:
+    # The sentence differs where no plan allows more, so the code does too.
+    return LimitReached(
+        code if better else f"{code}_highest",
+        limit=limit,
+        used=used,
+        plan=own.name,
+        better_plan=better.name if better else "",
+        better_limit=better_limit,
+    )
+
+
+def check_limits(limits: Limits) -> None:
+    """Raise InvalidInput naming the first value that a plan may not have."""
+    if not 1 <= len(limits.name.strip()) <= MAX_NAME or "\x00" in limits.name:
+        raise InvalidInput("bad_plan_name", field="name")
+    ranges = {
+        "max_bots": (0, MAX_COUNT),
+        "max_live_bots": (0, limits.max_bots),
+        "max_exchanges": (0, MAX_COUNT),
+        "tick_period_s": (1, MAX_PERIOD_S),
+    }
+    for field, (low, high) in ranges.items():
+        if not low <= getattr(limits, field) <= high:
+            raise InvalidInput("bad_plan_limit", field=field, minimum=low, maximum=high)
+
+
+def check_price(amount: Decimal, currency: str) -> None:
+    """Raise InvalidInput unless this is a price in whole minor units."""
+    in_range = amount.is_finite() and 0 <= amount <= MAX_PRICE
+    if not in_range or amount != amount.quantize(Decimal("0.01")):
+        raise InvalidInput("bad_plan_price", field="amount")
+    if not _CURRENCY.fullmatch(currency):
+        raise InvalidInput("bad_plan_currency", field="currency")

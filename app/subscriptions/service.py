@@ -1,0 +1,270 @@
+"""Verbs: check a limit, give and end a plan, change plans and prices."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from app.accounts import audit
+from app.accounts.models import User
+from app.db import db, utc_now
+from app.errors import Conflict, InvalidInput, NotFound
+from app.events import publish
+from app.subscriptions import queries, rules, usage
+from app.subscriptions.events import PlanEnded
+from app.subscriptions.models import (
+    Period,
+    Plan,
+    PlanPrice,
+    Subscription,
+    SubscriptionState,
+)
+from app.subscriptions.seeds import CURRENCY, PLANS, PRICES
+
+MIN_REASON = 3
+MAX_REASON = 500
+END_BATCH = 200
+# First of the two keys of PostgreSQL's advisory locks: "use of a plan by a person".
+_USE_LOCK = 7101
+
+
+def seed_plans() -> None:
+    """Add the plans that are missing, each with its first prices; what stands is left alone."""
+    now = utc_now()
+    for position, plan in enumerate(PLANS):
+        values = {
+            "code": plan.plan,
+            "name": plan.name,
+            "position": position,
+            "max_bots": plan.max_bots,
+            "max_live_bots": plan.max_live_bots,
+            "max_exchanges": plan.max_exchanges,
+            "tick_period_s": plan.tick_period_s,
+            "visible": True,
+        }
+        added = db.session.scalar(
+            insert(Plan).values(values).on_conflict_do_nothing().returning(Plan.code)
+        )
+        if added is None:
+            continue
+        for period, amount in zip(Period, PRICES[added], strict=True):
+            price = PlanPrice(
+                plan_code=added, amount=amount, currency=CURRENCY, period=period, valid_from=now
+            )
+            db.session.add(price)
+    db.session.flush()
+
+
+def check_may_start(user_id: int, mode: str) -> None:
+    """Raise LimitReached unless the person's plan allows one running bot more of this mode.
+
+    Two starts at once cannot share the last place: the second waits here for the first's commit.
+    """
+    _lock_use(user_id)
+    rules.check_start(
+        queries.limits_of(user_id), mode, usage.running_bots(user_id), queries.plans_on_offer()
+    )
+
+
+def check_may_connect(user_id: int) -> None:
+    """Raise LimitReached unless the person's plan allows one exchange account more."""
+    _lock_use(user_id)
+    rules.check_connect(
+        queries.limits_of(user_id), usage.connected_accounts(user_id), queries.plans_on_offer()
+    )
+
+
+def give_plan(
+    actor_id: int | None, user_id: int, plan_code: str, until: datetime | None, reason: str
+) -> None:
+    """Give a person a plan in place of the present one, until a moment or without end; audited.
+
+    The same plan again only changes its end.
+    """
+    reason = _checked_reason(reason)
+    if plan_code == rules.FREE_PLAN:
+        raise InvalidInput("free_plan_is_not_given", field="plan")
+    if db.session.get(Plan, plan_code) is None:
+        raise InvalidInput("unknown_plan", field="plan")
+    now = utc_now()
+    if until is not None and until <= now:
+        raise InvalidInput("plan_end_in_past", field="until")
+    present = _lock_present(user_id)
+    before = _as_dict(present)
+    if present is not None and present.plan_code == plan_code and not _is_over(present, now):
+        present.ends_at, present.reason = until, reason
+        db.session.flush()
+    else:
+        if present is not None:
+            _close(present, SubscriptionState.REPLACED, now)
+        given = Subscription(
+            user_id=user_id, plan_code=plan_code, started_at=now, ends_at=until, reason=reason
+        )
+        db.session.add(given)
+        db.session.flush()
+        if present is not None:
+            publish(PlanEnded(user_id, present.plan_code))
+        present = given
+    audit.record(
+        "subscription.given",
+        "user",
+        user_id,
+        actor_id=actor_id,
+        before=before,
+        after=_as_dict(present),
+        reason=reason,
+    )
+
+
+def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
+    """End a person's plan now; the free plan holds from here on. Audited."""
+    reason = _checked_reason(reason)
+    present = _lock_present(user_id)
+    if present is None:
+        raise Conflict("no_plan_to_end")
+    before = _as_dict(present)
+    _close(present, SubscriptionState.ENDED, utc_now())
+    publish(PlanEnded(user_id, present.plan_code))
+    audit.record(
+        "subscription.ended",
+        "user",
+        user_id,
+        actor_id=actor_id,
+        before=before,
+        after=_as_dict(present),
+        reason=reason,
+    )
+
+
+def end_expired(limit: int = END_BATCH) -> int:
+    """Close plans whose end has come and announce each; return how many there were."""
+    now = utc_now()
+    over = db.session.scalars(
+        select(Subscription)
+        .where(Subscription.state == SubscriptionState.ACTIVE, Subscription.ends_at <= now)
+        .order_by(Subscription.ends_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for subscription in over:
+        subscription.state = SubscriptionState.ENDED
+        db.session.flush()
+        publish(PlanEnded(subscription.user_id, subscription.plan_code))
+    return len(over)
+
+
+def add_price(
+    actor_id: int | None,
+    plan_code: str,
+    amount: Decimal,
+    *,
+    currency: str = CURRENCY,
+    period: str = Period.MONTH,
+    valid_from: datetime | None = None,
+) -> int:
+    """Add a price that holds from now or a later moment; earlier prices stay as they were."""
+    now = utc_now()
+    if db.session.get(Plan, plan_code) is None:
+        raise InvalidInput("unknown_plan", field="plan")
+    rules.check_price(amount, currency)
+    if period not in set(Period):
+        raise InvalidInput("bad_plan_period", field="period")
+    if valid_from is not None and valid_from < now:
+        raise InvalidInput("plan_price_in_past", field="valid_from")
+    start = valid_from or now
+    values = {"plan_code": plan_code, "currency": currency, "period": period}
+    statement = insert(PlanPrice).values(**values, amount=amount, valid_from=start)
+    added = db.session.scalar(statement.on_conflict_do_nothing().returning(PlanPrice.id))
+    if added is None:
+        raise Conflict("plan_price_twice", field="valid_from")
+    after = {**values, "amount": str(amount), "valid_from": start.isoformat()}
+    audit.record("plan.price_added", "plan", plan_code, actor_id=actor_id, after=after)
+    return int(added)
+
+
+def change_plan(
+    actor_id: int | None, plan_code: str, limits: rules.Limits, *, visible: bool
+) -> None:
+    """Change what a plan allows and whether it is offered; audited with old and new values."""
+    rules.check_limits(limits)
+    plan = db.session.scalar(select(Plan).where(Plan.code == plan_code).with_for_update())
+    if plan is None:
+        raise NotFound("unknown_plan")
+    before = _plan_values(plan)
+    plan.name = limits.name.strip()
+    plan.max_bots = limits.max_bots
+    plan.max_live_bots = limits.max_live_bots
+    plan.max_exchanges = limits.max_exchanges
+    plan.tick_period_s = limits.tick_period_s
+    plan.visible = visible
+    db.session.flush()
+    audit.record(
+        "plan.changed",
+        "plan",
+        plan_code,
+        actor_id=actor_id,
+        before=before,
+        after=_plan_values(plan),
+    )
+
+
+def _lock_use(user_id: int) -> None:
+    db.session.execute(
+        text("select pg_advisory_xact_lock(:kind, cast(:user_id % 2147483647 as int))"),
+        {"kind": _USE_LOCK, "user_id": user_id},
+    )
+
+
+def _lock_present(user_id: int) -> Subscription | None:
+    """Return the person's plan, locked; the person's row keeps two staff members apart."""
+    known = db.session.scalar(
+        select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    )
+    if known is None:
+        raise NotFound("unknown_user")
+    return db.session.scalar(
+        select(Subscription)
+        .where(
+            Subscription.user_id == user_id, Subscription.state == SubscriptionState.ACTIVE.value
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _close(subscription: Subscription, state: SubscriptionState, now: datetime) -> None:
+    subscription.state = state
+    # A plan that had run out already keeps its own end.
+    if not _is_over(subscription, now):
+        subscription.ends_at = now
+    db.session.flush()
+
+
+def _is_over(subscription: Subscription, now: datetime) -> bool:
+    return subscription.ends_at is not None and subscription.ends_at <= now
+
+
+def _checked_reason(reason: str) -> str:
+    reason = reason.replace("\x00", "").strip()
+    if not MIN_REASON <= len(reason) <= MAX_REASON:
+        raise InvalidInput("plan_reason_missing", field="reason")
+    return reason
+
+
+def _as_dict(subscription: Subscription | None) -> dict[str, str | None] | None:
+    if subscription is None:
+        return None
+    ends_at = subscription.ends_at.isoformat() if subscription.ends_at else None
+    return {"plan": subscription.plan_code, "state": subscription.state, "ends_at": ends_at}
+
+
+def _plan_values(plan: Plan) -> dict[str, str | int | bool]:
+    return {
+        "name": plan.name,
+        "max_bots": plan.max_bots,
+        "max_live_bots": plan.max_live_bots,
+        "max_exchanges": plan.max_exchanges,
+        "tick_period_s": plan.tick_period_s,
+        "visible": plan.visible,
+    }

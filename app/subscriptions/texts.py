@@ -1,0 +1,68 @@
+"""Sentences for the codes of this subject, and the names of the plans that come with it."""
+
+from collections.abc import Mapping
+
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+TEXTS: Mapping[str, LazyString] = {
+    # Counts stand after a colon, so that no language needs plural forms here.
+    "plan_limit": _l(
+        "Running bots on your plan: %(used)s of %(limit)s. The plan %(better_plan)s allows "
+        "%(better_limit)s. Stop a bot or change the plan; this bot is saved and can start later."
+    ),
+    "plan_limit_highest": _l(
+        "Running bots on your plan: %(used)s of %(limit)s. No plan allows more. Stop a bot; this "
+        "one is saved and can start later."
+    ),
+    "live_needs_plan": _l(
+        "Your plan runs bots with paper money only. Live bots are part of the plan "
+        "%(better_plan)s (up to %(better_limit)s). This bot is saved and can start later."
+    ),
+    "live_needs_plan_highest": _l(
+        "Your plan runs bots with paper money only, and no plan with live bots is on offer now. "
+        "This bot is saved and can start later."
+    ),
+    "live_plan_limit": _l(
+        "Running live bots on your plan: %(used)s of %(limit)s. The plan %(better_plan)s allows "
+        "%(better_limit)s. Stop a live bot or change the plan; this bot is saved and can start "
+        "later."
+    ),
+    "live_plan_limit_highest": _l(
+        "Running live bots on your plan: %(used)s of %(limit)s. No plan allows more. Stop a live "
+        "bot; this one is saved and can start later."
+    ),
+    "exchange_limit": _l(
+        "Connected accounts on your plan: %(used)s of %(limit)s. The plan %(better_plan)s allows "
+        "%(better_limit)s. Remove an account or change the plan."
+    ),
+    "exchange_limit_highest": _l(
+        "Connected accounts on your plan: %(used)s of %(limit)s. No plan allows more. Remove an "
+        "account that you no longer use."
+    ),
+    "unknown_plan": _l("There is no plan with this code."),
+    "plan_end_in_past": _l("The end of the plan has to lie in the future."),
+    "plan_reason_missing": _l("Give a reason of 3 to 500 characters: it stays in the audit log."),
+    "free_plan_is_not_given": _l(
+        "The free plan is what everybody has without another one. End the present plan instead."
+    ),
+    "no_plan_to_end": _l("This person has no plan that could be ended."),
+    "bad_plan_price": _l("A price lies between 0 and 1,000,000 and has at most two decimals."),
+    "bad_plan_currency": _l("A currency is written with three capital letters, for example USD."),
+    "bad_plan_period": _l("A price holds for a month or for a year."),
+    "plan_price_in_past": _l("A new price begins now or later, never in the past."),
+    "plan_price_twice": _l("There is a price for this plan, period and moment already."),
+    "bad_plan_limit": _l("This limit has to lie between %(minimum)s and %(maximum)s."),
+    "bad_plan_name": _l("The name of a plan has 1 to 40 characters."),
+}
+
+PLAN_NAMES: Mapping[str, LazyString] = {
+    "Free": _l("Free"),
+    "Pro": _l("Pro"),
+    "Premium": _l("Premium"),
+}
+
+
+def plan_label(name: str) -> str:
+    """Return a plan's name as the reader calls it; a name that staff gave stays as it is."""
+    return str(PLAN_NAMES.get(name, name))
