@@ -18,6 +18,8 @@ class FaqArticle(Base):
     category: Mapped[str]
     position: Mapped[int] = mapped_column(Integer, default=0)
     published: Mapped[bool] = mapped_column(default=True)
+    # Slugs of the articles to read next.
+    related: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     created_at: Mapped[CreatedAt]
 
     texts: Mapped[list["FaqText"]] = relationship(lazy="selectin", cascade="all, delete-orphan")
