@@ -32,6 +32,7 @@ class Config:
     redis_url: str = field(repr=False)
     base_url: str
     trusted_proxies: int
+    web_threads: int
     market_source: MarketSource
     market_replay: Path | None
     market_replay_speed: Decimal
@@ -73,6 +74,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         redis_url=_required(environ, "REDIS_URL", strict, ""),
         base_url=_required(environ, "BASE_URL", strict, "http://localhost:8000").rstrip("/"),
         trusted_proxies=_whole(environ, "TRUSTED_PROXIES", 0, 0, 5),
+        web_threads=_whole(environ, "WEB_THREADS", 64, 1, 1000),
         market_source=_market_source(environ, strict),
         market_replay=Path(environ["MARKET_REPLAY"]) if environ.get("MARKET_REPLAY") else None,
         market_replay_speed=_speed(environ),
