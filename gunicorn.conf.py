@@ -2,7 +2,8 @@
 
 import os
 
-bind = os.environ.get("BIND") or f"127.0.0.1:{os.environ.get('PORT') or '8000'}"
+port = os.environ.get("PORT") or "8000"
+bind = os.environ.get("BIND") or f"127.0.0.1:{port}"
 # Two processes before many threads: Python's lock makes threads in one process wait for each other.
 workers = int(os.environ.get("WEB_WORKERS") or "2")
 worker_class = "gthread"

@@ -1,52 +1,58 @@
 """Check the recorded candles that MARKET_REPLAY names, before anything starts."""
 
+import os
+import subprocess
 import sys
-import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from app.cli.trading import open_candles
-from app.trading.candles import CandleReport, check_candles
-
-SUFFIXES = (".csv", ".csv.gz")
-ROWS_SHOWN = 10
+from app.errors import ConfigError
+from app.markets.recordings import (
+    BadRecordingError,
+    Choice,
+    Recording,
+    choose_recordings,
+    scan,
+)
 
 
 def main(place: Path) -> int:
-    """Check a file, or every candle file of a folder; name each bad row; return the exit code."""
-    files = find_files(place)
-    if not files:
-        print(f"{place}: no candle file (.csv or .csv.gz) here.")
+    """Check every file that would be played; name what is wrong; return the exit code."""
+    try:
+        choice = choose_recordings(place)
+    except ConfigError as error:
+        print(f"{place}: {_said(error)}", flush=True)
+        if place.is_file():
+            # Its name says nothing we know; its rows may be wrong as well.
+            flask = [sys.executable, "-m", "flask", "candles", "check", str(place)]
+            subprocess.run(flask, check=False)
         return 1
-    return max([check(file) for file in files])
+    _say_skipped(choice)
+    with ProcessPoolExecutor(max_workers=min(len(choice.chosen), os.cpu_count() or 1)) as pool:
+        return max(pool.map(check, choice.chosen))
 
 
-def find_files(place: Path) -> list[Path]:
-    """Return the candle files that an operator means."""
-    if place.is_file():
-        return [place]
-    if not place.is_dir():
-        return []
-    return sorted(path for path in place.iterdir() if path.name.endswith(SUFFIXES))
-
-
-def check(file: Path) -> int:
-    """Check one file and say what was found."""
-    started = time.monotonic()
-    with open_candles(file) as lines:
-        report = check_candles(lines)
-    for bad in report.bad[:ROWS_SHOWN]:
-        said = " ".join(f"{name}={value}" for name, value in bad.values.items())
-        print(f"{file}: row {bad.row} (line {bad.line}): {bad.code} {said}".rstrip())
-    if not report.is_good():
-        print(f"{file}: not usable: {report.bad_count} bad rows of {report.rows}")
+def check(recording: Recording) -> int:
+    """Check every row of one file and say what was found; return its exit code."""
+    try:
+        report = scan(recording).report
+    except BadRecordingError as error:
+        print(f"{recording.path}: {_said(error)}", flush=True)
+        print(f"    All of it: .venv/bin/flask candles check {recording.path}", flush=True)
         return 1
-    print(f"    {file.name}: {_described(report)} ({time.monotonic() - started:.1f} s)", flush=True)
+    gaps = f", {len(report.gaps)} gaps" if report.gaps else ""
+    print(f"    {recording.path.name}: {report.rows:,} candles{gaps}", flush=True)
     return 0
 
 
-def _described(report: CandleReport) -> str:
-    gaps = f", {len(report.gaps)} gaps" if report.gaps else ""
-    return f"{report.rows:,} candles{gaps}"
+def _say_skipped(choice: Choice) -> None:
+    for name, reason in choice.skipped.items():
+        print(f"    {name}: not played ({reason.replace('_', ' ')})")
+
+
+def _said(error: ConfigError | BadRecordingError) -> str:
+    values = " ".join(f"{name}={value}" for name, value in error.values.items())
+    return f"{error.code.replace('_', ' ')} ({values})"
 
 
 if __name__ == "__main__":
