@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, RowId
@@ -34,6 +35,9 @@ class MarketRow(Base):
     last_seq: Mapped[int] = mapped_column(default=0)
     last_price: Mapped[Decimal | None]
     last_price_at: Mapped[datetime | None]
+    # Prices are stale after so many seconds, or at once for a reason: `gap`, `recording_ended`.
+    stale_after_s: Mapped[int] = mapped_column(Integer, default=60)
+    stale_reason: Mapped[str] = mapped_column(default="")
     # Where the source stands (row of a recording, step of the generator), to go on after a restart.
     source_position: Mapped[int] = mapped_column(default=0)
 
@@ -62,3 +66,18 @@ class CandleRow(Base):
     low: Mapped[Decimal]
     close: Mapped[Decimal]
     volume: Mapped[Decimal]
+
+
+class FeedState(Base):
+    """One row at most: where prices come from and when the feed was last at work."""
+
+    __tablename__ = "feed_state"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, server_default=text("1")
+    )
+    source: Mapped[str]
+    beat_at: Mapped[datetime]
+    # Files that were skipped and why, exchanges that don't answer.
+    notes: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -29,6 +29,7 @@ def upgrade() -> None:
     sa.Column('category', sa.Text(), nullable=False),
     sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('published', sa.Boolean(), nullable=False),
+    sa.Column('related', postgresql.JSONB(astext_type=sa.Text()), server_default='[]', nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_faq_articles')),
     sa.UniqueConstraint('slug', name=op.f('uq_faq_articles_slug'))
@@ -42,6 +43,14 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_faq_searches'))
     )
     op.create_index(op.f('ix_faq_searches_results_at'), 'faq_searches', ['results', 'at'], unique=False)
+    op.create_table('feed_state',
+    sa.Column('id', sa.Integer(), server_default=sa.text('1'), autoincrement=False, nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('beat_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('notes', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_feed_state_single_row')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_feed_state'))
+    )
     op.create_table('plans',
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -100,6 +109,7 @@ def upgrade() -> None:
     sa.Column('sealed_secret', sa.Text(), nullable=True),
     sa.Column('sealed_passphrase', sa.Text(), nullable=True),
     sa.Column('last_four', sa.Text(), nullable=False),
+    sa.Column('key_fingerprint', sa.Text(), nullable=True),
     sa.Column('permissions', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('maker_fee', sa.Numeric(38, 18), nullable=False),
     sa.Column('taker_fee', sa.Numeric(38, 18), nullable=False),
@@ -115,6 +125,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_exchange_accounts'))
     )
     op.create_index(op.f('ix_exchange_accounts_user_id'), 'exchange_accounts', ['user_id'], unique=False)
+    op.create_index('uq_exchange_accounts_key', 'exchange_accounts', ['key_fingerprint'], unique=True, postgresql_where=sa.text('deleted_at is null'))
+    op.create_index('uq_exchange_accounts_label', 'exchange_accounts', ['user_id', sa.literal_column('lower(label)')], unique=True, postgresql_where=sa.text('deleted_at is null'))
     op.create_table('faq_texts',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('article_id', sa.BigInteger(), nullable=False),
@@ -164,6 +176,8 @@ def upgrade() -> None:
     sa.Column('last_seq', sa.BigInteger(), nullable=False),
     sa.Column('last_price', sa.Numeric(38, 18), nullable=True),
     sa.Column('last_price_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('stale_after_s', sa.Integer(), nullable=False),
+    sa.Column('stale_reason', sa.Text(), nullable=False),
     sa.Column('source_position', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['exchange'], ['exchanges.code'], name=op.f('fk_markets_exchange')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_markets')),
@@ -174,6 +188,7 @@ def upgrade() -> None:
     sa.Column('user_id', sa.BigInteger(), nullable=False),
     sa.Column('purpose', sa.Text(), nullable=False),
     sa.Column('code_hash', sa.Text(), nullable=False),
+    sa.Column('password_hash', sa.Text(), nullable=True),
     sa.Column('tries', sa.Integer(), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
@@ -215,6 +230,8 @@ def upgrade() -> None:
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('period', sa.Text(), nullable=False),
     sa.Column('valid_from', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f('ck_plan_prices_currency')),
+    sa.CheckConstraint("period in ('month', 'year')", name=op.f('ck_plan_prices_period')),
     sa.CheckConstraint('amount >= 0', name=op.f('ck_plan_prices_amount_not_negative')),
     sa.ForeignKeyConstraint(['plan_code'], ['plans.code'], name=op.f('fk_plan_prices_plan_code')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_plan_prices')),
@@ -225,8 +242,8 @@ def upgrade() -> None:
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('language', sa.Text(), nullable=False),
     sa.Column('timezone', sa.Text(), nullable=False),
-    sa.Column('phone', sa.Text(), nullable=False),
-    sa.Column('contacts', sa.Text(), nullable=False),
+    sa.Column('sealed_phone', sa.Text(), nullable=False),
+    sa.Column('sealed_contacts', sa.Text(), nullable=False),
     sa.Column('experience', sa.Text(), nullable=False),
     sa.Column('theme', sa.Text(), nullable=False),
     sa.Column('palette', sa.Text(), nullable=False),
@@ -243,11 +260,13 @@ def upgrade() -> None:
     sa.Column('ends_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.CheckConstraint("state in ('active', 'ended', 'replaced')", name=op.f('ck_subscriptions_state')),
     sa.ForeignKeyConstraint(['plan_code'], ['plans.code'], name=op.f('fk_subscriptions_plan_code')),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_subscriptions_user_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_subscriptions'))
     )
-    op.create_index(op.f('ix_subscriptions_user_id_state'), 'subscriptions', ['user_id', 'state'], unique=False)
+    op.create_index('ix_subscriptions_ending', 'subscriptions', ['ends_at'], unique=False, postgresql_where=sa.text("state = 'active' and ends_at is not null"))
+    op.create_index('uq_subscriptions_one_active', 'subscriptions', ['user_id'], unique=True, postgresql_where=sa.text("state = 'active'"))
     op.create_table('account_leases',
     sa.Column('account_id', sa.BigInteger(), nullable=False),
     sa.Column('holder', sa.Text(), nullable=False),
@@ -275,6 +294,8 @@ def upgrade() -> None:
     sa.Column('tick_number', sa.BigInteger(), nullable=False),
     sa.Column('tick_period_s', sa.Integer(), nullable=False),
     sa.Column('stop_request', sa.Text(), nullable=True),
+    sa.Column('wake_below', sa.Numeric(38, 18), nullable=True),
+    sa.Column('wake_above', sa.Numeric(38, 18), nullable=True),
     sa.Column('strategy_state', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('plan', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -282,9 +303,11 @@ def upgrade() -> None:
     sa.Column('stopped_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_tick_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('next_tick_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('stale_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_error', sa.Text(), nullable=True),
     sa.Column('last_error_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('failures', sa.Integer(), nullable=False),
+    sa.Column('ran_before_s', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('capital > 0', name=op.f('ck_bots_capital_positive')),
     sa.ForeignKeyConstraint(['account_id'], ['exchange_accounts.id'], name=op.f('fk_bots_account_id')),
@@ -321,6 +344,8 @@ def upgrade() -> None:
     sa.Column('account_id', sa.BigInteger(), nullable=False),
     sa.Column('market_id', sa.BigInteger(), nullable=False),
     sa.Column('point_seq', sa.BigInteger(), nullable=False),
+    sa.Column('price', sa.Numeric(38, 18), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['exchange_accounts.id'], name=op.f('fk_paper_cursors_account_id')),
     sa.ForeignKeyConstraint(['market_id'], ['markets.id'], name=op.f('fk_paper_cursors_market_id')),
     sa.PrimaryKeyConstraint('account_id', 'market_id', name=op.f('pk_paper_cursors'))
@@ -423,6 +448,9 @@ def upgrade() -> None:
     sa.Column('hold_base', sa.Numeric(38, 18), nullable=False),
     sa.Column('peak_equity', sa.Numeric(38, 18), nullable=False),
     sa.Column('max_drawdown', sa.Numeric(38, 18), nullable=False),
+    sa.Column('invested_area', sa.Numeric(38, 18), server_default=sa.text('0'), nullable=False),
+    sa.Column('invested_s', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('invested_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['bot_id'], ['bots.id'], name=op.f('fk_bot_metrics_bot_id')),
     sa.PrimaryKeyConstraint('bot_id', name=op.f('pk_bot_metrics'))
@@ -446,7 +474,11 @@ def upgrade() -> None:
     sa.Column('price', sa.Numeric(38, 18), nullable=True),
     sa.Column('quantity', sa.Numeric(38, 18), nullable=False),
     sa.Column('filled', sa.Numeric(38, 18), nullable=False),
+    sa.Column('value', sa.Numeric(38, 18), nullable=False),
+    sa.Column('fee_base', sa.Numeric(38, 18), nullable=False),
+    sa.Column('fee_quote', sa.Numeric(38, 18), nullable=False),
     sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('settled', sa.Boolean(), nullable=False),
     sa.Column('reason', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('config_version', sa.Integer(), nullable=False),
@@ -464,6 +496,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_orders_bot_id_id'), 'orders', ['bot_id', 'id'], unique=False)
     op.create_index('ix_orders_live', 'orders', ['account_id'], unique=False, postgresql_where=sa.text("status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')"))
+    op.create_index('ix_orders_unsettled', 'orders', ['account_id'], unique=False, postgresql_where=sa.text('not settled'))
     op.create_table('fills',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
@@ -530,6 +563,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_fills_bot_id_id'), table_name='fills')
     op.drop_index(op.f('ix_fills_at'), table_name='fills')
     op.drop_table('fills')
+    op.drop_index('ix_orders_unsettled', table_name='orders', postgresql_where=sa.text('not settled'))
     op.drop_index('ix_orders_live', table_name='orders', postgresql_where=sa.text("status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')"))
     op.drop_index(op.f('ix_orders_bot_id_id'), table_name='orders')
     op.drop_table('orders')
@@ -551,7 +585,8 @@ def downgrade() -> None:
     op.drop_index('ix_bots_due', table_name='bots', postgresql_where=sa.text("state in ('starting', 'active', 'stopping')"))
     op.drop_table('bots')
     op.drop_table('account_leases')
-    op.drop_index(op.f('ix_subscriptions_user_id_state'), table_name='subscriptions')
+    op.drop_index('uq_subscriptions_one_active', table_name='subscriptions', postgresql_where=sa.text("state = 'active'"))
+    op.drop_index('ix_subscriptions_ending', table_name='subscriptions', postgresql_where=sa.text("state = 'active' and ends_at is not null"))
     op.drop_table('subscriptions')
     op.drop_table('profiles')
     op.drop_table('plan_prices')
@@ -564,6 +599,8 @@ def downgrade() -> None:
     op.drop_table('installation')
     op.drop_table('faq_votes')
     op.drop_table('faq_texts')
+    op.drop_index('uq_exchange_accounts_label', table_name='exchange_accounts', postgresql_where=sa.text('deleted_at is null'))
+    op.drop_index('uq_exchange_accounts_key', table_name='exchange_accounts', postgresql_where=sa.text('deleted_at is null'))
     op.drop_index(op.f('ix_exchange_accounts_user_id'), table_name='exchange_accounts')
     op.drop_table('exchange_accounts')
     op.drop_index(op.f('ix_audit_log_object_type_object_id'), table_name='audit_log')
@@ -571,6 +608,7 @@ def downgrade() -> None:
     op.drop_table('audit_log')
     op.drop_table('users')
     op.drop_table('plans')
+    op.drop_table('feed_state')
     op.drop_index(op.f('ix_faq_searches_results_at'), table_name='faq_searches')
     op.drop_table('faq_searches')
     op.drop_table('faq_articles')

@@ -1,0 +1,97 @@
+"""What an exchange tells everybody: prices, rules and candles, without keys."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from app.adapters.exchanges.quirks import QUIRKS
+from app.errors import DomainError
+from app.trading.market import Candle, Market
+
+T = TypeVar("T")
+
+CANDLES_PAGE = 1000
+MOST_PAGES = 10
+_TIMEFRAME_MS = {"1m": 60_000, "1h": 3_600_000}
+_threads = threading.local()
+
+
+def is_known(name: str) -> bool:
+    """Say whether the exchange can be asked."""
+    return name in QUIRKS
+
+
+def prices(name: str, symbols: Sequence[str]) -> dict[str, Decimal]:
+    """Return last prices with one call; pairs that the exchange leaves out are absent."""
+    from app.adapters.exchanges.ccxt import _decimal
+
+    known = [symbol for symbol in symbols if symbol in _client(name).markets]
+    tickers = _asked(name, lambda client: client.fetch_tickers(known)) if known else {}
+    found = {symbol: _decimal(ticker.get("last")) for symbol, ticker in tickers.items()}
+    return {symbol: price for symbol, price in found.items() if price and price > 0}
+
+
+def markets(name: str) -> dict[str, Market]:
+    """Return the rules of every active pair."""
+    from app.adapters.exchanges.ccxt import to_market
+
+    client = _client(name)
+    return {
+        symbol: to_market(raw, QUIRKS[name])
+        for symbol, raw in client.markets.items()
+        if raw.get("active") is not False
+    }
+
+
+def candles(name: str, symbol: str, timeframe: str, since: datetime) -> list[Candle]:
+    """Return candles from a moment on, oldest first, fetched page by page."""
+    length = _TIMEFRAME_MS[timeframe]
+    start = int(since.timestamp() * 1000) // length * length
+    rows: dict[int, list[Any]] = {}
+    for _ in range(MOST_PAGES):
+        page = _candle_page(name, symbol, timeframe, start)
+        fresh = [row for row in page if row[0] not in rows]
+        if not fresh:
+            break
+        rows |= {int(row[0]): row for row in fresh}
+        start = max(rows) + length
+        if start > datetime.now(UTC).timestamp() * 1000:
+            break
+    return [
+        Candle(moment, *(Decimal(str(value)) for value in row[1:6]))
+        for moment, row in sorted(rows.items())
+    ]
+
+
+def _candle_page(name: str, symbol: str, timeframe: str, start: int) -> list[list[Any]]:
+    return _asked(name, lambda client: client.fetch_ohlcv(symbol, timeframe, start, CANDLES_PAGE))
+
+
+def _asked(name: str, ask: Callable[[Any], T]) -> T:
+    from app.adapters.exchanges.errors import read_error
+
+    try:
+        return ask(_client(name))
+    except DomainError:
+        raise
+    except Exception as error:
+        raise read_error(error, QUIRKS[name]) from error
+
+
+def _client(name: str) -> Any:
+    """Return this thread's client of an exchange, with the shared markets."""
+    from app.adapters.exchanges.client import make_client, share_markets
+    from app.adapters.exchanges.errors import read_error
+
+    clients: dict[str, Any] = _threads.__dict__.setdefault("clients", {})
+    client = clients.get(name)
+    if client is None:
+        client = make_client(name)
+        try:
+            share_markets(client, name)
+        except Exception as error:
+            raise read_error(error, QUIRKS[name]) from error
+        clients[name] = client
+    return client

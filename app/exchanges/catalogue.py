@@ -1,0 +1,56 @@
+"""The trading platforms that the product knows: what each can do. On or off stands in the table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.adapters.exchanges.quirks import QUIRKS
+
+PAPER = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One platform; fees are the ordinary ones, fractions of the traded value."""
+
+    code: str
+    name: str
+    spot: bool
+    futures: bool
+    maker_fee: Decimal
+    taker_fee: Decimal
+
+    @property
+    def is_paper(self) -> bool:
+        return self.code == PAPER
+
+    @property
+    def has_testnet(self) -> bool:
+        return not self.is_paper and QUIRKS[self.code].has_testnet
+
+    @property
+    def needs_passphrase(self) -> bool:
+        return not self.is_paper and QUIRKS[self.code].needs_passphrase
+
+    @property
+    def key_page(self) -> str:
+        """Return where a customer makes a key; empty where there are no keys."""
+        return "" if self.is_paper else QUIRKS[self.code].key_page
+
+
+def _venue(code: str, name: str, maker_fee: str, taker_fee: str) -> Venue:
+    return Venue(code, name, True, False, Decimal(maker_fee), Decimal(taker_fee))
+
+
+# Futures say what can be traded here, not what the platform offers elsewhere.
+VENUES: Mapping[str, Venue] = {
+    venue.code: venue
+    for venue in (
+        _venue("bybit", "Bybit", "0.001", "0.001"),
+        _venue("binance", "Binance", "0.001", "0.001"),
+        _venue("okx", "OKX", "0.0008", "0.001"),
+        _venue("kucoin", "KuCoin", "0.001", "0.001"),
+        _venue("mexc", "MEXC", "0", "0.0005"),
+        _venue(PAPER, "Paper", "0", "0"),
+    )
+}

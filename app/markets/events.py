@@ -1,0 +1,22 @@
+"""What this subject announces."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+
+class Move(NamedTuple):
+    """How far a pair's price went in one round of the feed, and its newest point."""
+
+    market_id: int
+    low: Decimal
+    high: Decimal
+    last: Decimal
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class PricesMoved:
+    """New prices are stored; published after their commit, several times a second."""
+
+    moves: tuple[Move, ...]
