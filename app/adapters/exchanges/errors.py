@@ -21,7 +21,7 @@ _QUERY = re.compile(r"\?\S+")
 _CODE_NAMES = ("retCode", "code", "sCode", "ret_code")
 
 
-class KeyRefusedError(DomainError):
+class KeyRefusedError(Unavailable):
     """The exchange does not take the key: pause what uses it and tell its owner."""
 
 

@@ -1,0 +1,125 @@
+"""Reads of the catalogue, of accounts and of their money."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from app.db import db, utc_now
+from app.errors import NotFound
+from app.exchanges.catalogue import PAPER, VENUES, Venue
+from app.exchanges.models import (
+    Exchange,
+    ExchangeAccount,
+    PaperBalance,
+    PaperCursor,
+    PaperOrder,
+)
+from app.trading.ports import Balance
+
+LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A platform of the catalogue with its switch."""
+
+    venue: Venue
+    enabled: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """What an account holds, by currency, and when that was read."""
+
+    by_currency: Mapping[str, Balance]
+    as_of: datetime
+
+
+def catalogue() -> list[Listed]:
+    """Return every platform in the order of the catalogue; one without a row is off."""
+    rows = {row.code: row for row in db.session.scalars(select(Exchange))}
+    return [
+        Listed(
+            venue,
+            enabled=venue.code in rows and rows[venue.code].enabled,
+            note=rows[venue.code].note if venue.code in rows else "",
+        )
+        for venue in VENUES.values()
+    ]
+
+
+def is_enabled(code: str) -> bool:
+    """Say whether new accounts and bots may choose a platform."""
+    row = db.session.get(Exchange, code) if code in VENUES else None
+    return row is not None and row.enabled
+
+
+def enabled_codes() -> list[str]:
+    """Return the platforms that may be chosen."""
+    return [listed.venue.code for listed in catalogue() if listed.enabled]
+
+
+def accounts_of(user_id: int) -> list[ExchangeAccount]:
+    """Return a person's accounts, oldest first."""
+    query = select(ExchangeAccount).where(
+        ExchangeAccount.user_id == user_id, ExchangeAccount.deleted_at.is_(None)
+    )
+    return list(db.session.scalars(query.order_by(ExchangeAccount.id)))
+
+
+def account_of(user_id: int, account_id: int) -> ExchangeAccount:
+    """Return a person's account; raise NotFound for any other."""
+    known = 0 < account_id <= LARGEST_ID
+    account = db.session.get(ExchangeAccount, account_id) if known else None
+    if account is None or account.user_id != user_id or account.deleted_at is not None:
+        raise NotFound("unknown_account")
+    return account
+
+
+def count_accounts(user_id: int) -> int:
+    """Count a person's accounts."""
+    query = select(func.count(ExchangeAccount.id)).where(
+        ExchangeAccount.user_id == user_id, ExchangeAccount.deleted_at.is_(None)
+    )
+    return db.session.scalar(query) or 0
+
+
+def paper_balances(account_id: int) -> Balances:
+    """Return the money of a paper account as its book has it now."""
+    rows = db.session.scalars(
+        select(PaperBalance)
+        .where(PaperBalance.account_id == account_id)
+        .order_by(PaperBalance.currency)
+    )
+    return Balances({row.currency: Balance(row.free, row.locked) for row in rows}, utc_now())
+
+
+def is_paper(account: ExchangeAccount) -> bool:
+    """Say whether an account trades with paper money."""
+    return account.exchange == PAPER
+
+
+def slowest_cursors() -> dict[int, int]:
+    """Return for each pair that paper accounts follow the last point that all of them have seen.
+
+    An account follows a pair while an order of it stands there.
+    """
+    rows = db.session.execute(
+        select(PaperCursor.market_id, func.min(PaperCursor.point_seq))
+        .join(ExchangeAccount, ExchangeAccount.id == PaperCursor.account_id)
+        .where(
+            ExchangeAccount.deleted_at.is_(None),
+            select(PaperOrder.id)
+            .where(
+                PaperOrder.account_id == PaperCursor.account_id,
+                PaperOrder.market_id == PaperCursor.market_id,
+                PaperOrder.status == "open",
+            )
+            .exists(),
+        )
+        .group_by(PaperCursor.market_id)
+    )
+    return {market_id: seq for market_id, seq in rows}
