@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from flask import globals as flask_globals
@@ -10,6 +11,8 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
+from app.accounts.models import User
+from app.accounts.sessions import LOCAL_COOKIE, current_session, sign_in
 from app.db import db
 
 
@@ -23,16 +26,19 @@ class Client(FlaskClient):
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Commit what the test prepared, run the request, let the test see the outcome."""
-        shared = flask_globals._cv_app.get(None)
-        if shared is None:
+        with _outside_the_tests_context():
             return super().open(*args, **kwargs)
-        db.session.commit()
-        token = flask_globals._cv_app.set(None)  # type: ignore[arg-type]
-        try:
-            return super().open(*args, **kwargs)
-        finally:
-            flask_globals._cv_app.reset(token)
-            db.session.expire_all()
+
+    def sign_in(self, user: User) -> None:
+        """Give this client a session of the user, as the log-in page would."""
+        user_id = user.id
+        with _outside_the_tests_context(), self.application.test_request_context():
+            found = db.session.get(User, user_id)
+            assert found is not None, "the user must be stored"
+            sign_in(found)
+            token = current_session().token
+        assert token is not None
+        self.set_cookie(LOCAL_COOKIE, token)
 
     def csrf_token(self) -> str:
         """Return a token for the session of this client."""
@@ -48,3 +54,17 @@ class Client(FlaskClient):
     ) -> TestResponse:
         """Send a form as a page of ours would, with its token."""
         return self.post(path, data={"csrf_token": self.csrf_token(), **(data or {})}, **kwargs)
+
+
+@contextmanager
+def _outside_the_tests_context() -> Iterator[None]:
+    if flask_globals._cv_app.get(None) is None:
+        yield
+        return
+    db.session.commit()
+    token = flask_globals._cv_app.set(None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        flask_globals._cv_app.reset(token)
+        db.session.expire_all()

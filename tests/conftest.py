@@ -175,9 +175,7 @@ def login_as(app: "Flask", database: None) -> Callable[["User"], "Client"]:
 
     def login(user: "User") -> "Client":
         client = new_client(app)
-        with client.session_transaction() as session:
-            session["_user_id"] = user.get_id()
-            session["_fresh"] = True
+        client.sign_in(user)
         return client
 
     return login
