@@ -1,0 +1,302 @@
+// Candles with the bot's own lines, orders and fills, drawn by Lightweight Charts from a JSON address.
+// The picture is for the eyes only: the same stands in the summary line and in the table.
+import {
+  CandlestickSeries,
+  LineStyle,
+  createChart,
+  createSeriesMarkers,
+} from "../vendor/lightweight-charts.mjs";
+import { currentMarks, writeDecimal } from "./decimal.js";
+
+const GROUP_FILLS_FROM = 200;
+const TABLE_ROWS = 50;
+const FOLDED_ZEROS = 5;
+const RELOAD_AFTER_MS = 3000;
+const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
+
+// Custom properties hold light-dark(); a probe element tells what they are now.
+function colours(element) {
+  const probe = document.createElement("span");
+  element.append(probe);
+  const read = (name) => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const names = ["page", "text", "muted", "line", "profit", "loss", "accent", "warning"];
+  const found = Object.fromEntries(names.map((name) => [name, read(name)]));
+  probe.remove();
+  return found;
+}
+
+function withAlpha(colour, alpha) {
+  const parts = colour.match(/[\d.]+/g);
+  return `rgba(${parts[0]}, ${parts[1]}, ${parts[2]}, ${alpha})`;
+}
+
+function decimalsOf(tick) {
+  return tick && tick.includes(".") ? tick.replace(/0+$/, "").split(".")[1].length : 0;
+}
+
+// The same rules as the server's format_price.
+function priceWriter(tick) {
+  const decimals = decimalsOf(tick);
+  return (price) => {
+    const text = Math.abs(price).toFixed(decimals);
+    const sign = price < 0 ? "\u2212" : "";
+    const zeros = text.match(/^0\.(0+)[1-9]/)?.[1].length ?? 0;
+    if (zeros < FOLDED_ZEROS) return sign + writeDecimal(text);
+    const folded = [...String(zeros)].map((digit) => SUBSCRIPTS[digit]).join("");
+    return `${sign}0${currentMarks().decimal}0${folded}${text.slice(2 + zeros)}`;
+  };
+}
+
+function timeWriter(zone, options) {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+    timeZone: zone || "UTC",
+    hour12: false,
+    ...options,
+  });
+  return (seconds) => format.format(new Date(seconds * 1000));
+}
+
+// One primitive draws all resting levels: thin tinted lines over the whole width.
+class Levels {
+  constructor() {
+    this.levels = [];
+    this.colours = {};
+    this.range = null;
+  }
+
+  attached({ series, requestUpdate }) {
+    this.series = series;
+    this.requestUpdate = requestUpdate;
+  }
+
+  show(levels, tints, range) {
+    this.levels = levels;
+    this.colours = tints;
+    this.range = range;
+    this.requestUpdate?.();
+  }
+
+  // Without this the bounds would lie off screen.
+  autoscaleInfo() {
+    if (!this.range) return null;
+    return { priceRange: { minValue: this.range[0], maxValue: this.range[1] } };
+  }
+
+  paneViews() {
+    return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.draw(target) }) }];
+  }
+
+  draw(target) {
+    target.useBitmapCoordinateSpace(({ context, bitmapSize, verticalPixelRatio }) => {
+      const thick = Math.max(1, Math.round(verticalPixelRatio));
+      for (const [price, side] of this.levels) {
+        const y = this.series.priceToCoordinate(Number(price));
+        if (y === null) continue;
+        context.fillStyle = this.colours[side] ?? this.colours.empty;
+        context.fillRect(0, Math.round(y * verticalPixelRatio), bitmapSize.width, thick);
+      }
+    });
+  }
+}
+
+function fillMarkers(fills, candles, tints, letters) {
+  const starts = candles.map((candle) => candle.time);
+  const barOf = (time) => {
+    let low = 0;
+    let high = starts.length - 1;
+    if (!starts.length || time < starts[0]) return null;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle] <= time) low = middle;
+      else high = middle - 1;
+    }
+    return starts[low];
+  };
+  const grouped = fills.length > GROUP_FILLS_FROM;
+  const bars = new Map();
+  for (const [time, side] of fills) {
+    const bar = barOf(time);
+    if (bar === null) continue;
+    const key = `${bar}${side}`;
+    const entry = bars.get(key) ?? { time: bar, side, count: 0 };
+    entry.count += 1;
+    bars.set(key, entry);
+  }
+  return [...bars.values()]
+    .sort((one, other) => one.time - other.time)
+    .map(({ time, side, count }) => ({
+      time,
+      position: side === "buy" ? "belowBar" : "aboveBar",
+      shape: side === "buy" ? "arrowUp" : "arrowDown",
+      color: side === "buy" ? tints.profit : tints.loss,
+      text: letters[side] + (count > 1 || grouped ? `×${count}` : ""),
+    }));
+}
+
+class BotChart {
+  constructor(root) {
+    this.root = root;
+    this.canvas = root.querySelector("[data-canvas]");
+    this.names = JSON.parse(root.dataset.textBounds || "{}");
+    this.frame = root.querySelector("[data-frame][aria-pressed=true]")?.dataset.frame ?? "5m";
+    this.lines = [];
+    this.ownLines = null;
+    this.lastLoad = 0;
+    this.chart = createChart(this.canvas, {
+      autoSize: true,
+      layout: { attributionLogo: false, fontFamily: getComputedStyle(document.body).fontFamily },
+      rightPriceScale: { borderVisible: false },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false },
+      crosshair: { mode: 0 },
+      handleScroll: { vertTouchDrag: false },
+    });
+    this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false });
+    this.levels = new Levels();
+    this.series.attachPrimitive(this.levels);
+    this.markers = createSeriesMarkers(this.series, [], { autoScale: false });
+    this.listen();
+    this.load();
+  }
+
+  listen() {
+    this.root.addEventListener("click", (event) => {
+      const layer = event.target.closest("[data-layer]");
+      if (layer) {
+        layer.setAttribute("aria-pressed", String(layer.getAttribute("aria-pressed") !== "true"));
+        this.draw();
+      }
+      const frame = event.target.closest("[data-frame]");
+      if (frame) this.chooseFrame(frame);
+    });
+    document.addEventListener("themechange", () => this.draw());
+    if (this.root.dataset.topic) {
+      document.body.addEventListener(this.root.dataset.topic, () => this.reload());
+    }
+    document.body.addEventListener("refresh", () => this.reload());
+    this.root.addEventListener("chart:lines", (event) => {
+      this.ownLines = event.detail;
+      this.draw();
+    });
+  }
+
+  chooseFrame(button) {
+    for (const other of this.root.querySelectorAll("[data-frame]")) {
+      other.setAttribute("aria-pressed", String(other === button));
+    }
+    this.frame = button.dataset.frame;
+    this.fitted = false;
+    this.load();
+  }
+
+  reload() {
+    if (Date.now() - this.lastLoad > RELOAD_AFTER_MS) this.load();
+  }
+
+  async load() {
+    this.lastLoad = Date.now();
+    const address = new URL(this.root.dataset.url, location.href);
+    address.searchParams.set("timeframe", this.frame);
+    try {
+      const answer = await fetch(address, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(String(answer.status));
+      this.data = await answer.json();
+    } catch {
+      if (!this.data) this.root.querySelector("[data-summary]").textContent = this.root.dataset.textFailed;
+      return;
+    }
+    this.draw();
+  }
+
+  shows(layer) {
+    return this.root.querySelector(`[data-layer=${layer}]`)?.getAttribute("aria-pressed") !== "false";
+  }
+
+  draw() {
+    if (!this.data) return;
+    const tints = colours(this.root);
+    const write = priceWriter(this.data.tick);
+    this.dress(tints, write);
+    const candles = this.data.candles.map(([time, open, high, low, close]) => ({
+      time, open: Number(open), high: Number(high), low: Number(low), close: Number(close),
+    }));
+    this.series.setData(candles);
+    const bounds = this.ownLines?.bounds ?? this.data.bounds ?? {};
+    const levels = this.ownLines?.levels ?? this.data.levels ?? [];
+    this.drawBounds(bounds, tints);
+    const range = bounds.lower && bounds.upper ? [Number(bounds.lower), Number(bounds.upper)] : null;
+    this.levels.show(
+      this.shows("levels") ? levels : [],
+      { buy: withAlpha(tints.profit, 0.4), sell: withAlpha(tints.loss, 0.4), empty: withAlpha(tints.muted, 0.4) },
+      range,
+    );
+    const letters = { buy: this.root.dataset.textBuy, sell: this.root.dataset.textSell };
+    const fills = this.shows("fills") ? this.data.fills ?? [] : [];
+    this.markers.setMarkers(fillMarkers(fills, candles, tints, letters));
+    if (!this.fitted && candles.length) {
+      this.chart.timeScale().setVisibleLogicalRange({ from: candles.length - 120, to: candles.length + 4 });
+      this.fitted = true;
+    }
+    this.describe(candles, write);
+  }
+
+  dress(tints, write) {
+    const short = timeWriter(this.data.zone, { hour: "2-digit", minute: "2-digit" });
+    const day = timeWriter(this.data.zone, { day: "numeric", month: "short" });
+    const full = timeWriter(this.data.zone, { dateStyle: "medium", timeStyle: "short" });
+    this.chart.applyOptions({
+      layout: { background: { color: tints.page }, textColor: tints.muted },
+      grid: { vertLines: { color: withAlpha(tints.line, 0.6) }, horzLines: { color: withAlpha(tints.line, 0.6) } },
+      localization: { priceFormatter: write, timeFormatter: full },
+      timeScale: { tickMarkFormatter: (time, kind) => (kind < 3 ? day(time) : short(time)) },
+    });
+    this.series.applyOptions({
+      upColor: tints.page, wickUpColor: tints.profit, borderUpColor: tints.profit,
+      downColor: tints.loss, wickDownColor: tints.loss, borderDownColor: tints.loss,
+      priceFormat: { type: "custom", minMove: Number(this.data.tick) || 0.01, formatter: write },
+    });
+  }
+
+  drawBounds(bounds, tints) {
+    for (const line of this.lines) this.series.removePriceLine(line);
+    const looks = {
+      lower: tints.accent, upper: tints.accent, stop: tints.loss, target: tints.profit,
+      average: tints.warning, break_even: tints.text,
+    };
+    this.lines = Object.entries(looks)
+      .filter(([name]) => bounds[name] && (["average", "break_even"].includes(name) ? this.shows(name) : true))
+      .map(([name, color]) =>
+        this.series.createPriceLine({
+          price: Number(bounds[name]), color, lineWidth: 1, axisLabelVisible: true, title: this.names[name] ?? "",
+          lineStyle: ["lower", "upper"].includes(name) ? LineStyle.Solid : LineStyle.Dashed,
+        }),
+      );
+  }
+
+  describe(candles, write) {
+    const summary = this.root.querySelector("[data-summary]");
+    if (summary) summary.textContent = this.data.summary ?? "";
+    const rows = this.root.querySelector("[data-rows]");
+    if (!rows) return;
+    const when = timeWriter(this.data.zone, { dateStyle: "medium", timeStyle: "short" });
+    rows.replaceChildren(
+      ...candles.slice(-TABLE_ROWS).reverse().map((candle) => {
+        const row = document.createElement("tr");
+        row.append(cell("td", when(candle.time)));
+        for (const key of ["open", "high", "low", "close"]) row.append(cell("td", write(candle[key]), "num"));
+        return row;
+      }),
+    );
+  }
+}
+
+function cell(tag, text, look = "") {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.className = look;
+  return element;
+}
+
+for (const root of document.querySelectorAll("[data-chart]")) root.botChart = new BotChart(root);
