@@ -152,6 +152,8 @@ def average_invested(flows: Iterable[Flow], until: datetime) -> Decimal:
     start: datetime | None = None
     since: datetime | None = None
     for flow in flows:
+        if flow.time > until:
+            break
         if start is None or since is None:
             start = since = flow.time
         weighted += invested * _seconds(flow.time - since)

@@ -317,6 +317,7 @@ def minimum_investment(
         gaps = range(len(steps.levels) - 1)
         found = [smallest_unit(market, steps.buys[i], steps.sells[i + 1]) for i in gaps]
         unit, rule = max((q * steps.sells[i + 1], rule) for i, (q, rule) in enumerate(found))
+        unit = ceil_to_step(unit, BOOK_STEP)
     return MONEY_UP.plus(unit * weight / (ONE - params.reserve) / params.leverage), rule
 
 
@@ -324,21 +325,13 @@ def smallest_unit(market: Market, buy: Decimal, sell: Decimal) -> tuple[Decimal,
     """Return the smallest quantity whose buy and its answering sell both pass, and the rule."""
     by_value = market.min_notional / buy if market.min_notional else ZERO
     rule = "min_notional" if by_value > (market.min_quantity or ZERO) else "min_quantity"
-    quantity = market.quantity_up(market.smallest_quantity(buy))
-    if market.lot is None:
-        kept = ONE - market.buy_fee_in_base(market.maker_fee)
-        return max(quantity, market.smallest_quantity(sell) / kept), rule
+    quantity = _ceiled(market, market.smallest_quantity(buy))
     if quantity == 0:
-        quantity, rule = market.lot, "lot"
-    return _answerable(market, quantity, sell), rule
-
-
-def _answerable(market: Market, quantity: Decimal, sell: Decimal) -> Decimal:
+        quantity, rule = market.lot or ZERO, "lot"
     # The coins left after a fee in coins, floored to the lot, must be sellable too.
     kept = ONE - market.buy_fee_in_base(market.maker_fee)
-    lot = market.lot or ZERO
-    wanted = max(market.quantity_up(market.smallest_quantity(sell)), lot)
-    return max(quantity, market.quantity_up(wanted / kept))
+    wanted = max(_ceiled(market, market.smallest_quantity(sell)), market.lot or ZERO)
+    return max(quantity, _ceiled(market, wanted / kept)), rule
 
 
 def _worst_case(

@@ -1,0 +1,1 @@
+"""Tests of the pure trading core: no database, no server, seconds."""

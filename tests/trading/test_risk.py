@@ -1,0 +1,143 @@
+"""Limits: what an intent must pass, and how the budget is used up."""
+
+from dataclasses import replace
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from app.trading.engine import tick
+from app.trading.intents import Cancel, Intent, Place, reason
+from app.trading.market import FeeSide, Triggers
+from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
+from app.trading.position import Holdings
+from app.trading.risk import Limits, check
+from app.trading.strategies.grid import GRID
+from app.trading.strategy import Severity, View
+from tests.trading.world import Desk, at, grid, market
+
+WHY = reason("test")
+
+
+def place(
+    side: Side = Side.BUY,
+    price: str | None = "90",
+    quantity: str = "1",
+    purpose: Purpose = Purpose.GRID,
+) -> Place:
+    kind = OrderKind.MARKET if price is None else OrderKind.LIMIT
+    asked = None if price is None else D(price)
+    return Place(OrderKey(purpose, 1, side), 0, kind, asked, D(quantity), WHY)
+
+
+def standing(side: Side, price: str, quantity: str, status: Status = Status.OPEN) -> Order:
+    key = OrderKey(Purpose.GRID, 2, side)
+    return Order("by1", key, 0, OrderKind.LIMIT, D(price), D(quantity), status)
+
+
+def view(*orders: Order, base: str = "2", quote: str = "200", **changes: Any) -> View:
+    start: dict[str, Any] = {
+        "time": at(0),
+        "price": D(100),
+        "market": market(**changes),
+        "params": None,
+        "state": None,
+        "orders": orders,
+        "holdings": Holdings(D(base), D(quote)),
+        "investment": D(400),
+    }
+    return View(**start)
+
+
+def codes(intents: list[Intent], on: View, limits: Limits = Limits()) -> list[str | None]:
+    """Return the code of each intent that is denied, None for one that is allowed."""
+    verdict = check(tuple(intents), on, limits)
+    denied = {id(each.intent): each.code for each in verdict.denied}
+    assert len(verdict.allowed) + len(verdict.denied) == len(intents)
+    return [denied.get(id(intent)) for intent in intents]
+
+
+@pytest.mark.parametrize(
+    ("intent", "code"),
+    [
+        (place(quantity="2.222"), None),
+        (place(quantity="2.223"), "over_budget"),
+        (place(price=None, quantity="2"), None),
+        (place(price=None, quantity="2.001"), "over_budget"),
+        (place(Side.SELL, "110", "2"), None),
+        (place(Side.SELL, "110", "2.001"), "not_enough_coins"),
+        (place(quantity="0.011"), "below_minimum_order"),
+        (place(quantity="0"), "below_minimum_order"),
+    ],
+)
+def test_an_order_must_fit_the_budget_and_the_minimum(intent: Place, code: str | None) -> None:
+    assert codes([intent], view()) == [code]
+
+
+def test_a_fee_in_quote_counts_against_the_budget() -> None:
+    on = view(fee_side=FeeSide.QUOTE)
+    assert codes([place(quantity="2.22")], on) == [None]
+    assert codes([place(quantity="2.221")], on) == ["over_budget"]
+
+
+def test_each_allowed_order_uses_up_its_part() -> None:
+    assert codes([place(), place(), place()], view()) == [None, None, "over_budget"]
+    sells = [place(Side.SELL, "110") for _ in range(3)]
+    assert codes(list(sells), view()) == [None, None, "not_enough_coins"]
+
+
+@pytest.mark.parametrize("status", [Status.INTENDED, Status.OPEN, Status.UNRESOLVED])
+def test_orders_that_may_stand_count(status: Status) -> None:
+    assert codes([place()], view(standing(Side.BUY, "90", "1.3", status))) == ["over_budget"]
+
+
+def test_orders_that_are_over_do_not_count() -> None:
+    assert codes([place()], view(standing(Side.BUY, "90", "1.3", Status.CANCELLED))) == [None]
+
+
+def test_only_the_open_part_of_an_order_counts() -> None:
+    part = replace(standing(Side.SELL, "110", "2", Status.PARTIAL), filled=D(1))
+    assert codes([place(Side.SELL, "110", "1")], view(part)) == [None]
+    assert codes([place(Side.SELL, "110", "1.001")], view(part)) == ["not_enough_coins"]
+
+
+@pytest.mark.parametrize("by_market", [False, True])
+def test_no_more_orders_than_allowed_stand(by_market: bool) -> None:
+    on = view(standing(Side.SELL, "110", "1"), **({"max_orders": 2} if by_market else {}))
+    limits = Limits() if by_market else Limits(max_open_orders=2)
+    assert codes([place(), place()], on, limits) == [None, "too_many_open_orders"]
+
+
+def test_a_halted_bot_may_only_cancel_and_close() -> None:
+    cancel = Cancel("by1", WHY)
+    close = place(Side.SELL, None, "1", Purpose.CLOSE)
+    limits = Limits(halted=True, max_open_orders=0)
+    assert codes([cancel, place(), close], view(), limits) == [None, "halted", None]
+
+
+def test_a_denied_order_becomes_a_warning_and_is_not_among_the_intents() -> None:
+    opened = Desk(grid(reserve="0"), market(), D(95))
+    done = tick(GRID, opened.view(), Limits(halted=True))
+    assert not done.intents
+    assert [each.code for each in done.denied] == ["halted"]
+    assert [(line.code, line.level) for line in done.events] == [
+        ("denied_halted", Severity.WARNING)
+    ]
+
+
+def test_the_wake_prices_are_the_nearest_of_orders_and_triggers() -> None:
+    started = Desk(grid(reserve="0", stop_loss="89.5"), market(), D(95))
+    started.see("95")
+    done = started.tick_once()
+    assert done.triggers == Triggers(D("89.5"), D("120.01"))
+    assert done.wake == Triggers(D(90), D(110))
+    started.see("89.6")
+    assert started.tick_once().wake == Triggers(D("89.5"), D(100))
+
+
+def test_denied_levels_are_tried_again_then_paused() -> None:
+    started = Desk(grid(reserve="0"), market(), D(95), limits=Limits(max_open_orders=3))
+    started.see("95")
+    assert len(started.resting()) == 3
+    assert started.codes().count("order_denied") == 3
+    assert "level_paused" in started.codes()
