@@ -45,7 +45,7 @@ lint: setup ## Style, types, templates, import rules, dead code
 	@echo "== import rules"
 	@$(BIN)/lint-imports --no-logo
 	@echo "== dead code"
-	@$(BIN)/vulture
+	@$(PY) -m dev.dead_code
 
 fmt: setup ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff check --fix .

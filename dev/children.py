@@ -12,7 +12,6 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 # Who lived this long has recovered; the next pause is short again.
 RECOVERED_S = 60.0
-STOP_TIMEOUT_S = 15.0
 LOG_LIMIT_BYTES = 20_000_000
 LINES_AT_ONCE = 5
 ALARMS = (" ERROR ", " CRITICAL ")
