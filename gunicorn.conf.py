@@ -1,6 +1,7 @@
 """How gunicorn serves the app: `gunicorn -c gunicorn.conf.py wsgi:app`."""
 
 import os
+from typing import Any
 
 port = os.environ.get("PORT") or "8000"
 bind = os.environ.get("BIND") or f"127.0.0.1:{port}"
@@ -22,3 +23,10 @@ errorlog = "-"
 loglevel = "warning"
 # The app believes X-Forwarded-* only as far as TRUSTED_PROXIES says; gunicorn leaves them alone.
 forwarded_allow_ips = ""
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let the open event streams end when the worker is told to, instead of being cut off."""
+    from app.pages import stream
+
+    stream.end_when(lambda: not worker.alive)

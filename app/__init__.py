@@ -17,6 +17,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     _init_extensions(app, config)
     _register_blueprints(app)
     _register_texts()
+    _join_subjects()
     _register_commands(app)
     return app
 
@@ -82,10 +83,21 @@ def _register_texts() -> None:
     from app.bots import texts as bots
     from app.exchanges import texts as exchanges
     from app.faq import texts as faq
+    from app.notifications import texts as notifications
     from app.subscriptions import texts as subscriptions
 
-    for module in (accounts, exchanges, bots, subscriptions, faq):
+    for module in (notifications, accounts, exchanges, bots, subscriptions, faq):
         register_texts(module.TEXTS)
+
+
+def _join_subjects() -> None:
+    """Load what answers to events, and hand lower subjects the counts of upper ones."""
+    from app.bots import handlers as bots_handlers  # noqa: F401
+    from app.bots import queries as bots
+    from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
+    from app.subscriptions import usage
+
+    usage.count_bots_with(bots.running_bots)
 
 
 def _register_commands(app: Flask) -> None:

@@ -15,7 +15,9 @@ from rq.cron import CronJob, CronScheduler
 
 from app.bots import jobs as bots
 from app.db import utc_now
+from app.faq import jobs as faq
 from app.queues import QueueName, enqueue_once
+from app.subscriptions import jobs as subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("enqueue-due", bots.enqueue_due, 2, QueueName.TICKS),
     Periodic("mark-stale", bots.mark_stale, 30, QueueName.REPORTS),
     Periodic("sample-equity", bots.sample_equity, 300, QueueName.REPORTS),
+    Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
+    Periodic("purge-faq-searches", faq.purge_searches, 24 * 3600, QueueName.REPORTS),
 )
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -42,7 +41,6 @@ from app.transactions import transaction
 
 THEMES = ("auto", "light", "dark")
 MODES = ("paper", "live")
-PERIODS = ("24h", "7d", "30d", "all")
 THEME_COOKIE = "theme"
 MODE_COOKIE = "mode"
 A_YEAR_S = 365 * 24 * 3600
@@ -215,13 +213,15 @@ def _mode() -> str:
 
 
 def _dashboard_page(template: str, mode: str) -> str:
-    period = request.args.get("period", "")
-    period = period if period in PERIODS else PERIODS[0]
     limits = subscriptions.limits_of(current_user.id)
-    page = bots.dashboard(current_user.id, mode, _today())
-    return render_template(
-        template, page=replace(page, limit=limits.max_bots), plan=limits, period=period
+    page = bots.dashboard(
+        current_user.id,
+        mode,
+        _today(),
+        limit=limits.max_bots,
+        period=request.args.get("period", ""),
     )
+    return render_template(template, page=page, plan=limits, period=page.period)
 
 
 def _today() -> datetime:

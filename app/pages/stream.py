@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 LIFETIME_S = 600.0
+SESSION_CHECK_S = 5.0
 PEER_CHECK_S = 2.0
 MAX_PER_PERSON = 6
 MAX_WAITING_TOPICS = 200
@@ -35,6 +36,17 @@ RETRY_MS = 3_000
 # Told to a stream that gave way to a newer one, so that two tabs do not push each other out.
 PUSHED_OUT_RETRY_MS = 60_000
 RESYNC = "resync"
+
+
+class _Ending:
+    """Tells whether the process is about to end; the web server knows."""
+
+    is_near: Callable[[], bool] = staticmethod(lambda: False)
+
+
+def end_when(is_near: Callable[[], bool]) -> None:
+    """Have every stream end soon after this first returns True."""
+    _Ending.is_near = staticmethod(is_near)
 
 
 class TooManyStreamsError(Exception):
@@ -220,9 +232,9 @@ def write_stream(
     while not client.closed:
         topics = client.take(min(PEER_CHECK_S, heartbeat_s))
         now = time.monotonic()
-        if now - started >= lifetime_s or has_gone():
+        if now - started >= lifetime_s or has_gone() or _Ending.is_near():
             return
-        if now - checked >= heartbeat_s:
+        if now - checked >= min(SESSION_CHECK_S, heartbeat_s):
             checked = now
             if not is_signed_in():
                 return

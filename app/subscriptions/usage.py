@@ -5,10 +5,7 @@ Bots stand above plans and may not be imported here, so they register how they a
 
 from collections.abc import Callable
 
-from sqlalchemy import func, select
-
-from app.db import db
-from app.exchanges.models import ExchangeAccount
+from app.exchanges import queries as exchanges
 from app.subscriptions.rules import RunningBots
 
 BotCounter = Callable[[int], RunningBots]
@@ -35,11 +32,4 @@ def running_bots(user_id: int) -> RunningBots:
 
 def connected_accounts(user_id: int) -> int:
     """Count a person's exchange accounts, paper ones too."""
-    return int(
-        db.session.scalar(
-            select(func.count(ExchangeAccount.id)).where(
-                ExchangeAccount.user_id == user_id, ExchangeAccount.deleted_at.is_(None)
-            )
-        )
-        or 0
-    )
+    return exchanges.count_accounts(user_id)

@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -54,7 +56,7 @@ def test_a_database_that_is_away_is_down_and_stops_nothing_else(
 def test_redis_that_is_away_is_down_and_stops_nothing_else(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = Redis(host="127.0.0.1", port=9, socket_connect_timeout=1)
+    away = Redis(port=9, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr(redis_client, "_client", away)
     make_exchange("bybit")
     db.session.commit()
@@ -111,7 +113,7 @@ def test_workers_show_their_last_heartbeat_and_what_they_did(
         worker = SimpleWorker(
             [queue(QueueName.MESSAGES)], connection=connection, serializer=JSONSerializer
         )
-        worker.register_birth()
+        worker.register_birth()  # type: ignore[no-untyped-call]
         taken = worker.dequeue_job_and_maintain_ttl(timeout=1)
         assert taken is not None
         worker.execute_job(*taken)
@@ -125,7 +127,7 @@ def test_workers_show_their_last_heartbeat_and_what_they_did(
             connection.hset(worker.key, "last_heartbeat", old)
             assert health.overview().workers[0].grade is Grade.LATE
         finally:
-            worker.register_death()
+            worker.register_death()  # type: ignore[no-untyped-call]
 
 
 def test_an_exchange_without_fresh_prices_is_late(database: None) -> None:

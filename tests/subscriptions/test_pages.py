@@ -6,7 +6,7 @@ import pytest
 
 from app.accounts.models import User
 from app.db import utc_now
-from app.subscriptions import service, usage
+from app.subscriptions import queries, service, usage
 from app.subscriptions.rules import RunningBots
 from app.transactions import transaction
 from tests.client import Client
@@ -38,7 +38,7 @@ def test_prices_follow_the_readers_marks(client: Client) -> None:
 
 def test_without_plans_the_page_says_so(client: Client) -> None:
     with transaction():
-        for plan in service.queries.plans_on_offer():
+        for plan in queries.plans_on_offer():
             service.change_plan(None, plan.plan, plan, visible=False)
     assert client.get("/pricing").status_code == 200
     assert "No plan is on offer" in client.get("/pricing").text
@@ -66,7 +66,7 @@ def test_the_profile_shows_the_plan(login_as: Callable[[User], Client]) -> None:
 
 def test_a_name_that_staff_gave_is_escaped(client: Client) -> None:
     with transaction():
-        plan = service.queries.plans_on_offer()[1]
+        plan = queries.plans_on_offer()[1]
         renamed = type(plan)(
             **{**{f: getattr(plan, f) for f in plan.__slots__}, "name": "<b>x</b>"}
         )
