@@ -31,7 +31,7 @@ from app.trading.ports import Refused
 from app.trading.risk import NO_LIMITS, Denied, Limits
 from app.trading.simulator import Book
 from app.trading.strategies import strategy_named
-from app.trading.strategy import LogLine, Match, Strategy, View
+from app.trading.strategy import InvalidParams, LogLine, Match, Strategy, View, problem
 
 # A strategy that never comes to rest at one price is wrong; a grid needs a handful of rounds.
 MOST_ROUNDS = 5000
@@ -342,7 +342,9 @@ def run_backtest(
     if investment is not None:
         params = {**params, "investment": investment}
     read = strategy.parse(params)
-    money = investment if investment is not None else read_decimal(params.get("investment"))
+    if not params.get("investment"):
+        raise InvalidParams((problem("investment", "missing"),))
+    money = read_decimal(params["investment"])
     replay = Replay(strategy, read, market, money, touch=touch, limits=limits)
     run = _Run(replay)
     for candle in candles:

@@ -157,10 +157,6 @@ class Book:
 
     # --- acting -------------------------------------------------------------------------------
 
-    def deposit(self, currency: str, amount: Decimal) -> None:
-        """Add money from outside."""
-        self._move(currency, amount, ZERO)
-
     @exact
     def place(
         self,

@@ -141,8 +141,8 @@ def test_the_result_agrees_with_the_venues_books_to_the_last_unit(
             number += 1
             if replay.books is None or replay.concerns(price):
                 replay.see(PricePoint(number, at(number), price))
-    held = replay.books and replay.books.position
-    assert held is not None
+    assert replay.books is not None
+    held = replay.books.position
     venue = replay.book.balances()
     assert venue["USDT"].total == held.quote == result.books.position.quote
     assert held.base == result.books.position.base

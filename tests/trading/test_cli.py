@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from app.cli import trading
+from app.cli.trading import commands as cli_commands
+from app.cli.trading import symbol_of
 from tests.conftest import shared_folder
 from tests.trading.test_vectors import agrees, recorded_cases
 
 HEADER = "ts_ms,open,high,low,close,volume\n"
 T = 1_767_225_600_000
-KEYS = (
-    "levels empty_level buys sells quantity base_to_buy base_cost quote_reserved base_reserved"
-    " investment minimum_investment profit_per_grid warnings errors"
-).split()
+KEYS = [
+    *("levels", "empty_level", "buys", "sells", "quantity", "base_to_buy", "base_cost"),
+    *("quote_reserved", "base_reserved", "investment", "minimum_investment"),
+    *("profit_per_grid", "warnings", "errors"),
+]
 GRID = {
     "price": "95",
     "lower": "80",
@@ -31,7 +33,7 @@ GRID = {
 
 
 def run(*words: str, given: str | None = None) -> Result:
-    commands = {command.name: command for command in trading.commands}
+    commands = {command.name: command for command in cli_commands}
     return CliRunner().invoke(commands[words[0]], list(words[1:]), input=given)
 
 
@@ -301,7 +303,7 @@ def test_bad_candles_are_named_and_exit_with_2(
     ],
 )
 def test_the_pair_is_read_from_the_name_of_the_file(name: str, symbol: str) -> None:
-    assert trading.symbol_of(Path(name)) == symbol
+    assert symbol_of(Path(name)) == symbol
 
 
 @pytest.mark.shared

@@ -41,7 +41,7 @@ def test_both_ends_belong_to_the_range(price: str) -> None:
 
 def test_at_the_upper_price_nothing_is_bought_first() -> None:
     found = plan("120")
-    assert (found.empty_level, found.base_to_buy, len(found.buys or ())) == (D(120), 0, 4)
+    assert (found.empty_level, found.base_to_buy, len(found.buys or ())) == (D(120), D(0), 4)
 
 
 def test_levels_on_the_same_tick_are_refused_with_the_most_that_fit() -> None:
@@ -73,7 +73,7 @@ def test_more_orders_than_the_venue_takes_are_refused() -> None:
         ({"take_profit": "95"}, "take_profit_not_above_price"),
     ],
 )
-def test_an_exit_that_is_already_reached_is_refused(changes: dict[str, str], code: str) -> None:
+def test_an_exit_that_is_already_reached_is_refused(changes: dict[str, Any], code: str) -> None:
     assert [found.code for found in plan(**changes).errors] == [code]
 
 
@@ -93,7 +93,7 @@ def test_exits_inside_the_range_are_warned_of() -> None:
         ({"leverage": "2"}, "spot_has_no_leverage"),
     ],
 )
-def test_spot_takes_no_futures_parameters(changes: dict[str, str], code: str) -> None:
+def test_spot_takes_no_futures_parameters(changes: dict[str, Any], code: str) -> None:
     assert [found.code for found in plan(**changes).errors] == [code]
 
 
@@ -163,7 +163,8 @@ def test_levels_rise_and_end_exactly_at_both_bounds(
     low: int, width: int, grids: int, spacing: Spacing
 ) -> None:
     steps = ladder(D(low), D(low + width), grids, spacing, None)
-    assert (steps.exact[0], steps.exact[-1], len(steps.exact)) == (low, low + width, grids + 1)
+    assert (steps.exact[0], steps.exact[-1]) == (D(low), D(low + width))
+    assert len(steps.exact) == grids + 1
     assert all(a < b for a, b in zip(steps.exact, steps.exact[1:], strict=False))
 
 

@@ -17,9 +17,9 @@ def test_a_rising_candle_falls_first_and_a_falling_one_rises_first() -> None:
     rising, level, falling = candles(
         ("5", "9", "1", "6"), ("5", "9", "1", "5"), ("6", "9", "1", "5")
     )
-    assert candle_path(rising) == (5, 1, 9, 6)
-    assert candle_path(level) == (5, 1, 9, 5)
-    assert candle_path(falling) == (6, 9, 1, 5)
+    assert candle_path(rising) == tuple(map(D, (5, 1, 9, 6)))
+    assert candle_path(level) == tuple(map(D, (5, 1, 9, 5)))
+    assert candle_path(falling) == tuple(map(D, (6, 9, 1, 5)))
 
 
 def test_prices_and_quantities_go_to_their_steps() -> None:

@@ -57,12 +57,12 @@ def test_a_position_adds_up_coins_cash_cost_and_fees() -> None:
 def test_without_coins_there_is_no_average_entry() -> None:
     bought = Position(quote=D(100)).after(fill(Side.BUY, "10", "1"), FREE)
     sold = bought.after(fill(Side.SELL, "12", "1"), FREE)
-    assert (sold.average_entry, sold.base_cost, sold.quote) == (None, 0, 102)
+    assert (sold.average_entry, sold.base_cost, sold.quote) == (None, D(0), D(102))
 
 
 def test_a_fee_in_a_third_currency_is_paid_from_the_cash() -> None:
     found = Position(quote=D(100)).after(fill(Side.BUY, "10", "1", "0.01", "BNB"), FREE, D(500))
-    assert (found.quote, found.base, found.fees) == (85, 1, 5)
+    assert (found.quote, found.base, found.fees) == (D(85), D(1), D(5))
 
 
 def test_every_figure_of_one_round_trip_by_hand() -> None:
@@ -133,7 +133,7 @@ def test_buy_and_hold_pays_the_taker_fee_once() -> None:
 
 def test_a_bot_that_only_started_has_earned_nothing() -> None:
     shown = figures(opened(D(1000), D(100), FREE), D(120), FREE)
-    assert (shown.total, shown.buy_and_hold, shown.break_even) == (0, 200, None)
+    assert (shown.total, shown.buy_and_hold, shown.break_even) == (D(0), D(200), None)
 
 
 def test_a_break_even_at_or_below_zero_is_told_as_it_is() -> None:

@@ -11,7 +11,7 @@ from app.trading.intents import Cancel, Intent, Place, reason
 from app.trading.market import FeeSide, Triggers
 from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
 from app.trading.position import Holdings
-from app.trading.risk import Limits, check
+from app.trading.risk import NO_LIMITS, Limits, check
 from app.trading.strategies.grid import GRID
 from app.trading.strategy import Severity, View
 from tests.trading.world import Desk, at, grid, market
@@ -49,7 +49,7 @@ def view(*orders: Order, base: str = "2", quote: str = "200", **changes: Any) ->
     return View(**start)
 
 
-def codes(intents: list[Intent], on: View, limits: Limits = Limits()) -> list[str | None]:
+def codes(intents: list[Intent], on: View, limits: Limits = NO_LIMITS) -> list[str | None]:
     """Return the code of each intent that is denied, None for one that is allowed."""
     verdict = check(tuple(intents), on, limits)
     denied = {id(each.intent): each.code for each in verdict.denied}
@@ -103,7 +103,7 @@ def test_only_the_open_part_of_an_order_counts() -> None:
 
 @pytest.mark.parametrize("by_market", [False, True])
 def test_no_more_orders_than_allowed_stand(by_market: bool) -> None:
-    on = view(standing(Side.SELL, "110", "1"), **({"max_orders": 2} if by_market else {}))
+    on = view(standing(Side.SELL, "110", "1"), max_orders=2 if by_market else None)
     limits = Limits() if by_market else Limits(max_open_orders=2)
     assert codes([place(), place()], on, limits) == [None, "too_many_open_orders"]
 

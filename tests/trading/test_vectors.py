@@ -59,7 +59,7 @@ def check_plan(given: dict[str, Any], expected: dict[str, Any]) -> None:
 
 def check_figure(name: str, value: Any, plan: GridPlan) -> bool:
     if name == "sell_count":
-        return value == len(plan.sells or ())
+        return bool(value == len(plan.sells or ()))
     found = getattr(plan, name)
     if not isinstance(value, list):
         return agrees(value, found)

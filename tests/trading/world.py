@@ -55,8 +55,8 @@ def candles(*rows: tuple[str, str, str, str], minutes: int = 1) -> list[Candle]:
     """Build candles one after another from open, high, low, close."""
     first = int(START.timestamp() * 1000)
     return [
-        Candle(first + number * minutes * 60_000, *map(D, row), D(1))
-        for number, row in enumerate(rows)
+        Candle(first + number * minutes * 60_000, D(a), D(b), D(c), D(d), D(1))
+        for number, (a, b, c, d) in enumerate(rows)
     ]
 
 
@@ -80,7 +80,7 @@ class Faults:
 
 
 class Desk:
-    """Our side of one bot: it keeps the orders, tells the strategy the news, and does its intents."""
+    """Our side of one bot: it keeps the orders, tells the news, and does what is intended."""
 
     def __init__(
         self,
