@@ -73,8 +73,9 @@ class Base(DeclarativeBase):
             datetime: UtcTime,
             str: Text,
             int: BigInteger,
-            dict[str, Any]: JSONB,
-            list[str]: JSONB,
+            # Nothing is NULL, never the JSON word null.
+            dict[str, Any]: JSONB(none_as_null=True),
+            list[str]: JSONB(none_as_null=True),
         },
     )
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Row, Table, select
 
 from app.bots.models import BotEquity, BotMetrics
 from app.bulk import bulk_insert, bulk_upsert
@@ -38,7 +38,13 @@ class Metrics:
     books: Books
     peak: Decimal = ZERO
     drawdown: Decimal = ZERO
-    is_stored: bool = False
+    # As they stand in the row; None before there is one.
+    stored: tuple[Books, Decimal, Decimal] | None = None
+
+    @property
+    def is_changed(self) -> bool:
+        """Say whether the row does not say the same."""
+        return self.stored != (self.books, self.peak, self.drawdown)
 
     def add_fill(self, fill: Fill, market: Market, fee_rate: Decimal | None = None) -> None:
         """Count one execution."""
@@ -79,24 +85,21 @@ def first_metrics(bot_id: int, capital: Decimal) -> Metrics:
 def read_metrics(bot_ids: Iterable[int]) -> dict[int, Metrics]:
     """Read the sums of some bots."""
     rows = db.session.execute(select(METRICS).where(BotMetrics.bot_id.in_(list(bot_ids))))
-    return {
-        row.bot_id: Metrics(
-            bot_id=row.bot_id,
-            books=Books(
-                position=Position(row.quote, row.base, row.base_cost, row.fees, row.fills),
-                deposited=row.deposited,
-                withdrawn=row.withdrawn,
-                grid_profit=row.grid_profit,
-                funding=row.funding,
-                matched_trades=row.matched_trades,
-                hold_base=row.hold_base,
-            ),
-            peak=row.peak_equity,
-            drawdown=row.max_drawdown,
-            is_stored=True,
-        )
-        for row in rows
-    }
+    return {row.bot_id: _metrics(row) for row in rows}
+
+
+def _metrics(row: Row[Any]) -> Metrics:
+    books = Books(
+        position=Position(row.quote, row.base, row.base_cost, row.fees, row.fills),
+        deposited=row.deposited,
+        withdrawn=row.withdrawn,
+        grid_profit=row.grid_profit,
+        funding=row.funding,
+        matched_trades=row.matched_trades,
+        hold_base=row.hold_base,
+    )
+    peak, drawdown = row.peak_equity, row.max_drawdown
+    return Metrics(row.bot_id, books, peak, drawdown, stored=(books, peak, drawdown))
 
 
 def write_metrics(metrics: Sequence[Metrics], now: datetime) -> None:
@@ -118,3 +121,41 @@ def write_equity(rows: Sequence[tuple[int, datetime, Decimal, Decimal, Decimal]]
     """Add points of value curves: bot, time, value, invested, coins bought instead at the price."""
     if rows:
         db.session.execute(_SAMPLE.statement, _SAMPLE.values(rows))
+
+
+@exact
+def flow_money(
+    row: BotMetrics, amount: Decimal, price: Decimal, market: Market, now: datetime
+) -> None:
+    """Put money into a bot (or, negative, take it out) at a price.
+
+    The coins that the same flows would have bought follow, and so does the peak from which falls
+    are measured. What the first money would have bought is noted by the first tick.
+    """
+    seconds = _seconds_since(row, now)
+    row.invested_area += (row.deposited - row.withdrawn) * seconds
+    row.invested_s += seconds
+    row.invested_at = now
+    row.quote += amount
+    row.peak_equity += amount
+    if amount > 0:
+        row.deposited += amount
+    else:
+        row.withdrawn -= amount
+    if row.hold_base > 0:
+        moved = held_instead(abs(amount), price, market)
+        row.hold_base = max(ZERO, row.hold_base + (moved if amount > 0 else -moved))
+    row.updated_at = now
+
+
+@exact
+def average_invested(row: BotMetrics, now: datetime) -> Decimal | None:
+    """Return the money invested on average over time, or None before any time has passed."""
+    seconds = _seconds_since(row, now)
+    area = row.invested_area + (row.deposited - row.withdrawn) * seconds
+    length = row.invested_s + seconds
+    return booked(area / length) if length > 0 else None
+
+
+def _seconds_since(row: BotMetrics, now: datetime) -> int:
+    return 0 if row.invested_at is None else max(0, (now - row.invested_at) // timedelta(seconds=1))

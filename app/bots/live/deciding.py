@@ -6,7 +6,7 @@ Everything stands in one transaction. What is to be sent is written as INTENDED 
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from app.bots.live.asking import Answer, ask, unsent, watch
@@ -95,7 +95,6 @@ class _Desk:
         self.books, self.seen, self.tick_id = books, seen, tick_id
         self.decided = Decided(work={number: Work() for number in seen})
         self.answers: dict[int, Answer] = {}
-        self._before = {number: replace(m) for number, m in books.metrics.items() if m.is_stored}
         self._with_news: set[int] = set(books.fills)
         self.decided.fills = sum(map(len, books.fills.values()))
 
@@ -135,9 +134,7 @@ class _Desk:
         update_orders(books.touched.values())
         write_round_trips(self._round_trips())
         write_bots([bot for bot in books.bots if bot.account_id in self.seen])
-        write_metrics(
-            [m for m in books.metrics.values() if self._before.get(m.bot_id) != m], books.now
-        )
+        write_metrics([each for each in books.metrics.values() if each.is_changed], books.now)
         events = [*books.events, *(e for answer in self.answers.values() for e in answer.events)]
         write_events(events, books.now, self.tick_id)
         self._with_news |= {order.bot_id for order in new} | {event.bot_id for event in events}

@@ -34,9 +34,9 @@ class Seen:
     """
 
     account_id: int
+    cursor: str
     points: dict[int, PricePoint] = field(default_factory=dict)
     fills: list[tuple[int, Fill]] = field(default_factory=list)
-    cursor: str = ""
     found: dict[str, VenueOrder | None] = field(default_factory=dict)
     is_news: bool = False
     is_last: bool = True
@@ -57,6 +57,3 @@ class Work:
     def is_empty(self) -> bool:
         """Say whether nothing is left."""
         return not (self.cancels or self.sends or self.again)
-
-
-NOTHING = Work()

@@ -43,7 +43,8 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
         missed = fills_after({number: accounts[number].fills_cursor for number in held})
         unsent = {own.account_id for own in doubtful if own.status is Status.INTENDED}
         for number in held:
-            visit = _Visit(venue.account(number), seats[number], Seen(number, is_news=True))
+            entry = Seen(number, cursor=accounts[number].fills_cursor, is_news=True)
+            visit = _Visit(venue.account(number), seats[number], entry)
             if number not in missed and number not in unsent:
                 visit.walk_on()
             seen[number] = visit.finish()
@@ -68,7 +69,8 @@ def act(
         venue.look_up({_key(own) for n in held for own in (*work[n].sends, *work[n].cancels)})
         changed: list[OwnOrder] = []
         for number in held:
-            visit = _Visit(venue.account(number), seats[number], Seen(number))
+            entry = Seen(number, cursor=accounts[number].fills_cursor)
+            visit = _Visit(venue.account(number), seats[number], entry)
             visit.cancel(work[number].cancels)
             visit.send(work[number].sends)
             visit.seen.is_news |= work[number].again or visit.account.has_new_fills

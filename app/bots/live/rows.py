@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, or_, select
 
 from app.bots.models import RUNNING, Bot, BotConfig, BotEvent, BotState
 from app.bulk import bulk_insert, bulk_update
@@ -100,7 +100,7 @@ _SEAT = (
     Bot.state,
     Bot.stop_request,
     Bot.epoch,
-    Bot.strategy_state.is_(None).label("is_fresh"),
+    (func.coalesce(func.jsonb_typeof(Bot.strategy_state), "null") == "null").label("is_fresh"),
     Bot.wake_below,
     Bot.wake_above,
     MarketRow.symbol,
