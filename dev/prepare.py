@@ -3,9 +3,11 @@
 Progress goes to standard error; standard output gets what the operator needs to log in.
 """
 
+import io
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 
 from dev import messages
 
@@ -43,11 +45,14 @@ def _step(name: str, action: Callable[[], object]) -> None:
 
 
 def _quietly(command: Callable[..., None], words: Sequence[str]) -> None:
-    """Keep a command's chatter out of standard output."""
-    from contextlib import redirect_stdout
-
-    with redirect_stdout(sys.stderr):
-        command(*words)
+    """Keep a command's chatter for the case that it fails."""
+    chatter = io.StringIO()
+    try:
+        with redirect_stdout(chatter):
+            command(*words)
+    except BaseException:
+        print(chatter.getvalue(), file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

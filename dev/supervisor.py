@@ -77,8 +77,11 @@ class Supervisor:
         values |= self._settings()
         run_env.write_pairs(self._run_file, values, "Written by a running `make run`.")
         env = _child_environment(self._environ, values, self._port)
+        # The web server loads its code meanwhile; nobody is told its address before all is ready.
+        web = self._start_web(env)
         welcome = self._prepare(env)
-        self._start_processes(env)
+        self._wait_for_web(web)
+        self._start_workers(env)
         self._say_hello(values["BASE_URL"], welcome)
 
     def _check_replay(self) -> None:
@@ -133,16 +136,15 @@ class Supervisor:
             raise CannotStart("the database could not be prepared (see above).")
         return result.stdout.strip()
 
-    def _start_processes(self, env: Mapping[str, str]) -> None:
+    def _start_web(self, env: Mapping[str, str]) -> Child:
         self._say("Starting the web server ...")
-        python = sys.executable
-        gunicorn = [python, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
-        # The first page before all: the workers start when the web server has its processor time.
-        web = self._add_child("web", gunicorn, env)
-        self._wait_for_web(web)
+        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+        return self._add_child("web", command, env)
+
+    def _start_workers(self, env: Mapping[str, str]) -> None:
         self._say("Starting the workers, the scheduler and the price feed ...")
         for role in WORKERS:
-            self._add_child(role, [python, "worker.py", role], env)
+            self._add_child(role, [sys.executable, "worker.py", role], env)
 
     def _add_child(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> Child:
         child = Child(name, command, cwd=ROOT, env=env, log=self._log(name))
