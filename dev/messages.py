@@ -38,9 +38,7 @@ def extract() -> Catalog:
         ROOT, method_map=methods, options_map=options, keywords=KEYWORDS, comment_tags=("i18n:",)
     )
     for filename, _line, message, comments, context in found:
-        catalog.add(
-            message, None, [(filename, None)], auto_comments=comments, context=context
-        )
+        catalog.add(message, None, [(filename, None)], auto_comments=comments, context=context)
     return catalog
 
 
@@ -114,10 +112,10 @@ def main(action: str) -> int:
         compile_catalogues()
     elif action == "check":
         found = list(problems())
-        print("\n".join(found) or "translations are complete")  # noqa: T201
+        print("\n".join(found) or "translations are complete")
         return 1 if found else 0
     else:
-        print(__doc__)  # noqa: T201
+        print(__doc__)
         return 2
     return 0
 

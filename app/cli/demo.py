@@ -5,6 +5,7 @@ from flask.cli import AppGroup
 
 from app.accounts.demo import seed_people
 from app.bots.demo import seed_bots
+from app.cli.people import show_demo_logins
 from app.exchanges.service import seed_exchanges
 from app.faq.service import seed_faq
 from app.markets.service import seed_markets
@@ -26,5 +27,7 @@ def seed(content: bool) -> None:
             step()
         click.echo(f"{step.__name__}: ready")
 
+
+demo.add_command(show_demo_logins)
 
 commands: list[click.Command] = [demo]

@@ -20,11 +20,6 @@ def own_rules(app: Flask) -> list[Rule]:
 
 
 def address(rule: Rule) -> str:
-    values = {name: 1 if "int" in str(rule) else "x" for name in rule.arguments}
-    return rule.rule if not values else _fill(rule, values)
-
-
-def _fill(rule: Rule, values: dict[str, object]) -> str:
     path = rule.rule
     for converter_and_name in [part.split(">")[0] for part in rule.rule.split("<")[1:]]:
         is_int = converter_and_name.startswith("int:")

@@ -62,7 +62,7 @@ def test_key_rings_are_read_from_text() -> None:
 
 @pytest.mark.parametrize("text", ["", "k1", "k1:short", ":" + "A" * 44, "k1:not base64!"])
 def test_a_bad_key_ring_is_refused_without_repeating_the_key(text: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError) as caught:
         parse_key_ring(text)
     assert "short" not in str(caught.value)
 

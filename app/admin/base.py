@@ -1,0 +1,99 @@
+"""What every view of the desk has in common: closed, read-only, one look, no secrets."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from flask import abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import AdminIndexView, BaseView
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.model import typefmt
+from flask_login import current_user
+from flask_wtf import FlaskForm
+
+from app.accounts.access import current_may
+from app.accounts.permissions import Permission
+from app.formatting.filters import time as format_time
+from app.money import exact_text
+
+# Never shown on any page, whatever a view lists.
+SECRET_COLUMNS = frozenset(
+    {
+        "password_hash",
+        "code_hash",
+        "sealed_key",
+        "sealed_secret",
+        "sealed_passphrase",
+        "sealed_subject",
+        "sealed_body",
+    }
+)
+
+
+def _show_time(_view: object, value: datetime, _name: str) -> str:
+    return format_time(value)
+
+
+def _show_decimal(_view: object, value: Decimal, _name: str) -> str:
+    # Flask-Admin would write a zero of the database as 0E-18.
+    return exact_text(value)
+
+
+FORMATTERS: Mapping[type, Any] = {
+    **typefmt.BASE_FORMATTERS,
+    datetime: _show_time,
+    Decimal: _show_decimal,
+}
+
+
+class Guarded:
+    """Open only to people whose role has the view's permission."""
+
+    permission: ClassVar[Permission]
+
+    def is_accessible(self) -> bool:
+        return current_may(self.permission)
+
+    def is_visible(self) -> bool:
+        return self.is_accessible()
+
+    def inaccessible_callback(self, name: str, **kwargs: Any) -> ResponseReturnValue:
+        if not current_user.is_authenticated:
+            return redirect(url_for("accounts.login", next=request.path))
+        # Who is not staff must not learn that there is a desk.
+        abort(403 if current_may(Permission.DESK) else 404)
+
+
+class AdminView(Guarded, ModelView):
+    """A list of rows with search and filters; a subclass names its columns and its permission."""
+
+    form_base_class = FlaskForm
+    can_create = False
+    can_edit = False
+    can_delete = False
+    can_view_details = True
+    can_export = False
+    can_set_page_size = True
+    page_size = 50
+    page_size_options = (20, 50, 100)
+    column_display_pk = True
+    column_type_formatters = FORMATTERS
+    column_type_formatters_detail = FORMATTERS
+    column_default_sort: Any = ("id", True)
+    named_filter_urls = True
+    column_list: Sequence[str] = ()
+
+    def get_details_columns(self) -> list[tuple[str, str]]:
+        """Show in detail what the list shows, and nothing that nobody listed."""
+        names = [name for name in (self.column_details_list or self.column_list)]
+        return [(n, self.get_column_name(n)) for n in names if n not in SECRET_COLUMNS]
+
+
+class StaffPage(Guarded, BaseView):
+    """A page of the desk that is not a list of rows."""
+
+
+class StaffHome(Guarded, AdminIndexView):
+    """The first page of the desk."""

@@ -1,0 +1,29 @@
+"""Small forms of the desk."""
+
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import SelectField, StringField
+from wtforms.validators import InputRequired, Length
+
+MIN_REASON = 3
+MAX_REASON = 300
+
+
+class ReasonForm(FlaskForm):
+    """Why somebody does what they are about to do; it ends in the audit log."""
+
+    reason = StringField(
+        _l("Reason"), validators=[InputRequired(), Length(min=MIN_REASON, max=MAX_REASON)]
+    )
+
+
+class StopForm(ReasonForm):
+    """A reason, and what is to become of the coins."""
+
+    how = SelectField(
+        _l("Coins"),
+        choices=[
+            ("keep", _l("Cancel the orders and keep the coins")),
+            ("sell", _l("Cancel the orders and sell the coins at market")),
+        ],
+    )

@@ -1,0 +1,21 @@
+"""First page: what waits for a person, oldest first; every number leads to its list."""
+
+from flask.typing import ResponseReturnValue
+from flask_admin import expose
+
+from app import health
+from app.accounts.permissions import Permission
+from app.admin.base import StaffHome
+from app.bots import statistics
+
+
+class HomePage(StaffHome):
+    """Counts with links, and the state of the services in one row."""
+
+    permission = Permission.DESK
+
+    @expose("/")
+    def index(self) -> ResponseReturnValue:
+        return self.render(  # type: ignore[no-any-return]
+            "admin/home.html", desk=statistics.desk_counts(), health=health.overview()
+        )

@@ -1,0 +1,116 @@
+"""Users: find, look, block and unblock with a reason; and the state of mails (never their text)."""
+
+from collections.abc import Iterable
+
+from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+from flask_admin.model.template import EndpointLinkRowAction
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+
+from app.accounts import queries, service
+from app.accounts.access import current_may
+from app.accounts.models import User
+from app.accounts.permissions import Permission
+from app.admin.base import AdminView
+from app.admin.forms import ReasonForm
+from app.db import db
+from app.errors import DomainError
+from app.i18n import describe
+from app.notifications.models import OutboxMessage
+from app.transactions import transaction
+
+
+class UserView(AdminView):
+    """People with their role; staff may block and unblock customers."""
+
+    permission = Permission.USERS_VIEW
+    column_list = (
+        "id",
+        "email",
+        "role",
+        "profile.name",
+        "profile.language",
+        "confirmed_at",
+        "blocked_at",
+        "last_login_at",
+        "created_at",
+    )
+    column_details_list = (*column_list, "blocked_reason", "profile.timezone")
+    column_searchable_list = ("email", "profile.name")
+    column_extra_row_actions = (
+        EndpointLinkRowAction("lock", ".block", title=_l("Block or unblock")),
+    )
+    column_filters = ("role", "confirmed_at", "blocked_at", "created_at")
+    column_labels = {
+        "email": _l("E-mail"),
+        "role": _l("Role"),
+        "profile.name": _l("Name"),
+        "profile.language": _l("Language"),
+        "profile.timezone": _l("Time zone"),
+        "confirmed_at": _l("Confirmed"),
+        "blocked_at": _l("Blocked"),
+        "blocked_reason": _l("Reason"),
+        "last_login_at": _l("Last log-in"),
+        "created_at": _l("Registered"),
+    }
+
+    @expose("/block", methods=("GET", "POST"))
+    def block(self) -> ResponseReturnValue:
+        """Ask for the reason, then block or unblock."""
+        if not current_may(Permission.USERS_BLOCK):
+            return self.inaccessible_callback("block")
+        user = queries.user_by_id(request.args.get("id", 0, type=int))
+        form = ReasonForm()
+        if form.validate_on_submit():
+            act = service.unblock_user if user.blocked_at else service.block_user
+            try:
+                with transaction():
+                    act(current_user.id, user.id, form.reason.data or "")
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Done."), "success")
+            return redirect(url_for("admin_users.index_view"))
+        return self.render(  # type: ignore[no-any-return]
+            "admin/block.html", user=user, form=form
+        )
+
+
+class OutboxView(AdminView):
+    """What was mailed to whom and whether it left; subjects and texts stay sealed."""
+
+    permission = Permission.USERS_VIEW
+    column_list = (
+        "id",
+        "user_id",
+        "channel",
+        "recipient",
+        "template",
+        "state",
+        "tries",
+        "created_at",
+        "sent_at",
+        "error",
+    )
+    column_searchable_list = ("recipient",)
+    column_filters = ("state", "template", "created_at", "user_id")
+    column_labels = {
+        "user_id": _l("User"),
+        "channel": _l("Channel"),
+        "recipient": _l("Recipient"),
+        "template": _l("Template"),
+        "state": _l("State"),
+        "tries": _l("Tries"),
+        "created_at": _l("Created"),
+        "sent_at": _l("Sent"),
+        "error": _l("Error"),
+    }
+
+
+def views() -> Iterable[BaseView]:
+    """Make the views of this desk."""
+    yield UserView(User, db, name=_l("Users"), endpoint="admin_users", url="/admin/users")
+    yield OutboxView(OutboxMessage, db, name=_l("Mail"), endpoint="admin_outbox", url="/admin/mail")

@@ -1,0 +1,192 @@
+"""Plans and prices: looked at by all staff, changed by managers through the service."""
+
+from collections.abc import Iterable
+from datetime import UTC
+from decimal import Decimal
+
+from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+from flask_admin.model.template import EndpointLinkRowAction
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, DateTimeLocalField, DecimalField, IntegerField, SelectField
+from wtforms import StringField as TextField
+from wtforms.validators import InputRequired, Length, NumberRange, Optional
+
+from app.accounts.access import current_may
+from app.accounts.permissions import Permission
+from app.admin.base import AdminView
+from app.db import db
+from app.errors import DomainError
+from app.i18n import describe
+from app.subscriptions import queries, service
+from app.subscriptions.models import Period, Plan, PlanPrice, Subscription
+from app.subscriptions.rules import MAX_COUNT, MAX_NAME, MAX_PERIOD_S, MAX_PRICE, Limits
+from app.transactions import transaction
+
+
+class PlanForm(FlaskForm):
+    """What a plan allows."""
+
+    name = TextField(_l("Name"), validators=[InputRequired(), Length(max=MAX_NAME)])
+    max_bots = IntegerField(
+        _l("Running bots"), validators=[InputRequired(), NumberRange(0, MAX_COUNT)]
+    )
+    max_live_bots = IntegerField(
+        _l("of these live"), validators=[InputRequired(), NumberRange(0, MAX_COUNT)]
+    )
+    max_exchanges = IntegerField(
+        _l("Exchange accounts"), validators=[InputRequired(), NumberRange(0, MAX_COUNT)]
+    )
+    tick_period_s = IntegerField(
+        _l("Tick period, s"), validators=[InputRequired(), NumberRange(1, MAX_PERIOD_S)]
+    )
+    visible = BooleanField(_l("Offered on the price list"))
+
+
+class PriceForm(FlaskForm):
+    """A price that holds from a moment on."""
+
+    amount = DecimalField(
+        _l("Price, USD"), places=2, validators=[InputRequired(), NumberRange(0, MAX_PRICE)]
+    )
+    period = SelectField(
+        _l("Period"),
+        choices=[(Period.MONTH.value, _l("month")), (Period.YEAR.value, _l("year"))],
+    )
+    valid_from = DateTimeLocalField(
+        _l("Valid from (UTC; empty: now)"), format="%Y-%m-%dT%H:%M", validators=[Optional()]
+    )
+
+
+class PlanView(AdminView):
+    """Plans with their limits."""
+
+    permission = Permission.DESK
+    column_extra_row_actions = (
+        EndpointLinkRowAction("edit", ".change", title=_l("Change"), id_arg="code"),
+        EndpointLinkRowAction("plus", ".price", title=_l("Add a price"), id_arg="code"),
+    )
+    column_list = (
+        "code",
+        "name",
+        "max_bots",
+        "max_live_bots",
+        "max_exchanges",
+        "tick_period_s",
+        "visible",
+    )
+    column_default_sort = "position"
+    column_labels = {
+        "code": _l("Code"),
+        "name": _l("Name"),
+        "max_bots": _l("Running bots"),
+        "max_live_bots": _l("of these live"),
+        "max_exchanges": _l("Exchange accounts"),
+        "tick_period_s": _l("Tick period, s"),
+        "visible": _l("Offered"),
+    }
+
+    @expose("/change", methods=("GET", "POST"))
+    def change(self) -> ResponseReturnValue:
+        """Change what a plan allows; it holds for everybody who has it at once."""
+        if not current_may(Permission.PLANS_MANAGE):
+            return self.inaccessible_callback("change")
+        plan = queries.plan_by_code(request.args.get("code", ""))
+        form = PlanForm(obj=plan)
+        if form.validate_on_submit():
+            limits = Limits(
+                plan=plan.code,
+                name=form.name.data or "",
+                max_bots=form.max_bots.data or 0,
+                max_live_bots=form.max_live_bots.data or 0,
+                max_exchanges=form.max_exchanges.data or 0,
+                tick_period_s=form.tick_period_s.data or 0,
+            )
+            try:
+                with transaction():
+                    service.change_plan(
+                        current_user.id, plan.code, limits, visible=form.visible.data
+                    )
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Saved."), "success")
+                return redirect(url_for("admin_plans.index_view"))
+        return self.render(  # type: ignore[no-any-return]
+            "admin/plan_form.html", plan=plan, form=form, heading=gettext("Change a plan")
+        )
+
+    @expose("/price", methods=("GET", "POST"))
+    def price(self) -> ResponseReturnValue:
+        """Add a price from now or a later moment; running subscriptions keep theirs."""
+        if not current_may(Permission.PLANS_MANAGE):
+            return self.inaccessible_callback("price")
+        plan = queries.plan_by_code(request.args.get("code", ""))
+        form = PriceForm()
+        if form.validate_on_submit():
+            start = form.valid_from.data
+            try:
+                with transaction():
+                    service.add_price(
+                        current_user.id,
+                        plan.code,
+                        form.amount.data or Decimal(0),
+                        period=form.period.data,
+                        valid_from=start.replace(tzinfo=UTC) if start else None,
+                    )
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Saved."), "success")
+                return redirect(url_for("admin_prices.index_view"))
+        return self.render(  # type: ignore[no-any-return]
+            "admin/plan_form.html", plan=plan, form=form, heading=gettext("Add a price")
+        )
+
+
+class PriceView(AdminView):
+    """All prices that were, are and will be; a price is never edited, a new one is added."""
+
+    permission = Permission.DESK
+    column_list = ("id", "plan_code", "amount", "currency", "period", "valid_from")
+    column_filters = ("plan_code", "currency", "period", "valid_from")
+    column_labels = {
+        "plan_code": _l("Plan"),
+        "amount": _l("Price"),
+        "currency": _l("Currency"),
+        "period": _l("Period"),
+        "valid_from": _l("Valid from"),
+    }
+
+
+class SubscriptionView(AdminView):
+    """Who has which plan until when."""
+
+    permission = Permission.USERS_VIEW
+    column_list = ("id", "user_id", "plan_code", "state", "started_at", "ends_at", "reason")
+    column_filters = ("user_id", "plan_code", "state", "ends_at")
+    column_labels = {
+        "user_id": _l("User"),
+        "plan_code": _l("Plan"),
+        "state": _l("State"),
+        "started_at": _l("Started"),
+        "ends_at": _l("Ends"),
+        "reason": _l("Reason"),
+    }
+
+
+def views() -> Iterable[BaseView]:
+    """Make the views of this desk."""
+    yield PlanView(Plan, db, name=_l("Plans"), endpoint="admin_plans", url="/admin/plans")
+    yield PriceView(PlanPrice, db, name=_l("Prices"), endpoint="admin_prices", url="/admin/prices")
+    yield SubscriptionView(
+        Subscription,
+        db,
+        name=_l("Subscriptions"),
+        endpoint="admin_subscriptions",
+        url="/admin/subscriptions",
+    )

@@ -1,0 +1,61 @@
+"""Figures of a period: bots by state, fills and profit per day."""
+
+import csv
+import io
+
+from flask import Response, request
+from flask.typing import ResponseReturnValue
+from flask_admin import expose
+
+from app.accounts.permissions import Permission
+from app.admin.base import StaffPage
+from app.bots import statistics
+from app.money import exact_text
+
+PERIODS = (7, 30, 90)
+
+
+def chosen_days() -> int:
+    """Return the asked period, or the shortest one for anything else."""
+    asked = request.args.get("days", "")
+    return int(asked) if asked in {str(days) for days in PERIODS} else PERIODS[0]
+
+
+class StatisticsPage(StaffPage):
+    """One page, and the same rows as a file."""
+
+    permission = Permission.STATISTICS_VIEW
+
+    @expose("/")
+    def index(self) -> ResponseReturnValue:
+        days = chosen_days()
+        return self.render(  # type: ignore[no-any-return]
+            "admin/statistics.html",
+            days=days,
+            periods=PERIODS,
+            states=statistics.bots_by_state(),
+            fills=statistics.fills_per_day(days),
+            profits=statistics.profit_per_day(days),
+        )
+
+    @expose("/profit.csv")
+    def profit_csv(self) -> ResponseReturnValue:
+        lines = io.StringIO()
+        writer = csv.writer(lines)
+        writer.writerow(("day", "mode", "currency", "closed_trades", "profit", "fees"))
+        for row in statistics.profit_per_day(chosen_days()):
+            writer.writerow(
+                (
+                    row.day.isoformat(),
+                    row.mode,
+                    row.currency,
+                    row.trades,
+                    exact_text(row.profit),
+                    exact_text(row.fees),
+                )
+            )
+        return Response(
+            lines.getvalue(),
+            mimetype="text/csv",
+            headers={"Content-Disposition": "attachment; filename=profit-per-day.csv"},
+        )

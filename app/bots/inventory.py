@@ -1,0 +1,114 @@
+"""All bots of this installation, for commands and the staff desk; no owner is checked here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import func, select
+
+from app.bots.figures import books_of
+from app.bots.models import Bot, BotMetrics
+from app.db import db
+from app.errors import NotFound
+from app.exchanges.models import ExchangeAccount
+from app.markets.models import MarketRow
+from app.markets.queries import to_market
+from app.trades.models import OrderRow
+from app.trading.market import ZERO
+from app.trading.performance import figures
+
+OPEN = ("INTENDED", "OPEN", "PARTIAL", "UNRESOLVED")
+CANCELLED = ("CANCELLED", "REJECTED", "DENIED")
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryBot:
+    """One bot with counts of its orders and its profit split, in its quote currency."""
+
+    id: int
+    account_id: int
+    name: str
+    state: str
+    mode: str
+    exchange: str
+    symbol: str
+    orders_open: int
+    orders_filled: int
+    orders_cancelled: int
+    fills: int
+    total: Decimal
+    grid: Decimal
+    price_change: Decimal
+    funding: Decimal
+    fees: Decimal
+    currency: str
+
+
+def any_bot(bot_id: int) -> Bot:
+    """Return anybody's bot; raise NotFound if there is none or it is deleted."""
+    bot = db.session.get(Bot, bot_id) if 0 < bot_id < 2**63 else None
+    if bot is None or bot.deleted_at is not None:
+        raise NotFound("bot_not_found")
+    return bot
+
+
+def inventory(bot_id: int | None = None) -> Sequence[InventoryBot]:
+    """Return every bot that is not deleted, or the one asked for, by number."""
+    query = (
+        select(Bot, BotMetrics, MarketRow, ExchangeAccount)
+        .join(BotMetrics, BotMetrics.bot_id == Bot.id)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
+        .where(Bot.deleted_at.is_(None))
+        .order_by(Bot.id)
+    )
+    if bot_id is not None:
+        query = query.where(Bot.id == bot_id)
+    rows = db.session.execute(query).all()
+    counts = _order_counts([bot.id for bot, *_ in rows])
+    return [_entry(*row, counts.get(row[0].id, {})) for row in rows]
+
+
+def _order_counts(bot_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    query = (
+        select(OrderRow.bot_id, OrderRow.status, func.count())
+        .where(OrderRow.bot_id.in_(bot_ids))
+        .group_by(OrderRow.bot_id, OrderRow.status)
+    )
+    for number, status, count in db.session.execute(query):
+        found.setdefault(number, {})[status] = count
+    return found
+
+
+def _entry(
+    bot: Bot,
+    metrics: BotMetrics,
+    market: MarketRow,
+    account: ExchangeAccount,
+    counts: dict[str, int],
+) -> InventoryBot:
+    total = grid = price_change = funding = ZERO
+    if market.last_price is not None and metrics.deposited > 0:
+        now = figures(books_of(metrics), market.last_price, to_market(market, account))
+        total, grid = now.total, now.grid
+        price_change, funding = now.price_change, now.funding
+    return InventoryBot(
+        id=bot.id,
+        account_id=bot.account_id,
+        name=bot.name,
+        state=bot.state,
+        mode=bot.mode,
+        exchange=account.exchange,
+        symbol=market.symbol,
+        orders_open=sum(counts.get(status, 0) for status in OPEN),
+        orders_filled=counts.get("FILLED", 0),
+        orders_cancelled=sum(counts.get(status, 0) for status in CANCELLED),
+        fills=metrics.fills,
+        total=total,
+        grid=grid,
+        price_change=price_change,
+        funding=funding,
+        fees=metrics.fees,
+        currency=bot.currency,
+    )

@@ -1,0 +1,161 @@
+"""Figures over all bots for the staff desk. Paper and live, and currencies, are never summed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Date, Select, cast, func, select
+
+from app.accounts.models import User
+from app.bots.models import RUNNING, Bot, BotState
+from app.db import db, utc_now
+from app.notifications.models import MessageState, OutboxMessage
+from app.trades.models import FillRow, OrderRow, TradeRow
+
+LATE_AFTER = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many things wait for a person, and since when the oldest does."""
+
+    count: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeskCounts:
+    """What the first page of the desk shows."""
+
+    users: int
+    users_today: int
+    bots_running: int
+    bots_in_error: Waiting
+    bots_stale: Waiting
+    orders_unresolved: Waiting
+    mails_failed: Waiting
+    fills_today: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """Bots of one state and mode."""
+
+    state: str
+    mode: str
+    bots: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayFills:
+    """Fills of one UTC day and mode."""
+
+    day: date
+    mode: str
+    fills: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayProfit:
+    """Closed trades of one UTC day, mode and currency."""
+
+    day: date
+    mode: str
+    currency: str
+    trades: int
+    profit: Decimal
+    fees: Decimal
+
+
+def desk_counts() -> DeskCounts:
+    """Return what waits for a person now."""
+    now = utc_now()
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    bots = select(Bot).where(Bot.deleted_at.is_(None))
+    late = func.make_interval(0, 0, 0, 0, 0, 0, Bot.tick_period_s + LATE_AFTER.total_seconds())
+    return DeskCounts(
+        users=_count(select(func.count(User.id))),
+        users_today=_count(select(func.count(User.id)).where(User.created_at >= today)),
+        bots_running=_count(
+            bots.with_only_columns(func.count(Bot.id)).where(Bot.state.in_(RUNNING))
+        ),
+        bots_in_error=_waiting(
+            bots.with_only_columns(func.count(Bot.id), func.min(Bot.state_since)).where(
+                Bot.state == BotState.ERROR.value
+            )
+        ),
+        bots_stale=_waiting(
+            bots.with_only_columns(func.count(Bot.id), func.min(Bot.last_tick_at)).where(
+                Bot.state.in_(RUNNING), Bot.last_tick_at < now - late
+            )
+        ),
+        orders_unresolved=_waiting(
+            select(func.count(OrderRow.id), func.min(OrderRow.updated_at)).where(
+                OrderRow.status == "UNRESOLVED"
+            )
+        ),
+        mails_failed=_waiting(
+            select(func.count(OutboxMessage.id), func.min(OutboxMessage.created_at)).where(
+                OutboxMessage.state == MessageState.FAILED.value
+            )
+        ),
+        fills_today=_count(select(func.count(FillRow.id)).where(FillRow.at >= today)),
+    )
+
+
+def bots_by_state() -> Sequence[StateCount]:
+    """Count the bots that are not deleted by state and mode."""
+    rows = db.session.execute(
+        select(Bot.state, Bot.mode, func.count(Bot.id))
+        .where(Bot.deleted_at.is_(None))
+        .group_by(Bot.state, Bot.mode)
+        .order_by(Bot.mode, Bot.state)
+    )
+    return [StateCount(*row) for row in rows]
+
+
+def fills_per_day(days: int) -> Sequence[DayFills]:
+    """Count fills by UTC day and mode, newest first."""
+    day = cast(func.timezone("UTC", FillRow.at), Date)
+    rows = db.session.execute(
+        select(day, Bot.mode, func.count(FillRow.id))
+        .join(Bot, Bot.id == FillRow.bot_id)
+        .where(FillRow.at >= utc_now() - timedelta(days=days))
+        .group_by(day, Bot.mode)
+        .order_by(day.desc(), Bot.mode)
+    )
+    return [DayFills(*row) for row in rows]
+
+
+def profit_per_day(days: int) -> Sequence[DayProfit]:
+    """Sum the profit of closed trades by UTC day, mode and currency, newest first."""
+    day = cast(func.timezone("UTC", TradeRow.exit_at), Date)
+    rows = db.session.execute(
+        select(
+            day,
+            Bot.mode,
+            TradeRow.currency,
+            func.count(TradeRow.id),
+            func.sum(TradeRow.profit),
+            func.sum(TradeRow.fees),
+        )
+        .join(Bot, Bot.id == TradeRow.bot_id)
+        .where(TradeRow.status == "closed", TradeRow.exit_at >= utc_now() - timedelta(days=days))
+        .group_by(day, Bot.mode, TradeRow.currency)
+        .order_by(day.desc(), Bot.mode, TradeRow.currency)
+    )
+    return [
+        DayProfit(on, mode, currency, trades, profit or Decimal(0), fees)
+        for on, mode, currency, trades, profit, fees in rows
+    ]
+
+
+def _count(query: Select[int]) -> int:
+    return int(db.session.scalar(query) or 0)
+
+
+def _waiting(query: Select[int, Any]) -> Waiting:
+    count, oldest = db.session.execute(query).one()
+    return Waiting(count, oldest)

@@ -1,0 +1,175 @@
+"""The desk is closed by default, open by role, read-only, and hides every secret."""
+
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_admin.model import BaseModelView
+from sqlalchemy import select
+
+from app.accounts.models import AuditEntry, Role, User
+from app.accounts.permissions import Permission, may
+from app.admin.base import SECRET_COLUMNS, AdminView, Guarded
+from app.bots.models import Bot, BotState
+from app.db import db
+from tests.client import Client
+from tests.factories import make_bot, make_user
+
+Login = Callable[[User], Client]
+MONEY_VIEWS = ("admin_orders", "admin_fills", "admin_trades", "admin_audit", "admin_accounts")
+
+
+def desk_views(app: Flask) -> list[Any]:
+    return list(app.extensions["admin"][0]._views)
+
+
+def view_by_endpoint(app: Flask, endpoint: str) -> Any:
+    return next(view for view in desk_views(app) if view.endpoint == endpoint)
+
+
+def pages(app: Flask) -> Iterator[tuple[Permission, str]]:
+    for view in desk_views(app):
+        yield view.permission, view.url + "/"
+
+
+def test_every_view_is_guarded_by_a_permission(app: Flask) -> None:
+    views = desk_views(app)
+    assert len(views) > 15
+    for view in views:
+        assert isinstance(view, Guarded), view
+        assert isinstance(view.permission, Permission), view
+
+
+def test_visitors_are_asked_to_log_in(app: Flask, client: Client) -> None:
+    for _permission, url in pages(app):
+        answer = client.get(url)
+        assert answer.status_code == 302, url
+        assert "/login" in answer.headers["Location"], url
+
+
+def test_customers_do_not_learn_that_there_is_a_desk(app: Flask, login_as: Login) -> None:
+    client = login_as(make_user())
+    for _permission, url in pages(app):
+        assert client.get(url).status_code == 404, url
+
+
+@pytest.mark.parametrize("role", [Role.SUPPORT, Role.MANAGER, Role.ADMIN])
+def test_staff_see_what_their_role_allows(app: Flask, login_as: Login, role: Role) -> None:
+    client = login_as(make_user(role))
+    for permission, url in pages(app):
+        expected = 200 if may(role, permission) else 403
+        assert client.get(url).status_code == expected, url
+
+
+def test_pages_carry_no_inline_code(app: Flask, login_as: Login) -> None:
+    make_bot(make_user())
+    client = login_as(make_user(Role.ADMIN))
+    for _permission, url in pages(app):
+        html = client.get(url).get_data(as_text=True)
+        assert not re.search(r"\son[a-z]+\s*=\s*[\"']", html), url
+        assert not re.search(r"\sstyle\s*=", html), url
+        assert "javascript:" not in html, url
+        assert not re.search(r"<script(?![^>]*\bsrc=)", html), url
+
+
+def test_no_view_lists_a_secret(app: Flask) -> None:
+    for view in desk_views(app):
+        if isinstance(view, AdminView):
+            assert view.column_list, view
+            shown = {*view.column_list, *(view.column_details_list or ())}
+            assert not shown & SECRET_COLUMNS, view
+
+
+@pytest.mark.parametrize("endpoint", MONEY_VIEWS)
+def test_rows_of_record_are_never_edited(app: Flask, login_as: Login, endpoint: str) -> None:
+    view = view_by_endpoint(app, endpoint)
+    assert not (view.can_create or view.can_edit or view.can_delete)
+    client = login_as(make_user(Role.ADMIN))
+    for action in ("new", "edit", "delete"):
+        answer = client.post_form(f"{view.url}/{action}/", {"id": 1})
+        assert answer.status_code in (302, 404, 405), action
+        assert answer.status_code != 302 or answer.headers["Location"].rstrip("/").endswith(
+            view.url
+        )
+
+
+@pytest.mark.parametrize(
+    "hostile", ["' OR 1=1--", "%", "_", "\\", "%00", "🦊" * 50, "a" * 5000, "1e999", "-1"]
+)
+def test_hostile_searches_and_filters_do_no_harm(app: Flask, login_as: Login, hostile: str) -> None:
+    client = login_as(make_user(Role.ADMIN))
+    for view in desk_views(app):
+        if not isinstance(view, BaseModelView):
+            continue
+        for query in (
+            {"search": hostile},
+            {"sort": hostile},
+            {"page": hostile},
+            {"page_size": hostile},
+            *({f"flt0_{key}": hostile} for key in list(view._filter_args)[:12]),
+        ):
+            answer = client.get(f"{view.url}/", query_string=query)
+            assert answer.status_code < 500, (view.url, query)
+        assert client.get(f"{view.url}/details/", query_string={"id": hostile}).status_code < 500
+
+
+def test_staff_stop_a_bot_with_a_reason(app: Flask, login_as: Login) -> None:
+    bot = make_bot(make_user(), state=BotState.ACTIVE.value, epoch=1)
+    staff = make_user(Role.SUPPORT)
+    client = login_as(staff)
+    page = client.get(f"/admin/bots/stop?id={bot.id}")
+    assert page.status_code == 200
+    empty = client.post_form(f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": ""})
+    assert empty.status_code == 200
+    assert db.session.get(Bot, bot.id).state == BotState.ACTIVE.value
+    done = client.post_form(
+        f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": "asked by its owner"}
+    )
+    assert done.status_code == 302
+    stopped = db.session.get(Bot, bot.id)
+    assert stopped.state == BotState.STOPPING.value
+    entry = db.session.scalar(select(AuditEntry).where(AuditEntry.actor_id == staff.id))
+    assert entry is not None
+    assert entry.reason == "asked by its owner"
+
+
+def test_a_stop_without_csrf_token_changes_nothing(app: Flask, login_as: Login) -> None:
+    bot = make_bot(make_user(), state=BotState.ACTIVE.value, epoch=1)
+    client = login_as(make_user(Role.SUPPORT))
+    answer = client.post(
+        f"/admin/bots/stop?id={bot.id}", data={"how": "keep", "reason": "no token"}
+    )
+    assert answer.status_code == 400
+    assert db.session.get(Bot, bot.id).state == BotState.ACTIVE.value
+
+
+def test_managers_block_a_customer_and_support_may_not(app: Flask, login_as: Login) -> None:
+    customer = make_user()
+    address = f"/admin/users/block?id={customer.id}"
+    support = login_as(make_user(Role.SUPPORT))
+    assert support.post_form(address, {"reason": "spam, three reports"}).status_code == 403
+    manager = login_as(make_user(Role.MANAGER))
+    assert manager.post_form(address, {"reason": "spam, three reports"}).status_code == 302
+    assert db.session.get(User, customer.id).blocked_at is not None
+    assert manager.post_form(address, {"reason": "it was a mistake"}).status_code == 302
+    assert db.session.get(User, customer.id).blocked_at is None
+
+
+def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
+    from app.subscriptions.models import PlanPrice
+    from app.subscriptions.service import seed_plans
+
+    seed_plans()
+    manager = login_as(make_user(Role.MANAGER))
+    answer = manager.post_form(
+        "/admin/plans/price?code=pro",
+        {"amount": "31.50", "period": "month", "valid_from": "2099-01-01T00:00"},
+    )
+    assert answer.status_code == 302
+    amounts = db.session.scalars(
+        select(PlanPrice.amount).where(PlanPrice.plan_code == "pro", PlanPrice.period == "month")
+    )
+    assert set(amounts) == {Decimal(29), Decimal("31.5")}
