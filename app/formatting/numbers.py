@@ -53,11 +53,8 @@ def marks_of(locale: str) -> Marks:
 
 def format_plain(value: Decimal, locale: str, decimals: int | None = None) -> str:
     """Write a number; without `decimals` exactly as it is, trailing zeros cut."""
-    if decimals is not None:
-        value = _round(value, decimals)
-    else:
-        value = _trim(value)
-    return _write(value, locale)
+    shown = _trim(value) if decimals is None else _round(value, decimals)
+    return _write(shown, locale)
 
 
 def format_count(value: int, locale: str) -> str:
@@ -148,9 +145,7 @@ def _visible(value: Decimal, decimals: int) -> Decimal:
 
 
 def _round(value: Decimal, decimals: int) -> Decimal:
-    if decimals < 0:
-        decimals = 0
-    return value.quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
+    return value.quantize(Decimal(1).scaleb(-max(decimals, 0)), context=_EXACT)
 
 
 def _trim(value: Decimal) -> Decimal:

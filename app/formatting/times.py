@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta, tzinfo
+from typing import Literal
 
 from babel.dates import format_date as babel_date
 from babel.dates import format_timedelta
@@ -27,7 +28,7 @@ def format_date(moment: datetime, locale: str, zone: tzinfo) -> str:
 def format_age(age: timedelta, locale: str) -> str:
     """Write how long ago something was, in one unit: 4 s ago."""
     # Only English has a narrow form that reads as a sentence.
-    width = "narrow" if locale.startswith("en") else "short"
+    width: Literal["narrow", "short"] = "narrow" if locale.startswith("en") else "short"
     age = max(age, timedelta(seconds=1))
     text = format_timedelta(-age, threshold=1, add_direction=True, format=width, locale=locale)
     return _spaced(text)
