@@ -1,7 +1,7 @@
 """The open event streams of one web process: one thread reads Redis for all of them.
 
 A stream carries hints (which block changed), never data, so hints of one topic melt into one while
-they wait, and a lost connection to Redis is made good by `resync`: re-read every block.
+they wait, and a lost connection to Redis is made good by `refresh`: re-read every block.
 """
 
 import json
@@ -35,7 +35,7 @@ LONGEST_PAUSE_S = 5.0
 RETRY_MS = 3_000
 # Told to a stream that gave way to a newer one, so that two tabs do not push each other out.
 PUSHED_OUT_RETRY_MS = 60_000
-RESYNC = "resync"
+RESYNC = "refresh"
 
 
 class _Ending:
