@@ -83,10 +83,11 @@ def _register_texts() -> None:
     from app.bots import texts as bots
     from app.exchanges import texts as exchanges
     from app.faq import texts as faq
+    from app.formatting import texts as formatting
     from app.notifications import texts as notifications
     from app.subscriptions import texts as subscriptions
 
-    for module in (notifications, accounts, exchanges, bots, subscriptions, faq):
+    for module in (formatting, notifications, accounts, exchanges, bots, subscriptions, faq):
         register_texts(module.TEXTS)
 
 
