@@ -72,10 +72,11 @@ echo "Installing $(cat $files | grep -c '==') pinned packages ..."
 set --  "${1:-all}" $(for file in $files; do echo "-r $file"; done)
 part=$1
 shift
-if [ -x "$venv/bin/uv" ]; then
-    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes "$@" ||
-        fail "the packages could not be installed (see above)."
-else
+# A user without a home of his own has no place for a cache.
+cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv}
+mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || export UV_NO_CACHE=1
+if ! { [ -x "$venv/bin/uv" ] &&
+    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes "$@"; }; then
     "$venv/bin/python" -m pip install --quiet --no-compile --require-hashes "$@" ||
         fail "the packages could not be installed (see above)."
 fi
