@@ -240,6 +240,7 @@ class BotChart {
       this.fitted = true;
     }
     this.describe(candles, write);
+    this.root.dispatchEvent(new CustomEvent("chart:drawn"));
   }
 
   dress(tints, write) {

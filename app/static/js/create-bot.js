@@ -1,6 +1,8 @@
 // The create page: a live preview 300 ms after typing, number and step of grids that set each other,
 // presets with undo, share buttons, and the range drawn on the chart. The server calculates; this asks.
+import "./chart.js";
 import { inputText, readDecimal } from "./decimal.js";
+import { addRangeHandles } from "./range-handles.js";
 
 const PAUSE_MS = 300;
 const form = document.getElementById("bot-form");
@@ -65,6 +67,7 @@ async function reloadForm(extra) {
     return;
   }
   window.htmx?.process(target);
+  form.dispatchEvent(new CustomEvent("fields:new"));
   fillStep();
   await preview();
 }
@@ -139,7 +142,7 @@ function watch() {
       if (name === "grids") form.querySelector("[name=linked]").value = "grids";
       fillStep();
     }
-    if (event.isTrusted && ["lower", "upper", "grids", "step", "spacing"].includes(name)) markOwn();
+    if (["lower", "upper", "grids", "step", "spacing"].includes(name)) markOwn();
     previewSoon();
   });
   form.addEventListener("change", (event) => {
@@ -167,5 +170,6 @@ function watch() {
 if (form) {
   watch();
   fillStep();
+  addRangeHandles(document.querySelector("[data-chart][data-own-lines]"), form);
   drawLines();
 }
