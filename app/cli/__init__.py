@@ -2,10 +2,11 @@
 
 from flask import Flask
 
-from app.cli import bots, demo, people, trading
+from app.cli import bots, demo, people, plans, trading
 
 
 def register_commands(app: Flask) -> None:
     """Join every command to the app."""
-    for command in (*trading.commands, *bots.commands, *people.commands, *demo.commands):
+    subjects = (trading, bots, people, plans, demo)
+    for command in (command for subject in subjects for command in subject.commands):
         app.cli.add_command(command)

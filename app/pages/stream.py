@@ -45,7 +45,7 @@ class _Ending:
 
 
 def end_when(is_near: Callable[[], bool]) -> None:
-    """Have every stream end soon after this first returns True."""
+    """Have streams and reader end soon after this first returns True."""
     _Ending.is_near = staticmethod(is_near)
 
 
@@ -103,7 +103,6 @@ class Hub:
         self._count = 0
         self._reader: threading.Thread | None = None
         self._reader_pid = 0
-        self._stop = threading.Event()
 
     @property
     def count(self) -> int:
@@ -152,14 +151,6 @@ class Hub:
         for client in self._audience(user_id):
             client.push(topic)
 
-    def shut_down(self) -> None:
-        """End the reader and every stream."""
-        self._stop.set()
-        for client in self._audience(None):
-            client.close()
-        if self._reader is not None:
-            self._reader.join(timeout=CONNECT_TIMEOUT_S)
-
     def _audience(self, user_id: int | None) -> list[Client]:
         with self._lock:
             if user_id is not None:
@@ -176,10 +167,10 @@ class Hub:
         self._reader.start()
 
     def _read(self) -> None:
-        """Read hints until the hub ends; while Redis is away, try again after growing pauses."""
+        """Read hints to the end; while Redis is away, try again after growing pauses."""
         pause = 0.2
         was_away = False
-        while not self._stop.is_set():
+        while not _Ending.is_near():
             try:
                 with self._connect() as pubsub:
                     pubsub.subscribe(CHANNEL)
@@ -192,11 +183,11 @@ class Hub:
                 if not was_away:
                     log.warning("hints_away error=%s", type(error).__name__)
                 was_away = True
-                self._stop.wait(pause)
+                time.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _pass_on(self, pubsub: PubSub) -> None:
-        while not self._stop.is_set():
+        while not _Ending.is_near():
             message = pubsub.get_message(ignore_subscribe_messages=True, timeout=1.0)
             if message is not None and message["type"] == "message":
                 self.deliver(message["data"])

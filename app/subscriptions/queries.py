@@ -60,11 +60,6 @@ def limits_of(user_id: int) -> Limits:
     return _limits(free) if free is not None else FREE_LIMITS
 
 
-def plan_of(user_id: int) -> str:
-    """Return the code of a person's plan."""
-    return limits_of(user_id).plan
-
-
 def plan_summary(user_id: int) -> PlanSummary:
     """Return a person's plan for a profile or dashboard card."""
     limits = limits_of(user_id)

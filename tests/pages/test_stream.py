@@ -32,7 +32,15 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5) -> bool:
 def hub(redis_url: str) -> Iterator[Hub]:
     hub = Hub(redis_url, capacity=20)
     yield hub
-    hub.shut_down()
+    end(hub)
+
+
+def end(hub: Hub) -> None:
+    """End a hub's reader as the end of its process would."""
+    stream.end_when(lambda: True)
+    if hub._reader is not None:
+        hub._reader.join(timeout=10)
+    stream.end_when(lambda: False)
 
 
 def message(user_id: int | None, topic: str) -> bytes:
@@ -165,7 +173,7 @@ def test_a_full_process_takes_no_stream_until_one_leaves(redis_url: str) -> None
     assert hub.count == 1
     hub.join(3)
     assert hub.count == 2
-    hub.shut_down()
+    end(hub)
 
 
 def test_pages_always_keep_sixteen_threads() -> None:
@@ -205,7 +213,7 @@ def test_a_restart_of_redis_is_survived_and_made_good(tmp_path: Path) -> None:
             redis.publish(CHANNEL, message(1, "bot:1"))
         assert client.take(5) == ["bot:1"]
     finally:
-        hub.shut_down()
+        end(hub)
         server.remove()
 
 
@@ -220,7 +228,7 @@ def test_a_stream_opened_while_redis_is_away_gets_hints_later(tmp_path: Path) ->
         server.restart()
         assert wait_for(lambda: RESYNC in client._topics, 15)
     finally:
-        hub.shut_down()
+        end(hub)
         server.remove()
 
 

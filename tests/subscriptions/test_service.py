@@ -56,6 +56,10 @@ def running(monkeypatch: pytest.MonkeyPatch) -> dict[int, RunningBots]:
     return counts
 
 
+def plan_of(user_id: int) -> str:
+    return queries.limits_of(user_id).plan
+
+
 def offers() -> dict[str, queries.Offer]:
     return {offer.limits.plan: offer for offer in queries.price_list()}
 
@@ -115,7 +119,7 @@ def test_a_hidden_plan_is_not_offered_but_holds(plans: None, user_id: int) -> No
         limits = queries.limits_of(user_id)
         service.change_plan(None, "pro", limits, visible=False)
     assert "pro" not in offers()
-    assert queries.plan_of(user_id) == "pro"
+    assert plan_of(user_id) == "pro"
 
 
 def test_without_a_subscription_the_free_plan_holds(user_id: int) -> None:
@@ -143,7 +147,7 @@ def test_a_given_plan_holds_until_its_end(user_id: int) -> None:
 
 def test_a_plan_that_ran_out_counts_no_more_even_before_the_job_came(user_id: int) -> None:
     give_that_ended(user_id)
-    assert queries.plan_of(user_id) == "free"
+    assert plan_of(user_id) == "free"
 
 
 def test_giving_is_audited_with_before_and_after(user_id: int) -> None:
@@ -165,7 +169,7 @@ def test_another_plan_replaces_the_present_one_and_announces_its_end(
     with transaction():
         service.give_plan(None, user_id, "premium", None, "first")
         service.give_plan(None, user_id, "pro", None, "second")
-    assert queries.plan_of(user_id) == "pro"
+    assert plan_of(user_id) == "pro"
     assert ended == [PlanEnded(user_id, "premium")]
     states = db.session.scalars(select(Subscription.state).order_by(Subscription.id)).all()
     assert states == ["replaced", "active"]
@@ -194,7 +198,7 @@ def test_what_cannot_be_given_is_refused(user_id: int) -> None:
             service.give_plan(None, user_id, plan, until, reason)
     with pytest.raises(NotFound, match="unknown_user"), transaction():
         service.give_plan(None, user_id + 999, "pro", None, "reason")
-    assert queries.plan_of(user_id) == "free"
+    assert plan_of(user_id) == "free"
 
 
 def test_ending_a_plan_leaves_the_free_one_and_announces_it(
@@ -204,7 +208,7 @@ def test_ending_a_plan_leaves_the_free_one_and_announces_it(
         service.give_plan(None, user_id, "pro", None, "first")
     with transaction():
         service.end_plan(None, user_id, "asked for it")
-    assert queries.plan_of(user_id) == "free"
+    assert plan_of(user_id) == "free"
     assert ended == [PlanEnded(user_id, "pro")]
     with pytest.raises(Conflict, match="no_plan_to_end"), transaction():
         service.end_plan(None, user_id, "asked for it")
@@ -218,7 +222,7 @@ def test_the_job_ends_each_expired_plan_once(user_id: int, ended: list[PlanEnded
     jobs.end_expired()
     jobs.end_expired()
     assert ended == [PlanEnded(user_id, "pro")]
-    assert queries.plan_of(other) == "pro"
+    assert plan_of(other) == "pro"
 
 
 def test_a_failing_handler_leaves_the_plan_for_the_next_run(

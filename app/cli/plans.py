@@ -1,0 +1,83 @@
+"""Commands about plans: who has which, giving one and ending it; searches of the help in vain."""
+
+from datetime import UTC, datetime
+
+import click
+from flask.cli import AppGroup
+
+from app.accounts import queries as people
+from app.accounts.models import User
+from app.errors import DomainError
+from app.faq import queries as faq
+from app.i18n import describe
+from app.subscriptions import queries, service
+from app.transactions import transaction
+
+plans = AppGroup("plans", help="Plans and who has them.")
+help_group = AppGroup("faq", help="The help.")
+
+
+@plans.command("list")
+def list_plans() -> None:
+    """Show the plans on offer with limits and prices."""
+    for offer in queries.price_list():
+        limits = offer.limits
+        month = (
+            f"{offer.month.amount} {offer.month.currency} a month" if offer.month else "no price"
+        )
+        click.echo(
+            f"{limits.plan:10} {month:22} bots {limits.max_bots}, live {limits.max_live_bots}, "
+            f"accounts {limits.max_exchanges}, check every {limits.tick_period_s} s"
+        )
+
+
+@plans.command("give")
+@click.argument("email")
+@click.argument("plan")
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    help="End of the plan in UTC; without it the plan does not end by itself.",
+)
+@click.option("--reason", required=True, help="Kept in the audit log.")
+def give(email: str, plan: str, until: datetime | None, reason: str) -> None:
+    """Give a person a plan in place of the present one."""
+    end = until.replace(tzinfo=UTC) if until else None
+    try:
+        with transaction():
+            service.give_plan(None, _person(email).id, plan, end, reason)
+    except DomainError as error:
+        raise click.ClickException(describe(error)) from None
+    until_text = f" until {end:%Y-%m-%d %H:%M} UTC" if end else ""
+    click.echo(f"{email} has the plan {plan}{until_text}.")
+
+
+@plans.command("end")
+@click.argument("email")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+def end(email: str, reason: str) -> None:
+    """End a person's plan now; the free plan holds from here on."""
+    try:
+        with transaction():
+            service.end_plan(None, _person(email).id, reason)
+    except DomainError as error:
+        raise click.ClickException(describe(error)) from None
+    click.echo(f"{email} has the free plan.")
+
+
+@help_group.command("missed")
+@click.option("--limit", default=50, type=click.IntRange(1, 1_000), show_default=True)
+def missed(limit: int) -> None:
+    """Show what people searched for in vain, the most frequent first."""
+    for search in faq.missed_searches(limit):
+        click.echo(f"{search.times:6} {search.language:6} {search.last_at:%Y-%m-%d} {search.query}")
+
+
+def _person(email: str) -> User:
+    user = people.user_by_email(email.strip().lower())
+    if user is None:
+        raise click.ClickException(f"Nobody has the address {email}.")
+    return user
+
+
+commands: list[click.Command] = [plans, help_group]

@@ -1,0 +1,73 @@
+from collections.abc import Sequence
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import select
+
+from app.accounts.models import AuditEntry
+from app.db import db
+from app.faq import service as faq
+from app.subscriptions import queries, service
+from app.transactions import transaction
+from tests.factories import make_user
+
+
+@pytest.fixture
+def email(database: None) -> str:
+    with transaction():
+        service.seed_plans()
+        return make_user().email
+
+
+def run(app: Flask, arguments: Sequence[str]) -> Result:
+    db.session.remove()
+    return app.test_cli_runner().invoke(args=list(arguments))
+
+
+def test_the_plans_are_listed_with_prices(app: Flask, email: str) -> None:
+    result = run(app, ["plans", "list"])
+    assert result.exit_code == 0
+    assert "29 USD a month" in result.output and "bots 20, live 10" in result.output
+
+
+def test_a_plan_is_given_and_ended_and_both_are_audited(app: Flask, email: str) -> None:
+    given = run(
+        app, ["plans", "give", email.upper(), "pro", "--until", "2999-01-31", "--reason", "paid"]
+    )
+    assert given.exit_code == 0 and "until 2999-01-31 00:00 UTC" in given.output
+    entry = db.session.scalars(select(AuditEntry)).one()
+    user_id = int(entry.object_id)
+    assert queries.limits_of(user_id).plan == "pro"
+    ended = run(app, ["plans", "end", email, "--reason", "asked for it"])
+    assert ended.exit_code == 0
+    assert queries.limits_of(user_id).plan == "free"
+    assert len(db.session.scalars(select(AuditEntry)).all()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["give", "nobody@example.org", "pro", "--reason", "because"], "Nobody has the address"),
+        (["give", "{email}", "gold", "--reason", "because"], "no plan with this code"),
+        (["give", "{email}", "pro", "--reason", "x"], "3 to 500 characters"),
+        (["give", "{email}", "pro", "--reason", "because", "--until", "2020-01-01"], "future"),
+        (["give", "{email}", "pro", "--reason", "because", "--until", "soon"], "--until"),
+        (["end", "{email}", "--reason", "because"], "no plan that could be ended"),
+    ],
+)
+def test_what_cannot_be_done_is_said_without_a_traceback(
+    app: Flask, email: str, arguments: list[str], says: str
+) -> None:
+    result = run(app, ["plans", *(word.format(email=email) for word in arguments)])
+    assert result.exit_code != 0
+    assert says in result.output and "Traceback" not in result.output
+
+
+def test_searches_in_vain_are_listed(app: Flask, database: None) -> None:
+    with transaction():
+        for query in ("leverage", "Leverage", "futures"):
+            faq.record_search(query, "en", 0)
+    lines = run(app, ["faq", "missed"]).output.splitlines()
+    assert [line.split()[0] for line in lines] == ["2", "1"]
+    assert lines[0].endswith("leverage")
