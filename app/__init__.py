@@ -97,8 +97,10 @@ def _join_subjects() -> None:
     from app.bots import queries as bots
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
+    from app.trades import owners
 
     usage.count_bots_with(bots.running_bots)
+    owners.name_bots_with(bots.bot_labels, bots.settings_at)
 
 
 def _register_commands(app: Flask) -> None:

@@ -137,8 +137,9 @@ class BotMetrics(Base):
     hold_base: Mapped[Decimal] = mapped_column(default=Decimal(0))
     peak_equity: Mapped[Decimal] = mapped_column(default=Decimal(0))
     max_drawdown: Mapped[Decimal] = mapped_column(default=Decimal(0))
-    # Money invested x seconds since the first deposit, up to `invested_at`.
+    # Money invested x seconds, and the seconds, from the first deposit up to `invested_at`.
     invested_area: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default=text("0"))
+    invested_s: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     invested_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
 

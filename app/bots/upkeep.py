@@ -14,7 +14,6 @@ from app.markets.models import MarketRow
 from app.trades.models import OrderRow
 from app.trading.market import Triggers
 from app.trading.orders import traded_value
-from app.trading.performance import invested_now
 
 # A bot may miss two periods before anybody is told.
 PERIODS_BEFORE_STALE = 3
@@ -72,8 +71,8 @@ def sample_equity() -> None:
     for number, metrics in read_metrics(prices).items():
         price, books = prices[number], metrics.books
         value = books.position.equity(price)
-        total = value + books.withdrawn - books.deposited
-        invested = invested_now(books.deposited, books.withdrawn, total)
+        # Value less this is the total profit of that moment, whatever was taken out.
+        invested = books.deposited - books.withdrawn
         rows.append((number, now, value, invested, traded_value(price, books.hold_base)))
     write_equity(rows)
 

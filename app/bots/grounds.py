@@ -1,0 +1,64 @@
+"""What a bot stands on: an account, a pair with the account's fees, and the last price."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.db import db
+from app.errors import Conflict, NotFound
+from app.exchanges.models import Exchange, ExchangeAccount
+from app.markets.models import MarketRow
+from app.markets.queries import LARGEST_ID, Price, last_price, market_row, to_market
+from app.trades.owners import Pair
+from app.trading.market import Market
+
+
+def pair_of(row: MarketRow) -> Pair:
+    """Return a pair as pages name it."""
+    return Pair(row.id, row.symbol, row.base, row.quote, row.tick, row.lot, row.blocked_reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """An account with a pair that it can trade."""
+
+    account: ExchangeAccount
+    row: MarketRow
+    market: Market
+    price: Price
+
+    @property
+    def known_price(self) -> Decimal:
+        """Return the last price; raise Conflict if none was ever seen."""
+        if self.price.price is None:
+            raise Conflict("no_price_yet", symbol=self.row.symbol)
+        return self.price.price
+
+
+def own_account(user_id: int, account_id: int) -> ExchangeAccount:
+    """Return a person's account; raise NotFound for one that is not theirs."""
+    known = 0 < account_id <= LARGEST_ID
+    account = db.session.get(ExchangeAccount, account_id) if known else None
+    if account is None or account.user_id != user_id or account.deleted_at is not None:
+        raise NotFound("unknown_account", field="account_id")
+    return account
+
+
+def find_grounds(account: ExchangeAccount, market_id: int) -> Grounds:
+    """Return an account with a pair of its exchange; raise NotFound for any other pair."""
+    row = market_row(market_id)
+    if row.exchange != account.venue:
+        raise NotFound("unknown_market", field="market_id")
+    return Grounds(account, row, to_market(row, account), last_price(row.id))
+
+
+def check_usable(grounds: Grounds) -> None:
+    """Raise Conflict unless new trading is possible there now."""
+    account, row = grounds.account, grounds.row
+    if not account.active:
+        raise Conflict("account_switched_off", field="account_id", account=account.label)
+    for code in {account.exchange, account.venue}:
+        exchange = db.session.get(Exchange, code)
+        if exchange is None or not exchange.enabled:
+            raise Conflict("exchange_disabled", field="account_id", exchange=code.capitalize())
+    if row.blocked_reason:
+        raise Conflict(f"market_{row.blocked_reason}", field="market_id", symbol=row.symbol)

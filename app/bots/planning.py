@@ -1,0 +1,103 @@
+"""What settings would do on an account and a pair, and what a start would take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from app.bots import rules
+from app.bots.grounds import Grounds, check_usable, find_grounds
+from app.bots.models import Bot, BotConfig, BotMetrics
+from app.bots.rules import Seen
+from app.db import db
+from app.errors import Conflict, InvalidInput
+from app.exchanges.models import ExchangeAccount
+from app.trading.market import ZERO, exact
+from app.trading.position import Holdings
+from app.trading.strategies import STRATEGIES
+from app.trading.strategy import InvalidParams, Plan, Strategy, problem
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person wants a bot to do, checked."""
+
+    strategy: Strategy[Any, Any]
+    params: Any
+    plan: Plan
+    capital: Decimal
+
+
+def check_settings(
+    grounds: Grounds,
+    strategy: str,
+    params: Mapping[str, object],
+    capital: Decimal | None = None,
+) -> Settings:
+    """Read and plan settings at the last price; raise InvalidParams naming every bad field."""
+    known = STRATEGIES.get(strategy)
+    if known is None:
+        raise InvalidInput("unknown_strategy", field="strategy")
+    values = dict(params)
+    if capital is not None and values.get("investment") is None:
+        values["investment"] = capital
+    read = known.parse(values)
+    price = grounds.known_price
+    plan = known.plan(read, grounds.market, price)
+    # What can be planned but not run is refused here too.
+    known.start_state(read, grounds.market, price)
+    money = capital or getattr(read, "investment", None) or getattr(plan, "investment", None)
+    if money is None or money <= 0:
+        raise InvalidParams((problem("investment", "missing"),))
+    return Settings(known, read, plan, money)
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a start would do now: the settings planned at the last price, and the money it takes."""
+
+    settings: Settings
+    grounds: Grounds
+    seen: Seen
+    held: Holdings
+    put_in: Decimal
+
+    @property
+    def needed(self) -> Holdings:
+        """Return the coins and the cash that have to be free on the account."""
+        return Holdings(self.held.base, max(ZERO, self.held.quote + self.put_in))
+
+
+def prospect(bot: Bot) -> Prospect:
+    """Plan a start at the last price; raise InvalidParams or Conflict if it can't start now."""
+    grounds = grounds_of(bot)
+    check_usable(grounds)
+    version = db.session.get_one(BotConfig, (bot.id, bot.config_version))
+    settings = check_settings(grounds, version.strategy, version.params, version.capital)
+    metrics = db.session.get_one(BotMetrics, bot.id)
+    held = Holdings(metrics.base, metrics.quote)
+    put_in = _put_in(metrics, bot.capital)
+    return Prospect(settings, grounds, seen_of_plan(bot, settings.plan), held, put_in)
+
+
+def seen_of_plan(bot: Bot, plan: Plan) -> Seen:
+    """Gather what a person has to have read of a plan before it starts."""
+    worst = getattr(plan, "worst_case", None)
+    codes = [found.code for found in (*plan.errors, *plan.warnings)]
+    cost = getattr(plan, "base_cost", None)
+    return rules.seen_of(bot.config_version, cost, worst.loss if worst else None, codes)
+
+
+@exact
+def _put_in(metrics: BotMetrics, capital: Decimal) -> Decimal:
+    """Return the cash that a start puts in, or takes out if less capital is wanted than is in."""
+    put_in = capital - (metrics.deposited - metrics.withdrawn)
+    return max(put_in, -max(ZERO, metrics.quote))
+
+
+def grounds_of(bot: Bot) -> Grounds:
+    """Return what a bot stands on; raise Conflict if its account is gone."""
+    account = db.session.get(ExchangeAccount, bot.account_id)
+    if account is None or account.deleted_at is not None:
+        raise Conflict("account_gone")
+    return find_grounds(account, bot.market_id)

@@ -1,0 +1,461 @@
+"""The list of a person's bots with filters, order and totals, and the dashboard."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select, text
+
+from app.accounts.models import User
+from app.bots.models import Bot, BotEquity
+from app.bots.queries.cards import (
+    BotCard,
+    bot_labels,
+    own_cards,
+    sorted_by_attention,
+    svg_points,
+)
+from app.bots.rules import RUNNING
+from app.db import Exact, UtcTime, db, utc_now
+from app.exchanges.models import ExchangeAccount
+from app.trades.owners import Pair
+from app.trades.queries import Line, TradeView, last_trades
+from app.trading.market import ZERO, booked, exact
+from app.trading.orders import traded_value
+
+PAPER, LIVE = "paper", "live"
+MODES = (PAPER, LIVE)
+DASHBOARD_BOTS = 10
+DASHBOARD_TRADES = 10
+CURVE_WIDTH, CURVE_HEIGHT = 600, 160
+PERIODS = {
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "all": timedelta(days=3650),
+}
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BotFilter:
+    """Which bots are wanted and in which order; empty texts mean any."""
+
+    mode: str = ""
+    state: str = ""
+    strategy: str = ""
+    exchange: str = ""
+    text: str = ""
+    sort: str = "attention"
+    direction: str = "asc"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChoices:
+    """Values that occur among a person's bots."""
+
+    states: tuple[str, ...]
+    strategies: tuple[str, ...]
+    exchanges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over bots of one mode and currency; nothing is summed beyond that."""
+
+    mode: str
+    currency: str
+    bots: int
+    running: int
+    total: Decimal
+    grid: Decimal
+    value_now: Decimal
+    invested: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BotList:
+    """Bots that fit a filter, their totals, and how many there are of each mode."""
+
+    bots: tuple[BotCard, ...]
+    totals: tuple[Totals, ...]
+    choices: FilterChoices
+    counts_by_mode: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """Return how many bots fit."""
+        return len(self.bots)
+
+
+_SORTS: dict[str, Callable[[BotCard], Any]] = {
+    "name": lambda card: card.name.casefold(),
+    "state": lambda card: card.state,
+    "tick": lambda card: card.last_tick_at,
+    "total": lambda card: card.figures and card.figures.total,
+    "grid": lambda card: card.figures and card.figures.grid,
+    "day": lambda card: card.figures and card.figures.profit_24h,
+    "value": lambda card: card.figures and card.figures.value_now,
+    "range": lambda card: card.figures and card.figures.range_position,
+}
+SORT_KEYS = ("attention", *_SORTS)
+
+
+def list_bots(user_id: int, wanted: BotFilter) -> BotList:
+    """Return a person's bots that fit a filter."""
+    cards = own_cards(user_id)
+    fitting = [card for card in cards if _fits(card, wanted)]
+    return BotList(
+        bots=tuple(_in_order(fitting, wanted)),
+        totals=totals_of(fitting),
+        choices=_choices(cards),
+        counts_by_mode={mode: sum(card.mode == mode for card in cards) for mode in MODES},
+    )
+
+
+def _fits(card: BotCard, wanted: BotFilter) -> bool:
+    asked = (
+        (wanted.mode, card.mode),
+        (wanted.state, card.state),
+        (wanted.strategy, card.strategy),
+        (wanted.exchange, card.exchange),
+    )
+    if any(value and value != own for value, own in asked):
+        return False
+    words = wanted.text.casefold()
+    return not words or words in f"{card.name} {card.pair.symbol}".casefold()
+
+
+def _in_order(cards: list[BotCard], wanted: BotFilter) -> list[BotCard]:
+    key = _SORTS.get(wanted.sort)
+    if key is None:
+        ordered = sorted_by_attention(cards)
+        return ordered[::-1] if wanted.direction == "desc" else ordered
+    known = [card for card in cards if key(card) is not None]
+    unknown = [card for card in cards if key(card) is None]
+    # What has no value stands at the end, whichever way it goes.
+    return sorted(known, key=key, reverse=wanted.direction == "desc") + unknown
+
+
+def _choices(cards: Iterable[BotCard]) -> FilterChoices:
+    cards = list(cards)
+    return FilterChoices(
+        states=tuple(sorted({card.state for card in cards})),
+        strategies=tuple(sorted({card.strategy for card in cards})),
+        exchanges=tuple(sorted({card.exchange for card in cards})),
+    )
+
+
+@exact
+def totals_of(cards: Iterable[BotCard]) -> tuple[Totals, ...]:
+    """Sum bots by mode and currency."""
+    sums: dict[tuple[str, str], Totals] = {}
+    for card in cards:
+        key = (card.mode, card.currency)
+        line = sums.get(key) or Totals(*key, 0, 0, ZERO, ZERO, ZERO, ZERO)
+        found = card.figures
+        sums[key] = replace(
+            line,
+            bots=line.bots + 1,
+            running=line.running + (card.state in RUNNING),
+            total=line.total + (found.total if found else ZERO),
+            grid=line.grid + (found.grid if found else ZERO),
+            value_now=line.value_now + (found.value_now if found else ZERO),
+            invested=line.invested + (found.invested if found else ZERO),
+        )
+    return tuple(sums[key] for key in sorted(sums))
+
+
+# --- the dashboard --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardTotals:
+    """The headline figures of one currency."""
+
+    currency: str
+    value_now: Decimal
+    today: Decimal
+    total: Decimal
+    total_share: Decimal | None
+    invested: Decimal
+    bots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Coins that a bot holds now."""
+
+    bot_id: int
+    bot_name: str
+    pair: Pair
+    coins: Decimal
+    value: Decimal
+    average_entry: Decimal | None
+    price: Decimal
+    profit: Decimal | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something about a bot that its owner should see first."""
+
+    bot_id: int
+    bot_name: str
+    pair: Pair
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The value of all bots of one currency over a period, as points in a box of 600 x 160."""
+
+    currency: str
+    points: str
+    low: Decimal
+    high: Decimal
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistItem:
+    """A first step, and whether it is done."""
+
+    name: str
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """One screen over all bots of a mode."""
+
+    mode: str
+    modes: dict[str, int]
+    totals: tuple[DashboardTotals, ...]
+    active: int
+    limit: int | None
+    bots: tuple[BotCard, ...]
+    more: int
+    trades: tuple[TradeView, ...]
+    positions: tuple[Holding, ...]
+    alerts: tuple[Alert, ...]
+    period: str
+    curve: Curve | None
+    checklist: tuple[ChecklistItem, ...]
+
+
+def dashboard(
+    user_id: int,
+    mode: str,
+    today_from: datetime,
+    *,
+    limit: int | None = None,
+    period: str = "7d",
+) -> Dashboard:
+    """Return the overview of a mode; `today_from` is when the person's day began.
+
+    `limit` is how many bots their plan runs.
+    """
+    every = own_cards(user_id)
+    cards = sorted_by_attention(card for card in every if card.mode == mode)
+    ids = [card.id for card in cards]
+    period = period if period in PERIODS else "7d"
+    return Dashboard(
+        mode=mode,
+        modes={name: sum(card.mode == name for card in every) for name in MODES},
+        totals=_headlines(cards, totals_at(ids, today_from)),
+        active=sum(card.state in RUNNING for card in cards),
+        limit=limit,
+        bots=tuple(cards[:DASHBOARD_BOTS]),
+        more=max(0, len(cards) - DASHBOARD_BOTS),
+        trades=_newest_trades(user_id, mode),
+        positions=tuple(_holdings(cards)),
+        alerts=tuple(alert for card in cards for alert in _alerts(card)),
+        period=period,
+        curve=_curve(cards, period),
+        checklist=_checklist(user_id, every),
+    )
+
+
+def _newest_trades(user_id: int, mode: str) -> tuple[TradeView, ...]:
+    # Deleted bots keep their trades in every list.
+    labels = {key: label for key, label in bot_labels(user_id).items() if label.mode == mode}
+    return last_trades(user_id, labels, labels, DASHBOARD_TRADES)
+
+
+@exact
+def _headlines(cards: Iterable[BotCard], before: dict[int, Decimal]) -> tuple[DashboardTotals, ...]:
+    sums: dict[str, DashboardTotals] = {}
+    for card in cards:
+        found = card.figures
+        if found is None:
+            continue
+        line = sums.get(card.currency) or DashboardTotals(
+            card.currency, ZERO, ZERO, ZERO, None, ZERO, 0
+        )
+        sums[card.currency] = replace(
+            line,
+            value_now=line.value_now + found.value_now,
+            today=line.today + found.total - before.get(card.id, ZERO),
+            total=line.total + found.total,
+            invested=line.invested + found.invested,
+            bots=line.bots + 1,
+        )
+    return tuple(
+        replace(line, total_share=booked(line.total / line.invested) if line.invested > 0 else None)
+        for _, line in sorted(sums.items())
+    )
+
+
+_TOTALS_AT = text("""
+    select bot.id, last.profit
+    from unnest(cast(:ids as bigint[])) as bot (id)
+    join lateral (
+        select equity - invested as profit from bot_equity
+        where bot_id = bot.id and at <= :at order by at desc limit 1
+    ) as last on true
+""").columns(profit=Exact)
+
+
+def totals_at(bot_ids: Sequence[int], at: datetime) -> dict[int, Decimal]:
+    """Return the total profit of bots as it was at a moment; one that was not there is left out."""
+    rows = db.session.execute(_TOTALS_AT, {"ids": list(bot_ids), "at": at})
+    return {row.id: row.profit for row in rows}
+
+
+@exact
+def _holdings(cards: Iterable[BotCard]) -> Iterable[Holding]:
+    for card in cards:
+        found = card.figures
+        if found is None or found.coins <= 0:
+            continue
+        value = traded_value(found.price, found.coins)
+        entry = found.average_entry
+        yield Holding(
+            bot_id=card.id,
+            bot_name=card.name,
+            pair=card.pair,
+            coins=found.coins,
+            value=value,
+            average_entry=entry,
+            price=found.price,
+            profit=None if entry is None else value - booked(entry * found.coins),
+            currency=card.currency,
+        )
+
+
+def notices_of(card: BotCard) -> tuple[Line, ...]:
+    """Return what the owner of a bot should see first, worst first."""
+    lines = []
+    found = card.figures
+    running = card.state in RUNNING
+    if card.state in {"error", "locked"} and card.reason is not None:
+        lines.append(Line(f"notice_{card.state}", {}, "error"))
+    if card.last_error is not None and card.state != "error":
+        lines.append(replace(card.last_error, level="warning"))
+    if card.stale:
+        lines.append(Line("notice_stale", {}, "warning"))
+    if running and found is not None and found.price_stale:
+        lines.append(Line("notice_price_stale", {"symbol": card.pair.symbol}, "warning"))
+    if running and found is not None and found.range_side == "below":
+        values = {
+            "coins": str(found.coins), "lower": str(card.lower), "total": str(found.total),
+        }  # fmt: skip
+        lines.append(Line("notice_below_range", values, "warning"))
+    if running and found is not None and found.range_side == "above":
+        values = {"upper": str(card.upper), "total": str(found.total)}
+        lines.append(Line("notice_above_range", values, "warning"))
+    reason = card.reason.code if card.reason else ""
+    if card.state == "stopped" and found is not None and reason == "stop_loss_reached":
+        price = card.reason.values.get("price") if card.reason else ""
+        lines.append(Line("notice_stop_loss", {"price": price, "total": str(found.total)}))
+    return tuple(lines)
+
+
+def _alerts(card: BotCard) -> Iterable[Alert]:
+    for line in notices_of(card)[:1]:
+        yield Alert(card.id, card.name, card.pair, line)
+
+
+# --- the curve ------------------------------------------------------------------------------------
+
+
+def _curve(cards: Sequence[BotCard], period: str) -> Curve | None:
+    worth: dict[str, Decimal] = {}
+    for card in cards:
+        if card.figures is not None:
+            worth[card.currency] = worth.get(card.currency, ZERO) + card.figures.value_now
+    if not worth:
+        return None
+    # One picture, one currency: the one in which most is held.
+    currency = max(worth, key=lambda name: worth[name])
+    ids = [card.id for card in cards if card.currency == currency and card.figures]
+    samples = _samples(ids, PERIODS[period])
+    if len(samples) < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    values = [value for _, value in samples]
+    return Curve(
+        currency=currency,
+        points=svg_points(samples, CURVE_WIDTH, CURVE_HEIGHT),
+        low=min(values),
+        high=max(values),
+        first_at=samples[0][0],
+        last_at=samples[-1][0],
+    )
+
+
+@exact
+def _samples(bot_ids: Sequence[int], length: timedelta) -> list[tuple[datetime, Decimal]]:
+    """Sum the value of bots at each step of time; between two samples of a bot the last holds."""
+    now = utc_now()
+    mine = BotEquity.bot_id.in_(bot_ids)
+    begin = db.session.scalar(
+        select(func.min(BotEquity.at)).where(mine, BotEquity.at >= now - length)
+    )
+    if begin is None:
+        return []
+    step = max((now - begin) / CURVE_POINTS, timedelta(minutes=1))
+    bucket = func.date_bin(step, BotEquity.at, begin, type_=UtcTime)
+    rows = db.session.execute(
+        select(BotEquity.bot_id, bucket, BotEquity.equity)
+        .where(mine, BotEquity.at >= begin)
+        .distinct(BotEquity.bot_id, bucket)
+        .order_by(BotEquity.bot_id, bucket, BotEquity.at.desc())
+    ).all()
+    news: dict[datetime, dict[int, Decimal]] = {}
+    for bot_id, moment, value in rows:
+        news.setdefault(moment, {})[bot_id] = value
+    known: dict[int, Decimal] = {}
+    curve = []
+    for moment in sorted(news):
+        known |= news[moment]
+        curve.append((moment, sum(known.values(), ZERO)))
+    return curve
+
+
+# --- first steps ----------------------------------------------------------------------------------
+
+
+def _checklist(user_id: int, cards: Sequence[BotCard]) -> tuple[ChecklistItem, ...]:
+    user = db.session.get_one(User, user_id)
+    connected = db.session.scalar(
+        select(func.count(ExchangeAccount.id)).where(
+            ExchangeAccount.user_id == user_id,
+            ExchangeAccount.mode == LIVE,
+            ExchangeAccount.deleted_at.is_(None),
+        )
+    )
+    ran = db.session.execute(
+        select(Bot.mode).where(Bot.user_id == user_id, Bot.epoch > 0).distinct()
+    )
+    modes = set(ran.scalars())
+    return (
+        ChecklistItem("confirm", user.confirmed_at is not None),
+        ChecklistItem("paper_bot", PAPER in modes),
+        ChecklistItem("exchange", bool(connected)),
+        ChecklistItem("live_bot", LIVE in modes),
+    )

@@ -1,0 +1,138 @@
+"""What may be done with a bot in which state, and when a plan has changed too much to start it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from app.errors import Conflict, InvalidInput
+
+# States in which a bot takes a place of its owner's plan.
+RUNNING = ("starting", "active", "paused", "stopping")
+MAX_NAME = 60
+# Prices move while somebody reads the summary; this share of the money may move with them.
+MATERIAL_SHARE = Decimal("0.02")
+MAX_SEEN = 2000
+
+
+class Action(StrEnum):
+    """What an owner may ask of a bot."""
+
+    START = "start"
+    STOP = "stop"
+    EMERGENCY = "emergency"
+    UNLOCK = "unlock"
+    EDIT = "edit"
+    DELETE = "delete"
+
+
+# State -> action -> the state that follows at once. What is missing is refused.
+STATE_TABLE: dict[str, dict[Action, str]] = {
+    "stopped": {
+        Action.START: "starting",
+        Action.EMERGENCY: "locked",
+        Action.EDIT: "stopped",
+        Action.DELETE: "stopped",
+    },
+    "starting": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
+    "active": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
+    "paused": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
+    # A second stop may only change its mind about coins and orders; emergency outranks it.
+    "stopping": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
+    # Orders of a bot that gave up may still stand: stopping it takes them back.
+    "error": {
+        Action.START: "starting",
+        Action.STOP: "stopping",
+        Action.EMERGENCY: "stopping",
+        Action.EDIT: "error",
+    },
+    "locked": {Action.UNLOCK: "stopped", Action.EMERGENCY: "locked"},
+}
+
+# Asked again where it is done already: an answer, not a change.
+ALREADY: dict[Action, frozenset[str]] = {
+    Action.START: frozenset({"starting", "active"}),
+    Action.STOP: frozenset({"stopped", "locked"}),
+    Action.UNLOCK: frozenset({"stopped"}),
+}
+
+
+def may(state: str, action: Action) -> bool:
+    """Tell whether a bot in this state can do it."""
+    return action in STATE_TABLE[state]
+
+
+def next_state(state: str, action: Action) -> str | None:
+    """Return the state that follows, or None if it is done already; raise Conflict if it can't be.
+
+    So a second click, a repeated form or a second worker does nothing harmful.
+    """
+    following = STATE_TABLE[state].get(action)
+    if following is not None:
+        return following
+    if state in ALREADY.get(action, frozenset()):
+        return None
+    raise Conflict(f"cannot_{action.value}", state=state)
+
+
+def tidy_name(name: str) -> str:
+    """Return a bot's name without outer blanks; raise InvalidInput for one that can't be shown."""
+    tidy = " ".join(name.split())
+    if not tidy:
+        raise InvalidInput("missing", field="name")
+    if len(tidy) > MAX_NAME:
+        raise InvalidInput("name_too_long", field="name", maximum=MAX_NAME)
+    if not tidy.isprintable():
+        raise InvalidInput("name_unprintable", field="name")
+    return tidy
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What of a plan a person has read before confirming; travels through the form as text."""
+
+    version: int
+    cost: Decimal
+    loss: Decimal
+    codes: tuple[str, ...]
+
+    def text(self) -> str:
+        """Write it for a hidden field."""
+        return f"{self.version}|{self.cost:f}|{self.loss:f}|{','.join(self.codes)}"
+
+
+def seen_of(version: int, cost: Decimal | None, loss: Decimal | None, codes: Iterable[str]) -> Seen:
+    """Gather what matters of a plan: first purchase, worst case, errors and warnings."""
+    return Seen(version, cost or Decimal(0), loss or Decimal(0), tuple(sorted(set(codes))))
+
+
+def read_seen(text: str) -> Seen | None:
+    """Read what the form sent back; anything odd is None, and the summary is shown again."""
+    parts = text.split("|") if len(text) <= MAX_SEEN else []
+    try:
+        version, cost, loss, codes = parts
+        known = tuple(code for code in codes.split(",") if code)
+        seen = Seen(int(version), Decimal(cost), Decimal(loss), known)
+    except (ValueError, ArithmeticError):
+        return None
+    return seen if seen.cost.is_finite() and seen.loss.is_finite() else None
+
+
+def changed_materially(seen: Seen | None, now: Seen, investment: Decimal) -> bool:
+    """Say whether a person would decide about another thing than they have read."""
+    if seen is None or seen.version != now.version or seen.codes != now.codes:
+        return True
+    margin = investment * MATERIAL_SHARE
+    return abs(seen.cost - now.cost) > margin or now.loss - seen.loss > margin
+
+
+def grids_for_step(lower: Decimal, upper: Decimal, step: Decimal, *, geometric: bool) -> int | None:
+    """Return the number of gaps that comes closest to a step: money, or percent if geometric."""
+    if not 0 < lower < upper or step <= 0:
+        return None
+    if geometric:
+        count = math.log(upper / lower) / math.log1p(min(float(step), 1e9) / 100)
+    else:
+        count = float((upper - lower) / step)
+    return min(max(1, round(min(count, 1e6))), 1_000_000)

@@ -1,0 +1,347 @@
+"""Verbs: create, edit, start, stop, lock and delete a bot.
+
+Every change of state happens under the bot's row lock and follows the table in `rules.py`; what a
+repeated request finds done already is left as it is.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import exists, func, select, text
+
+from app.accounts import audit
+from app.bots import rules
+from app.bots.funds import check_funds, read_funds
+from app.bots.grounds import check_usable, find_grounds, own_account
+from app.bots.metrics import flow_money
+from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics, BotState
+from app.bots.planning import Prospect, Settings, check_settings, grounds_of, prospect
+from app.bots.rules import Action, Seen
+from app.bots.wake import request_ticks
+from app.db import db, utc_now
+from app.errors import Conflict, InvalidInput, NotFound
+from app.notifications.stream import hint
+from app.subscriptions.queries import limits_of
+from app.subscriptions.service import check_may_start
+from app.trades.models import LIVE_STATES, OrderRow
+from app.trading.codec import to_json
+from app.trading.intents import plain_values
+from app.trading.strategy import StopHow
+from app.transactions import after_commit
+
+MOST_BOTS = 500
+MAX_REASON = 500
+EMERGENCY = "emergency"
+
+
+# --- creating and editing -------------------------------------------------------------------------
+
+
+def create_bot(
+    user_id: int,
+    account_id: int,
+    market_id: int,
+    strategy: str,
+    params: Mapping[str, object],
+    name: str,
+    capital: Decimal | None = None,
+) -> int:
+    """Add a stopped bot and return its id.
+
+    Raise InvalidParams naming every bad field, NotFound for an account or pair that is not
+    theirs, Conflict where new trading is not possible.
+    """
+    name = rules.tidy_name(name)
+    account = own_account(user_id, account_id)
+    grounds = find_grounds(account, market_id)
+    check_usable(grounds)
+    settings = check_settings(grounds, strategy, params, capital)
+    _check_count(user_id)
+    now = utc_now()
+    bot = Bot(
+        user_id=user_id,
+        account_id=account.id,
+        market_id=market_id,
+        name=name,
+        strategy=strategy,
+        symbols=[grounds.market.symbol],
+        capital=settings.capital,
+        currency=grounds.market.quote,
+        mode=account.mode,
+        state=BotState.STOPPED.value,
+        state_since=now,
+        state_reason={"code": "not_started_yet", "values": {}},
+        plan=to_json(settings.plan),
+        created_at=now,
+    )
+    db.session.add(bot)
+    db.session.flush()
+    db.session.add(BotMetrics(bot_id=bot.id, updated_at=now))
+    _add_version(bot, settings, user_id, now)
+    _tell(bot, "bot_created", user_id, {}, now)
+    _announce(bot)
+    return bot.id
+
+
+def edit_bot(
+    user_id: int,
+    bot_id: int,
+    strategy: str,
+    params: Mapping[str, object],
+    name: str,
+    capital: Decimal | None = None,
+) -> None:
+    """Give a bot that does not run new settings as a new version; raise Conflict if it runs."""
+    bot = _locked(bot_id, user_id)
+    rules.next_state(bot.state, Action.EDIT)
+    name = rules.tidy_name(name)
+    grounds = grounds_of(bot)
+    settings = check_settings(grounds, strategy, params, capital)
+    if _is_same(bot, settings) and bot.name == name:
+        return
+    now = utc_now()
+    bot.name = name
+    if not _is_same(bot, settings):
+        bot.config_version += 1
+        bot.strategy, bot.capital = strategy, settings.capital
+        bot.plan = to_json(settings.plan)
+        _add_version(bot, settings, user_id, now)
+        _tell(bot, "settings_changed", user_id, {"version": bot.config_version}, now)
+    _announce(bot)
+
+
+def _add_version(bot: Bot, settings: Settings, actor_id: int | None, now: datetime) -> None:
+    db.session.add(
+        BotConfig(
+            bot_id=bot.id,
+            version=bot.config_version,
+            strategy=settings.strategy.name,
+            params=settings.strategy.encode_params(settings.params),
+            capital=settings.capital,
+            created_at=now,
+            created_by=actor_id,
+        )
+    )
+
+
+def _is_same(bot: Bot, settings: Settings) -> bool:
+    version = db.session.get(BotConfig, (bot.id, bot.config_version))
+    encoded = settings.strategy.encode_params(settings.params)
+    return (
+        version is not None
+        and version.strategy == settings.strategy.name
+        and version.params == encoded
+        and version.capital == settings.capital
+    )
+
+
+def _check_count(user_id: int) -> None:
+    own = select(func.count(Bot.id)).where(Bot.user_id == user_id, Bot.deleted_at.is_(None))
+    if (db.session.scalar(own) or 0) >= MOST_BOTS:
+        raise Conflict("too_many_bots", maximum=MOST_BOTS)
+
+
+# --- starting -------------------------------------------------------------------------------------
+
+
+def request_start(
+    user_id: int,
+    bot_id: int,
+    seen: Seen | None,
+    balances: Mapping[str, Decimal] | None = None,
+) -> None:
+    """Start a bot that its owner has confirmed; a bot that starts or runs already is left alone.
+
+    `seen` is what the owner has read; raise Conflict `plan_moved` if the plan is another by now.
+    `balances` are what a real account holds. Raise LimitReached over the plan's limit, Conflict if
+    the money is not free.
+    """
+    bot = _locked(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.START)
+    if following is None:
+        return
+    # Takes a lock for the person: two starts can't count the same money or the same place.
+    check_may_start(user_id, bot.mode)
+    ahead = prospect(bot)
+    if rules.changed_materially(seen, ahead.seen, bot.capital):
+        raise Conflict("plan_moved")
+    account = ahead.grounds.account
+    market = ahead.grounds.market
+    funds = read_funds(account, but=bot.id, balances=balances)
+    check_funds(funds, market.base, market.quote, ahead.needed)
+    _begin(bot, ahead, following)
+    _tell(bot, "start_requested", user_id, {"version": bot.config_version}, bot.state_since)
+    _announce(bot, tick=True)
+
+
+def _begin(bot: Bot, ahead: Prospect, state: str) -> None:
+    now = utc_now()
+    metrics = db.session.get_one(BotMetrics, bot.id, with_for_update=True)
+    flow_money(metrics, ahead.put_in, ahead.grounds.known_price, ahead.grounds.market, now)
+    bot.ran_before_s += _ran_last(bot)
+    bot.plan = to_json(ahead.settings.plan)
+    bot.tick_period_s = limits_of(bot.user_id).tick_period_s
+    bot.epoch += 1
+    bot.started_at = bot.stopped_at = None
+    bot.strategy_state = None
+    bot.stop_request = None
+    bot.wake_below = bot.wake_above = None
+    bot.failures, bot.last_error, bot.last_error_at = 0, None, None
+    bot.stale_since = None
+    _turn(bot, state, now, "start_requested")
+    bot.next_tick_at = now
+
+
+def _ran_last(bot: Bot) -> int:
+    if bot.started_at is None:
+        return 0
+    ended = bot.stopped_at or bot.state_since
+    return max(0, int((ended - bot.started_at).total_seconds()))
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+def request_stop(user_id: int, bot_id: int, how: StopHow) -> None:
+    """Ask a bot to stop, and say what becomes of its coins and orders."""
+    _stop(_locked(bot_id, user_id), how, user_id, "stopped_by_owner", {"how": how.value})
+
+
+def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.KEEP) -> None:
+    """Stop anybody's bot for a reason that its owner reads; audited.
+
+    The caller has checked the right.
+    """
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInput("bad_reason", field="reason", maximum=MAX_REASON)
+    bot = _locked(bot_id)
+    before = {"state": bot.state, "stop_request": bot.stop_request}
+    _stop(bot, how, actor_id, "stopped_by_staff", {"reason": reason, "how": how.value})
+    audit.record(
+        "bot.stop",
+        "bot",
+        bot.id,
+        actor_id=actor_id,
+        before=before,
+        after={"state": bot.state, "stop_request": bot.stop_request},
+        reason=reason,
+    )
+
+
+def system_stop(bot_id: int, code: str, how: StopHow = StopHow.KEEP, **values: str | int) -> None:
+    """Stop a bot because the product says so (key off, plan ended); the code says why."""
+    bot = _locked(bot_id)
+    if rules.may(bot.state, Action.STOP):
+        _stop(bot, how, None, code, values)
+
+
+def _stop(
+    bot: Bot, how: StopHow, actor_id: int | None, code: str, values: Mapping[str, str | int]
+) -> None:
+    following = rules.next_state(bot.state, Action.STOP)
+    if following is None or bot.stop_request in {EMERGENCY, how.value}:
+        return
+    now = utc_now()
+    bot.stop_request = how.value
+    if bot.state != following:
+        _turn(bot, following, now, code, values)
+    bot.next_tick_at = now
+    _tell(bot, code, actor_id, values, now)
+    _announce(bot, tick=True)
+
+
+def emergency_stop(user_id: int, bot_id: int) -> None:
+    """Cancel everything, sell all coins at market and lock the bot; outranks every other stop."""
+    bot = _locked(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.EMERGENCY)
+    if following is None or bot.stop_request == EMERGENCY or bot.state == following == "locked":
+        return
+    now = utc_now()
+    if following == BotState.STOPPING.value:
+        bot.stop_request = EMERGENCY
+        bot.next_tick_at = now
+    _turn(bot, following, now, "emergency_stop")
+    _tell(bot, "emergency_requested", user_id, {}, now, "warning")
+    _announce(bot, tick=True)
+
+
+def unlock(user_id: int, bot_id: int) -> None:
+    """Let a bot be started again after an emergency stop."""
+    bot = _locked(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.UNLOCK)
+    if following is None:
+        return
+    now = utc_now()
+    _turn(bot, following, now, "unlocked")
+    _tell(bot, "bot_unlocked", user_id, {}, now)
+    _announce(bot)
+
+
+def delete_bot(user_id: int, bot_id: int) -> None:
+    """Take a stopped bot out of all lists; its orders and trades stay in the history."""
+    bot = _locked(bot_id, user_id)
+    rules.next_state(bot.state, Action.DELETE)
+    if _has_live_orders(bot):
+        raise Conflict("orders_still_open")
+    bot.deleted_at = utc_now()
+    _tell(bot, "bot_deleted", user_id, {}, bot.deleted_at)
+    _announce(bot)
+
+
+# --- shared ---------------------------------------------------------------------------------------
+
+
+def _locked(bot_id: int, user_id: int | None = None) -> Bot:
+    query = (
+        select(Bot)
+        .where(Bot.id == bot_id, Bot.deleted_at.is_(None))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    bot = db.session.scalar(query)
+    if bot is None or (user_id is not None and bot.user_id != user_id):
+        raise NotFound("bot_not_found")
+    return bot
+
+
+def _has_live_orders(bot: Bot) -> bool:
+    query = exists().where(
+        OrderRow.account_id == bot.account_id, OrderRow.bot_id == bot.id, text(LIVE_STATES)
+    )
+    return bool(db.session.scalar(select(query)))
+
+
+def _turn(
+    bot: Bot, state: str, now: datetime, code: str, values: Mapping[str, str | int] | None = None
+) -> None:
+    bot.state, bot.state_since = state, now
+    bot.state_reason = {"code": code, "values": dict(values or {})}
+
+
+def _tell(
+    bot: Bot,
+    code: str,
+    actor_id: int | None,
+    values: Mapping[str, str | int | Decimal],
+    now: datetime,
+    level: str = "info",
+) -> None:
+    db.session.add(
+        BotEvent(
+            bot_id=bot.id,
+            at=now,
+            level=level,
+            code=code,
+            values=plain_values(values),
+            actor_id=actor_id,
+        )
+    )
+
+
+def _announce(bot: Bot, *, tick: bool = False) -> None:
+    user_id, bot_id, account_id = bot.user_id, bot.id, bot.account_id
+    if tick:
+        after_commit(lambda: request_ticks([account_id]))
+    after_commit(lambda: hint(user_id, f"bot:{bot_id}", "dashboard"))

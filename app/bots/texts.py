@@ -1,0 +1,554 @@
+"""Sentences for the codes of this subject and of the trading core, and names of what forms ask.
+
+`say` puts a line (a code with values) into words: prices with the decimals of the pair, money and
+coins with their codes.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+from flask_babel import get_locale
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from app.formatting import format_amount, format_money, format_percent, format_plain, full_price
+from app.i18n import describe_code, has_text
+from app.money import parse_exact
+from app.trades.owners import Pair
+
+# --- sentences ------------------------------------------------------------------------------------
+
+_FORM: Mapping[str, LazyString] = {
+    "missing": _l("Please fill this in."),
+    "unknown_field": _l("This strategy has no such setting."),
+    "not_an_integer": _l("Please write a whole number."),
+    "float_refused": _l("Please write the number as plain text."),
+    "too_small": _l("This is too small: it must be more than, or at least, %(minimum)s."),
+    "too_large": _l("This is too large: it must be less than, or at most, %(maximum)s."),
+    "not_a_choice": _l("Please choose one of: %(choices)s."),
+    "not_a_flag": _l("Please answer with yes or no."),
+    "not_json": _l("This could not be read as JSON."),
+    "not_an_object": _l("This must be a JSON object."),
+    "name_too_long": _l("A name has at most %(maximum)s characters."),
+    "name_unprintable": _l("This name holds characters that can't be shown."),
+    "unknown_strategy": _l("Please choose one of the offered strategies."),
+    "bad_reason": _l("Please give a reason of 1 to %(maximum)s characters."),
+    "not_understood": _l("Please tick the box: a live bot can lose money."),
+    "choose_how": _l("Please choose what happens with coins and orders."),
+}
+
+_PLAN: Mapping[str, LazyString] = {
+    "invalid_range": _l("The upper price must lie above the lower price."),
+    "grids_out_of_range": _l("Between %(minimum)s and %(maximum)s grids."),
+    "quantity_needs_equal_base": _l("A fixed size in coins only goes with orders of equal coins."),
+    "stop_loss_above_take_profit": _l("The stop-loss must lie below the take-profit."),
+    "range_excludes_price": _l(
+        "The price %(price)s lies outside of your range from %(lower)s to %(upper)s. Choose a "
+        "range around the price."
+    ),
+    "duplicate_levels": _l(
+        "So many grids do not fit: some lines would fall on the same price. At most %(maximum)s "
+        "for this range."
+    ),
+    "too_many_orders": _l("The exchange takes at most %(maximum)s orders for this pair."),
+    "fees_exceed_profit": _l(
+        "With these settings a completed trade earns %(gross)s and costs %(fees)s in fees. You "
+        "would lose on every trade. Use fewer grids or a wider range."
+    ),
+    "fees_exceed_profit_some": _l(
+        "On the uppermost grids a completed trade earns %(gross)s and costs %(fees)s in fees: "
+        "these trades would lose. Use fewer grids, a wider range, or equal percent."
+    ),
+    "spot_is_long_only": _l("On the spot market a bot can only buy first and sell later."),
+    "spot_has_no_leverage": _l("The spot market has no leverage."),
+    "not_available_yet": _l("This setting is not available yet."),
+    "stop_loss_not_below_price": _l("The stop-loss must lie below the price of now, %(price)s."),
+    "stop_loss_inside_range": _l(
+        "The stop-loss lies inside of your range: the bot stops before its lowest orders are "
+        "filled."
+    ),
+    "take_profit_not_above_price": _l(
+        "The take-profit must lie above the price of now, %(price)s."
+    ),
+    "take_profit_inside_range": _l(
+        "The take-profit lies inside of your range: the bot stops before its highest orders are "
+        "filled."
+    ),
+    "investment_too_small": _l(
+        "%(value)s is not enough for this grid. Invest at least %(minimum)s, or use fewer grids. "
+        "%(rule)s"
+    ),
+    "below_minimum_order": _l(
+        "The order of %(quantity)s at %(price)s is smaller than the exchange takes."
+    ),
+    "reserve_below_fees": _l(
+        "The fees of the first orders may exceed the reserve: %(needed)s could be needed. Some "
+        "orders may wait until others are filled."
+    ),
+    "rule_min_notional": _l("The smallest order value of the exchange sets this limit."),
+    "rule_min_quantity": _l("The smallest order size of the exchange sets this limit."),
+    "rule_lot": _l("The smallest step of the order size sets this limit."),
+    "rule_none": _l("The exchange sets this limit."),
+    "preset_short_history": _l(
+        "Needs %(days)s days of prices; there are %(have)s days of this pair."
+    ),
+    "preset_no_movement": _l("The price did not move enough in the last %(days)s days."),
+    "preset_fees_too_high": _l(
+        "The price moved too little in the last %(days)s days to earn enough after fees."
+    ),
+    "preset_needs_more": _l("Needs at least %(needed)s."),
+}
+
+_REFUSALS: Mapping[str, LazyString] = {
+    "bot_not_found": _l("There is no such bot."),
+    "unknown_trade": _l("There is no such trade."),
+    "account_gone": _l("The account of this bot was deleted. Make a new bot on another account."),
+    "no_price_yet": _l("There is no price of %(symbol)s yet. Please try again in a moment."),
+    "market_no_prices": _l("There are no prices of %(symbol)s here at the moment."),
+    "market_delisted": _l("%(symbol)s is not traded any more."),
+    "too_many_bots": _l("You have %(maximum)s bots. Delete some that you no longer need."),
+    "plan_moved": _l(
+        "The price has moved and the plan is a different one by now. Please read it again."
+    ),
+    "not_enough_money": _l("%(needed)s is needed and %(free)s is free on this account."),
+    "not_enough_coins": _l("%(needed)s is needed and %(free)s is free on this account."),
+    "balances_unknown": _l(
+        "The exchange did not say what is free on the account %(account)s. Please try again in a "
+        "moment."
+    ),
+    "orders_still_open": _l(
+        "Orders of this bot still stand on the exchange. Start it and stop it again to cancel "
+        "them, then delete it."
+    ),
+    "cannot_start": _l("A bot that is %(state)s can't be started."),
+    "cannot_stop": _l("A bot that is %(state)s can't be stopped."),
+    "cannot_emergency": _l("A bot that is %(state)s needs no emergency stop."),
+    "cannot_unlock": _l("Only a locked bot can be unlocked; this one is %(state)s."),
+    "cannot_edit": _l("This bot is %(state)s. Stop it first, then change its settings."),
+    "cannot_delete": _l("This bot is %(state)s. Only a stopped bot can be deleted."),
+    "bot_runs_on_account": _l("The bot %(name)s runs on this account. Stop it first."),
+    "impossible_order_change": _l(
+        "An order can't go from %(old)s to %(new)s: the books disagree with the exchange."
+    ),
+    "bot_busy": _l("Another worker is at this account now. Please try again in a moment."),
+}
+
+_STATES: Mapping[str, LazyString] = {
+    "not_started_yet": _l("not started yet"),
+    "start_requested": _l("started by you"),
+    "stop_requested": _l("asked to stop: %(how)s"),
+    "stopped_by_owner": _l("stopped by you: %(how)s"),
+    "stopped_by_staff": _l("stopped by our staff: %(reason)s"),
+    "account_switched_off": _l("The account %(account)s is switched off."),
+    "key_off": _l("the key of the account was switched off"),
+    "plan_ended": _l("your plan no longer covers this bot"),
+    "emergency_stop": _l("emergency stop"),
+    "unlocked": _l("unlocked by you"),
+    "stop_loss_reached": _l("the price %(price)s reached the stop-loss %(limit)s"),
+    "take_profit_reached": _l("the price %(price)s reached the take-profit %(limit)s"),
+    "first_purchase_failed": _l("the first purchase was refused %(tries)s times"),
+}
+
+_LOG: Mapping[str, LazyString] = {
+    "bot_created": _l("Bot created."),
+    "settings_changed": _l("Settings changed: version %(version)s."),
+    "emergency_requested": _l("Emergency stop: all orders are cancelled, all coins are sold."),
+    "bot_unlocked": _l("Bot unlocked."),
+    "bot_deleted": _l("Bot deleted."),
+    "bot_stopped": _l("Bot stopped."),
+    "bot_locked": _l("Bot locked after the emergency stop."),
+    "first_purchase_done": _l("First purchase done: %(quantity)s."),
+    "first_purchase_refused": _l("The first purchase was refused (try %(tries)s)."),
+    "level_bought": _l("Level %(level)s bought %(quantity)s at %(price)s."),
+    "level_sold": _l("Level %(level)s sold %(quantity)s at %(price)s. Profit: %(profit)s."),
+    "level_too_small_to_sell": _l(
+        "After fees too few coins are left to sell on level %(level)s; it rests."
+    ),
+    "level_paused": _l(
+        "Level %(level)s was refused %(tries)s times and waits until another order is filled."
+    ),
+    "late_fill": _l(
+        "An order on level %(level)s was filled after we had given it up: %(side)s %(quantity)s."
+    ),
+    "order_rejected": _l("The exchange refused the %(side)s order on level %(level)s."),
+    "order_denied": _l("Our limits refused the %(side)s order on level %(level)s."),
+    "order_cancelled_outside": _l(
+        "The %(side)s order on level %(level)s was cancelled outside of this bot. It is placed "
+        "again."
+    ),
+    "price_below_range": _l("The price %(price)s is below the range, which begins at %(lower)s."),
+    "price_above_range": _l("The price %(price)s is above the range, which ends at %(upper)s."),
+    "price_back_in_range": _l("The price %(price)s is back in the range."),
+    "coins_left_over": _l("%(quantity)s is left: too few coins for an order."),
+    "closing_sale_failed": _l(
+        "The exchange refused to sell %(quantity)s. The coins are still there."
+    ),
+    "denied_halted": _l("No order was placed: the bot is being stopped."),
+    "denied_too_many_open_orders": _l("No order was placed: %(open)s orders stand already."),
+    "denied_below_minimum_order": _l(
+        "No order was placed: %(quantity)s at %(price)s is smaller than the exchange takes."
+    ),
+    "denied_over_budget": _l(
+        "No order was placed: it needs %(needed)s and the bot has %(free)s left."
+    ),
+    "denied_not_enough_coins": _l(
+        "No order was placed: it needs %(needed)s and the bot has %(free)s left."
+    ),
+    "no_price": _l("There is no price of %(symbol)s yet; the bot waits."),
+    "fee_price_unknown": _l(
+        "A fee of %(amount)s %(currency)s could not be counted: its price is not known."
+    ),
+    "unexpected": _l("Something went wrong in this bot. We have noted it and try again."),
+    "tick_failed": _l("Something went wrong in this bot. We have noted it and try again."),
+}
+
+_REASONS: Mapping[str, LazyString] = {
+    "first_purchase": _l(
+        "First purchase: the coins for the sells above the price, bought at market at the start."
+    ),
+    "grid_start": _l("Placed when the grid started, on level %(level)s."),
+    "answers_buy": _l(
+        "Level %(from_level)s had bought at %(from_price)s, so the bot sells one level higher."
+    ),
+    "answers_sell": _l(
+        "Level %(from_level)s had sold at %(from_price)s, so the bot buys one level lower."
+    ),
+    "stray_order": _l(
+        "Cancelled: the order on level %(level)s had been replaced and turned up again."
+    ),
+}
+
+# Why an order was refused, denied, or what is not known about it.
+_ORDERS: Mapping[str, LazyString] = {
+    "halted": _l("The bot is being stopped."),
+    "too_many_open_orders": _l("Too many orders stand already."),
+    "over_budget": _l("The money of the bot does not suffice."),
+    "insufficient_balance": _l("The account does not hold enough."),
+    "no_clear_answer": _l("The exchange did not say whether it took the order. We are checking."),
+    "unknown_to_venue": _l("The exchange does not know this order. We are checking."),
+    "never_arrived": _l("The order never reached the exchange."),
+    "unknown_symbol": _l("The exchange does not know this pair."),
+    "unknown_order": _l("The exchange does not know this order."),
+    "duplicate_client_id": _l("The exchange has this order already."),
+    "no_price": _l("There is no price yet."),
+    "bad_price": _l("The exchange does not take this price."),
+    "price_off_tick": _l("The price is not a multiple of the pair's smallest step."),
+    "quantity_off_lot": _l("The size is not a multiple of the pair's smallest step."),
+    "below_minimum_order": _l("The order is smaller than the exchange takes."),
+    "not_enough_coins": _l("The coins of the bot do not suffice."),
+    "refused": _l("The exchange refused the order."),
+    "not_sent": _l("The order was not sent."),
+    "not_connected": _l("The exchange could not be reached; the order was not sent."),
+}
+
+_NOTICES: Mapping[str, LazyString] = {
+    "notice_error": _l(
+        "This bot gave up after several errors in a row. Its orders may still stand. Stop it, or "
+        "start it again when the cause is gone."
+    ),
+    "notice_locked": _l("This bot is locked after an emergency stop until you unlock it."),
+    "notice_stale": _l("This bot was not looked at for too long. Its figures may be old."),
+    "notice_price_stale": _l("There are no new prices of %(symbol)s. The bot waits for them."),
+    "notice_below_range": _l(
+        "The price is below your range. The bot has bought all it can (%(coins)s) and waits. It "
+        "earns nothing until the price is back above %(lower)s. Now: %(total)s. You can wait, "
+        "widen the range or stop."
+    ),
+    "notice_above_range": _l(
+        "The price is above your range. The bot has sold all it can and waits. It earns nothing "
+        "until the price is back below %(upper)s. Now: %(total)s. You can wait, widen the range or "
+        "stop."
+    ),
+    "notice_stop_loss": _l(
+        "This bot was stopped by its stop-loss at %(price)s. Result of the whole run: %(total)s."
+    ),
+    "notice_unresolved": _l(
+        "%(exchange)s did not say whether an order at %(price)s was placed. We are checking and "
+        "will not send it again until we know. The other orders go on."
+    ),
+}
+
+TEXTS: Mapping[str, LazyString] = {
+    **_FORM, **_PLAN, **_REFUSALS, **_LOG, **_STATES, **_REASONS, **_NOTICES,
+    **{f"order_{code}": text for code, text in _ORDERS.items()},
+}  # fmt: skip
+
+# --- names ----------------------------------------------------------------------------------------
+
+STRATEGY_LABELS: Mapping[str, LazyString] = {"grid": _l("Grid")}
+STRATEGY_TEXTS: Mapping[str, LazyString] = {
+    "grid": _l(
+        "Buys a little on each line below the price and sells it one line higher, again and again. "
+        "It earns while the price swings inside of the range. If the price falls below the range "
+        "it holds coins that have lost value; above the range it has sold them all."
+    )
+}
+RISK_LABELS: Mapping[str, LazyString] = {
+    "low": _l("Low risk"),
+    "medium": _l("Medium risk"),
+    "high": _l("High risk"),
+}
+FIELD_LABELS: Mapping[str, LazyString] = {
+    "lower": _l("Lower price"),
+    "upper": _l("Upper price"),
+    "grids": _l("Number of grids"),
+    "step": _l("Step between lines"),
+    "spacing": _l("Spacing"),
+    "sizing": _l("Size of orders"),
+    "investment": _l("Investment"),
+    "quantity": _l("Size of each order"),
+    "reserve": _l("Reserve for fees"),
+    "take_profit": _l("Take-profit price"),
+    "stop_loss": _l("Stop-loss price"),
+    "at_exit": _l("At take-profit or stop-loss"),
+    "direction": _l("Direction"),
+    "leverage": _l("Leverage"),
+    "trailing_up": _l("Follow the price upwards"),
+    "account_id": _l("Account"),
+    "strategy": _l("Strategy"),
+    "market_id": _l("Pair"),
+    "market_type": _l("Kind of market"),
+    "name": _l("Name"),
+    "preset": _l("Preset"),
+    "how": _l("What happens with coins and orders"),
+    # inputs of a decision
+    "level": _l("Level"),
+    "price": _l("Price"),
+}
+FIELD_HELPS: Mapping[str, LazyString] = {
+    "lower": _l("The lowest line. Below it the bot waits with all its coins."),
+    "upper": _l("The highest line. Above it the bot has sold all and waits."),
+    "grids": _l("How many steps the range is divided into. More steps mean smaller, more trades."),
+    "spacing": _l("Equal steps in money, or equal steps in percent."),
+    "sizing": _l("Every order the same coins, or every order the same money."),
+    "investment": _l("The money that the bot may use. It never uses more."),
+    "quantity": _l("The coins of each order."),
+    "reserve": _l(
+        "The part of the investment that stays aside for fees, as a fraction: 0.01 is 1%."
+    ),
+    "take_profit": _l("At this price or above the bot stops."),
+    "stop_loss": _l("At this price or below the bot stops."),
+    "at_exit": _l("Whether it keeps or sells its coins then."),
+    "direction": _l("Whether it buys first or sells first."),
+    "leverage": _l("How many times the investment is traded."),
+    "trailing_up": _l("Whether the range moves up with the price."),
+}
+CHOICE_LABELS: Mapping[str, LazyString] = {
+    "arithmetic": _l("Equal step"),
+    "geometric": _l("Equal percent"),
+    "equal_base": _l("Equal coins"),
+    "equal_quote": _l("Equal money"),
+    "keep": _l("Keep the coins"),
+    "sell": _l("Sell the coins at market"),
+    "leave_orders": _l("Leave the orders on the exchange"),
+    "emergency": _l("Emergency stop"),
+    "long": _l("Long"),
+    "short": _l("Short"),
+    "neutral": _l("Neutral"),
+    "careful": _l("Careful"),
+    "balanced": _l("Balanced"),
+    "active": _l("Active"),
+    "own": _l("My own"),
+    "buy": _l("Buy"),
+    "sell_side": _l("Sell"),
+    "open": _l("Open"),
+    "closed": _l("Closed"),
+    "paper": _l("Paper"),
+    "live": _l("Live"),
+}
+STATE_LABELS: Mapping[str, LazyString] = {
+    "stopped": _l("stopped"),
+    "starting": _l("starting"),
+    "active": _l("active"),
+    "paused": _l("paused"),
+    "stopping": _l("stopping"),
+    "error": _l("in error"),
+    "locked": _l("locked"),
+}
+SIDE_LABELS: Mapping[str, LazyString] = {"buy": _l("buy"), "sell": _l("sell")}
+ORDER_STATUS_LABELS: Mapping[str, LazyString] = {
+    "INTENDED": _l("Intended"),
+    "OPEN": _l("Open"),
+    "PARTIAL": _l("Partly filled"),
+    "FILLED": _l("Filled"),
+    "CANCELLED": _l("Cancelled"),
+    "REJECTED": _l("Refused by the exchange"),
+    "DENIED": _l("Refused by our limits"),
+    "UNRESOLVED": _l("Being checked"),
+}
+PURPOSE_LABELS: Mapping[str, LazyString] = {
+    "grid": _l("Grid"),
+    "entry": _l("First purchase"),
+    "close": _l("Closing sale"),
+    "stop": _l("Stop-loss sale"),
+}
+
+# --- putting lines into words ---------------------------------------------------------------------
+
+
+class Sayable(Protocol):
+    """Anything that has a code and values: a line, a problem, an error."""
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+
+
+Writer = Callable[[Any, Pair | None, Mapping[str, Any]], str]
+
+
+def _price(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    if number is None:
+        return str(value)
+    return full_price(number, pair.tick, _locale()) if pair else format_plain(number, _locale())
+
+
+def _coins(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    if number is None:
+        return str(value)
+    return format_amount(number, pair.lot if pair else None, pair.base if pair else "", _locale())
+
+
+def _money(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    if number is None:
+        return str(value)
+    currency = str(values.get("currency") or (pair.quote if pair else ""))
+    return format_money(number, currency, _locale()).strip()
+
+
+def _plain(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    return str(value) if number is None else format_plain(number, _locale())
+
+
+def _percent(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    return str(value) if number is None else format_percent(number, _locale())
+
+
+def _named(names: Mapping[str, LazyString]) -> Writer:
+    def write(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+        return str(names.get(str(value), value))
+
+    return write
+
+
+def _own_coins(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    currency = str(values.get("currency") or (pair.base if pair else ""))
+    return str(value) if number is None else format_amount(number, None, currency, _locale())
+
+
+def _rule(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    code = f"rule_{value or 'none'}"
+    return str(TEXTS.get(code, TEXTS["rule_none"]))
+
+
+WRITERS: Mapping[str, Writer] = {
+    **dict.fromkeys(("price", "lower", "upper", "limit", "from_price", "tick"), _price),
+    **dict.fromkeys(("quantity", "coins", "min_quantity"), _coins),
+    **dict.fromkeys(("needed", "free", "profit", "total", "proceeds", "min_notional"), _money),
+    **dict.fromkeys(
+        ("minimum", "maximum", "value", "days", "have", "grids", "tries", "version", "amount"),
+        _plain,
+    ),
+    **dict.fromkeys(("gross", "fees", "share"), _percent),
+    "how": _named(CHOICE_LABELS),
+    "side": _named(SIDE_LABELS),
+    "state": _named(STATE_LABELS),
+    "old": _named(ORDER_STATUS_LABELS),
+    "new": _named(ORDER_STATUS_LABELS),
+    "rule": _rule,
+}
+# Where the same word means another kind of thing.
+WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
+    "investment_too_small": {"value": _money, "minimum": _money},
+    "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
+    "denied_not_enough_coins": {"needed": _coins, "free": _coins},
+}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "investment_too_small": {"rule": None},
+    "too_many_digits": {"maximum": 38},
+    "too_small": {"minimum": 0},
+    "too_large": {"maximum": "—"},
+    "stop_requested": {"how": ""},
+}
+EXAMPLE = Decimal("1234.5")
+
+
+def say(line: Sayable, pair: Pair | None = None) -> str:
+    """Put a code with its values into a sentence of the reader's language."""
+    code, values = _enriched(line.code, line.values)
+    own = WRITERS_BY_CODE.get(code, {})
+    written = {}
+    for name, value in values.items():
+        writer = own.get(name) or WRITERS.get(name)
+        is_text = writer is None
+        written[name] = str(value) if is_text or writer is None else writer(value, pair, values)
+    try:
+        return describe_code(code, written)
+    except KeyError:
+        # An old line may lack a value that the sentence names by now.
+        return describe_code("", {})
+
+
+def _enriched(code: str, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if code.startswith("order_") and not has_text(code):
+        code = "order_refused"
+    values = {**DEFAULTS.get(code, {}), **values}
+    if code == "not_a_number":
+        values.setdefault("example", format_plain(EXAMPLE, _locale()))
+    if code == "fees_exceed_profit":
+        lowest, highest = _number(values.get("lowest")), _number(values.get("highest"))
+        fee = _number(values.get("fee"))
+        if lowest is not None and highest is not None and fee is not None:
+            values |= {"gross": lowest + 2 * fee, "fees": 2 * fee}
+            if highest > 0:
+                code = "fees_exceed_profit_some"
+    return code, values
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse_exact(value)
+    except ValueError:
+        return None
+
+
+def _locale() -> str:
+    return str(get_locale() or "en")
+
+
+def label_of(names: Mapping[str, LazyString]) -> Callable[[object], str]:
+    """Return a filter that names a word, or leaves an unknown one as it is."""
+
+    def label(word: object) -> str:
+        return str(names.get(str(word), str(word).replace("_", " ")))
+
+    return label
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "say": say,
+    "field_label": label_of(FIELD_LABELS),
+    "field_help": label_of(FIELD_HELPS),
+    "choice_label": label_of(CHOICE_LABELS),
+    "strategy_label": label_of(STRATEGY_LABELS),
+    "strategy_text": label_of(STRATEGY_TEXTS),
+    "risk_label": label_of(RISK_LABELS),
+    "order_status_label": label_of(ORDER_STATUS_LABELS),
+    "purpose_label": label_of(PURPOSE_LABELS),
+    "bot_state_label": label_of(STATE_LABELS),
+}

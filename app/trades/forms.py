@@ -1,0 +1,32 @@
+"""The filter of trades; it stands in the address, so it needs no token."""
+
+from datetime import date
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from wtforms import DateField, Form, SelectField
+
+from app.trades.queries import TradeChoices
+
+FIRST_DAY, LAST_DAY = date(2009, 1, 1), date(2100, 1, 1)
+
+
+class FilterForm(Form):
+    """Which trades are shown."""
+
+    bot = SelectField(_l("Bot"), validate_choice=False)
+    symbol = SelectField(_l("Pair"), validate_choice=False)
+    first = DateField(_l("From"), name="from")
+    last = DateField(_l("To"), name="to")
+    side = SelectField(_l("Direction"), validate_choice=False)
+    status = SelectField(_l("State"), validate_choice=False)
+    mode = SelectField(_l("Money"), validate_choice=False)
+
+    def offer(self, choices: TradeChoices) -> None:
+        """Fill in what can be chosen."""
+        every: list[tuple[str, Any]] = [("", _l("All"))]
+        self.bot.choices = [*every, *((str(number), name) for number, name in choices.bots)]
+        self.symbol.choices = [*every, *((symbol, symbol) for symbol in choices.symbols)]
+        self.side.choices = [*every, ("long", _l("Long")), ("short", _l("Short"))]
+        self.status.choices = [*every, ("open", _l("Open")), ("closed", _l("Closed"))]
+        self.mode.choices = [*every, ("paper", _l("Paper")), ("live", _l("Live"))]

@@ -1,0 +1,170 @@
+"""The trades of a person: list, file and one trade with its logic."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from flask import Blueprint, Response, render_template, request, stream_with_context
+from flask.typing import ResponseReturnValue
+from flask_babel import get_timezone
+from flask_login import current_user
+
+from app.accounts.access import requires
+from app.accounts.permissions import Permission
+from app.money import exact_text
+from app.trades import queries
+from app.trades.forms import FIRST_DAY, LAST_DAY, FilterForm
+from app.trades.links import link_builder, read_args
+from app.trades.paging import page_of, read_page
+from app.trades.queries import LARGEST_ID, TradeFilter, TradeView
+
+blueprint = Blueprint("trades", __name__)
+
+KEYS = ("bot", "symbol", "from", "to", "side", "status", "mode", "page")
+COLUMNS = (
+    "id", "bot_id", "bot", "mode", "pair", "side", "status", "quantity", "entry_time_utc",
+    "entry_price", "exit_time_utc", "exit_price", "profit", "fees", "currency", "reason", "tick",
+)  # fmt: skip
+CHUNK = 32_000
+# A cell that begins like this would be run as a formula by spreadsheets.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@blueprint.get("/trades")
+@requires(Permission.BOTS_OWN)
+def index() -> ResponseReturnValue:
+    """Show a person's trades by a filter, with totals."""
+    wanted = _filter()
+    args = read_args(KEYS)
+    choices = queries.trade_choices(current_user.id)
+    form = FilterForm(request.args)
+    form.offer(choices)
+    found = queries.list_trades(current_user.id, wanted, read_page(args.get("page")))
+    url = link_builder("trades.index", args)
+    return render_template(
+        "trades/index.html",
+        trades=found.items,
+        totals=queries.trade_totals(current_user.id, wanted),
+        filters=wanted,
+        choices=choices,
+        form=form,
+        page=page_of(found, lambda number: url(page=number)),
+        url=url,
+    )
+
+
+@blueprint.get("/trades/<int:trade_id>")
+@requires(Permission.BOTS_OWN)
+def show(trade_id: int) -> ResponseReturnValue:
+    """Show a trade: why it was made, its orders and their fills."""
+    found = queries.trade_page(current_user.id, trade_id)
+    return render_template(
+        "trades/show.html",
+        trade=found.trade,
+        logic=found.logic,
+        settings=found.settings,
+        orders=found.orders,
+        fills=found.fills,
+    )
+
+
+@blueprint.get("/trades.csv")
+@requires(Permission.BOTS_OWN)
+def export() -> ResponseReturnValue:
+    """Give the trades of a filter as a file: exact numbers, times in ISO 8601 UTC."""
+    trades = queries.all_trades(current_user.id, _filter())
+    return Response(
+        stream_with_context(_csv(trades)),
+        mimetype="text/csv",
+        headers={"Content-Disposition": "attachment; filename=trades.csv"},
+    )
+
+
+def _csv(trades: Iterable[TradeView]) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for trade in trades:
+        writer.writerow(_row(trade))
+        if buffer.tell() > CHUNK:
+            yield _drain(buffer)
+    yield _drain(buffer)
+
+
+def _drain(buffer: io.StringIO) -> str:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
+
+
+def _row(trade: TradeView) -> list[str]:
+    return [
+        str(trade.id),
+        str(trade.bot_id),
+        safe_cell(trade.bot_name),
+        trade.mode,
+        safe_cell(trade.pair.symbol),
+        trade.side,
+        trade.status,
+        exact_text(trade.quantity),
+        _iso(trade.entry_at),
+        exact_text(trade.entry_price),
+        _iso(trade.exit_at),
+        _exact(trade.exit_price),
+        _exact(trade.profit),
+        exact_text(trade.fees),
+        safe_cell(trade.currency),
+        trade.reason.code if trade.reason else "",
+        trade.tick_id or "",
+    ]
+
+
+def safe_cell(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+
+
+def _exact(value: Decimal | None) -> str:
+    return "" if value is None else exact_text(value)
+
+
+def _iso(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+# --- the filter -----------------------------------------------------------------------------------
+
+
+def _filter() -> TradeFilter:
+    """Read the filter from the address; what can't be read means any."""
+    args = read_args(KEYS)
+    bot = args.get("bot", "")
+    is_number = bot.isascii() and bot.isdecimal()
+    last = _day(args.get("to"))
+    return TradeFilter(
+        bot_id=min(int(bot), LARGEST_ID) if is_number else None,
+        symbol=args.get("symbol", ""),
+        first=_midnight(_day(args.get("from"))),
+        last=_midnight(last + timedelta(days=1)) if last else None,
+        side=args["side"] if args.get("side") in {"long", "short"} else "",
+        status=args["status"] if args.get("status") in {"open", "closed"} else "",
+        mode=args["mode"] if args.get("mode") in {"paper", "live"} else "",
+    )
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        day = date.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return min(max(day, FIRST_DAY), LAST_DAY)
+
+
+def _midnight(day: date | None) -> datetime | None:
+    """Return when a day begins in the reader's zone."""
+    if day is None:
+        return None
+    return datetime.combine(day, time(), tzinfo=get_timezone()).astimezone(UTC)
