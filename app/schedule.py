@@ -16,6 +16,7 @@ from rq.cron import CronJob, CronScheduler
 from app.bots import jobs as bots
 from app.db import utc_now
 from app.faq import jobs as faq
+from app.notifications import jobs as notifications
 from app.queues import QueueName, enqueue_once
 from app.subscriptions import jobs as subscriptions
 
@@ -55,6 +56,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("mark-stale", bots.mark_stale, 30, QueueName.REPORTS),
     Periodic("sample-equity", bots.sample_equity, 300, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
+    Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
     Periodic("purge-faq-searches", faq.purge_searches, 24 * 3600, QueueName.REPORTS),
 )
 

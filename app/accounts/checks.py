@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app import health
-from app.adapters.messages import Verdict
+from app.adapters.messages import Channel, Verdict
 from app.adapters.messages.email import EmailChannel
 from app.config import Config, current_config
 
@@ -56,7 +56,8 @@ def check_mail(config: Config) -> Finding:
         if config.is_production:
             return Finding("mail", Grade.PROBLEM, "mail_missing")
         return Finding("mail", Grade.WARNING, "mail_caught")
-    answer = EmailChannel(config.smtp_url, config.mail_from, CHECK_TIMEOUT_S).check()
+    channel: Channel = EmailChannel(config.smtp_url, config.mail_from, CHECK_TIMEOUT_S)
+    answer = channel.check()
     if answer.verdict is Verdict.SENT:
         return Finding("mail", Grade.OK, "mail_works")
     return Finding("mail", Grade.PROBLEM, answer.reason)

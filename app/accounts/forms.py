@@ -14,6 +14,7 @@ from wtforms import (
 )
 from wtforms.validators import InputRequired, Length, Optional
 
+from app.accounts.choices import choices
 from app.accounts.passwords import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from app.accounts.passwords import MIN_LENGTH as MIN_PASSWORD_LENGTH
 from app.accounts.rules import MAX_CONTACTS_LENGTH, MAX_NAME_LENGTH, timezones
@@ -94,32 +95,38 @@ class ProfileForm(FlaskForm):
         description=_l("Where else we may reach you, for example Telegram. Stored encrypted."),
         render_kw={"rows": 3},
     )
-    language = SelectField(_l("Language"), choices=list(LANGUAGES.items()))
+    language = SelectField(_l("Language"), choices=choices(LANGUAGES.items()))
     timezone = SelectField(
         _l("Time zone"),
-        choices=lambda: [(name, name.replace("_", " ")) for name in timezones()],
+        choices=lambda: choices((name, name.replace("_", " ")) for name in timezones()),
         description=_l("All times are shown in this zone."),
     )
     experience = RadioField(
         _l("How do you trade?"),
-        choices=[
-            ("beginner", _l("Beginner: presets and plain words")),
-            ("expert", _l("Expert: every parameter")),
-        ],
+        choices=choices(
+            (
+                ("beginner", _l("Beginner: presets and plain words")),
+                ("expert", _l("Expert: every parameter")),
+            )
+        ),
     )
     theme = SelectField(
         _l("Brightness"),
-        choices=[("auto", _l("As the device")), ("light", _l("Light")), ("dark", _l("Dark"))],
+        choices=choices(
+            (("auto", _l("As the device")), ("light", _l("Light")), ("dark", _l("Dark")))
+        ),
     )
     palette = SelectField(
         _l("Colours of profit and loss"),
-        choices=[
-            ("default", _l("Teal and vermilion")),
-            ("blue_orange", _l("Blue and orange")),
-            ("red_up", _l("Red is up, green is down")),
-        ],
+        choices=choices(
+            (
+                ("default", _l("Teal and vermilion")),
+                ("blue_orange", _l("Blue and orange")),
+                ("red_up", _l("Red is up, green is down")),
+            )
+        ),
     )
     density = SelectField(
         _l("Rows of tables"),
-        choices=[("comfortable", _l("Comfortable")), ("compact", _l("Compact"))],
+        choices=choices((("comfortable", _l("Comfortable")), ("compact", _l("Compact")))),
     )

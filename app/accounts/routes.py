@@ -20,7 +20,7 @@ from flask_babel import gettext as _
 from flask_login import current_user
 from flask_wtf import FlaskForm
 
-from app.accounts import checks, queries, service
+from app.accounts import checks, queries, service, session_store
 from app.accounts import setup as first_run
 from app.accounts.access import public, requires
 from app.accounts.cards import profile_cards
@@ -29,7 +29,7 @@ from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.rules import ProfileChange
 from app.accounts.service import Attempt, NewPerson
-from app.accounts.sessions import sign_in, sign_out
+from app.accounts.sessions import session_key, sign_in, sign_out
 from app.accounts.texts import FINDINGS, SUBJECTS
 from app.config import current_config
 from app.errors import DomainError, Forbidden, InvalidInput, NotFound
@@ -181,7 +181,7 @@ def profile() -> ResponseReturnValue:
             flash(_("Your profile is saved."), "success")
             return redirect(url_for("accounts.profile"), 303)
     cards, values = profile_cards(current_user.id)
-    return _form_page("accounts/profile.html", form, profile=own, cards=cards, **values)
+    return _form_page("accounts/profile.html", form, own=own, cards=cards, **values)
 
 
 @blueprint.get("/settings")
@@ -189,6 +189,31 @@ def profile() -> ResponseReturnValue:
 def settings() -> ResponseReturnValue:
     """Lead to everything that can be set."""
     return render_template("accounts/settings.html")
+
+
+@blueprint.get("/profile/sessions")
+@requires(Permission.CABINET)
+def sessions() -> ResponseReturnValue:
+    """Show where the person is signed in."""
+    return render_template(
+        "accounts/sessions.html",
+        sessions=session_store.list_sessions(current_user.id),
+        own_key=session_key(),
+    )
+
+
+@blueprint.post("/profile/sessions/end")
+@requires(Permission.CABINET)
+def end_session() -> ResponseReturnValue:
+    """Sign one other device out, or all of them."""
+    key = request.form.get("key", "")
+    if key:
+        session_store.end_own(current_user.id, key)
+        flash(_("That device is signed out."), "success")
+    else:
+        session_store.end_all(current_user.id, keep=session_key())
+        flash(_("All other devices are signed out."), "success")
+    return redirect(url_for("accounts.sessions"), 303)
 
 
 @blueprint.route("/setup", methods=["GET", "POST"])

@@ -10,7 +10,7 @@ from app.accounts.models import Installation, Profile, Role, User
 from app.accounts.permissions import RIGHTS, Permission, may
 from app.accounts.rules import THEMES, ProfileChange, check_profile, known_timezone
 from app.db import db, utc_now
-from app.errors import Conflict, Forbidden, InvalidInput, NotFound
+from app.errors import Conflict, Forbidden, InvalidInput
 from app.i18n import DEFAULT_LANGUAGE, DEFAULT_TIMEZONE, LANGUAGES
 from app.notifications.service import send_mail
 from app.transactions import after_commit
@@ -206,10 +206,8 @@ def unblock_user(actor_id: int, user_id: int, reason: str) -> None:
 
 def _actor_over(actor_id: int, user_id: int) -> tuple[User, User]:
     """Return both people; nobody acts on somebody with rights that they lack themselves."""
-    actor = queries.user_by_id(actor_id)
-    user = db.session.get(User, user_id, with_for_update=True)
-    if user is None:
-        raise NotFound("unknown_user")
+    actor, user = queries.user_by_id(actor_id), queries.user_by_id(user_id)
+    db.session.refresh(user, with_for_update=True)
     if (
         not may(actor.role, Permission.USERS_BLOCK)
         or not RIGHTS[Role(user.role)] <= RIGHTS[Role(actor.role)]

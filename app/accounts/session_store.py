@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from app.extensions import redis_client
@@ -38,8 +39,8 @@ class SessionInfo:
     """A session as its owner may see it; `key` names it and opens nothing."""
 
     key: str
-    created: float
-    seen: float
+    created_at: datetime
+    seen_at: datetime
     address: str
     device: str
 
@@ -106,11 +107,25 @@ def list_sessions(user_id: int) -> list[SessionInfo]:
     """Return a person's living sessions, the last used first."""
     found = [(key, load(key)) for key in _keys(user_id)]
     sessions = [
-        SessionInfo(key, stored.created, stored.seen, stored.address, stored.device)
+        SessionInfo(
+            key=key,
+            created_at=datetime.fromtimestamp(stored.created, UTC),
+            seen_at=datetime.fromtimestamp(stored.seen, UTC),
+            address=stored.address,
+            device=stored.device,
+        )
         for key, stored in found
         if stored is not None
     ]
-    return sorted(sessions, key=lambda session: session.seen, reverse=True)
+    return sorted(sessions, key=lambda session: session.seen_at, reverse=True)
+
+
+def end_own(user_id: int, key: str) -> bool:
+    """End one session if it belongs to this person; tell whether it did."""
+    if redis_client.client.zscore(_listing(user_id), key) is None:
+        return False
+    end(key, user_id)
+    return True
 
 
 def is_alive(key: str) -> bool:

@@ -1,5 +1,6 @@
 """Queue entry points of the outbox."""
 
+from app.adapters.messages import Channel
 from app.adapters.messages.email import EmailChannel
 from app.config import current_config
 from app.notifications import service
@@ -13,7 +14,8 @@ def deliver_message(message_id: int) -> None:
         letter = service.claim(message_id)
     if letter is None or not config.smtp_url:
         return
-    delivery = EmailChannel(config.smtp_url, config.mail_from).send(letter)
+    channel: Channel = EmailChannel(config.smtp_url, config.mail_from)
+    delivery = channel.send(letter)
     with transaction():
         service.settle(message_id, delivery)
 

@@ -109,9 +109,9 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     message["Subject"] = " ".join(letter.subject.split())
     message["Date"] = formatdate(localtime=False)
     message["Message-ID"] = f"<{letter.reference}@{domain}>"
-    message["Content-Language"] = letter.language.replace("_", "-")
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(letter.body)
+    message["Content-Language"] = letter.language.replace("_", "-")
     return message
 
 

@@ -1,0 +1,75 @@
+"""What the accounts tests share: people with a real password, and the mails they got."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+from flask import Flask
+
+from app.accounts import passwords
+from app.accounts.models import Role, User
+from app.db import db
+from app.notifications.queries import CaughtMail, caught_mails
+from tests.client import Client
+from tests.factories import make_user
+
+T = TypeVar("T")
+
+PASSWORD = "four lamps under water"
+EMAIL = "ada@example.org"
+SESSION_COOKIE = "session"
+
+
+def make_person(role: Role = Role.CUSTOMER, *, confirmed: bool = True, email: str = EMAIL) -> User:
+    """Add a person who can log in with PASSWORD."""
+    user = make_user(role, confirmed=confirmed)
+    user.email = email
+    user.password_hash = passwords.hash_password(PASSWORD)
+    db.session.commit()
+    return user
+
+
+def log_in(client: Client, email: str = EMAIL, password: str = PASSWORD) -> int:
+    """Send the log-in form; return the status."""
+    return client.post_form("/login", {"email": email, "password": password}).status_code
+
+
+def mails() -> list[CaughtMail]:
+    """Return the mails that were caught, the newest first."""
+    return caught_mails()
+
+
+def newest_code() -> str:
+    """Return the digits of the newest mail."""
+    found = re.search(r"\b\d{6}\b", mails()[0].body)
+    assert found is not None
+    return found.group()
+
+
+def cookie_of(client: Client) -> str | None:
+    """Return the session id that this browser holds."""
+    cookie = client.get_cookie(SESSION_COOKIE)
+    return cookie.value if cookie else None
+
+
+def is_signed_in(client: Client) -> bool:
+    """Tell whether this browser reaches a page for signed-in people."""
+    return client.get("/settings").status_code == 200
+
+
+def at_once(app: Flask, count: int, act: Callable[[int], T]) -> list[T]:
+    """Run `act` in so many threads, all beginning at the same moment."""
+    barrier = Barrier(count)
+
+    def run(number: int) -> T:
+        with app.app_context():
+            barrier.wait(10)
+            try:
+                return act(number)
+            finally:
+                db.session.remove()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
