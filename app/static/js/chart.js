@@ -270,7 +270,9 @@ class BotChart {
       .filter(([name]) => bounds[name] && (["average", "break_even"].includes(name) ? this.shows(name) : true))
       .map(([name, color]) =>
         this.series.createPriceLine({
-          price: Number(bounds[name]), color, lineWidth: 1, axisLabelVisible: true, title: this.names[name] ?? "",
+          price: Number(bounds[name]), color, lineWidth: 1, axisLabelVisible: true,
+          // Where handles carry the names, the lines do without.
+          title: this.ownLines ? "" : this.names[name] ?? "",
           lineStyle: ["lower", "upper"].includes(name) ? LineStyle.Solid : LineStyle.Dashed,
         }),
       );
