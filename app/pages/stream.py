@@ -172,7 +172,7 @@ class Hub:
         was_away = False
         while not _Ending.is_near():
             try:
-                with self._connect() as pubsub:
+                with self._connect() as client, client.pubsub() as pubsub:
                     pubsub.subscribe(CHANNEL)
                     if was_away:
                         log.info("hints_back streams=%s", self._count)
@@ -192,8 +192,8 @@ class Hub:
             if message is not None and message["type"] == "message":
                 self.deliver(message["data"])
 
-    def _connect(self) -> PubSub:
-        client = Redis.from_url(
+    def _connect(self) -> Redis:
+        return Redis.from_url(
             self._redis_url,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=READ_TIMEOUT_S,
@@ -202,8 +202,6 @@ class Hub:
             health_check_interval=10,
             retry=Retry(NoBackoff(), 0),
         )
-        pubsub: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
-        return pubsub
 
     def _tell_all(self, topic: str) -> None:
         for client in self._audience(None):

@@ -216,9 +216,8 @@ def test_open_streams_end_soon_when_the_server_is_told_to_stop(
 ) -> None:
     server = Server(environment, tmp_path / "web.log")
     stream = server.stream(people[0][1])
-    started = time.monotonic()
     server.process.terminate()
-    assert stream.has_ended(4)
+    # One that is cut off after gunicorn's grace of five seconds has no end.
+    assert stream.has_ended(10)
     server.stop()
-    assert time.monotonic() - started < 5
     server.close_all()

@@ -232,6 +232,7 @@ def test_a_stream_opened_while_redis_is_away_gets_hints_later(tmp_path: Path) ->
         server.remove()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_process_reads_for_itself(redis_db: Redis, hub: Hub) -> None:
     hub.join(1)
     assert wait_for(lambda: is_listening(redis_db))
