@@ -55,8 +55,8 @@ def _run_source(source: Source, stop: threading.Event) -> None:
         try:
             with _only_feed(stop) as alone:
                 if alone:
-                    feed = _Feed(source)
-                    feed.start()
+                    feed = Feed(source)
+                    feed.start(utc_now())
                     pause = 1.0
                     feed.go(stop)
         except (OperationalError, InterfaceError, SecondFeed) as error:
@@ -87,7 +87,7 @@ def _only_feed(stop: threading.Event) -> Iterator[bool]:
             connection.invalidate()
 
 
-class _Feed:
+class Feed:
     """One run of the feed between two interruptions."""
 
     def __init__(self, source: Source) -> None:
@@ -97,12 +97,11 @@ class _Feed:
         self._beat_at = 0.0
         self._hinted_at: dict[int, float] = {}
 
-    def start(self) -> None:
+    def start(self, now: datetime) -> None:
         """Read where the pairs stand; those that were played before go on at once."""
         with transaction():
             states = service.settle_markets(self._source)
         self._source.restart()
-        now = utc_now()
         for state in states:
             if state.source == self._source.covers(state):
                 self._join(state, now)
@@ -116,11 +115,10 @@ class _Feed:
     def go(self, stop: threading.Event) -> None:
         """Take, store and tell, round by round."""
         while not stop.is_set():
-            self._round(utc_now())
-            if self._waiting:
-                self._begin_one()
-            else:
-                stop.wait(self._pause())
+            self.play(utc_now())
+            # New pairs one by one and with pauses: bots on the others need the processor too.
+            self.begin_one(utc_now())
+            stop.wait(self._pause())
 
     def _pause(self) -> float:
         due = self._source.next_due()
@@ -129,7 +127,8 @@ class _Feed:
         ahead = (due - utc_now()).total_seconds()
         return min(max(ahead, ROUND_S), LONGEST_ROUND_S)
 
-    def _round(self, now: datetime) -> None:
+    def play(self, now: datetime) -> None:
+        """Store and tell what became due."""
         batch = self._source.take(now)
         beats = time.monotonic() - self._beat_at > BEAT_EVERY_S
         if batch.is_empty and not beats:
@@ -168,14 +167,17 @@ class _Feed:
             hint_everybody(f"price:{market_id}" for market_id in due)
             self._hinted_at.update(dict.fromkeys(due, now))
 
-    def _begin_one(self) -> None:
+    def begin_one(self, now: datetime) -> bool:
         """Give the next new pair its history: one a round, so that nobody waits long."""
+        if not self._waiting:
+            return False
         state = self._waiting[0]
         with transaction():
-            service.begin_market(self._source, state, utc_now())
+            service.begin_market(self._source, state, now)
             begun = store.read_state(state.id)
         self._waiting.pop(0)
-        self._join(begun, utc_now())
+        self._join(begun, now)
+        return True
 
     def _join(self, state: MarketState, now: datetime) -> None:
         self._standing[state.id] = Standing(state.last_seq, state.last_price)

@@ -199,9 +199,10 @@ def write_bars(market_id: int, timeframe: str, bars: Iterable[Bar]) -> None:
         sql.SQL(", ").join(map(sql.Identifier, CANDLE_COLUMNS))
     )
     raw: Any = db.session.connection().connection.driver_connection
+    start = f"{market_id}\t{timeframe}\t"
+    lines = (start + "\t".join(map(str, bar)) + "\n" for bar in bars)
     with raw.cursor() as cursor, cursor.copy(statement) as copy:
-        for bar in bars:
-            copy.write_row((market_id, timeframe, *bar))
+        copy.write("".join(lines))
 
 
 def add_history(market_id: int, history: History) -> None:

@@ -6,8 +6,9 @@ whole numbers: the same on every machine.
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -37,28 +38,35 @@ _NOISES = (
     (523_007, 25_000_000),
 )
 _SMOOTH = 1 << 20
+_64_BITS = (1 << 64) - 1
 DEFAULT_PRICE = Decimal(10)
 DEFAULT_TICK = Decimal("0.0001")
 
 
-@dataclass(slots=True)
 class Walk:
     """The movement of one pair, the same at every exchange."""
 
-    seed: int
-    symbol: str
-    _corners: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    def __init__(self, seed: int, symbol: str) -> None:
+        name = f"{seed}|{symbol}".encode()
+        digest = hashlib.blake2b(name, digest_size=64, person=b"prices").digest()
+        volume = hashlib.blake2b(name, digest_size=8, person=b"volume").digest()
+        keys = [
+            int.from_bytes(digest[at : at + 8]) + number
+            for number, at in enumerate((0, 8, 16, 24, 32, 40, 48, 56, 4, 12))
+        ]
+        self._noises = [(*noise, key) for noise, key in zip(_NOISES, keys, strict=True)]
+        self._volume_key = int.from_bytes(volume)
+        self._corners: list[tuple[int | None, int, int]] = [(None, 0, 0)] * len(_NOISES)
 
     def at(self, step: int) -> int:
         """Return how far the price is from its base at a step, in parts of PART."""
         total = 0
-        for number, (length, reach) in enumerate(_NOISES):
+        for number, (length, reach, key) in enumerate(self._noises):
             index, place = divmod(step, length)
-            known = self._corners.get(number)
-            if known is None or known[0] != index:
-                known = (index, self._corner(number, index), self._corner(number, index + 1))
-                self._corners[number] = known
-            _, before, after = known
+            known, before, after = self._corners[number]
+            if known != index:
+                before, after = _corner(key, index), _corner(key, index + 1)
+                self._corners[number] = (index, before, after)
             along = place * _SMOOTH // length
             # 3t² - 2t³: no corners where two pieces meet.
             eased = (along * along * (3 * _SMOOTH - 2 * along)) // (_SMOOTH * _SMOOTH)
@@ -67,13 +75,15 @@ class Walk:
 
     def volume(self, step: int) -> int:
         """Return how much is traded in a step, in thousandths of the usual."""
-        return 300 + self._corner(-1, step // 7) % 1400
+        return 300 + _corner(self._volume_key, step // 7) % 1400
 
-    def _corner(self, number: int, index: int) -> int:
-        """Return the fixed random value of a noise at a corner: ±2³⁰."""
-        text = f"{self.seed}|{self.symbol}|{number}|{index}".encode()
-        digest = hashlib.blake2b(text, digest_size=4).digest()
-        return (int.from_bytes(digest) >> 1) - (1 << 30)
+
+def _corner(key: int, index: int) -> int:
+    """Return the fixed random value of a noise at a corner: ±2³⁰ (splitmix64)."""
+    mixed = (key + index * 0x9E3779B97F4A7C15) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return (mixed >> 33) - (1 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class SyntheticSource:
         self._walks: dict[str, Walk] = {}
         self._playing: dict[int, tuple[_Prices, int]] = {}
         self._due: datetime | None = None
-        self._samples: tuple[str, list[int], list[int]] | None = None
+        self._samples: dict[str, tuple[array[int], array[int]]] = {}
 
     def listings(self) -> Iterable[Listing]:
         """Name nothing: the pairs of the catalogue are enough."""
@@ -183,26 +193,26 @@ class SyntheticSource:
         usual = (Decimal(2) / base).quantize(Decimal("1e-9"))
         return _Prices(walk, base_ticks, tick, usual)
 
-    def _sampled(self, state: MarketState) -> tuple[list[int], list[int]]:
+    def _sampled(self, state: MarketState) -> "tuple[array[int], array[int]]":
         # One walk serves the pair at all exchanges; sampling it is the slow part.
-        if self._samples is None or self._samples[0] != state.symbol:
+        known = self._samples.get(state.symbol)
+        if known is None:
             walk = Walk(self._seed, state.symbol)
-            self._samples = (
-                state.symbol,
+            known = self._samples[state.symbol] = (
                 _sample(walk, HISTORY_HOURS, 3600, _HOUR_SAMPLES),
                 _sample(walk, HISTORY_MINUTES, 60, _MINUTE_SAMPLES),
             )
-        return self._samples[1:]
+        return known
 
 
-def _sample(walk: Walk, bars: int, seconds: int, samples: int) -> list[int]:
+def _sample(walk: Walk, bars: int, seconds: int, samples: int) -> "array[int]":
     """Return a walk at equal distances up to step 0."""
     gap = seconds // samples
-    return [walk.at(-gap * number) for number in range(bars * samples, -1, -1)]
+    return array("q", (walk.at(-gap * number) for number in range(bars * samples, -1, -1)))
 
 
 def _bars(
-    prices: _Prices, walked: list[int], samples: int, end: datetime, length: timedelta
+    prices: _Prices, walked: "array[int]", samples: int, end: datetime, length: timedelta
 ) -> list[Bar]:
     """Make bars of so many samples each; the last one is the bar that `end` opens."""
     count = (len(walked) - 1) // samples

@@ -1,0 +1,67 @@
+"""Every recording outside the checkout: checked, and its first thousand candles played."""
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from app.markets.recordings import choose_recordings
+from app.markets.replay import PATH, ReplaySource
+from app.trading.market import candle_path
+from tests.markets.recorded import state_of
+
+SHARED = Path(os.environ.get("BOTYARD_SHARED") or Path(__file__).parents[3] / "shared").resolve()
+FILES = sorted((SHARED / "data" / "candles").glob("*.csv*"))
+KNOWN = [
+    file
+    for file in FILES
+    if file.name.split("-")[0] in {"bybit", "bybitlinear", "binance", "binanceusdm"}
+]
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+CANDLES = 1000
+
+pytestmark = pytest.mark.shared
+
+
+@pytest.mark.parametrize("file", KNOWN, ids=lambda file: file.name)
+def test_recording_is_good_and_its_first_thousand_candles_are_played(file: Path) -> None:
+    recording = choose_recordings(file).chosen[0]
+    source = ReplaySource(choose_recordings(file), Decimal(600))
+    state = state_of(recording.symbol, recording.exchange)
+    history = source.history(state, NOW)
+    start = history.position // PATH
+    source.join(replace(state, position=history.position), NOW)
+    expected = [
+        price
+        for candle in islice(recording.candles(start), CANDLES)
+        for price in candle_path(candle)
+    ]
+    played: list[Decimal] = []
+    now = NOW
+    times = []
+    while len(played) < len(expected):
+        due = source.next_due()
+        if due is None:
+            break
+        now = max(now, due) + timedelta(milliseconds=1)
+        for point in source.take(now).points.get(1, []):
+            played.append(point.price)
+            times.append(point.at)
+    assert played[: len(expected)] == expected
+    assert times == sorted(times)
+    assert history.hours
+    assert start > 0
+
+
+def test_folder_plays_the_finest_file_of_each_pair_and_says_what_it_skips() -> None:
+    choice = choose_recordings(SHARED / "data" / "candles")
+    pairs = {(one.exchange, one.symbol): one.timeframe_ms for one in choice.chosen}
+    assert pairs[("bybit", "BTC/USDT")] == 300_000
+    assert pairs[("binance", "BTC/USDT")] == 300_000
+    assert pairs[("binance", "FIL/USDT:USDT")] == 60_000
+    assert pairs[("bybit", "BTC/USDT:USDT")] == 900_000
+    assert len(choice.chosen) + len(choice.skipped) == len(FILES)
