@@ -15,6 +15,7 @@ from flask_wtf import FlaskForm
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.filters import Converter, read_whole
 from app.formatting.filters import time as format_time
 from app.money import exact_text
 
@@ -30,6 +31,8 @@ SECRET_COLUMNS = frozenset(
         "sealed_body",
     }
 )
+
+LAST_PAGE = 100_000
 
 
 def _show_time(_view: object, value: datetime, _name: str) -> str:
@@ -70,6 +73,7 @@ class AdminView(Guarded, ModelView):
     """A list of rows with search and filters; a subclass names its columns and its permission."""
 
     form_base_class = FlaskForm
+    filter_converter = Converter()
     can_create = False
     can_edit = False
     can_delete = False
@@ -84,6 +88,18 @@ class AdminView(Guarded, ModelView):
     column_default_sort: Any = ("id", True)
     named_filter_urls = True
     column_list: Sequence[str] = ()
+
+    def get_list(self, page: int | None, *args: Any, **kwargs: Any) -> Any:
+        """List a page; one that can't be is the nearest that can."""
+        return super().get_list(min(max(page or 0, 0), LAST_PAGE), *args, **kwargs)
+
+    def get_one(self, id: str) -> Any:
+        """Return a row, or None for a number that no row can have."""
+        key = self.model.__table__.primary_key.columns[0]
+        try:
+            return super().get_one(str(read_whole(id)) if key.type.python_type is int else id)
+        except ValueError:
+            return None
 
     def get_details_columns(self) -> list[tuple[str, str]]:
         """Show in detail what the list shows, and nothing that nobody listed."""

@@ -46,9 +46,9 @@ class BotView(AdminView):
     )
     column_details_list = (*column_list, "account_id", "state_reason", "epoch", "tick_period_s")
     column_searchable_list = ("name",)
-    column_extra_row_actions = (
+    column_extra_row_actions = [
         EndpointLinkRowAction("stop", ".stop", title=_l("Stop with a reason")),
-    )
+    ]
     column_filters = ("id", "state", "mode", "user_id", "account_id", "strategy", "stale_since")
     column_default_sort = [("stale_since", False), ("last_tick_at", False)]
     column_labels = {

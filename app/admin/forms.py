@@ -5,6 +5,8 @@ from flask_wtf import FlaskForm
 from wtforms import SelectField, StringField
 from wtforms.validators import InputRequired, Length
 
+from app.accounts.choices import choices
+
 MIN_REASON = 3
 MAX_REASON = 300
 
@@ -22,8 +24,10 @@ class StopForm(ReasonForm):
 
     how = SelectField(
         _l("Coins"),
-        choices=[
-            ("keep", _l("Cancel the orders and keep the coins")),
-            ("sell", _l("Cancel the orders and sell the coins at market")),
-        ],
+        choices=choices(
+            (
+                ("keep", _l("Cancel the orders and keep the coins")),
+                ("sell", _l("Cancel the orders and sell the coins at market")),
+            )
+        ),
     )

@@ -40,9 +40,9 @@ class UserView(AdminView):
     )
     column_details_list = (*column_list, "blocked_reason", "profile.timezone")
     column_searchable_list = ("email", "profile.name")
-    column_extra_row_actions = (
+    column_extra_row_actions = [
         EndpointLinkRowAction("lock", ".block", title=_l("Block or unblock")),
-    )
+    ]
     column_filters = ("role", "confirmed_at", "blocked_at", "created_at")
     column_labels = {
         "email": _l("E-mail"),

@@ -17,6 +17,7 @@ from wtforms import StringField as TextField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from app.accounts.access import current_may
+from app.accounts.choices import choices
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.db import db
@@ -55,7 +56,7 @@ class PriceForm(FlaskForm):
     )
     period = SelectField(
         _l("Period"),
-        choices=[(Period.MONTH.value, _l("month")), (Period.YEAR.value, _l("year"))],
+        choices=choices(((Period.MONTH.value, _l("month")), (Period.YEAR.value, _l("year")))),
     )
     valid_from = DateTimeLocalField(
         _l("Valid from (UTC; empty: now)"), format="%Y-%m-%dT%H:%M", validators=[Optional()]
@@ -66,10 +67,10 @@ class PlanView(AdminView):
     """Plans with their limits."""
 
     permission = Permission.DESK
-    column_extra_row_actions = (
+    column_extra_row_actions = [
         EndpointLinkRowAction("edit", ".change", title=_l("Change"), id_arg="code"),
         EndpointLinkRowAction("plus", ".price", title=_l("Add a price"), id_arg="code"),
-    )
+    ]
     column_list = (
         "code",
         "name",

@@ -24,7 +24,7 @@ FAVOURITE = ("bybit", "BTC/USDT")
 
 
 def seed_bots() -> None:
-    """Give the demo customer a running bot, unless there ever was one; do nothing without prices."""
+    """Give the demo customer a running bot, unless there ever was one or there is no price."""
     owner = user_by_email(CUSTOMER.email)
     if owner is None or db.session.scalar(select(Bot.id).where(Bot.user_id == owner.id).limit(1)):
         return

@@ -1,7 +1,7 @@
 """Commands about people: administrators, the set-up code, the demo's log-ins."""
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 
 from app.accounts import demo, queries, setup
 from app.accounts.service import NewPerson, create_admin
@@ -19,6 +19,7 @@ from app.transactions import transaction
     confirmation_prompt=True,
     help="Asked for when it is not given; on the command line others may see it.",
 )
+@with_appcontext
 def create_administrator(email: str, password: str) -> None:
     """Make a confirmed administrator."""
     try:
@@ -42,6 +43,7 @@ def show_setup_code() -> None:
 
 
 @click.command("logins")
+@with_appcontext
 def show_demo_logins() -> None:
     """Show the demo people who exist, with their passwords."""
     for login in demo.existing_logins():

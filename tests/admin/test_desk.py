@@ -109,7 +109,7 @@ def test_hostile_searches_and_filters_do_no_harm(app: Flask, login_as: Login, ho
             {"sort": hostile},
             {"page": hostile},
             {"page_size": hostile},
-            *({f"flt0_{key}": hostile} for key in list(view._filter_args)[:12]),
+            *({f"flt0_{key}": hostile} for key in list(view._filter_args or {})[:4]),
         ):
             answer = client.get(f"{view.url}/", query_string=query)
             assert answer.status_code < 500, (view.url, query)
