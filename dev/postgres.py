@@ -72,6 +72,7 @@ class PostgresServer:
         self._settings = (*SETTINGS, *settings)
         self._socket = self._make_socket_folder()
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_new = False
         self._log: int = subprocess.DEVNULL
 
     def url(self, database: str) -> str:
@@ -170,6 +171,7 @@ class PostgresServer:
         if self.data.is_dir():
             self.data.rmdir()
         fresh.rename(self.data)
+        self.is_new = True
 
     def _reachable(self, wanted: Path) -> Path:
         """Return a data folder that the server's user can reach.

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -42,6 +43,7 @@ class Supervisor:
         self._began = time.monotonic()
         self._var = ROOT / "var"
         self._run_file = self._var / "run.env"
+        self._made = self._var / "tables"
         self._servers: dict[str, PostgresServer | ValkeyServer] = {}
         self._children: list[Child] = []
         self._logs: dict[str, Log] = {}
@@ -77,10 +79,9 @@ class Supervisor:
         values |= self._settings()
         run_env.write_pairs(self._run_file, values, "Written by a running `make run`.")
         env = _child_environment(self._environ, values, self._port)
-        # The web server loads its code meanwhile; nobody is told its address before all is ready.
-        web = self._start_web(env)
+        web = self._start_web(env) if self._has_tables() else None
         welcome = self._prepare(env)
-        self._wait_for_web(web)
+        self._wait_for_web(web or self._start_web(env))
         self._start_workers(env)
         self._say_hello(values["BASE_URL"], welcome)
 
@@ -102,6 +103,8 @@ class Supervisor:
             postgres = PostgresServer(self._var / "postgres")
             self._servers["PostgreSQL"] = postgres
             postgres.start(self._log("postgres").fileno())
+            if postgres.is_new:
+                self._made.unlink(missing_ok=True)
             postgres.ensure_database(DATABASE)
             database_url = postgres.url(DATABASE)
         if not redis_url:
@@ -121,6 +124,21 @@ class Supervisor:
             given["MARKET_REPLAY"] = str(Path(given["MARKET_REPLAY"]).resolve())
         return {"BOTYARD_ENV": environment, "BASE_URL": base_url, **given}
 
+    def _has_tables(self) -> bool:
+        """Tell whether an earlier run has made the very tables that this code needs.
+
+        Then the web server loads its code while the contents are brought up to date.
+        """
+        return self._made.exists() and self._made.read_text() == self._tables()
+
+    def _tables(self) -> str:
+        server = self._servers.get("PostgreSQL")
+        place = server.data if isinstance(server, PostgresServer) else "DATABASE_URL"
+        names = sorted(path.name for path in (ROOT / "migrations" / "versions").glob("*.py"))
+        given = self._environ.get("DATABASE_URL", "")
+        # Only its fingerprint: an address may hold a password.
+        return f"{place} {sha256(given.encode()).hexdigest()} {' '.join(names)}\n"
+
     def _prepare(self, env: Mapping[str, str]) -> str:
         self._say("Preparing the database ...")
         result = subprocess.run(
@@ -134,6 +152,7 @@ class Supervisor:
         )
         if result.returncode != 0:
             raise CannotStart("the database could not be prepared (see above).")
+        self._made.write_text(self._tables())
         return result.stdout.strip()
 
     def _start_web(self, env: Mapping[str, str]) -> Child:
