@@ -6,11 +6,13 @@ const LOST_AFTER_MS = 20_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 const SAME_TOPIC_MS = 1_000;
+const CATCH_UP_AFTER_MS = 2_000;
 
 const lastSent = new Map();
 let hiddenSince = 0;
 let lostTimer = 0;
 let lostSince = null;
+let caughtUp = false;
 
 function trigger(name) {
   document.body.dispatchEvent(new CustomEvent(name));
@@ -46,6 +48,15 @@ function markOpen() {
   if (bar) bar.hidden = true;
   if (lostSince) trigger("refresh");
   lostSince = null;
+  catchUp();
+}
+
+// What changed after the page was drawn and before the stream was open has sent its hint into the
+// void, so the blocks are read once more.
+function catchUp() {
+  if (caughtUp) return;
+  caughtUp = true;
+  trigger("refresh");
 }
 
 // Keeps the stream open until `stop` settles; the server may close it at any time.
@@ -72,6 +83,8 @@ function listen(address, report) {
 function take(message) {
   if (message.state === "open") markOpen();
   else if (message.state === "lost") markLost();
+  // "resync": the server has lost count of what this browser was told.
+  else if (message.topic === "resync") trigger("refresh");
   else if (typeof message.topic === "string") tell(message.topic);
 }
 
@@ -91,6 +104,8 @@ export function openStream(address) {
   } else {
     listen(address, take);
   }
+  // Another tab may hold the stream already; then no "open" is told to this one.
+  setTimeout(catchUp, CATCH_UP_AFTER_MS);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) hiddenSince = Date.now();
     else if (Date.now() - hiddenSince > SAME_TOPIC_MS) trigger("refresh");
