@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from app.extensions import redis_client
 
 TOKEN_BYTES = 32
@@ -53,6 +55,14 @@ def new_token() -> str:
 def key_of(token: str) -> str:
     """Return the name under which a session id is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def is_reachable() -> bool:
+    """Tell whether sessions can be read now."""
+    try:
+        return bool(redis_client.client.ping())
+    except RedisError:
+        return False
 
 
 def load(key: str) -> StoredSession | None:

@@ -293,8 +293,9 @@ def _refuse_writes_without_session() -> ResponseReturnValue | None:
     if request.method in SAFE_METHODS or request.endpoint is None or _is_exempt(request.endpoint):
         return None
     own = current_session()
-    own.stored  # noqa: B018 - reads Redis, which tells whether it is there
-    if own.unavailable:
+    known = own.stored is not None or (not own.unavailable and session_store.is_reachable())
+    if not known:
+        # Without sessions no token can be checked: ask to come back, not to send the form again.
         abort(503)
     return _restart_lost_form(request.endpoint) if own.lost else None
 

@@ -38,4 +38,4 @@ def _join(state: BlueprintSetupState) -> None:
 
 
 def _card(user_id: int) -> Mapping[str, Any]:
-    return {"plan": queries.plan_summary(user_id)}
+    return {"plan": queries.plan_summary(user_id), "plan_limits": queries.limits_of(user_id)}

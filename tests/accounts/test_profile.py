@@ -10,6 +10,7 @@ from app.accounts.rules import ProfileChange
 from app.db import db
 from app.encryption import DecryptionError
 from app.errors import InvalidInput
+from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 from tests.accounts.people import at_once, log_in, make_person
 from tests.client import Client
@@ -132,10 +133,15 @@ def test_fields_that_a_person_may_not_set_are_ignored(client: Client) -> None:
     assert (user.role, user.email) == ("customer", "ada@example.org")
 
 
-def test_the_profile_shows_the_plan(client: Client) -> None:
+def test_the_profile_shows_the_plan_and_what_it_allows(client: Client) -> None:
     make_person()
+    with transaction():
+        seed_plans()
     log_in(client)
-    assert 'id="plan-card"' in client.get("/profile").text
+    page = client.get("/profile").text
+    card = page[page.index('id="plan-card"') :]
+    for text_of_the_free_plan in ("Free", "Running bots", "of these live", "60 s"):
+        assert text_of_the_free_plan in card
 
 
 def test_the_profile_is_closed_to_visitors(client: Client) -> None:

@@ -25,8 +25,12 @@ def test_public_pages_open_without_redis(client: Client, without_redis: None) ->
         assert client.get(path).status_code == 200, path
 
 
-def test_forms_of_visitors_wait_for_redis(client: Client, without_redis: None) -> None:
-    client.set_cookie("session", "some-id")
+@pytest.mark.parametrize("cookie", [None, "some-id"])
+def test_forms_of_visitors_wait_for_redis(
+    client: Client, without_redis: None, cookie: str | None
+) -> None:
+    if cookie:
+        client.set_cookie("session", cookie)
     answer = client.post("/login", data={"email": "a@example.org", "password": "x"})
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
