@@ -7,13 +7,17 @@ import json
 import logging
 from collections.abc import Iterable
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from app.extensions import redis_client
 
 log = logging.getLogger(__name__)
 
-CHANNEL = "hints"
+
+def channel(client: Redis) -> str:
+    """Return the channel of hints; Redis keeps databases apart, but not their channels."""
+    return f"hints:{client.connection_pool.connection_kwargs.get('db') or 0}"
 
 
 def hint(user_id: int, *topics: str) -> None:
@@ -30,7 +34,7 @@ def _publish(messages: list[str]) -> None:
     try:
         pipeline = redis_client.client.pipeline(transaction=False)
         for message in messages:
-            pipeline.publish(CHANNEL, message)
+            pipeline.publish(channel(redis_client.client), message)
         pipeline.execute()
     except RedisError as error:
         log.warning("hint_lost error=%s", type(error).__name__)

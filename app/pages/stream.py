@@ -19,7 +19,7 @@ from redis.client import PubSub
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from app.notifications.stream import CHANNEL
+from app.notifications.stream import channel
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class Hub:
         while not _Ending.is_near():
             try:
                 with self._connect() as client, client.pubsub() as pubsub:
-                    pubsub.subscribe(CHANNEL)
+                    pubsub.subscribe(channel(client))
                     if was_away:
                         log.info("hints_back streams=%s", self._count)
                         self._tell_all(RESYNC)

@@ -63,7 +63,9 @@ def test_the_live_block_is_a_fragment(user: User, login_as: Callable[[User], Cli
     assert "<html" not in page and "No bots yet" in page
 
 
-@pytest.mark.parametrize("query", ["mode=x&mode=live", "period=1e99", "period=%F0%9F%98%80", "mode="])
+@pytest.mark.parametrize(
+    "query", ["mode=x&mode=live", "period=1e99", "period=%F0%9F%98%80", "mode="]
+)
 def test_odd_wishes_show_the_usual_page(
     user: User, login_as: Callable[[User], Client], query: str
 ) -> None:

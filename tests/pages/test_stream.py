@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from redis import Redis
 
-from app.notifications.stream import CHANNEL, hint, hint_everybody
+from app.notifications.stream import channel, hint, hint_everybody
 from app.pages import stream
 from app.pages.rules import stream_capacity
 from app.pages.stream import RESYNC, Client, Hub, TooManyStreamsError, write_stream
@@ -48,7 +48,7 @@ def message(user_id: int | None, topic: str) -> bytes:
 
 
 def subscribers(redis: Redis) -> int:
-    ((_, count),) = redis.pubsub_numsub(CHANNEL)
+    ((_, count),) = redis.pubsub_numsub(channel(redis))
     return int(count)
 
 
@@ -195,6 +195,14 @@ def test_one_connection_serves_all_streams(app: Flask, redis_db: Redis, hub: Hub
     ]
 
 
+def test_installations_on_one_redis_do_not_hear_each_other(redis_db: Redis, hub: Hub) -> None:
+    client = hub.join(1)
+    assert wait_for(lambda: is_listening(redis_db))
+    redis_db.publish("hints:99", message(1, "bot:99"))
+    redis_db.publish(channel(redis_db), message(1, "bot:1"))
+    assert client.take(5) == ["bot:1"]
+
+
 def test_a_restart_of_redis_is_survived_and_made_good(tmp_path: Path) -> None:
     server = ValkeyServer(tmp_path / "valkey", durable=False)
     server.start()
@@ -210,7 +218,7 @@ def test_a_restart_of_redis_is_survived_and_made_good(tmp_path: Path) -> None:
         assert wait_for(lambda: RESYNC in client._topics, 15)
         client.take(0)
         with Redis.from_url(server.url()) as redis:
-            redis.publish(CHANNEL, message(1, "bot:1"))
+            redis.publish(channel(redis), message(1, "bot:1"))
         assert client.take(5) == ["bot:1"]
     finally:
         end(hub)
@@ -247,7 +255,7 @@ def test_a_forked_process_reads_for_itself(redis_db: Redis, hub: Hub) -> None:
     try:
         assert os.read(reader, 5) == b"ready"
         assert wait_for(lambda: subscribers(redis_db) == 2)
-        redis_db.publish(CHANNEL, message(2, "bot:9"))
+        redis_db.publish(channel(redis_db), message(2, "bot:9"))
         assert json.loads(os.read(reader, 100)) == ["bot:9"]
     finally:
         os.waitpid(child, 0)
