@@ -96,26 +96,17 @@ class CcxtExchange:
         """Look an order up, open or closed; None only when the venue says that it lacks it."""
         try:
             raw = self._find_raw(symbol, client_id)
+            return None if raw is None else self._venue_order(raw)
         except DomainError:
             raise
         except Exception as error:
             if is_absent(error, self._quirks):
                 return None
             raise read_error(error, self._quirks) from error
-        return None if raw is None else self._venue_order(raw)
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List what stands at the venue."""
-        page = self._quirks.open_orders_page
-
-        def read() -> list[Any]:
-            rows: list[Any] = self._client.fetch_open_orders(symbol, None, page)
-            if page is not None and len(rows) >= page:
-                rows = self._client.fetch_open_orders(symbol, None, page, {"paginate": True})
-            return rows
-
-        rows = {str(raw["id"]): raw for raw in self._read(read)}
-        return [self._venue_order(raw) for raw in rows.values()]
+        return self._read(lambda: [self._venue_order(raw) for raw in self._open_rows(symbol)])
 
     def fills_since(self, symbol: str, cursor: str) -> FillPage:
         """List fills after a cursor and some before it; an empty cursor reaches back a day."""
@@ -126,7 +117,7 @@ class CcxtExchange:
             end = min(start + self._quirks.fills_window_ms - 1, now)
             rows |= {str(raw["id"]): raw for raw in self._fills_between(symbol, start, end)}
             start = end + 1
-        fills = [self._fill(symbol, raw) for raw in rows.values()]
+        fills = self._read(lambda: [self._fill(symbol, raw) for raw in rows.values()])
         return FillPage(tuple(sorted(fills, key=lambda fill: (fill.time, fill.trade_id))), str(now))
 
     def balances(self) -> Mapping[str, Balance]:
@@ -156,13 +147,11 @@ class CcxtExchange:
 
     def _sent(self, send: Callable[[], Outcome], judge: Callable[..., Outcome]) -> Outcome:
         """Run a sending; whatever goes wrong is judged by whether anything may have left us."""
-        before = getattr(self._client, "writes_sent", None)
+        before = self._client.writes_sent
         try:
             return send()
         except Exception as error:  # noqa: BLE001 - the library raises all kinds
-            # A client that does not count may have sent it.
-            after = getattr(self._client, "writes_sent", 0)
-            return judge(error, self._quirks, sent=after != (before or 0) or before is None)
+            return judge(error, self._quirks, sent=self._client.writes_sent != before)
 
     def _read(self, read: Callable[[], T]) -> T:
         try:
@@ -183,6 +172,27 @@ class CcxtExchange:
                     return raw
         return None
 
+    def _open_rows(self, symbol: str) -> Iterable[Any]:
+        quirks = self._quirks
+        found: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        while True:
+            rows = self._client.fetch_open_orders(symbol, None, quirks.open_orders_page, params)
+            fresh = [raw for raw in rows if str(raw["id"]) not in found]
+            found |= {str(raw["id"]): raw for raw in fresh}
+            full = quirks.open_orders_page is not None and len(rows) >= quirks.open_orders_page
+            if not (full and fresh):
+                return found.values()
+            if quirks.page_field is None:
+                mark = min(fresh, key=lambda raw: raw["timestamp"])["id"]
+            else:
+                # The library hangs it on one of the rows.
+                marks = (raw["info"].get(quirks.page_field) for raw in rows)
+                mark = next((one for one in marks if one), None)
+            if not mark:
+                return found.values()
+            params = {quirks.page_param: mark}
+
     def _fills_between(self, symbol: str, start: int, end: int) -> list[Any]:
         """Read all fills of a span; a full page may hide some, so its halves are read again."""
         page = self._quirks.fills_page
@@ -201,8 +211,11 @@ class CcxtExchange:
 
     def _venue_order(self, raw: Mapping[str, Any]) -> VenueOrder:
         kind = OrderKind.MARKET if raw.get("type") == "market" else OrderKind.LIMIT
-        quantity, filled = _decimal(raw.get("amount")) or ZERO, _decimal(raw.get("filled")) or ZERO
+        quantity, filled = _needed(raw.get("amount"), self._quirks), _decimal(raw.get("filled"))
+        filled = filled or ZERO
         client_id = raw.get("clientOrderId") or ""
+        if not raw.get("id"):
+            raise Unavailable("exchange_failed", exchange=self._quirks.code)
         venue_id = str(raw["id"])
         if client_id:
             self._remember(venue_id, client_id)

@@ -33,6 +33,7 @@ def make_client(name: str, keys: ApiKeys | None = None, *, testnet: bool = False
         }
     )
     client.has["fetchCurrencies"] = False
+    client.writes_sent = 0
     # A shared setting of the library's base class would reach the others: set it on the object.
     client.number = str
     if testnet:
@@ -49,14 +50,22 @@ def _credentials(keys: ApiKeys | None) -> dict[str, str]:
 @lru_cache(maxsize=16)
 def client_class(name: str) -> type[Any]:
     """Return the library's class for an exchange, which counts what it sends and reads exactly."""
-    base: type[Any] = getattr(importlib.import_module("ccxt"), name)
+    library = importlib.import_module("ccxt")
+    base: type[Any] = getattr(library, name)
+    envelope = QUIRKS[name].envelope
 
     def fetch(
         self: Any, url: str, method: str = "GET", headers: Any = None, body: Any = None
     ) -> Any:
         if method != "GET":
-            self.writes_sent = getattr(self, "writes_sent", 0) + 1
-        return base.fetch(self, url, method, headers, body)
+            self.writes_sent += 1
+        answer = base.fetch(self, url, method, headers, body)
+        # A page of a proxy with status 200 must not pass for "no orders".
+        if not isinstance(answer, dict | list) or answer == {}:
+            raise library.BadResponse(f"{name} gave an answer that is not its own")
+        if isinstance(answer, dict) and not answer.keys() >= envelope:
+            raise library.BadResponse(f"{name} gave an answer that is not its own")
+        return answer
 
     def read_json(text: str) -> Any:
         # As text: a number that passed through a binary float is no longer what was sent.

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DAY_MS = 86_400_000
+# The library would name itself to the exchanges as the partner that sent the customer.
+OWN_NAME = "Botyard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,13 @@ class Quirks:
     cancel_id_param: str = "clientOrderId"
     # True: `fetch_order` does not take a client id, the lists of orders do, by this parameter.
     find_in_lists_by: str | None = None
+    # What every answer of the exchange holds; anything else was not written by it.
+    envelope: frozenset[str] = frozenset()
+    # Rows on a page of open orders, and how to ask for the next one: by which parameter, and the
+    # field of the raw rows that holds its value (None: the id of the oldest order).
     open_orders_page: int | None = None
+    page_param: str = ""
+    page_field: str | None = None
     fills_page: int = 100
     fills_window_ms: int = 7 * DAY_MS
     # Name of the client id in a raw fill; None: it must be looked up by the order's own id.
@@ -50,7 +58,7 @@ _BYBIT = Quirks(
     key_page="https://www.bybit.com/app/user/api-management",
     options={
         "defaultType": "spot",
-        "brokerId": "",
+        "brokerId": OWN_NAME,
         "fetchMarkets": {"types": ["spot", "linear"]},
         # Spares two private calls for every new client; all accounts are unified by now.
         "enableUnifiedMargin": False,
@@ -60,7 +68,10 @@ _BYBIT = Quirks(
     market_order_params={"marketUnit": "baseCoin"},
     cancel_id_param="orderLinkId",
     find_in_lists_by="orderLinkId",
+    envelope=frozenset({"retCode", "result"}),
     open_orders_page=50,
+    page_param="cursor",
+    page_field="nextPageCursor",
     fill_client_id="orderLinkId",
     refused=_codes(
         # Our request, its price, its size; too little money; the key or the account; the pair.
@@ -116,7 +127,9 @@ _OKX = Quirks(
     options={"defaultType": "spot", "brokerId": "", "fetchMarkets": {"types": ["spot"]}},
     order_params={"tdMode": "cash"},
     market_order_params={"tgtCcy": "base_ccy"},
+    envelope=frozenset({"code", "data"}),
     open_orders_page=100,
+    page_param="after",
     fills_page=100,
     fills_window_ms=80 * DAY_MS,
     fill_client_id="clOrdId",
@@ -141,10 +154,11 @@ _KUCOIN = Quirks(
     has_testnet=False,
     needs_passphrase=True,
     fee_in_received_asset=False,
+    envelope=frozenset({"code"}),
     key_page="https://www.kucoin.com/account/api",
     options={
         "defaultType": "spot",
-        "partner": {},
+        "partner": {"spot": {"id": None, "key": None}, "future": {"id": None, "key": None}},
         "uta": False,
         "hf": True,
         "fetchMarkets": {"types": ["spot"], "fetchTickersFees": False},
@@ -170,7 +184,7 @@ _MEXC = Quirks(
     needs_passphrase=False,
     fee_in_received_asset=False,
     key_page="https://www.mexc.com/user/openapi",
-    options={"defaultType": "spot", "broker": "", "fetchMarkets": {"types": {"spot": True}}},
+    options={"defaultType": "spot", "broker": OWN_NAME, "fetchMarkets": {"types": {"spot": True}}},
     fills_window_ms=30 * DAY_MS,
     refused=_codes(
         """

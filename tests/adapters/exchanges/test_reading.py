@@ -1,0 +1,274 @@
+"""What is made of what an exchange tells."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+
+from app.adapters.exchanges.errors import KeyRefusedError
+from app.adapters.exchanges.quirks import QUIRKS
+from app.errors import Unavailable
+from app.trading.market import FeeSide
+from app.trading.orders import OrderKind, Side, Status
+from app.trading.ports import Balance
+from tests.adapters.exchanges.canned import CLIENT_ID, NOW_MS, Request, exchange
+
+NAMES = sorted(QUIRKS)
+
+
+def bybit_order(**values: Any) -> dict[str, Any]:
+    return {
+        "symbol": "BTCUSDT", "orderId": "77", "orderLinkId": CLIENT_ID, "side": "Buy",
+        "orderType": "Limit", "price": "60000.1", "qty": "0.002", "cumExecQty": "0",
+        "cumExecValue": "0", "leavesQty": "0.002", "orderStatus": "New", "timeInForce": "GTC",
+        "createdTime": str(NOW_MS), "updatedTime": str(NOW_MS), "avgPrice": "", "marketUnit": "",
+    } | values  # fmt: skip
+
+
+def bybit(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "list": rows}}
+
+
+ORDERS: dict[str, Any] = {
+    "bybit": bybit([bybit_order(orderStatus="PartiallyFilled", cumExecQty="0.0005")]),
+    "binance": {
+        "symbol": "BTCUSDT", "orderId": 77, "clientOrderId": CLIENT_ID, "price": "60000.10",
+        "origQty": "0.00200000", "executedQty": "0.00050000", "cummulativeQuoteQty": "30",
+        "status": "PARTIALLY_FILLED", "timeInForce": "GTC", "type": "LIMIT", "side": "BUY",
+        "time": NOW_MS, "updateTime": NOW_MS,
+    },
+    "okx": {"code": "0", "data": [{
+        "instId": "BTC-USDT", "instType": "SPOT", "ordId": "77", "clOrdId": CLIENT_ID,
+        "px": "60000.1", "sz": "0.002", "accFillSz": "0.0005", "avgPx": "60000", "side": "buy",
+        "ordType": "limit", "state": "partially_filled", "cTime": str(NOW_MS), "tgtCcy": "",
+        "uTime": str(NOW_MS), "fee": "0", "feeCcy": "BTC",
+    }]},
+    "kucoin": {"code": "200000", "data": {
+        "id": "77", "clientOid": CLIENT_ID, "symbol": "BTC-USDT", "type": "limit", "side": "buy",
+        "price": "60000.1", "size": "0.002", "dealSize": "0.0005", "dealFunds": "30",
+        "active": True, "inOrderBook": True, "fee": "0", "feeCurrency": "USDT",
+        "createdAt": NOW_MS, "timeInForce": "GTC",
+    }},
+    "mexc": {
+        "symbol": "BTCUSDT", "orderId": "77", "clientOrderId": CLIENT_ID, "price": "60000.1",
+        "origQty": "0.002", "executedQty": "0.0005", "cummulativeQuoteQty": "30",
+        "status": "PARTIALLY_FILLED", "timeInForce": "", "type": "LIMIT", "side": "BUY",
+        "time": NOW_MS, "updateTime": NOW_MS,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_is_found_by_its_client_id_with_exact_numbers(name: str) -> None:
+    venue, network = exchange(name, ORDERS[name])
+    found = venue.find("BTC/USDT", CLIENT_ID)
+    assert found is not None
+    assert CLIENT_ID in network.sent[0].url
+    assert (found.client_id, found.venue_id, found.symbol) == (CLIENT_ID, "77", "BTC/USDT")
+    assert (found.side, found.kind, found.status) == (Side.BUY, OrderKind.LIMIT, Status.PARTIAL)
+    assert found.price == Decimal("60000.1")
+    assert (found.quantity, found.filled) == (Decimal("0.002"), Decimal("0.0005"))
+    assert found.time == datetime.fromtimestamp(NOW_MS / 1000, UTC)
+
+
+ABSENT: list[tuple[str, int, Any]] = [
+    ("bybit", 200, bybit([])),
+    ("bybit", 200, {"retCode": 170213, "retMsg": "Order does not exist."}),
+    ("binance", 400, {"code": -2013, "msg": "Order does not exist."}),
+    ("okx", 200, {"code": "51603", "msg": "Order does not exist", "data": []}),
+    ("kucoin", 200, {"code": "400100", "msg": "order not exist"}),
+    ("mexc", 400, {"code": -2013, "msg": "Order does not exist."}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), ABSENT)
+def test_absent_order_is_none(name: str, status: int, body: Any) -> None:
+    venue, _ = exchange(name, (status, body))
+    assert venue.find("BTC/USDT", CLIENT_ID) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "answer",
+    [(500, "oops"), requests.ReadTimeout("slow"), (200, "<html>"), (429, "{}"), {}, (200, "")],
+)
+def test_exchange_that_does_not_tell_never_means_absent(name: str, answer: Any) -> None:
+    for read in ("find", "open_orders", "fills_since", "balances"):
+        venue, _ = exchange(name, answer)
+        arguments = {"find": ("BTC/USDT", CLIENT_ID), "open_orders": ("BTC/USDT",),
+                     "fills_since": ("BTC/USDT", str(NOW_MS)), "balances": ()}[read]  # fmt: skip
+        with pytest.raises(Unavailable):
+            getattr(venue, read)(*arguments)
+
+
+REFUSED_KEYS: list[tuple[str, int, Any]] = [
+    ("bybit", 200, {"retCode": 10003, "retMsg": "API key is invalid."}),
+    ("bybit", 200, {"retCode": 33004, "retMsg": "Your api key has expired."}),
+    ("bybit", 200, {"retCode": 10010, "retMsg": "Unmatched IP"}),
+    ("binance", 401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}),
+    ("okx", 401, {"code": "50113", "msg": "Invalid Sign", "data": []}),
+    ("kucoin", 400, {"code": "400005", "msg": "Signature error"}),
+    ("mexc", 400, {"code": 10072, "msg": "Api key info invalid"}),
+    ("mexc", 403, {"code": 700006, "msg": "IP not in the white list"}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), REFUSED_KEYS)
+def test_refused_key_is_told_apart_from_a_venue_that_is_away(
+    name: str, status: int, body: Any
+) -> None:
+    venue, _ = exchange(name, (status, body))
+    with pytest.raises(KeyRefusedError):
+        venue.balances()
+
+
+STATUSES = [
+    ("New", "0", Status.OPEN),
+    ("PartiallyFilled", "0.001", Status.PARTIAL),
+    ("Filled", "0.002", Status.FILLED),
+    ("Cancelled", "0", Status.CANCELLED),
+    ("Cancelled", "0.001", Status.CANCELLED),
+    ("Rejected", "0", Status.REJECTED),
+    ("PartiallyFilledCanceled", "0.001", Status.CANCELLED),
+]
+
+
+@pytest.mark.parametrize(("told", "filled", "status"), STATUSES)
+def test_states_of_an_order(told: str, filled: str, status: Status) -> None:
+    venue, _ = exchange("bybit", bybit([bybit_order(orderStatus=told, cumExecQty=filled)]))
+    found = venue.find("BTC/USDT", CLIENT_ID)
+    assert found is not None
+    assert (found.status, found.filled) == (status, Decimal(filled))
+
+
+def test_open_orders_beyond_the_first_page_are_read_too() -> None:
+    rows = [bybit_order(orderId=str(n), orderLinkId=f"by{n}") for n in range(70)]
+
+    def answer(request: Request) -> Any:
+        start = int(request.query.get("cursor", "0"))
+        page = bybit(rows[start : start + 50])
+        page["result"]["nextPageCursor"] = str(start + 50) if start + 50 < 70 else ""
+        return page
+
+    venue, _ = exchange("bybit", answer)
+    found = venue.open_orders("BTC/USDT")
+    assert {one.client_id for one in found} == {f"by{n}" for n in range(70)}
+    assert len(found) == 70
+
+
+def bybit_fill(number: int, at_ms: int) -> dict[str, Any]:
+    return {
+        "symbol": "BTCUSDT", "orderId": "77", "orderLinkId": CLIENT_ID, "side": "Buy",
+        "execId": f"x{number}", "execPrice": "60000.1", "execQty": "0.0001", "execType": "Trade",
+        "execFee": "0.0000001", "feeCurrency": "BTC", "execTime": str(at_ms), "isMaker": True,
+        "orderType": "Limit", "feeRate": "0.001", "execValue": "6",
+    }  # fmt: skip
+
+
+def bybit_fills(fills: list[dict[str, Any]]) -> Callable[[Request], Any]:
+    def answer(request: Request) -> Any:
+        since, until = int(request.query["startTime"]), int(request.query["endTime"])
+        assert until - since < 7 * 86_400_000
+        inside = [one for one in fills if since <= int(one["execTime"]) <= until]
+        newest_first = sorted(inside, key=lambda one: -int(one["execTime"]))
+        return bybit(newest_first[: int(request.query["limit"])])
+
+    return answer
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 450])
+def test_all_fills_come_oldest_first_however_many_pages(count: int) -> None:
+    start = NOW_MS - 3_600_000
+    fills = [bybit_fill(n, start + n * 7_000) for n in range(count)]
+    venue, _ = exchange("bybit", bybit_fills(fills))
+    page = venue.fills_since("BTC/USDT", str(start))
+    assert [fill.trade_id for fill in page.fills] == [f"x{n}" for n in range(count)]
+    assert page.cursor == str(NOW_MS)
+
+
+def test_fills_of_a_long_absence_are_read_window_by_window() -> None:
+    start = NOW_MS - 30 * 86_400_000
+    fills = [bybit_fill(n, start + n * 86_400_000) for n in range(30)]
+    venue, network = exchange("bybit", bybit_fills(fills))
+    page = venue.fills_since("BTC/USDT", str(start))
+    assert len(page.fills) == 30
+    assert len(network.sent) == 5
+
+
+def test_fill_that_was_reported_late_is_still_seen() -> None:
+    late = bybit_fill(1, NOW_MS - 60_000)
+    venue, _ = exchange("bybit", bybit_fills([late]))
+    assert [fill.trade_id for fill in venue.fills_since("BTC/USDT", str(NOW_MS)).fills] == ["x1"]
+
+
+def test_fill_has_price_quantity_fee_and_role_exactly() -> None:
+    venue, _ = exchange("bybit", bybit_fills([bybit_fill(1, NOW_MS - 1000)]))
+    (fill,) = venue.fills_since("BTC/USDT", "").fills
+    assert (fill.client_id, fill.side, fill.maker) == (CLIENT_ID, Side.BUY, True)
+    assert (fill.price, fill.quantity) == (Decimal("60000.1"), Decimal("0.0001"))
+    assert (fill.fee, fill.fee_currency) == (Decimal("0.0000001"), "BTC")
+
+
+def binance_fill(number: int, order_id: int, at_ms: int) -> dict[str, Any]:
+    return {
+        "symbol": "BTCUSDT", "id": number, "orderId": order_id, "price": "60000.10",
+        "qty": "0.00010000", "quoteQty": "6", "commission": "0.00000750", "commissionAsset": "BNB",
+        "time": at_ms, "isBuyer": False, "isMaker": False, "isBestMatch": True,
+    }  # fmt: skip
+
+
+def test_fill_without_client_id_is_joined_to_its_order_by_one_look_up() -> None:
+    def answer(request: Request) -> Any:
+        if request.path.endswith("/myTrades"):
+            return [binance_fill(n, 77, NOW_MS - 1000 + n) for n in range(3)]
+        assert request.query["orderId"] == "77"
+        return ORDERS["binance"]
+
+    venue, network = exchange("binance", answer)
+    fills = venue.fills_since("BTC/USDT", str(NOW_MS)).fills
+    assert [fill.client_id for fill in fills] == [CLIENT_ID] * 3
+    assert (fills[0].fee, fills[0].fee_currency, fills[0].side) == (
+        Decimal("0.0000075"), "BNB", Side.SELL,
+    )  # fmt: skip
+    assert len(network.sent) == 2
+    venue.fills_since("BTC/USDT", str(NOW_MS))
+    assert len(network.sent) == 3
+
+
+BALANCES: dict[str, Any] = {
+    "bybit": {"retCode": 0, "result": {"list": [{"accountType": "UNIFIED", "coin": [
+        {"coin": "USDT", "walletBalance": "100.123456789012345678", "locked": "40",
+         "availableToWithdraw": "", "totalOrderIM": "0", "totalPositionIM": "0"},
+        {"coin": "BTC", "walletBalance": "0", "locked": "0", "availableToWithdraw": ""},
+    ]}]}},
+    "binance": {"balances": [{"asset": "USDT", "free": "60.123456789012345678", "locked": "40"},
+                             {"asset": "BTC", "free": "0", "locked": "0"}]},
+    "okx": {"code": "0", "data": [{"details": [
+        {"ccy": "USDT", "eq": "100.123456789012345678", "availEq": "60.123456789012345678",
+         "availBal": "60.123456789012345678", "frozenBal": "40", "cashBal": "100"}]}]},
+    "kucoin": {"code": "200000", "data": [{"currency": "USDT", "type": "trade_hf",
+        "balance": "100.123456789012345678", "available": "60.123456789012345678",
+        "holds": "40"}]},
+    "mexc": {"balances": [{"asset": "USDT", "free": "60.123456789012345678", "locked": "40"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_balances_are_exact_and_without_empty_currencies(name: str) -> None:
+    venue, _ = exchange(name, BALANCES[name])
+    assert venue.balances() == {"USDT": Balance(Decimal("60.123456789012345678"), Decimal(40))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_market_has_rules_of_the_pair_and_fees_of_the_account(name: str) -> None:
+    venue, network = exchange(name, "", maker_fee=Decimal("0.0002"))
+    market = venue.market("BTC/USDT")
+    assert (market.tick, market.lot) == (Decimal("0.1"), Decimal("0.000001"))
+    assert (market.min_quantity, market.min_notional) == (Decimal("0.00001"), Decimal(5))
+    assert (market.maker_fee, market.taker_fee) == (Decimal("0.0002"), Decimal("0.001"))
+    in_base = name in {"bybit", "binance", "okx"}
+    assert market.fee_side is (FeeSide.RECEIVED_ASSET if in_base else FeeSide.QUOTE)
+    assert network.sent == []
