@@ -19,7 +19,10 @@ from dev import processes
 
 USER = "app"
 START_TIMEOUT_S = 60
-SOCKET_PREFIX = "botyard-pg."
+ELSEWHERE = "data-"
+SOCKET_NAME = "/.s.PGSQL.5432.lock"
+# The system's limit for a socket is 107 bytes.
+LONGEST_SOCKET_PATH = 100
 SYSTEM = Path("/usr/lib/postgresql")
 # Where root keeps what an unprivileged server must reach, when the checkout is closed to it.
 SHARED = Path("/var/lib/botyard")
@@ -70,13 +73,13 @@ class PostgresServer:
         self._wanted = data.absolute()
         self.data = self._wanted
         self._settings = (*SETTINGS, *settings)
-        self._socket = self._make_socket_folder()
+        self._socket: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.is_new = False
         self._log: int = subprocess.DEVNULL
 
     def url(self, database: str) -> str:
-        """Return the address of one of its databases."""
+        """Return the address of one of its databases; known once it has started."""
         return f"postgresql+psycopg://{USER}@/{database}?host={self._socket}"
 
     @property
@@ -89,9 +92,11 @@ class PostgresServer:
         Raises ServerError.
         """
         self._log = log
+        self.data = self._reachable(self._wanted)
         self._make_cluster()
         self._check_version()
         self._clear_the_way()
+        self._socket = self._make_socket_folder()
         self._launch()
 
     def restart(self) -> None:
@@ -113,14 +118,15 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop the server cleanly; its data stay."""
         self.halt()
-        shutil.rmtree(self._socket, ignore_errors=True)
-        self._socket_note().unlink(missing_ok=True)
+        if self._socket is not None:
+            shutil.rmtree(self._socket, ignore_errors=True)
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
         self.stop()
-        at_hand = self.data == self._wanted
-        shutil.rmtree(self.data if at_hand else self.data.parent, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        if self.data != self._wanted and self.data.parent.name.startswith(ELSEWHERE):
+            shutil.rmtree(self.data.parent, ignore_errors=True)
 
     def ensure_database(self, name: str) -> None:
         """Create a database unless it exists."""
@@ -136,24 +142,16 @@ class PostgresServer:
         )
 
     def _make_socket_folder(self) -> Path:
-        """Make a folder with a short path, which a socket needs, and drop a killed run's one."""
-        note = self._socket_note()
-        note.parent.mkdir(parents=True, exist_ok=True)
-        if note.exists():
-            old = Path(note.read_text().strip())
-            if old.name.startswith(SOCKET_PREFIX):
-                shutil.rmtree(old, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX))
-        note.write_text(f"{folder}\n")
+        """Make the folder of the socket: beside the data, or where its path is short enough."""
+        folder = self.data.with_name(self.data.name + ".run")
+        if len(str(folder)) + len(SOCKET_NAME) > LONGEST_SOCKET_PATH:
+            folder = Path(tempfile.mkdtemp(prefix="botyard-pg."))
+        folder.mkdir(mode=0o700, exist_ok=True)
         if self._account:
             os.chown(folder, *self._account)
         return folder
 
-    def _socket_note(self) -> Path:
-        return self._wanted.with_name(self._wanted.name + ".socket")
-
     def _make_cluster(self) -> None:
-        self.data = self._reachable(self._wanted)
         if (self.data / "PG_VERSION").exists():
             return
         # A folder of its own until it is whole: an interrupted first run leaves nothing half made.
@@ -185,7 +183,7 @@ class PostgresServer:
         wanted.parent.mkdir(parents=True, exist_ok=True)
         if self._account is None or self._can_enter(wanted.parent):
             return wanted
-        elsewhere = _shared_folder() / f"data-{secrets.token_hex(6)}" / "postgres"
+        elsewhere = _shared_folder() / f"{ELSEWHERE}{secrets.token_hex(6)}" / "postgres"
         elsewhere.parent.mkdir(mode=0o755)
         note.write_text(f"{elsewhere}\n")
         return elsewhere

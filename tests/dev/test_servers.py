@@ -146,6 +146,27 @@ def test_only_the_owner_reaches_the_socket(folder: Path) -> None:
         server.remove()
 
 
+def test_stopping_what_never_started_deletes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "kept").write_text("")
+    monkeypatch.chdir(folder)
+    PostgresServer(folder / "postgres").stop()
+    ValkeyServer(folder / "valkey").stop()
+    assert (folder / "kept").exists()
+
+
+def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
+    server = PostgresServer(folder / ("long" * 25) / "postgres", settings=FAST)
+    try:
+        server.start()
+        socket_folder = Path(server.url("postgres").rpartition("host=")[2])
+        assert not socket_folder.is_relative_to(folder)
+    finally:
+        server.remove()
+    assert not socket_folder.exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only")
 def test_root_drops_to_an_unprivileged_user(folder: Path) -> None:
     server = PostgresServer(folder / "postgres", settings=FAST)
