@@ -44,8 +44,9 @@ class Exact(TypeDecorator[Decimal]):
         # The column pads with zeros to 18 places; drop them, and never leave an exponent.
         if value is None:
             return None
-        value = value.normalize(_WIDE)
-        return value.quantize(_ONE, context=_WIDE) if value.as_tuple().exponent > 0 else value
+        plain: Decimal = value.normalize(_WIDE)
+        is_whole = plain == plain.to_integral_value()
+        return plain.quantize(_ONE, context=_WIDE) if is_whole else plain
 
 
 class UtcTime(TypeDecorator[datetime]):

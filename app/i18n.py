@@ -37,14 +37,15 @@ def describe(error: DomainError) -> str:
 def describe_code(code: str, values: Mapping[str, Any]) -> str:
     """Return the sentence for a code and its values in the reader's language."""
     if code not in _texts:
-        return gettext("This could not be done (%(code)s).", code=code)
-    return str(_texts[code]) % values if values else str(_texts[code])
+        return str(gettext("This could not be done (%(code)s).", code=code))
+    text = str(_texts[code])
+    return text % values if values else text
 
 
 def select_locale() -> str:
     """Choose the language of this request: forced, the user's own, the cookie, the browser."""
     if not has_request_context():
-        return getattr(g, "language", DEFAULT_LANGUAGE)
+        return str(getattr(g, "language", DEFAULT_LANGUAGE))
     own = current_user.language if current_user.is_authenticated else None
     chosen = own or request.cookies.get(LANGUAGE_COOKIE)
     if chosen in LANGUAGES:

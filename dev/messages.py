@@ -32,13 +32,13 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
 def extract() -> Catalog:
     """Collect every message of the source."""
     with (ROOT / "babel.cfg").open() as file:
-        methods, options = parse_mapping_cfg(file)
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     catalog = Catalog(project="Botyard", charset="utf-8")
     found = extract_from_dir(
         ROOT, method_map=methods, options_map=options, keywords=KEYWORDS, comment_tags=("i18n:",)
     )
     for filename, _line, message, comments, context in found:
-        catalog.add(message, None, [(filename, None)], auto_comments=comments, context=context)
+        catalog.add(message, None, [(filename, 1)], auto_comments=comments, context=context)
     return catalog
 
 
@@ -87,10 +87,9 @@ def problems() -> Iterator[str]:
 
 
 def _message_problems(language: str, message: Message, catalogue: Catalog) -> Iterator[str]:
-    ids = message.id if isinstance(message.id, tuple | list) else (message.id,)
+    ids = _forms(message.id)
     translated = catalogue.get(message.id, message.context)
-    strings = translated.string if translated is not None else ""
-    texts = strings if isinstance(strings, tuple | list) else (strings,)
+    texts = _forms(translated.string if translated is not None else "")
     if translated is None or translated.fuzzy or not all(texts):
         yield f"{language}: not translated: {ids[0]!r}"
         return
@@ -102,6 +101,11 @@ def _message_problems(language: str, message: Message, catalogue: Catalog) -> It
             len(ids) == 1 and set(PLACEHOLDER.findall(text)) != expected
         ):
             yield f"{language}: placeholders differ: {ids[0]!r} -> {text!r}"
+
+
+def _forms(text: object) -> tuple[str, ...]:
+    parts = text if isinstance(text, tuple | list) else (text,)
+    return tuple(str(part or "") for part in parts)
 
 
 def main(action: str) -> int:

@@ -135,11 +135,7 @@ def take(
         )
         page = context.new_page()
         problems: list[str] = []
-        page.on(
-            "console",
-            lambda line, into=problems: into.append(line.text) if line.type == "error" else None,
-        )
-        page.on("pageerror", lambda error, into=problems: into.append(str(error)))
+        listen(page, problems)
         if login is not None:
             sign_in(page, address, login, look)
         for name, path in chosen.items():
@@ -147,11 +143,18 @@ def take(
                 page,
                 address + path,
                 folder / f"{name}-{look.size}-{look.theme}-{look.language}.png",
+                whole=everything,
             )
             for problem in problems:
                 print(f"{name} {look}: {problem}", file=sys.stderr)
             problems.clear()
         context.close()
+
+
+def listen(page: Page, problems: list[str]) -> None:
+    """Gather what the page complains about."""
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
 
 
 def sign_in(page: Page, address: str, login: DemoLogin, look: Look) -> None:
@@ -173,12 +176,12 @@ def sign_in(page: Page, address: str, login: DemoLogin, look: Look) -> None:
         page.goto(f"{address}/dashboard")
 
 
-def picture(page: Page, url: str, file: Path) -> None:
+def picture(page: Page, url: str, file: Path, *, whole: bool) -> None:
     """Open a page, wait until charts and fragments are there, and keep its picture."""
     page.goto(url)
     page.wait_for_load_state("load")
     page.wait_for_timeout(900)
-    page.screenshot(path=file, full_page=True)
+    page.screenshot(path=file, full_page=whole)
     width = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

@@ -9,7 +9,6 @@ from app.admin.health import HealthPage
 from app.admin.home import HomePage
 from app.admin.queues import QueuesPage
 from app.admin.statistics import StatisticsPage
-from app.web import csp_nonce
 
 
 def init_admin(app: Flask) -> None:
@@ -18,7 +17,7 @@ def init_admin(app: Flask) -> None:
         app,
         name="Botyard",
         index_view=HomePage(name=_l("Overview"), endpoint="admin", url="/admin"),
-        csp_nonce_generator=csp_nonce,
+        csp_nonce_generator=app.jinja_env.globals["csp_nonce"],
     )
     for view in (
         *people.views(),

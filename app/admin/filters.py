@@ -86,7 +86,7 @@ class TextLike(_Text, filters.FilterLike):
     """Contains this text."""
 
 
-class Converter(filters.FilterConverter):  # type: ignore[misc]
+class Converter(filters.FilterConverter):
     """Chooses the filters by the type of the column."""
 
     strings = (TextEqual, TextLike, filters.FilterEmpty)

@@ -124,12 +124,12 @@ def test_staff_stop_a_bot_with_a_reason(app: Flask, login_as: Login) -> None:
     assert page.status_code == 200
     empty = client.post_form(f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": ""})
     assert empty.status_code == 200
-    assert db.session.get(Bot, bot.id).state == BotState.ACTIVE.value
+    assert db.session.get_one(Bot, bot.id).state == BotState.ACTIVE.value
     done = client.post_form(
         f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": "asked by its owner"}
     )
     assert done.status_code == 302
-    stopped = db.session.get(Bot, bot.id)
+    stopped = db.session.get_one(Bot, bot.id)
     assert stopped.state == BotState.STOPPING.value
     entry = db.session.scalar(select(AuditEntry).where(AuditEntry.actor_id == staff.id))
     assert entry is not None
@@ -143,7 +143,7 @@ def test_a_stop_without_csrf_token_changes_nothing(app: Flask, login_as: Login) 
         f"/admin/bots/stop?id={bot.id}", data={"how": "keep", "reason": "no token"}
     )
     assert answer.status_code == 400
-    assert db.session.get(Bot, bot.id).state == BotState.ACTIVE.value
+    assert db.session.get_one(Bot, bot.id).state == BotState.ACTIVE.value
 
 
 def test_managers_block_a_customer_and_support_may_not(app: Flask, login_as: Login) -> None:
@@ -153,9 +153,9 @@ def test_managers_block_a_customer_and_support_may_not(app: Flask, login_as: Log
     assert support.post_form(address, {"reason": "spam, three reports"}).status_code == 403
     manager = login_as(make_user(Role.MANAGER))
     assert manager.post_form(address, {"reason": "spam, three reports"}).status_code == 302
-    assert db.session.get(User, customer.id).blocked_at is not None
+    assert db.session.get_one(User, customer.id).blocked_at is not None
     assert manager.post_form(address, {"reason": "it was a mistake"}).status_code == 302
-    assert db.session.get(User, customer.id).blocked_at is None
+    assert db.session.get_one(User, customer.id).blocked_at is None
 
 
 def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:

@@ -192,9 +192,8 @@ def check_books(product: Product) -> None:
     profit = {name: Decimal(value) for name, value in bot["profit"].items()}
     assert profit["total"] == profit["grid"] + profit["price_change"] + profit["funding"]
     with psycopg.connect(plain(product.environment["DATABASE_URL"])) as connection:
-        venue = dict(
-            connection.execute("select currency, free + locked from paper_balances").fetchall()
-        )
+        balances = connection.execute("select currency, free + locked from paper_balances")
+        venue: dict[str, Decimal] = dict(balances.fetchall())
         ours = connection.execute(
             "select 10000 - deposited + withdrawn + quote, base from bot_metrics"
         ).fetchone()
