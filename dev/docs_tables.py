@@ -1,0 +1,69 @@
+"""Keep the tables of docs/architecture equal to the code: `python -m dev.docs_tables [--write]`."""
+
+import sys
+from pathlib import Path
+
+from app.accounts.models import Role
+from app.accounts.permissions import Permission, may
+from app.bots.rules import STATE_TABLE
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "architecture"
+
+
+def roles_table() -> str:
+    """Return who may do what, a permission a line."""
+    lines = ["| permission | " + " | ".join(Role) + " |", "|---" * (len(Role) + 1) + "|"]
+    for permission in Permission:
+        marks = ("yes" if may(role, permission) else "" for role in Role)
+        lines.append(f"| `{permission}` | " + " | ".join(marks) + " |")
+    return "\n".join(lines)
+
+
+def states_table() -> str:
+    """Return which action leads where from each state of a bot."""
+    lines = ["| state | what may be asked of it |", "|---|---|"]
+    for state, actions in STATE_TABLE.items():
+        asked = ", ".join(f"{action} → {following}" for action, following in actions.items())
+        lines.append(f"| {state} | {asked} |")
+    return "\n".join(lines)
+
+
+TABLES = {"roles": ("roles.md", roles_table), "bot states": ("bots.md", states_table)}
+
+
+def with_tables(name: str, text: str) -> str:
+    """Return a page with its tables made anew between their marks."""
+    for mark, (page, table) in TABLES.items():
+        if page == name:
+            before, _, rest = text.partition(f"<!-- {mark} -->\n")
+            _, end, after = rest.partition(f"<!-- end of {mark} -->")
+            text = f"{before}<!-- {mark} -->\n{table()}\n{end}{after}"
+    return text
+
+
+def stale_pages() -> list[str]:
+    """Return the pages whose tables differ from the code."""
+    pages = sorted({page for page, _ in TABLES.values()})
+    return [
+        page
+        for page in pages
+        if with_tables(page, (FOLDER / page).read_text()) != (FOLDER / page).read_text()
+    ]
+
+
+def main() -> int:
+    """Check, or write with --write; return the exit code."""
+    stale = stale_pages()
+    if "--write" in sys.argv:
+        for page in stale:
+            path = FOLDER / page
+            path.write_text(with_tables(page, path.read_text()))
+        return 0
+    for page in stale:
+        print(f"docs/architecture/{page} differs from the code: python -m dev.docs_tables --write")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
