@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Table, select, text, tuple_
+from sqlalchemy import Row, Table, text
 
-from app.bulk import Bulk, bulk_insert, bulk_update, bulk_upsert
+from app.bulk import Bulk, bulk_insert, bulk_update, bulk_upsert, plain_columns
 from app.db import db
 from app.exchanges.models import PaperBalance, PaperCursor, PaperFill, PaperOrder
 from app.trading.market import PricePoint
@@ -33,12 +34,20 @@ class News:
 
 NO_NEWS = News()
 
-_FILLS_AFTER = text("""
-    select fill.* from unnest(cast(:accounts as bigint[]), cast(:cursors as bigint[]))
+_FILL_COLUMNS = plain_columns(
+    FILLS,
+    (
+        "id", "account_id", "market_id", "trade_id", "client_id", "side", "price", "quantity",
+        "fee", "fee_currency", "at", "maker",
+    ),
+    "fill",
+)  # fmt: skip
+_FILLS_AFTER = text(f"""
+    select {_FILL_COLUMNS} from unnest(cast(:accounts as bigint[]), cast(:cursors as bigint[]))
         as asked (account_id, cursor)
     join paper_fills as fill on fill.account_id = asked.account_id and fill.id > asked.cursor
     order by fill.id
-""").columns(*FILLS.c)
+""")  # noqa: S608 - names of our own columns
 
 
 def fills_after(cursors: Mapping[int, str]) -> dict[int, News]:
@@ -81,33 +90,45 @@ class AccountRows:
     points: dict[int, PricePoint] = field(default_factory=dict)
 
 
+_ORDER_COLUMNS = plain_columns(
+    ORDERS,
+    (
+        "account_id", "market_id", "client_id", "side", "kind", "price", "quantity", "placed_at",
+        "id", "filled", "status", "closed_at",
+    ),
+)  # fmt: skip
+_ASKED = "account_id = any(cast(:accounts as bigint[]))"
+_BALANCES = text(f"""
+    select {plain_columns(BALANCES, ("account_id", "currency", "free", "locked"))}
+    from paper_balances where {_ASKED} order by account_id, currency for update
+""")  # noqa: S608 - names of our own columns
+_OPEN_ORDERS = text(f"""
+    select {_ORDER_COLUMNS} from paper_orders where {_ASKED} and status = 'open' order by id
+""")  # noqa: S608 - names of our own columns
+_CURSORS = text(f"""
+    select {plain_columns(CURSORS, ("account_id", "market_id", "point_seq", "at", "price"))}
+    from paper_cursors where {_ASKED}
+""")  # noqa: S608 - names of our own columns
+_BY_CLIENT_ID = text(f"""
+    select {_ORDER_COLUMNS} from paper_orders
+    join unnest(cast(:accounts as bigint[]), cast(:client_ids as text[])) as asked (number, name)
+      on account_id = asked.number and client_id = asked.name
+""")  # noqa: S608 - names of our own columns
+
+
 def read_accounts(symbols: Mapping[int, Mapping[int, str]]) -> dict[int, AccountRows]:
     """Read accounts, each with the symbols of its markets, and lock their balances."""
     rows = {number: AccountRows() for number in symbols}
-    balances = (
-        select(
-            PaperBalance.account_id, PaperBalance.currency, PaperBalance.free, PaperBalance.locked
-        )
-        .where(PaperBalance.account_id.in_(symbols))
-        .order_by(PaperBalance.account_id, PaperBalance.currency)
-        .with_for_update()
-    )
-    for account_id, currency, free, locked in db.session.execute(balances):
+    asked = {"accounts": list(symbols)}
+    for account_id, currency, free, locked in db.session.execute(_BALANCES, asked).all():
         rows[account_id].balances.append((currency, free, locked))
-    orders = (
-        select(ORDERS)
-        .where(PaperOrder.account_id.in_(symbols), PaperOrder.status == "open")
-        .order_by(PaperOrder.id)
-    )
-    for row in db.session.execute(orders):
-        symbol = symbols[row.account_id].get(row.market_id)
+    for account_id, market_id, *columns in db.session.execute(_OPEN_ORDERS, asked).all():
+        symbol = symbols[account_id].get(market_id)
         if symbol is not None:
-            rows[row.account_id].orders.append((row.market_id, _book_order(row, symbol)))
-    cursors = select(CURSORS).where(PaperCursor.account_id.in_(symbols))
-    for row in db.session.execute(cursors):
-        if row.market_id in symbols[row.account_id]:
-            point = PricePoint(row.point_seq, row.at, row.price)
-            rows[row.account_id].points[row.market_id] = point
+            rows[account_id].orders.append((market_id, _book_order(symbol, *columns)))
+    for account_id, market_id, seq, at, price in db.session.execute(_CURSORS, asked).all():
+        if market_id in symbols[account_id]:
+            rows[account_id].points[market_id] = PricePoint(seq, at, price)
     return rows
 
 
@@ -125,16 +146,13 @@ def read_orders(
     wanted: Collection[tuple[int, str]], symbols: Mapping[int, Mapping[int, str]]
 ) -> list[KnownOrder]:
     """Read orders found by (account, client id), closed ones too."""
-    query = select(ORDERS).where(tuple_(PaperOrder.account_id, PaperOrder.client_id).in_(wanted))
-    return [
-        KnownOrder(
-            row.id,
-            row.account_id,
-            row.market_id,
-            _book_order(row, symbols[row.account_id].get(row.market_id, "")),
-        )
-        for row in db.session.execute(query)
-    ]
+    accounts, client_ids = zip(*wanted, strict=True)
+    asked = {"accounts": list(accounts), "client_ids": list(client_ids)}
+    known = []
+    for account_id, market_id, *columns in db.session.execute(_BY_CLIENT_ID, asked).all():
+        order = _book_order(symbols[account_id].get(market_id, ""), *columns)
+        known.append(KnownOrder(order.rank, account_id, market_id, order))
+    return known
 
 
 _OPEN = "open"
@@ -147,22 +165,20 @@ _ROW_OF_STATUS = {
 }
 
 
-def _book_order(row: Row[Any], symbol: str) -> BookOrder:
-    still_open = Status.PARTIAL if row.filled else Status.OPEN
+_SIDES = {side.value: side for side in Side}
+_KINDS = {kind.value: kind for kind in OrderKind}
+
+
+def _book_order(  # noqa: PLR0913, PLR0917 - the columns, by position because there are many rows
+    symbol: str, client_id: str, side: str, kind: str, price: Decimal | None, quantity: Decimal,
+    placed_at: datetime, number: int, filled: Decimal, status: str, closed_at: datetime | None,
+) -> BookOrder:  # fmt: skip
+    still_open = Status.PARTIAL if filled else Status.OPEN
+    # Rows are numbered in the order of placing, so the number is the rank.
     return BookOrder(
-        client_id=row.client_id,
-        symbol=symbol,
-        side=Side(row.side),
-        kind=OrderKind(row.kind),
-        price=row.price,
-        quantity=row.quantity,
-        placed_at=row.placed_at,
-        # Rows are numbered in the order of placing.
-        rank=row.id,
-        filled=row.filled,
-        status=_STATUS_OF_ROW.get(row.status, still_open),
-        closed_at=row.closed_at,
-    )
+        client_id, symbol, _SIDES[side], _KINDS[kind], price, quantity, placed_at, number, filled,
+        _STATUS_OF_ROW.get(status, still_open), closed_at,
+    )  # fmt: skip
 
 
 # --- writing --------------------------------------------------------------------------------------
