@@ -3,10 +3,20 @@
 import logging
 
 from redis.exceptions import RedisError
+from sqlalchemy import exists, select, text, update
 
 from app.bots import wake
+from app.bots.models import Bot
+from app.bots.rules import RUNNING
+from app.bots.service import system_stop
+from app.db import db
+from app.errors import Conflict
 from app.events import on
+from app.exchanges.events import AccountClosing, AccountSwitchedOff
 from app.markets.events import PricesMoved
+from app.subscriptions.events import PlanEnded
+from app.subscriptions.queries import limits_of
+from app.trades.models import LIVE_STATES, OrderRow
 
 log = logging.getLogger(__name__)
 
@@ -22,3 +32,47 @@ def wake_crossed_bots(event: PricesMoved) -> None:
     except RedisError as error:
         # Their periodic ticks will find the price.
         log.warning("wake_lost error=%s", type(error).__name__)
+
+
+@on(AccountClosing)
+def refuse_closing_a_used_account(event: AccountClosing) -> None:
+    """Keep an account while a bot runs on it or orders of one still stand."""
+    running = select(Bot.name).where(Bot.account_id == event.account_id, Bot.state.in_(RUNNING))
+    name = db.session.scalar(running.order_by(Bot.id).limit(1))
+    if name is not None:
+        raise Conflict("bot_runs_on_account", name=name)
+    orders = exists().where(OrderRow.account_id == event.account_id, text(LIVE_STATES))
+    if db.session.scalar(select(orders)):
+        raise Conflict("orders_still_open")
+
+
+@on(AccountSwitchedOff)
+def stop_bots_of_account(event: AccountSwitchedOff) -> None:
+    """Stop what runs on an account that may not be used any more; coins are kept."""
+    query = select(Bot.id).where(Bot.account_id == event.account_id, Bot.state.in_(RUNNING))
+    for bot_id in db.session.scalars(query.order_by(Bot.id)).all():
+        system_stop(bot_id, "key_off")
+
+
+@on(PlanEnded)
+def stop_bots_beyond_plan(event: PlanEnded) -> None:
+    """Stop what the plan does not cover any more, the newest first, and slow the others down."""
+    limits = limits_of(event.user_id)
+    query = (
+        select(Bot.id, Bot.mode)
+        .where(Bot.user_id == event.user_id, Bot.state.in_(RUNNING))
+        .order_by(Bot.started_at, Bot.id)
+    )
+    live = kept = 0
+    for bot_id, mode in db.session.execute(query).all():
+        is_live = mode != "paper"
+        if kept >= limits.max_bots or (is_live and live >= limits.max_live_bots):
+            system_stop(bot_id, "plan_ended", plan=event.plan_code)
+            continue
+        kept += 1
+        live += is_live
+    db.session.execute(
+        update(Bot)
+        .where(Bot.user_id == event.user_id, Bot.tick_period_s < limits.tick_period_s)
+        .values(tick_period_s=limits.tick_period_s)
+    )

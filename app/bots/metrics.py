@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Table, select
+from sqlalchemy import Row, Table, text
 
 from app.bots.models import BotEquity, BotMetrics
-from app.bulk import bulk_insert, bulk_upsert
+from app.bulk import bulk_insert, bulk_upsert, plain_columns
 from app.db import db
 from app.trading.market import ZERO, Market, booked, exact
 from app.trading.orders import Fill
@@ -24,6 +24,10 @@ _COLUMNS = (
     "deposited", "withdrawn", "quote", "base", "base_cost", "grid_profit", "funding", "fees",
     "fills", "matched_trades", "hold_base", "peak_equity", "max_drawdown", "updated_at",
 )  # fmt: skip
+_READ = text(
+    f"select {plain_columns(METRICS, ('bot_id', *_COLUMNS))} from bot_metrics"  # noqa: S608 - ours
+    " where bot_id = any(cast(:bots as bigint[]))"
+)
 _UPSERT = bulk_upsert(METRICS, ("bot_id",), _COLUMNS)
 _SAMPLE = bulk_insert(
     EQUITY, ("bot_id", "at", "equity", "invested", "hold"), "on conflict do nothing"
@@ -84,8 +88,8 @@ def first_metrics(bot_id: int, capital: Decimal) -> Metrics:
 
 def read_metrics(bot_ids: Iterable[int]) -> dict[int, Metrics]:
     """Read the sums of some bots."""
-    rows = db.session.execute(select(METRICS).where(BotMetrics.bot_id.in_(list(bot_ids))))
-    return {row.bot_id: _metrics(row) for row in rows}
+    rows = db.session.execute(_READ, {"bots": list(bot_ids)})
+    return {row.bot_id: _metrics(row) for row in rows.all()}
 
 
 def _metrics(row: Row[Any]) -> Metrics:

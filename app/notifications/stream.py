@@ -5,7 +5,7 @@ A hint may be lost (no browser open, Redis away); pages also re-read when they r
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,6 +23,17 @@ def channel(client: Redis) -> str:
 def hint(user_id: int, *topics: str) -> None:
     """Tell the open pages of one person that these topics changed; call it after the commit."""
     _publish([json.dumps({"user": user_id, "topic": topic}) for topic in topics])
+
+
+def hint_many(topics: Mapping[int, Iterable[str]]) -> None:
+    """Tell the open pages of many people, each with the topics that changed, in one go."""
+    _publish(
+        [
+            json.dumps({"user": user_id, "topic": topic})
+            for user_id, changed in topics.items()
+            for topic in changed
+        ]
+    )
 
 
 def hint_everybody(topics: Iterable[str]) -> None:

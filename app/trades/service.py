@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Table, select, tuple_
+from sqlalchemy import Table, select, text
 
-from app.bulk import bulk_insert, bulk_update
+from app.bulk import bulk_insert, bulk_update, plain_columns
 from app.db import db, utc_now
 from app.trades.models import FillRow, OrderRow, TradeRow
 from app.trading.intents import Reason
@@ -103,91 +103,73 @@ class RoundTrip:
 
 # --- orders ---------------------------------------------------------------------------------------
 
-_ORDER_COLUMNS = (
-    OrderRow.id,
-    OrderRow.user_id,
-    OrderRow.account_id,
-    OrderRow.bot_id,
-    OrderRow.market_id,
-    OrderRow.epoch,
-    OrderRow.client_id,
-    OrderRow.purpose,
-    OrderRow.level,
-    OrderRow.side,
-    OrderRow.cycle,
-    OrderRow.attempt,
-    OrderRow.kind,
-    OrderRow.price,
-    OrderRow.quantity,
-    OrderRow.status,
-    OrderRow.filled,
-    OrderRow.value,
-    OrderRow.fee_base,
-    OrderRow.fee_quote,
-    OrderRow.settled,
-    OrderRow.sent_at,
-    OrderRow.created_at,
-    OrderRow.reason,
-    OrderRow.config_version,
-    OrderRow.tick_id,
-    OrderRow.exchange_order_id,
-    OrderRow.error,
-    OrderRow.final_at,
+_ORDER_COLUMNS = plain_columns(
+    ORDERS,
+    (
+        "id", "user_id", "account_id", "bot_id", "market_id", "epoch", "client_id", "purpose",
+        "level", "side", "cycle", "attempt", "kind", "price", "quantity", "status", "filled",
+        "value", "fee_base", "fee_quote", "settled", "sent_at", "created_at", "reason",
+        "config_version", "tick_id", "exchange_order_id", "error", "final_at",
+    ),
+)  # fmt: skip
+_READ_ORDERS = f"select {_ORDER_COLUMNS} from orders"  # noqa: S608 - names of our own columns
+_UNSETTLED = text(
+    f"{_READ_ORDERS} where account_id = any(cast(:accounts as bigint[])) and not settled"
+    " order by id"
 )
+_DOUBTFUL = text(
+    f"{_READ_ORDERS} where account_id = any(cast(:accounts as bigint[])) and not settled"
+    " and status in ('INTENDED', 'UNRESOLVED') order by id"
+)
+_BY_CLIENT_ID = text(
+    f"{_READ_ORDERS} join unnest(cast(:accounts as bigint[]), cast(:client_ids as text[]))"
+    " as asked (number, name) on account_id = asked.number and client_id = asked.name order by id"
+)
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
+_SIDES = {side.value: side for side in Side}
+_KINDS = {kind.value: kind for kind in OrderKind}
+_STATUSES = {status.value: status for status in Status}
 
 
 def unsettled_orders(account_ids: Collection[int]) -> list[OwnOrder]:
     """Return all orders of these accounts of which something is still expected, oldest first."""
-    query = (
-        select(*_ORDER_COLUMNS)
-        .where(OrderRow.account_id.in_(account_ids), ~OrderRow.settled)
-        .order_by(OrderRow.id)
-    )
-    return list(map(_own_order, db.session.execute(query)))
+    rows = db.session.execute(_UNSETTLED, {"accounts": list(account_ids)})
+    return [_own_order(*row) for row in rows.all()]
+
+
+def doubtful_orders(account_ids: Collection[int]) -> list[OwnOrder]:
+    """Return orders of which nobody knows for sure whether the venue has them, oldest first."""
+    rows = db.session.execute(_DOUBTFUL, {"accounts": list(account_ids)})
+    return [_own_order(*row) for row in rows.all()]
 
 
 def orders_by_client_id(wanted: Collection[tuple[int, str]]) -> list[OwnOrder]:
     """Return orders found by (account, client id), settled ones too."""
     if not wanted:
         return []
-    key = tuple_(OrderRow.account_id, OrderRow.client_id)
-    query = select(*_ORDER_COLUMNS).where(key.in_(wanted)).order_by(OrderRow.id)
-    return list(map(_own_order, db.session.execute(query)))
+    accounts, client_ids = zip(*wanted, strict=True)
+    values = {"accounts": list(accounts), "client_ids": list(client_ids)}
+    return [_own_order(*row) for row in db.session.execute(_BY_CLIENT_ID, values).all()]
 
 
-def _own_order(row: Row[Any]) -> OwnOrder:
-    key = OrderKey(Purpose(row.purpose), row.level, Side(row.side), row.cycle)
+def _own_order(  # noqa: PLR0913, PLR0917 - the columns, by position because there are many rows
+    number: int, user_id: int, account_id: int, bot_id: int, market_id: int, epoch: int,
+    client_id: str, purpose: str, level: int | None, side: str, cycle: int, attempt: int,
+    kind: str, price: Decimal | None, quantity: Decimal, status: str, filled: Decimal,
+    value: Decimal, fee_base: Decimal, fee_quote: Decimal, settled: bool,
+    sent_at: datetime | None, created_at: datetime, reason: dict[str, Any],
+    config_version: int, tick_id: str, exchange_order_id: str | None, error: str | None,
+    final_at: datetime | None,
+) -> OwnOrder:  # fmt: skip
+    key = OrderKey(_PURPOSES[purpose], level, _SIDES[side], cycle)
     order = Order(
-        client_id=row.client_id,
-        key=key,
-        attempt=row.attempt,
-        kind=OrderKind(row.kind),
-        price=row.price,
-        quantity=row.quantity,
-        status=Status(row.status),
-        filled=row.filled,
-        value=row.value,
-        fee_base=row.fee_base,
-        fee_quote=row.fee_quote,
-    )
+        client_id, key, attempt, _KINDS[kind], price, quantity, _STATUSES[status], filled, value,
+        fee_base, fee_quote,
+    )  # fmt: skip
     return OwnOrder(
-        id=row.id,
-        user_id=row.user_id,
-        account_id=row.account_id,
-        bot_id=row.bot_id,
-        market_id=row.market_id,
-        epoch=row.epoch,
-        order=order,
-        settled=row.settled,
-        sent_at=row.sent_at,
-        created_at=row.created_at,
-        reason=row.reason,
-        config_version=row.config_version,
-        tick_id=row.tick_id,
-        exchange_order_id=row.exchange_order_id,
-        error=row.error,
-        final_at=row.final_at,
-    )
+        number, user_id, account_id, bot_id, market_id, epoch, order, settled, sent_at,
+        created_at, reason, config_version, tick_id, exchange_order_id, error, final_at,
+    )  # fmt: skip
 
 
 _INSERT_ORDERS = bulk_insert(

@@ -1,4 +1,4 @@
-"""The paper venue over rows: it goes on exactly where it stood, and refuses what a venue refuses."""
+"""The paper venue over rows: it goes on where it stood and refuses what a venue refuses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -21,7 +21,7 @@ from app.db import db
 from app.errors import DomainError
 from app.exchanges.leases import still_held
 from app.exchanges.models import ExchangeAccount
-from app.notifications.stream import hint
+from app.notifications.stream import hint_many
 from app.trades.service import (
     RoundTrip,
     insert_orders,
@@ -145,8 +145,8 @@ class _Desk:
         for bot in self.books.bots:
             if bot.id in self._with_news:
                 topics[bot.user_id].append(f"bot:{bot.id}")
-        for user_id, changed in topics.items():
-            after_commit(partial(hint, user_id, *changed, "dashboard"))
+        if topics:
+            after_commit(partial(hint_many, {u: [*t, "dashboard"] for u, t in topics.items()}))
 
     def _keep(self, bot: LiveBot, answer: Answer) -> None:
         self.answers[bot.id] = answer

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 
 from app.bots import wake
 from app.bots.live.deciding import Waiting
-from app.markets.points import points_after
+from app.markets.points import load_points, loaded_after
 from app.trading.market import Triggers
+from app.transactions import transaction
 
 
 def file_waiting(waiting: Collection[Waiting]) -> None:
@@ -18,6 +19,8 @@ def file_waiting(waiting: Collection[Waiting]) -> None:
     wake.file_triggers(
         (each.market_id, each.account_id, each.bot_id, each.wake) for each in waiting
     )
+    with transaction():
+        load_points((each.market_id, each.seq) for each in waiting)
     missed = {each.account_id for each in _armed(waiting) if _was_crossed(each)}
     if missed:
         wake.request_ticks(missed)
@@ -28,5 +31,5 @@ def _armed(waiting: Iterable[Waiting]) -> Iterable[Waiting]:
 
 
 def _was_crossed(waiting: Waiting) -> bool:
-    later = points_after(waiting.market_id, waiting.seq)
+    later = loaded_after(waiting.market_id, waiting.seq)
     return any(waiting.wake.crossed(point.price) for point in later)

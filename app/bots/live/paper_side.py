@@ -16,15 +16,13 @@ from app.db import utc_now
 from app.exchanges.leases import still_held
 from app.exchanges.paper import PaperAccount, PaperVenue
 from app.exchanges.paper_rows import fills_after
-from app.markets.points import points_after
-from app.notifications.stream import hint
-from app.trades.service import OwnOrder, unsettled_orders, update_orders
+from app.markets.points import load_points, loaded_after
+from app.notifications.stream import hint_many
+from app.trades.service import OwnOrder, doubtful_orders, update_orders
 from app.trading.market import Market, Triggers
 from app.trading.orders import Status
 from app.trading.ports import Accepted
 from app.transactions import after_commit, transaction
-
-DOUBTFUL = frozenset({Status.INTENDED, Status.UNRESOLVED})
 
 
 def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int, Seen]:
@@ -37,7 +35,7 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
     with transaction():
         held = sorted(still_held(tokens))
         seats = _by_account(read_seats(held))
-        doubtful = [own for own in unsettled_orders(held) if own.status in DOUBTFUL]
+        doubtful = doubtful_orders(held)
         venue = _load(held, seats)
         venue.look_up({_key(own) for own in doubtful})
         missed = fills_after({number: accounts[number].fills_cursor for number in held})
@@ -130,7 +128,7 @@ class _Visit:
             if seat.is_running and not seat.is_fresh:
                 triggers[seat.market_id].append(seat.triggers)
             if seat.market_id not in points:
-                points[seat.market_id] = points_after(seat.market_id, here.seq)
+                points[seat.market_id] = loaded_after(seat.market_id, here.seq)
         progress = self.account.advance(points, triggers)
         self.seen.is_last = progress.caught_up
         waits = any(seat.is_running and seat.is_fresh for seat in self.seats)
@@ -155,9 +153,10 @@ def announce_started(seats: Mapping[int, Sequence[Seat]], changed: Iterable[OwnO
         for seat in group
         if seat.id in accepted and seat.state == BotState.STARTING.value
     ]
-    activate((seat.id for seat in started), utc_now())
-    for seat in started:
-        after_commit(partial(hint, seat.user_id, f"bot:{seat.id}", "dashboard"))
+    if started:
+        activate((seat.id for seat in started), utc_now())
+        changed = {seat.user_id: (f"bot:{seat.id}", "dashboard") for seat in started}
+        after_commit(partial(hint_many, changed))
 
 
 def _key(own: OwnOrder) -> tuple[int, str]:
@@ -180,6 +179,12 @@ def _load(held: Collection[int], seats: Mapping[int, Sequence[Seat]]) -> PaperVe
         for seat in seats.get(number, ()):
             if seat.last_point is not None:
                 venue.account(number).begin_at(seat.market_id, seat.last_point)
+    load_points(
+        (seat.market_id, point.seq)
+        for number in held
+        for seat in seats.get(number, ())
+        if (point := venue.account(number).point(seat.market_id)) is not None
+    )
     return venue
 
 

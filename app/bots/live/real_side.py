@@ -11,7 +11,7 @@ from itertools import islice
 
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.outcomes import apply_cancel, apply_place, is_held_back
-from app.bots.live.paper_side import DOUBTFUL, announce_started
+from app.bots.live.paper_side import announce_started
 from app.bots.live.rows import Seat, read_seats
 from app.errors import Unavailable
 from app.exchanges.leases import renew, still_held
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # As many calls as surely fit into the rest of a lease, at the time-out of one call.
 HANDFUL = 5
 MARGIN_S = 12
-AT_VENUE = frozenset({Status.OPEN, Status.PARTIAL})
+UNSURE = frozenset({Status.INTENDED, Status.UNRESOLVED, Status.OPEN, Status.PARTIAL})
 
 
 def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
@@ -67,7 +67,7 @@ def _ask(
             client_id = own.order.client_id
             if client_id in standing:
                 seen.found[client_id] = standing[client_id]
-            elif own.status in DOUBTFUL | AT_VENUE:
+            elif own.status in UNSURE:
                 seen.found[client_id] = venue.find(symbol, client_id)
     seen.cursor = write_cursors(cursors)
 

@@ -7,18 +7,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, or_, select
+from sqlalchemy import Row, Table, text
 
-from app.bots.models import RUNNING, Bot, BotConfig, BotEvent, BotState
-from app.bulk import bulk_insert, bulk_update
+from app.bots.models import RUNNING, Bot, BotEvent, BotState
+from app.bulk import bulk_insert, bulk_update, plain_columns
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
-from app.trades.models import OrderRow
 from app.trading.market import FeeSide, Market, MarketKind, PricePoint, Triggers
 from app.trading.strategy import Severity, StopHow
 
 BOTS: Table = Bot.__table__  # type: ignore[assignment]
+MARKETS: Table = MarketRow.__table__  # type: ignore[assignment]
+ACCOUNTS: Table = ExchangeAccount.__table__  # type: ignore[assignment]
 EVENTS: Table = BotEvent.__table__  # type: ignore[assignment]
 
 # A stop that outranks every other and ends with the bot locked.
@@ -92,88 +93,72 @@ class LiveBot(Seat):
 
 # --- reading --------------------------------------------------------------------------------------
 
-_SEAT = (
-    Bot.id,
-    Bot.user_id,
-    Bot.account_id,
-    Bot.market_id,
-    Bot.state,
-    Bot.stop_request,
-    Bot.epoch,
-    (func.coalesce(func.jsonb_typeof(Bot.strategy_state), "null") == "null").label("is_fresh"),
-    Bot.wake_below,
-    Bot.wake_above,
-    MarketRow.symbol,
-    MarketRow.base,
-    MarketRow.quote,
-    MarketRow.kind,
-    MarketRow.tick,
-    MarketRow.lot,
-    MarketRow.min_quantity,
-    MarketRow.min_notional,
-    MarketRow.fee_side,
-    MarketRow.last_seq,
-    MarketRow.last_price,
-    MarketRow.last_price_at,
-    ExchangeAccount.maker_fee,
-    ExchangeAccount.taker_fee,
+_OWN = (
+    "strategy", "capital", "config_version", "strategy_state", "state_since", "state_reason",
+    "tick_number", "tick_period_s", "started_at", "stopped_at", "last_tick_at", "next_tick_at",
+    "last_error", "last_error_at", "failures",
+)  # fmt: skip
+_SEAT = ", ".join(
+    (
+        plain_columns(
+            BOTS,
+            (
+                "id", "user_id", "account_id", "market_id", "state", "stop_request", "epoch",
+                "wake_below", "wake_above",
+            ),
+        ),
+        "coalesce(jsonb_typeof(bots.strategy_state), 'null') = 'null' as is_fresh",
+        plain_columns(
+            MARKETS,
+            (
+                "symbol", "base", "quote", "kind", "tick", "lot", "min_quantity", "min_notional",
+                "fee_side", "last_seq", "last_price", "last_price_at",
+            ),
+        ),
+        plain_columns(ACCOUNTS, ("maker_fee", "taker_fee")),
+    )
+)  # fmt: skip
+_JOINED = """
+    from bots
+    join markets on markets.id = bots.market_id
+    join exchange_accounts on exchange_accounts.id = bots.account_id
+"""
+_CONCERNED = """
+    bots.account_id = any(cast(:accounts as bigint[])) and (
+        bots.state in ('starting', 'active', 'stopping') or bots.id in (
+            select bot_id from orders
+            where account_id = any(cast(:accounts as bigint[])) and not settled
+        )
+    )
+"""
+_READ_SEATS = text(
+    f"select {_SEAT} {_JOINED} where {_CONCERNED} order by bots.id for share of bots"
 )
-_BOT = (
-    *_SEAT,
-    Bot.strategy,
-    Bot.capital,
-    Bot.config_version,
-    BotConfig.params,
-    Bot.strategy_state,
-    Bot.state_since,
-    Bot.state_reason,
-    Bot.tick_number,
-    Bot.tick_period_s,
-    Bot.started_at,
-    Bot.stopped_at,
-    Bot.last_tick_at,
-    Bot.next_tick_at,
-    Bot.last_error,
-    Bot.last_error_at,
-    Bot.failures,
+_READ_BOTS = text(
+    f"select {_SEAT}, {plain_columns(BOTS, _OWN)}, config.params {_JOINED}"
+    " join bot_configs as config"
+    "   on config.bot_id = bots.id and config.version = bots.config_version"
+    f" where ({_CONCERNED}) or bots.id = any(cast(:also as bigint[]))"
+    " order by bots.id for update of bots"
 )
-_OWN = tuple(column.key for column in _BOT[len(_SEAT) :])
 
 
 def read_seats(account_ids: Collection[int]) -> list[Seat]:
     """Read the bots that run or have unsettled orders; nobody can stop one until we are done."""
-    query = _joined(*_SEAT).where(_concerned(account_ids)).with_for_update(of=Bot, read=True)
-    return [Seat(**_seat_values(row)) for row in db.session.execute(query)]
+    rows = db.session.execute(_READ_SEATS, {"accounts": list(account_ids)})
+    return [Seat(**_seat_values(row)) for row in rows.all()]
 
 
 def read_bots(account_ids: Collection[int], also: Iterable[int] = ()) -> list[LiveBot]:
     """Read those bots (and others by id) whole, locked for writing."""
-    wanted = or_(_concerned(account_ids), Bot.id.in_(list(also)))
-    config = and_(BotConfig.bot_id == Bot.id, BotConfig.version == Bot.config_version)
-    query = _joined(*_BOT).join(BotConfig, config).where(wanted).with_for_update(of=Bot)
+    asked = {"accounts": list(account_ids), "also": list(also)}
+    rows = db.session.execute(_READ_BOTS, asked)
     return [
-        LiveBot(**_seat_values(row), **{name: getattr(row, name) for name in _OWN})
-        for row in db.session.execute(query)
+        LiveBot(
+            **_seat_values(row), params=row.params, **{name: getattr(row, name) for name in _OWN}
+        )
+        for row in rows.all()
     ]
-
-
-def _joined(*columns: Any) -> Select[Any]:
-    return (
-        select(*columns)
-        .join(MarketRow, MarketRow.id == Bot.market_id)
-        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
-        .order_by(Bot.id)
-    )
-
-
-def _concerned(account_ids: Collection[int]) -> ColumnElement[bool]:
-    unsettled = select(OrderRow.bot_id).where(
-        OrderRow.account_id.in_(account_ids), ~OrderRow.settled
-    )
-    return and_(
-        Bot.account_id.in_(account_ids),
-        or_(Bot.state.in_(RUNNING_STATES), Bot.id.in_(unsettled)),
-    )
 
 
 def _seat_values(row: Row[Any]) -> dict[str, Any]:
