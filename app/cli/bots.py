@@ -6,21 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
 from app.bots import service
 from app.bots.inventory import InventoryBot, any_bot, inventory
 from app.bots.live import tick_accounts
 from app.bots.planning import prospect
-from app.errors import DomainError
-from app.i18n import describe
+from app.cli.edge import DatabaseGroup
 from app.money import exact_text
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 
 HOW = {"keep": StopHow.KEEP, "sell": StopHow.SELL, "leave-orders": StopHow.LEAVE_ORDERS}
 
-bots = AppGroup("bots", help="List, show, start, stop and tick bots.")
+bots = DatabaseGroup("bots", help="List, show, start, stop and tick bots.")
 
 
 @bots.command("list")
@@ -95,11 +93,8 @@ def tick_bot(bot_id: int) -> None:
 
 
 def _do(action: Callable[[], None]) -> None:
-    try:
-        with transaction():
-            action()
-    except DomainError as error:
-        raise click.ClickException(describe(error)) from None
+    with transaction():
+        action()
 
 
 def _found(bot_id: int) -> InventoryBot:

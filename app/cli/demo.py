@@ -1,10 +1,10 @@
 """Demo content: seeds that may run any number of times."""
 
 import click
-from flask.cli import AppGroup
 
 from app.accounts.demo import seed_people
 from app.bots.demo import seed_bots
+from app.cli.edge import DatabaseGroup
 from app.cli.people import show_demo_logins
 from app.exchanges.service import seed_exchanges
 from app.faq.service import seed_faq
@@ -12,7 +12,7 @@ from app.markets.service import seed_markets
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 
-demo = AppGroup("demo", help="Demo content.")
+demo = DatabaseGroup("demo", help="Demo content.")
 
 
 @demo.command("seed")

@@ -1,10 +1,11 @@
 """Commands about people: administrators, the set-up code, the demo's log-ins."""
 
 import click
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import with_appcontext
 
 from app.accounts import demo, queries, setup
 from app.accounts.service import NewPerson, create_admin
+from app.cli.edge import DatabaseGroup
 from app.errors import DomainError
 from app.i18n import describe
 from app.transactions import transaction
@@ -31,7 +32,7 @@ def create_administrator(email: str, password: str) -> None:
     click.echo(f"Administrator {made} is ready: log in at /login.")
 
 
-setup_group = AppGroup("setup", help="The first-run set-up.")
+setup_group = DatabaseGroup("setup", help="The first-run set-up.")
 
 
 @setup_group.command("code")

@@ -3,18 +3,18 @@
 from datetime import UTC, datetime
 
 import click
-from flask.cli import AppGroup
 
 from app.accounts import queries as people
 from app.accounts.models import User
+from app.cli.edge import DatabaseGroup
 from app.errors import DomainError
 from app.faq import queries as faq
 from app.i18n import describe
 from app.subscriptions import queries, service
 from app.transactions import transaction
 
-plans = AppGroup("plans", help="Plans and who has them.")
-help_group = AppGroup("faq", help="The help.")
+plans = DatabaseGroup("plans", help="Plans and who has them.")
+help_group = DatabaseGroup("faq", help="The help.")
 
 
 @plans.command("list")
