@@ -54,6 +54,7 @@ class Periodic(NamedTuple):
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("enqueue-due", bots.enqueue_due, 2, QueueName.TICKS),
     Periodic("mark-stale", bots.mark_stale, 30, QueueName.REPORTS),
+    Periodic("prune-points", bots.prune_points, 600, QueueName.REPORTS),
     Periodic("sample-equity", bots.sample_equity, 300, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),

@@ -11,6 +11,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots import upkeep, wake
 from app.bots.live import BATCH, tick_accounts
+from app.exchanges.queries import slowest_cursors
+from app.markets.service import prune_points as prune_market_points
 from app.transactions import transaction
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,12 @@ def enqueue_due() -> None:
             wake.call_worker()
     except (OperationalError, InterfaceError, RedisError) as error:
         log.warning("sweep_failed error=%s", type(error).__name__)
+
+
+def prune_points() -> None:
+    """Delete price points and candles that no account and no chart needs any more."""
+    with transaction():
+        prune_market_points(slowest_cursors())
 
 
 def mark_stale() -> None:

@@ -19,6 +19,8 @@ NO_PRICES, DELISTED = "no_prices", "delisted"
 KEEP_POINTS = timedelta(hours=48)
 KEEP_UNFOLLOWED_POINTS = timedelta(hours=1)
 KEEP_MINUTES = timedelta(days=8)
+# At 600 times the speed two days are many points.
+MOST_POINTS = 500_000
 
 
 def seed_markets() -> None:
@@ -91,7 +93,7 @@ def prune_points(floors: Mapping[int, int]) -> int:
     `floors` names, for each pair that an account follows, the last number that all have seen.
     """
     store.delete_candles(KEEP_MINUTES)
-    return store.delete_points(floors, KEEP_POINTS, KEEP_UNFOLLOWED_POINTS)
+    return store.delete_points(floors, KEEP_POINTS, KEEP_UNFOLLOWED_POINTS, MOST_POINTS)
 
 
 def set_blocked(market_id: int, reason: str) -> None:

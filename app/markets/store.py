@@ -216,19 +216,29 @@ def add_history(market_id: int, history: History) -> None:
     )
 
 
-def delete_points(floors: Mapping[int, int], followed_for: timedelta, others_for: timedelta) -> int:
+def delete_points(
+    floors: Mapping[int, int], followed_for: timedelta, others_for: timedelta, most: int
+) -> int:
     """Delete old points: of followed pairs (`floors`: the last number needed by nobody) up to it.
 
-    Pairs that nobody follows keep their points for `others_for` only.
+    A pair keeps `most` points at the utmost beside those still needed; pairs that nobody follows
+    keep theirs for `others_for` only.
     """
     now = utc_now()
     deleted = db.session.execute(
         text("""
             delete from price_points as point
             using unnest(cast(:ids as bigint[]), cast(:floors as bigint[])) as given (id, floor)
-            where point.market_id = given.id and point.seq <= given.floor and point.at < :before
+            join markets as market on market.id = given.id
+            where point.market_id = given.id and point.seq <= given.floor
+              and (point.at < :before or point.seq <= market.last_seq - :most)
         """),
-        {"ids": list(floors), "floors": list(floors.values()), "before": now - followed_for},
+        {
+            "ids": list(floors),
+            "floors": list(floors.values()),
+            "before": now - followed_for,
+            "most": most,
+        },
     )
     others = db.session.execute(
         delete(PricePointRow).where(

@@ -310,6 +310,20 @@ def test_prune_keeps_two_days_of_followed_pairs_and_an_hour_of_others() -> None:
     assert points(other) == []
 
 
+def test_prune_keeps_no_more_than_so_many_points_of_a_fast_recording(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "MOST_POINTS", 4)
+    one = started(SyntheticSource(7))
+    for second in range(1, 20):
+        one.play(NOW + second * SECOND)
+    with transaction():
+        db.session.execute(update(PricePointRow).values(at=utc_now()))
+        service.prune_points({btc().id: 10_000})
+    last = btc().last_seq
+    assert [seq for seq, _ in points(btc().id)] == list(range(last - 3, last + 1))
+
+
 def test_histories_are_begun_one_a_round_so_that_prices_come_at_once() -> None:
     one = Feed(SyntheticSource(7))
     one.start(NOW)
