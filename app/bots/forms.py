@@ -11,6 +11,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, RadioField, SelectField, StringField
 from wtforms.fields.core import Field as FormField
 
+from app.accounts.choices import choices as options
 from app.bots.queries.create import FieldLine, offered_fields, offered_strategies
 from app.bots.texts import CHOICE_LABELS, FIELD_HELPS, FIELD_LABELS, STRATEGY_LABELS, say
 from app.errors import InvalidInput
@@ -61,7 +62,7 @@ class BotForm(FlaskForm):
     market_id = HiddenField(FIELD_LABELS["market_id"])
     preset = RadioField(
         FIELD_LABELS["preset"],
-        choices=[(name, CHOICE_LABELS[name]) for name in PRESETS],
+        choices=options((name, CHOICE_LABELS[name]) for name in PRESETS),
         validate_choice=False,
     )
     step = StringField(FIELD_LABELS["step"])
@@ -161,14 +162,14 @@ def _form_field(field: Field) -> Any:
     if field.kind is FieldKind.FLAG:
         return BooleanField(label, description=help_text)
     if field.kind is FieldKind.CHOICE:
-        choices = [(choice, CHOICE_LABELS.get(choice, choice)) for choice in field.choices]
+        choices = options((choice, CHOICE_LABELS.get(choice, choice)) for choice in field.choices)
         return SelectField(label, choices=choices, description=help_text, validate_choice=False)
     return StringField(label, description=help_text)
 
 
-def strategy_choices() -> list[tuple[str, Any]]:
+def strategy_choices() -> list[Any]:
     """Return the strategies for a list."""
-    return [(name, STRATEGY_LABELS.get(name, name)) for name in offered_strategies()]
+    return options((name, STRATEGY_LABELS.get(name, name)) for name in offered_strategies())
 
 
 def read_id(text: object) -> int | None:
@@ -191,7 +192,7 @@ class StopForm(FlaskForm):
 
     how = RadioField(
         FIELD_LABELS["how"],
-        choices=[(name, CHOICE_LABELS[name]) for name in ("keep", "sell", "leave_orders")],
+        choices=options((name, CHOICE_LABELS[name]) for name in ("keep", "sell", "leave_orders")),
         validate_choice=False,
     )
 

@@ -63,7 +63,7 @@ def inventory(bot_id: int | None = None) -> Sequence[InventoryBot]:
         .order_by(Bot.id)
     )
     if bot_id is not None:
-        query = query.where(Bot.id == bot_id)
+        query = query.where(Bot.id == (bot_id if 0 < bot_id < 2**63 else 0))
     rows = db.session.execute(query).all()
     counts = _order_counts([bot.id for bot, *_ in rows])
     return [_entry(*row, counts.get(row[0].id, {})) for row in rows]

@@ -11,8 +11,10 @@ from app.errors import Conflict, InvalidInput
 # States in which a bot takes a place of its owner's plan.
 RUNNING = ("starting", "active", "paused", "stopping")
 MAX_NAME = 60
-# Prices move while somebody reads the summary; this share of the money may move with them.
-MATERIAL_SHARE = Decimal("0.02")
+# Prices move while somebody reads the summary. So much of the money may be bought more or less at
+# the start (about one line of a usual grid), and so much more be lost in the worst case.
+MATERIAL_COST = Decimal("0.1")
+MATERIAL_LOSS = Decimal("0.02")
 MAX_SEEN = 2000
 
 
@@ -123,8 +125,9 @@ def changed_materially(seen: Seen | None, now: Seen, investment: Decimal) -> boo
     """Say whether a person would decide about another thing than they have read."""
     if seen is None or seen.version != now.version or seen.codes != now.codes:
         return True
-    margin = investment * MATERIAL_SHARE
-    return abs(seen.cost - now.cost) > margin or now.loss - seen.loss > margin
+    if abs(seen.cost - now.cost) > investment * MATERIAL_COST:
+        return True
+    return now.loss - seen.loss > investment * MATERIAL_LOSS
 
 
 def grids_for_step(lower: Decimal, upper: Decimal, step: Decimal, *, geometric: bool) -> int | None:

@@ -215,7 +215,7 @@ def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.K
     """
     reason = " ".join(reason.split())
     if not reason or len(reason) > MAX_REASON or not reason.isprintable():
-        raise InvalidInput("bad_reason", field="reason", maximum=MAX_REASON)
+        raise InvalidInput("bad_stop_reason", field="reason", maximum=MAX_REASON)
     bot = _locked(bot_id)
     before = {"state": bot.state, "stop_request": bot.stop_request}
     _stop(bot, how, actor_id, "stopped_by_staff", {"reason": reason, "how": how.value})

@@ -14,8 +14,8 @@ from flask_babel.speaklater import LazyString
 
 from app.formatting import format_amount, format_money, format_percent, format_plain, full_price
 from app.i18n import describe_code, has_text
-from app.money import parse_exact
 from app.trades.owners import Pair
+from app.trading.params import PLAIN_NUMBER
 
 # --- sentences ------------------------------------------------------------------------------------
 
@@ -33,7 +33,7 @@ _FORM: Mapping[str, LazyString] = {
     "name_too_long": _l("A name has at most %(maximum)s characters."),
     "name_unprintable": _l("This name holds characters that can't be shown."),
     "unknown_strategy": _l("Please choose one of the offered strategies."),
-    "bad_reason": _l("Please give a reason of 1 to %(maximum)s characters."),
+    "bad_stop_reason": _l("Please give a reason of 1 to %(maximum)s characters."),
     "not_understood": _l("Please tick the box: a live bot can lose money."),
     "choose_how": _l("Please choose what happens with coins and orders."),
 }
@@ -51,6 +51,7 @@ _PLAN: Mapping[str, LazyString] = {
         "So many grids do not fit: some lines would fall on the same price. At most %(maximum)s "
         "for this range."
     ),
+    "price_below_tick": _l("The smallest price of this pair is %(tick)s."),
     "too_many_orders": _l("The exchange takes at most %(maximum)s orders for this pair."),
     "fees_exceed_profit": _l(
         "With these settings a completed trade earns %(gross)s and costs %(fees)s in fees. You "
@@ -140,7 +141,6 @@ _STATES: Mapping[str, LazyString] = {
     "stop_requested": _l("asked to stop: %(how)s"),
     "stopped_by_owner": _l("stopped by you: %(how)s"),
     "stopped_by_staff": _l("stopped by our staff: %(reason)s"),
-    "account_switched_off": _l("The account %(account)s is switched off."),
     "key_off": _l("the key of the account was switched off"),
     "plan_ended": _l("your plan no longer covers this bot"),
     "emergency_stop": _l("emergency stop"),
@@ -519,12 +519,10 @@ def _number(value: Any) -> Decimal | None:
         return value if value.is_finite() else None
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    if not isinstance(value, str):
+    # Not everything that stands in a value is a number of ours: people type what they like.
+    if not isinstance(value, str) or not PLAIN_NUMBER.fullmatch(value):
         return None
-    try:
-        return parse_exact(value)
-    except ValueError:
-        return None
+    return Decimal(value)
 
 
 def _locale() -> str:

@@ -1,11 +1,11 @@
 """The filter of trades; it stands in the address, so it needs no token."""
 
 from datetime import date
-from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from wtforms import DateField, Form, SelectField
 
+from app.accounts.choices import choices as options
 from app.trades.queries import TradeChoices
 
 FIRST_DAY, LAST_DAY = date(2009, 1, 1), date(2100, 1, 1)
@@ -24,9 +24,9 @@ class FilterForm(Form):
 
     def offer(self, choices: TradeChoices) -> None:
         """Fill in what can be chosen."""
-        every: list[tuple[str, Any]] = [("", _l("All"))]
-        self.bot.choices = [*every, *((str(number), name) for number, name in choices.bots)]
-        self.symbol.choices = [*every, *((symbol, symbol) for symbol in choices.symbols)]
-        self.side.choices = [*every, ("long", _l("Long")), ("short", _l("Short"))]
-        self.status.choices = [*every, ("open", _l("Open")), ("closed", _l("Closed"))]
-        self.mode.choices = [*every, ("paper", _l("Paper")), ("live", _l("Live"))]
+        every = ("", _l("All"))
+        self.bot.choices = options([every, *((str(number), name) for number, name in choices.bots)])
+        self.symbol.choices = options([every, *((symbol, symbol) for symbol in choices.symbols)])
+        self.side.choices = options([every, ("long", _l("Long")), ("short", _l("Short"))])
+        self.status.choices = options([every, ("open", _l("Open")), ("closed", _l("Closed"))])
+        self.mode.choices = options([every, ("paper", _l("Paper")), ("live", _l("Live"))])

@@ -183,9 +183,7 @@ def trade_choices(user_id: int) -> TradeChoices:
     return TradeChoices(tuple(bots), tuple(sorted({each.pair.symbol for each in labels.values()})))
 
 
-def _trades(
-    user_id: int, wanted: TradeFilter, labels: Mapping[int, BotLabel]
-) -> Select[TradeRow]:
+def _trades(user_id: int, wanted: TradeFilter, labels: Mapping[int, BotLabel]) -> Select[TradeRow]:
     query = select(TradeRow).where(TradeRow.user_id == user_id)
     if wanted.bot_id is not None:
         query = query.where(TradeRow.bot_id == wanted.bot_id)

@@ -155,8 +155,10 @@ def announce_started(seats: Mapping[int, Sequence[Seat]], changed: Iterable[OwnO
     ]
     if started:
         activate((seat.id for seat in started), utc_now())
-        changed = {seat.user_id: (f"bot:{seat.id}", "dashboard") for seat in started}
-        after_commit(partial(hint_many, changed))
+        topics: dict[int, list[str]] = defaultdict(lambda: ["dashboard"])
+        for seat in started:
+            topics[seat.user_id].append(f"bot:{seat.id}")
+        after_commit(partial(hint_many, topics))
 
 
 def _key(own: OwnOrder) -> tuple[int, str]:

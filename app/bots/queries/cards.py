@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Row, and_, func, select, text
 
 from app.bots.figures import BotFigures, Range, figures_of
 from app.bots.grounds import pair_of
-from app.bots.models import Bot, BotConfig, BotEquity, BotMetrics
+from app.bots.models import Bot, BotConfig, BotMetrics
 from app.bots.rules import RUNNING, Action, may
-from app.db import db, utc_now
+from app.db import Exact, UtcTime, db, utc_now
 from app.errors import NotFound
 from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.models import MarketRow
@@ -249,20 +249,27 @@ def number_of(value: object) -> Decimal | None:
 
 def read_sparks(bot_ids: Sequence[int]) -> dict[int, Spark]:
     """Return the profit of the last 7 days of each bot as a small curve."""
-    bucket = func.date_bin(SPARK_BUCKET, BotEquity.at, datetime(2020, 1, 1, tzinfo=UTC))
-    rows = db.session.execute(
-        select(BotEquity.bot_id, BotEquity.at, BotEquity.equity - BotEquity.invested)
-        .where(
-            BotEquity.bot_id.in_(bot_ids),
-            BotEquity.at >= utc_now() - timedelta(days=SPARK_DAYS),
-        )
-        .distinct(BotEquity.bot_id, bucket)
-        .order_by(BotEquity.bot_id, bucket, BotEquity.at.desc())
-    )
+    rows = last_of_buckets(bot_ids, utc_now() - timedelta(days=SPARK_DAYS), SPARK_BUCKET)
     curves: dict[int, list[tuple[datetime, Decimal]]] = {}
-    for bot_id, at, profit in rows:
-        curves.setdefault(bot_id, []).append((at, profit))
+    for row in rows:
+        curves.setdefault(row.bot_id, []).append((row.at, row.equity - row.invested))
     return {bot_id: spark_of(curve) for bot_id, curve in curves.items() if len(curve) > 1}
+
+
+_LAST_OF_BUCKETS = text("""
+    select distinct on (bot_id, bucket) bot_id, bucket, at, equity, invested
+    from (
+        select *, date_bin(:step, at, :begin) as bucket from bot_equity
+        where bot_id = any(cast(:ids as bigint[])) and at >= :begin
+    ) as sample
+    order by bot_id, bucket, at desc
+""").columns(bucket=UtcTime, at=UtcTime, equity=Exact, invested=Exact)
+
+
+def last_of_buckets(bot_ids: Sequence[int], begin: datetime, step: timedelta) -> Sequence[Row[Any]]:
+    """Return the last sample of each bot in each span of time since a moment."""
+    asked = {"ids": list(bot_ids), "begin": begin, "step": step}
+    return db.session.execute(_LAST_OF_BUCKETS, asked).all()
 
 
 def spark_of(curve: Sequence[tuple[datetime, Decimal]]) -> Spark:

@@ -13,12 +13,13 @@ from app.bots.models import Bot, BotEquity
 from app.bots.queries.cards import (
     BotCard,
     bot_labels,
+    last_of_buckets,
     own_cards,
     sorted_by_attention,
     svg_points,
 )
 from app.bots.rules import RUNNING
-from app.db import Exact, UtcTime, db, utc_now
+from app.db import Exact, db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.trades.owners import Pair
 from app.trades.queries import Line, TradeView, last_trades
@@ -419,16 +420,9 @@ def _samples(bot_ids: Sequence[int], length: timedelta) -> list[tuple[datetime, 
     if begin is None:
         return []
     step = max((now - begin) / CURVE_POINTS, timedelta(minutes=1))
-    bucket = func.date_bin(step, BotEquity.at, begin, type_=UtcTime)
-    rows = db.session.execute(
-        select(BotEquity.bot_id, bucket, BotEquity.equity)
-        .where(mine, BotEquity.at >= begin)
-        .distinct(BotEquity.bot_id, bucket)
-        .order_by(BotEquity.bot_id, bucket, BotEquity.at.desc())
-    ).all()
     news: dict[datetime, dict[int, Decimal]] = {}
-    for bot_id, moment, value in rows:
-        news.setdefault(moment, {})[bot_id] = value
+    for row in last_of_buckets(bot_ids, begin, step):
+        news.setdefault(row.bucket, {})[row.bot_id] = row.equity
     known: dict[int, Decimal] = {}
     curve = []
     for moment in sorted(news):

@@ -226,9 +226,8 @@ class Change:
     """What a version of the settings changed about one parameter."""
 
     name: str
-    old: Decimal | int | str | bool | None
-    new: Decimal | int | str | bool | None
-    kind: str
+    old: Setting
+    new: Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +255,7 @@ def versions_of(card: BotCard, user_id: int) -> tuple[VersionView, ...]:
         settings = settings_of(row.strategy, row.params)
         now = {setting.name: setting for setting in settings}
         changes = tuple(
-            Change(name, before[name].value, setting.value, setting.kind)
+            Change(name, before[name], setting)
             for name, setting in now.items()
             if name in before and before[name].value != setting.value
         )

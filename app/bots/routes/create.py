@@ -11,6 +11,7 @@ from flask_babel import get_locale, gettext
 from flask_login import current_user
 
 from app.accounts.access import requires
+from app.accounts.choices import choices as options
 from app.accounts.permissions import Permission
 from app.bots import queries, rules, service
 from app.bots.forms import PRESETS, BotForm, bot_form, read_id, strategy_choices
@@ -27,7 +28,7 @@ from app.bots.routes import blueprint
 from app.bots.texts import STRATEGY_LABELS, say
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.exchanges.service import read_balances
-from app.formatting import input_text
+from app.formatting import full_price, input_text
 from app.markets.queries import TIMEFRAMES
 from app.trades.queries import Line
 from app.trading.strategy import InvalidParams
@@ -129,16 +130,17 @@ def market_chart(market_id: int) -> ResponseReturnValue:
 
 def chart_json(chart: Mapping[str, Any]) -> dict[str, Any]:
     """Add to a chart what depends on its reader: the zone and a summary in words."""
-    closes = [bar[4] for bar in chart["candles"]]
+    bars = chart["candles"]
     summary = ""
-    if closes:
+    if bars:
+        tick = Decimal(chart["tick"]) if chart["tick"] else None
+        low, high = min(Decimal(bar[3]) for bar in bars), max(Decimal(bar[2]) for bar in bars)
         summary = gettext(
-            "%(symbol)s: last price %(last)s, %(count)s candles from %(low)s to %(high)s.",
+            "%(symbol)s: last price %(last)s, lowest %(low)s, highest %(high)s in this picture.",
             symbol=chart["symbol"],
-            last=closes[-1],
-            count=len(closes),
-            low=min((bar[3] for bar in chart["candles"]), key=Decimal),
-            high=max((bar[2] for bar in chart["candles"]), key=Decimal),
+            last=full_price(Decimal(bars[-1][4]), tick, _locale()),
+            low=full_price(low, tick, _locale()),
+            high=full_price(high, tick, _locale()),
         )
     return {**chart, "zone": current_user.profile.timezone, "summary": summary}
 
@@ -241,7 +243,7 @@ def _settle(desk: Desk, strategy: str) -> Desk:
     """Fill in the choices of a new bot's form, and what follows from them."""
     form, draft = desk.form, desk.draft
     del form.bot_id
-    form.account_id.choices = [(str(each.id), each.label) for each in draft.accounts]
+    form.account_id.choices = options((str(each.id), each.label) for each in draft.accounts)
     form.account_id.data = str(draft.account.id) if draft.account else ""
     form.strategy.choices = strategy_choices()
     form.strategy.data = strategy

@@ -143,7 +143,8 @@ def plan_grid(params: GridParams, market: Market, price: Decimal | None) -> Grid
     )
     errors, warnings = parameter_problems(params, market, price, steps, plan.profit_per_grid)
     plan = replace(plan, errors=tuple(errors), warnings=tuple(warnings))
-    if params.investment is None and params.quantity is None:
+    # Where a line falls onto zero, no size of an order can be told.
+    if (params.investment is None and params.quantity is None) or steps.buys[0] == 0:
         return plan
     return _with_money(plan, params, market, price, steps, rests)
 

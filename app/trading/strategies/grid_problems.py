@@ -25,6 +25,8 @@ def parameter_problems(
 ) -> Found:
     """Return errors and warnings that need no money to be seen."""
     errors = [*_range_errors(params, price), *_market_errors(params, market)]
+    if steps.buys[0] == 0:
+        errors.append(problem("lower", "price_below_tick", tick=market.tick))
     if steps.has_duplicates:
         most = most_grids(params.lower, params.upper, params.spacing, market.tick)
         errors.append(

@@ -1,0 +1,438 @@
+"""The pages of bots as a customer sees them, over a real database and real ticks."""
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from app.accounts.models import User
+from app.bots import service
+from app.bots.models import Bot, BotConfig
+from app.bots.queries.lists import SORT_KEYS
+from app.db import db
+from app.exchanges.models import Exchange
+from app.markets.models import MarketRow
+from app.trades.models import FillRow, OrderRow, TradeRow
+from app.trading.strategy import StopHow
+from app.transactions import transaction
+from tests.bots.shop import Shop
+from tests.client import Client
+from tests.factories import make_user
+
+Login = Callable[[User], Client]
+FORM = {
+    "strategy": "grid",
+    "name": "First grid",
+    "lower": "90",
+    "upper": "110",
+    "grids": "10",
+    "spacing": "arithmetic",
+    "sizing": "equal_base",
+    "investment": "1000",
+    "reserve": "0.05",
+    "at_exit": "keep",
+    "preset": "own",
+    "linked": "grids",
+}
+VERBS = ("start", "stop", "emergency", "unlock", "delete", "edit")
+HOSTILE = [
+    "", " ", "abc", "-5", "1e400", "NaN", "Infinity", "\x00", "😀" * 50, "9" * 500, "9" * 20,
+    "1,2,3", "0.000000000000000001", "' or 1=1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def shop(database: None) -> Shop:
+    return Shop.open()
+
+
+@pytest.fixture
+def client(shop: Shop, login_as: Login) -> Client:
+    return login_as(shop.user)
+
+
+def form_of(shop: Shop, **changes: str) -> dict[str, str]:
+    return {**FORM, "account_id": str(shop.account_id), "market_id": str(shop.market_id), **changes}
+
+
+def hidden(html: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', html)
+    assert found, f"no {name} in the page"
+    return found[1]
+
+
+# --- creating -------------------------------------------------------------------------------------
+
+
+def test_a_finished_form_makes_a_stopped_bot_and_asks_for_confirmation(
+    shop: Shop, client: Client
+) -> None:
+    answer = client.post_form("/bots/new", form_of(shop))
+    bot = db.session.query(Bot).one()
+    assert answer.status_code == 303
+    assert answer.location == f"/bots/{bot.id}/start"
+    assert (bot.state, bot.name, bot.capital) == ("stopped", "First grid", Decimal(1000))
+    page = client.get("/bots")
+    assert "First grid" in page.text
+    assert "Stopped" in page.text
+
+
+def test_every_value_is_kept_exactly_as_it_was_typed(shop: Shop, client: Client) -> None:
+    client.post_form(
+        "/bots/new",
+        form_of(shop, lower="90.12", upper="110.345678", investment="1234.567", stop_loss="80.01"),
+    )
+    params = db.session.query(BotConfig).one().params
+    assert (params["lower"], params["upper"]) == ("90.12", "110.345678")
+    assert (params["investment"], params["stop_loss"]) == ("1234.567", "80.01")
+    assert params["take_profit"] is None
+
+
+@pytest.mark.parametrize(
+    "field", ["lower", "upper", "grids", "investment", "stop_loss", "reserve", "spacing"]
+)
+def test_hostile_values_are_refused_beside_their_field_or_taken_as_empty(
+    shop: Shop, client: Client, field: str
+) -> None:
+    for value in HOSTILE:
+        answer = client.post_form("/bots/new", form_of(shop, **{field: value}))
+        assert answer.status_code in {303, 422}, value
+        if answer.status_code == 422:
+            assert 'role="alert"' in answer.text, value
+        preview = client.post_form("/bots/new/preview", form_of(shop, **{field: value}))
+        assert preview.status_code == 200, value
+
+
+@pytest.mark.parametrize("field", ["account_id", "market_id", "strategy", "preset", "name", "step"])
+def test_hostile_choices_never_break_the_page(shop: Shop, client: Client, field: str) -> None:
+    for value in HOSTILE:
+        sent = {**form_of(shop, linked="step"), field: value}
+        for path in ("/bots/new", "/bots/new/preview", "/bots/new/form"):
+            assert client.post_form(path, sent).status_code < 500, value
+
+
+def test_a_comma_is_read_as_decimals_and_an_ambiguous_number_is_asked_about(
+    shop: Shop, client: Client
+) -> None:
+    assert client.post_form("/bots/new", form_of(shop, lower="90,5")).status_code == 303
+    asked = client.post_form("/bots/new", form_of(shop, investment="1,234"))
+    assert asked.status_code == 422
+    assert "Do you mean" in asked.text
+
+
+def test_too_small_a_deposit_names_what_is_needed(shop: Shop, client: Client) -> None:
+    answer = client.post_form("/bots/new", form_of(shop, investment="5"))
+    assert answer.status_code == 422
+    assert "is not enough for this grid" in answer.text
+    assert "Invest at least" in answer.text
+
+
+def test_more_money_than_is_free_is_named_in_the_preview(shop: Shop, client: Client) -> None:
+    answer = client.post_form("/bots/new/preview", form_of(shop, investment="20000"))
+    assert "20,000.00" in answer.text.replace("\xa0", " ")
+    assert "is free on this account" in answer.text
+
+
+def test_the_preview_follows_what_is_typed_and_stores_nothing(shop: Shop, client: Client) -> None:
+    few = client.post_form("/bots/new/preview", form_of(shop, grids="10"))
+    many = client.post_form("/bots/new/preview", form_of(shop, grids="40"))
+    assert "Profit per grid after fees" in few.text
+    assert few.text != many.text
+    assert db.session.query(Bot).count() == 0
+
+
+def test_a_typed_step_sets_the_number_of_grids(shop: Shop, client: Client) -> None:
+    answer = client.post_form("/bots/new", form_of(shop, grids="10", step="5", linked="step"))
+    assert answer.status_code == 303
+    assert db.session.query(BotConfig).one().params["grids"] == 4
+
+
+def test_the_form_offers_presets_of_the_days_it_has(shop: Shop, client: Client) -> None:
+    shop.add_history(days=31)
+    page = client.get("/bots/new").text
+    assert "Needs 90 days" in page
+    assert "made from" in page
+    assert hidden(page, "lower") != ""
+
+
+def test_a_preset_fills_the_fields(shop: Shop, client: Client) -> None:
+    shop.add_history(days=31)
+    answer = client.post_form("/bots/new/form", form_of(shop, preset="active", use_preset="1"))
+    assert hidden(answer.text, "grids") != "10"
+    assert hidden(answer.text, "stop_loss") != ""
+
+
+def test_pairs_are_found_by_coin_and_blocked_ones_say_why(shop: Shop, client: Client) -> None:
+    found = client.get(f"/bots/new/pairs?account_id={shop.account_id}&q=aaa")
+    assert "AAA/USDT" in found.text
+    with transaction():
+        db.session.get_one(MarketRow, shop.market_id).blocked_reason = "delisted"
+    blocked = client.get(f"/bots/new/pairs?account_id={shop.account_id}&q=aaa")
+    assert "is not traded any more" in blocked.text
+    refused = client.post_form("/bots/new", form_of(shop))
+    assert refused.status_code == 422
+    assert "is not traded any more" in refused.text
+
+
+def test_a_disabled_exchange_is_refused(shop: Shop, client: Client) -> None:
+    with transaction():
+        db.session.get_one(Exchange, "bybit").enabled = False
+    answer = client.post_form("/bots/new", form_of(shop))
+    assert answer.status_code == 422
+    assert "switched off" in answer.text
+
+
+def test_without_an_account_the_page_leads_to_one(database: None, login_as: Login) -> None:
+    with transaction():
+        user = make_user()
+    page = login_as(user).get("/bots/new")
+    assert page.status_code == 200
+    assert "/exchanges/new" in page.text
+
+
+# --- starting and stopping ------------------------------------------------------------------------
+
+
+def test_only_a_confirmed_summary_starts_the_bot(shop: Shop, client: Client) -> None:
+    bot_id = shop.add_bot()
+    summary = client.get(f"/bots/{bot_id}/start")
+    assert "If the price falls to" in summary.text
+    assert shop.bot(bot_id).state == "stopped"
+    unread = client.post_form(f"/bots/{bot_id}/start", {"seen": ""})
+    assert unread.status_code == 409
+    assert shop.bot(bot_id).state == "stopped"
+    read = client.post_form(f"/bots/{bot_id}/start", {"seen": hidden(summary.text, "seen")})
+    assert read.status_code == 303
+    assert shop.bot(bot_id).state == "starting"
+    shop.tick()
+    assert shop.bot(bot_id).state == "active"
+
+
+def test_a_summary_that_the_price_left_behind_is_shown_again(shop: Shop, client: Client) -> None:
+    bot_id = shop.add_bot()
+    summary = client.get(f"/bots/{bot_id}/start")
+    shop.play(106)
+    answer = client.post_form(f"/bots/{bot_id}/start", {"seen": hidden(summary.text, "seen")})
+    assert answer.status_code == 409
+    assert "The price has moved" in answer.text
+    again = client.post_form(f"/bots/{bot_id}/start", {"seen": hidden(answer.text, "seen")})
+    assert again.status_code == 303
+    assert shop.bot(bot_id).state == "starting"
+
+
+def test_a_small_movement_does_not_ask_again(shop: Shop, client: Client) -> None:
+    bot_id = shop.add_bot()
+    summary = client.get(f"/bots/{bot_id}/start")
+    shop.play("100.05")
+    answer = client.post_form(f"/bots/{bot_id}/start", {"seen": hidden(summary.text, "seen")})
+    assert answer.status_code == 303
+
+
+def test_a_price_outside_of_the_range_is_named_in_the_summary(shop: Shop, client: Client) -> None:
+    bot_id = shop.add_bot()
+    shop.play(120)
+    page = client.get(f"/bots/{bot_id}/start")
+    assert page.status_code == 200
+    assert "lies outside of your range" in page.text
+    refused = client.post_form(f"/bots/{bot_id}/start", {"seen": "1|0|0|"})
+    assert refused.status_code == 409
+    assert shop.bot(bot_id).state == "stopped"
+
+
+def test_over_the_plan_limit_the_page_names_the_plan_that_allows_more(
+    shop: Shop, client: Client
+) -> None:
+    for number in range(3):
+        shop.start(shop.add_bot(f"Grid {number}"))
+    fourth = shop.add_bot("Fourth")
+    summary = client.get(f"/bots/{fourth}/start")
+    answer = client.post_form(f"/bots/{fourth}/start", {"seen": hidden(summary.text, "seen")})
+    assert answer.status_code == 409
+    assert "Pro" in answer.text
+    assert shop.bot(fourth).state == "stopped"
+
+
+def test_stop_asks_what_becomes_of_the_coins_and_stops(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot()
+    page = client.get(f"/bots/{bot_id}/stop")
+    assert "Keep the coins" in page.text
+    assert "checked" not in page.text.split("<fieldset", 1)[1]
+    unchosen = client.post_form(f"/bots/{bot_id}/stop", {})
+    assert unchosen.status_code == 422
+    assert client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"}).status_code == 303
+    assert shop.bot(bot_id).state == "stopping"
+    shop.tick()
+    bot = shop.bot(bot_id)
+    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stopped_by_owner")
+    assert "stopped by you" in client.get(f"/bots/{bot_id}").text
+
+
+def test_an_emergency_stop_locks_until_the_owner_unlocks(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot()
+    assert client.get(f"/bots/{bot_id}/emergency").status_code == 200
+    client.post_form(f"/bots/{bot_id}/emergency")
+    shop.tick()
+    assert shop.bot(bot_id).state == "locked"
+    summary = client.get(f"/bots/{bot_id}/start")
+    assert summary.status_code == 303
+    client.post_form(f"/bots/{bot_id}/unlock")
+    assert shop.bot(bot_id).state == "stopped"
+
+
+def test_a_deleted_bot_leaves_its_trades(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(98, 100, 102, 104)
+    client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"})
+    shop.tick()
+    trades = db.session.query(TradeRow).count()
+    assert trades > 0
+    assert client.post_form(f"/bots/{bot_id}/delete").status_code == 303
+    assert client.get(f"/bots/{bot_id}").status_code == 404
+    assert "My grid" not in client.get("/bots/rows").text
+    assert "My grid" in client.get("/trades").text
+    assert db.session.query(TradeRow).count() == trades
+
+
+def test_a_running_bot_asks_to_be_stopped_before_it_is_edited(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot()
+    answer = client.get(f"/bots/{bot_id}/edit", follow_redirects=True)
+    assert "Stop it first" in answer.text
+    assert client.post_form(f"/bots/{bot_id}/edit", form_of(shop)).status_code == 303
+    assert shop.bot(bot_id).config_version == 1
+
+
+def test_new_settings_are_a_new_version_with_its_difference(shop: Shop, client: Client) -> None:
+    bot_id = shop.add_bot()
+    page = client.get(f"/bots/{bot_id}/edit")
+    assert hidden(page.text, "lower") == "90"
+    answer = client.post_form(f"/bots/{bot_id}/edit", form_of(shop, grids="12", bot_id=str(bot_id)))
+    assert answer.status_code == 303
+    assert shop.bot(bot_id).config_version == 2
+    history = client.get(f"/bots/{bot_id}?tab=settings").text
+    assert "Version 2" in history
+    assert re.search(r"diff-old.*10.*diff-new.*12", history, re.DOTALL)
+
+
+# --- the bot's page -------------------------------------------------------------------------------
+
+
+def test_the_page_shows_orders_trades_levels_log_and_settings(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(98, 96, 98, 100, 102, 104)
+    for tab in ("orders", "trades", "levels", "log", "settings"):
+        page = client.get(f"/bots/{bot_id}?tab={tab}")
+        assert page.status_code == 200
+        assert "This could not be done" not in page.text
+    for status in ("open", "filled", "cancelled"):
+        page = client.get(f"/bots/{bot_id}?tab=orders&status={status}")
+        assert page.status_code == 200
+        assert "This could not be done" not in page.text
+    for name in ("head", "figures", "orders", "trades", "levels", "log", "settings"):
+        assert client.get(f"/bots/{bot_id}/part/{name}").status_code == 200
+    assert client.get(f"/bots/{bot_id}/part/nothing").status_code == 404
+    assert client.get(f"/bots/{bot_id}/log").status_code == 200
+
+
+def test_the_log_is_filtered_by_level_and_searched(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(98, 100)
+    assert "bought" in client.get(f"/bots/{bot_id}?tab=log&q=level_bought").text
+    assert "No lines here" in client.get(f"/bots/{bot_id}?tab=log&level=error").text
+    assert "No lines here" in client.get(f"/bots/{bot_id}?tab=log&q=%25").text
+    assert client.get(f"/bots/{bot_id}?tab=log&page=zz&level=zz").status_code == 200
+
+
+def test_orders_on_the_page_equal_those_of_the_table(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(98, 100)
+    opened = db.session.query(OrderRow).filter_by(bot_id=bot_id, status="OPEN").count()
+    page = client.get(f"/bots/{bot_id}/part/orders").text
+    body = page.split("<tbody>", 1)[1]
+    assert body.count("<tr") == opened
+
+
+def test_the_chart_gives_candles_bounds_levels_and_fills(shop: Shop, client: Client) -> None:
+    shop.add_history(days=2)
+    bot_id = shop.run_bot(98, 100)
+    chart = json.loads(client.get(f"/bots/{bot_id}/chart?timeframe=1h").text)
+    assert chart["timeframe"] == "1h"
+    assert 0 < len(chart["candles"]) <= 500
+    assert chart["bounds"]["lower"] == "90"
+    assert {side for _, side in chart["levels"]} == {"buy", "sell"}
+    assert len(chart["fills"]) == db.session.query(FillRow).count()
+    assert chart["summary"]
+    assert client.get(f"/bots/{bot_id}/chart?timeframe=2y").status_code == 400
+    assert client.get(f"/bots/new/chart/{shop.market_id}?timeframe=4h").status_code == 200
+    assert client.get("/bots/new/chart/999999").status_code == 404
+
+
+def test_strategies_show_their_settings_and_how_many_bots_run_them(
+    shop: Shop, client: Client
+) -> None:
+    shop.run_bot()
+    page = client.get("/strategies")
+    assert "1 bot runs it now" in page.text
+    assert "Lower price" in page.text
+
+
+def test_the_list_filters_sorts_and_sums_by_mode_and_currency(shop: Shop, client: Client) -> None:
+    shop.run_bot(98, 100, 102)
+    shop.add_bot("Sleeping")
+    assert "Sleeping" not in client.get("/bots?state=active").text
+    assert "Sleeping" in client.get("/bots?q=sleep").text
+    assert "My grid" not in client.get("/bots?q=sleep").text
+    for key in (*SORT_KEYS, "x"):
+        assert client.get(f"/bots?sort={key}&dir=desc").status_code == 200
+    assert "No bot fits" in client.get("/bots?mode=live").text
+
+
+# --- whose bots -----------------------------------------------------------------------------------
+
+
+def test_nobody_reaches_the_bots_of_others(shop: Shop, login_as: Login) -> None:
+    bot_id = shop.run_bot(97, 101, 103)
+    trade_id = db.session.query(TradeRow).first().id  # type: ignore[union-attr]
+    with transaction():
+        other = make_user()
+    stranger = login_as(other)
+    paths = [
+        f"/bots/{bot_id}",
+        f"/bots/{bot_id}/chart",
+        f"/bots/{bot_id}/log",
+        f"/bots/{bot_id}/part/orders",
+        *(f"/bots/{bot_id}/{verb}" for verb in VERBS),
+        f"/bots/new?from={bot_id}",
+        f"/bots/new/pairs?account_id={shop.account_id}",
+        f"/trades/{trade_id}",
+    ]
+    for path in paths:
+        assert stranger.get(path).status_code == 404, path
+    for verb in VERBS:
+        assert stranger.post_form(f"/bots/{bot_id}/{verb}", {"how": "sell"}).status_code == 404
+    sent = form_of(shop, bot_id=str(bot_id))
+    assert stranger.post_form("/bots/new/preview", sent).status_code == 404
+    assert shop.bot(bot_id).state == "active"
+    created = stranger.post_form("/bots/new", form_of(shop))
+    assert created.status_code == 422
+
+
+def test_ids_beyond_the_range_of_the_database_are_not_found(client: Client) -> None:
+    for path in ("/bots/99999999999999999999", "/trades/99999999999999999999"):
+        assert client.get(path).status_code == 404
+
+
+def test_every_post_needs_its_token(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot()
+    for verb in ("stop", "emergency"):
+        assert client.post(f"/bots/{bot_id}/{verb}", data={"how": "sell"}).status_code == 400
+    assert shop.bot(bot_id).state == "active"
+
+
+def test_a_second_stop_changes_nothing(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot()
+    for _ in range(3):
+        assert client.post_form(f"/bots/{bot_id}/stop", {"how": "keep"}).status_code == 303
+    shop.tick()
+    assert client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"}).status_code == 303
+    assert shop.bot(bot_id).state == "stopped"
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+    assert shop.bot(bot_id).stop_request is None

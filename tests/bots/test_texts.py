@@ -1,0 +1,157 @@
+"""Every code that the core, the ticks and the services can say has a sentence."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app.bots.models import BotState
+from app.bots.rules import Action
+from app.bots.texts import CHOICE_LABELS, FIELD_LABELS, STATE_LABELS, TEXTS, say
+from app.i18n import _texts, has_text, use_locale
+from app.trades.owners import Pair
+from app.trades.queries import Line
+from app.trading.orders import Status
+from app.trading.strategies import STRATEGIES
+
+ROOT = Path(__file__).resolve().parents[2] / "app"
+# The function that takes the code, and the place of the code among its arguments.
+SPEAKERS = {
+    "log_line": 0, "reason": 0, "Reason": 0, "LogLine": 0, "BadValue": 0, "Line": 0,
+    "problem": 1, "Problem": 1, "Event": 1, "NoPreset": 1, "_tell": 1, "system_stop": 1,
+    "Conflict": 0, "InvalidInput": 0, "NotFound": 0, "Unavailable": 0, "Forbidden": 0,
+    "_stop": 3, "_turn": 3,
+}  # fmt: skip
+ORDER_SPEAKERS = {"Refused": 0, "Denied": 1, "_deny": 1}
+FOLDERS = ("trading", "bots", "trades")
+# Codes of files and commands, which speak English to whoever runs them.
+COMMANDS_ONLY = {"backtest.py", "candles.py", "inputs.py", "codec.py", "ports.py"}
+PAIR = Pair(1, "AAA/USDT", "AAA", "USDT", None, None)
+
+
+def calls(folder: str) -> Iterator[tuple[str, list[ast.expr]]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        if path.name in COMMANDS_ONLY:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                yield name, node.args
+
+
+def spoken(speakers: dict[str, int]) -> set[str]:
+    found = set()
+    for folder in FOLDERS:
+        for name, arguments in calls(folder):
+            place = speakers.get(name)
+            if place is None or len(arguments) <= place:
+                continue
+            code = arguments[place]
+            either = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
+            for each in either:
+                if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value:
+                    found.add(each.value)
+    return found
+
+
+CODES = spoken(SPEAKERS)
+ORDER_CODES = spoken(ORDER_SPEAKERS)
+
+
+def test_the_walk_finds_the_codes() -> None:
+    assert {"level_bought", "range_excludes_price", "answers_buy", "not_enough_money"} <= CODES
+    assert {"over_budget", "insufficient_balance"} <= ORDER_CODES
+    assert len(CODES) > 70
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_code_has_a_sentence(app: Flask, code: str) -> None:
+    assert has_text(code), f"nobody can read {code!r}"
+
+
+@pytest.mark.parametrize("code", sorted(ORDER_CODES))
+def test_every_refusal_of_an_order_has_a_sentence(app: Flask, code: str) -> None:
+    assert has_text(f"order_{code}")
+
+
+def test_codes_that_are_put_together_have_sentences(app: Flask) -> None:
+    together = {f"cannot_{action.value}" for action in Action}
+    together |= {f"bot_{state}" for state in ("stopped", "locked")}
+    together |= {f"rule_{rule}" for rule in ("min_notional", "min_quantity", "lot", "none")}
+    together |= {f"market_{reason}" for reason in ("no_prices", "delisted")}
+    together |= {f"denied_{code}" for code in spoken({"_deny": 1, "Denied": 1})}
+    together |= {"price_below_range", "price_above_range", "price_back_in_range"}
+    together |= {"order_rejected", "order_denied", "order_cancelled_outside"}
+    together |= {"order_no_clear_answer", "order_unknown_to_venue", "order_never_arrived"}
+    assert {code for code in together if not has_text(code)} == set()
+
+
+def test_every_state_field_choice_and_status_has_a_name() -> None:
+    from app.bots.texts import ORDER_STATUS_LABELS
+
+    assert set(STATE_LABELS) == {state.value for state in BotState}
+    assert set(ORDER_STATUS_LABELS) == {status.value for status in Status}
+    for strategy in STRATEGIES.values():
+        for field in strategy.fields:
+            assert field.name in FIELD_LABELS
+            assert all(choice in CHOICE_LABELS for choice in field.choices)
+
+
+@pytest.mark.parametrize("code", sorted(TEXTS))
+def test_every_sentence_can_be_written_with_its_values(app: Flask, code: str) -> None:
+    with app.test_request_context(), use_locale("en"):
+        names = set(re.findall(r"%\((\w+)\)s", str(TEXTS[code])))
+        said = say(Line(code, dict.fromkeys(names, "12345.678")), PAIR)
+    assert "%(" not in said
+    assert "could not be done" not in said
+
+
+def test_an_old_line_without_a_value_still_says_something(app: Flask) -> None:
+    with app.test_request_context(), use_locale("en"):
+        assert say(Line("level_bought", {}), PAIR)
+        assert say(Line("never_heard_of", {"x": 1}), PAIR)
+        assert "refused" in say(Line("order_exchange_110007", {}), PAIR)
+
+
+def test_numbers_are_written_with_the_pair_s_steps_and_codes(app: Flask) -> None:
+    from decimal import Decimal
+
+    pair = Pair(1, "BTC/USDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.000001"))
+    line = Line(
+        "level_sold", {"level": 3, "price": "60000", "quantity": "0.0015", "profit": "1.25"}
+    )
+    with app.test_request_context(), use_locale("en"):
+        said = say(line, pair).replace("\xa0", " ")
+    assert said == "Level 3 sold 0.0015 BTC at 60,000.0. Profit: 1.25 USDT."
+
+
+def test_fees_that_eat_the_grid_are_told_in_percent(app: Flask) -> None:
+    values = {"lowest": "-0.0005", "highest": "-0.0001", "fee": "0.001"}
+    with app.test_request_context(), use_locale("en"):
+        said = say(Line("fees_exceed_profit", values), PAIR)
+        some = say(Line("fees_exceed_profit", {**values, "highest": "0.01"}), PAIR)
+    assert "earns 0.15% and costs 0.20%" in said
+    assert "lose on every trade" in said
+    assert "uppermost" in some
+
+
+def test_no_code_has_two_sentences() -> None:
+    from app.accounts import texts as accounts
+    from app.exchanges import texts as exchanges
+    from app.faq import texts as faq
+    from app.formatting import texts as formatting
+    from app.subscriptions import texts as subscriptions
+
+    for other in (accounts, exchanges, faq, formatting, subscriptions):
+        assert set(other.TEXTS) & set(TEXTS) == set()
+    assert set(TEXTS) <= set(_texts)
+
+
+def test_typed_nonsense_in_a_value_is_repeated_not_computed(app: Flask) -> None:
+    with app.test_request_context(), use_locale("en"):
+        for value in ("1e400", "NaN", "9" * 300, "%s", "%(x)s", "\x00"):
+            assert say(Line("too_small", {"minimum": value}), PAIR)
+            assert say(Line("level_sold", {"price": value, "quantity": value}), PAIR)
