@@ -1,0 +1,156 @@
+"""Every page in a real browser: nothing blocked, nothing to scroll sideways."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
+from werkzeug.serving import make_server
+
+from app.accounts.demo import ADMINISTRATOR, CUSTOMER, DemoLogin, seed_people
+from app.accounts.queries import user_by_email
+from app.accounts.sessions import LOCAL_COOKIE
+from app.bots.demo import seed_bots
+from app.bots.live import tick_accounts
+from app.bots.queries import own_cards
+from app.exchanges.service import seed_exchanges
+from app.faq.service import seed_faq
+from app.markets.service import seed_markets
+from app.subscriptions.service import seed_plans
+from app.transactions import transaction
+from tests.browser import open_chromium
+from tests.conftest import new_client
+
+pytestmark = pytest.mark.journey
+
+CABINET = [
+    "/dashboard",
+    "/bots",
+    "/bots/{bot}",
+    "/bots/{bot}?tab=trades",
+    "/bots/{bot}?tab=levels",
+    "/bots/{bot}?tab=log",
+    "/bots/{bot}?tab=settings",
+    "/bots/{bot}/stop",
+    "/bots/{bot}/emergency",
+    "/bots/new",
+    "/strategies",
+    "/trades",
+    "/exchanges",
+    "/exchanges/new",
+    "/exchanges/new?exchange=bybit",
+    "/exchanges/new?exchange=paper",
+    "/subscriptions",
+    "/profile",
+    "/faq",
+]
+PUBLIC = ["/", "/pricing", "/login", "/register", "/legal/risk"]
+DESK = ["/admin/", "/admin/bots/", "/admin/orders/", "/admin/users/", "/admin/statistics/"]
+# Where wide tables or two columns could overflow on a large screen.
+WIDE = {"/dashboard", "/bots", "/bots/{bot}", "/bots/new", "/trades", "/admin/orders/"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def bot_id(app: Flask, database: None) -> int:
+    """Return the demo bot, started and ticked, so that its page has orders and a chart."""
+    for seed in (seed_exchanges, seed_markets, seed_plans, seed_faq, seed_people, seed_bots):
+        with transaction():
+            seed()
+    customer = user_by_email(CUSTOMER.email)
+    assert customer is not None
+    [card] = own_cards(customer.id)
+    tick_accounts([card.account_id], "journey")
+    return card.id
+
+
+@pytest.fixture
+def address(app: Flask, bot_id: int) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://localhost:{server.port}"
+    server.shutdown()
+    thread.join(timeout=10)
+
+
+def test_pages_of_the_cabinet(app: Flask, browser: Browser, address: str, bot_id: int) -> None:
+    assert look_at(app, browser, address, CABINET, CUSTOMER, bot_id) == []
+
+
+def test_public_pages(app: Flask, browser: Browser, address: str) -> None:
+    assert look_at(app, browser, address, PUBLIC, None) == []
+
+
+def test_pages_of_the_desk(app: Flask, browser: Browser, address: str) -> None:
+    assert look_at(app, browser, address, DESK, ADMINISTRATOR) == []
+
+
+def look_at(
+    app: Flask,
+    browser: Browser,
+    address: str,
+    paths: list[str],
+    login: DemoLogin | None,
+    bot: int = 0,
+) -> list[str]:
+    """Open each page small and light, wide ones also large and dark; return what is wrong."""
+    small = browser.new_context(viewport={"width": 360, "height": 800}, color_scheme="light")
+    large = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+    found = []
+    for context, chosen in [(small, paths), (large, [path for path in paths if path in WIDE])]:
+        if login is not None:
+            sign_in(app, context, address, login)
+        page = context.new_page()
+        for path in chosen:
+            faults = faults_of(page, address + path.format(bot=bot))
+            found += [f"{path}: {fault}" for fault in faults]
+        context.close()
+    return found
+
+
+def sign_in(app: Flask, context: BrowserContext, address: str, login: DemoLogin) -> None:
+    user = user_by_email(login.email)
+    assert user is not None
+    client = new_client(app)
+    client.sign_in(user)
+    cookie = client.get_cookie(LOCAL_COOKIE)
+    assert cookie is not None
+    context.add_cookies([{"name": LOCAL_COOKIE, "value": cookie.value, "url": address}])
+
+
+def faults_of(page: Page, url: str) -> list[str]:
+    faults: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(message.text)
+
+    def fail(error: Error) -> None:
+        faults.append(str(error))
+
+    page.on("console", note)
+    page.on("pageerror", fail)
+    answer = page.goto(url)
+    assert answer is not None
+    # Scripts of the page and the chart have their say within this time.
+    page.wait_for_timeout(200)
+    page.remove_listener("console", note)
+    page.remove_listener("pageerror", fail)
+    if not answer.ok:
+        faults.append(f"answered {answer.status}")
+    wide, shown = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    if wide > shown:
+        faults.append(f"scrolls sideways: {wide} of {shown} px")
+    headings = page.locator("h1").count()
+    if headings != 1:
+        faults.append(f"{headings} main headings")
+    if "None" in page.locator("main").inner_text().split():
+        faults.append("shows None")
+    return faults
