@@ -1,7 +1,7 @@
 """What settings would do on an account and a pair, and what a start would take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -33,8 +33,12 @@ def check_settings(
     strategy: str,
     params: Mapping[str, object],
     capital: Decimal | None = None,
+    funds: Holdings | None = None,
 ) -> Settings:
-    """Read and plan settings at the last price; raise InvalidParams naming every bad field."""
+    """Read and plan settings at the last price; raise InvalidParams naming every bad field.
+
+    With `funds` the plan takes no more money than they are worth.
+    """
     known = STRATEGIES.get(strategy)
     if known is None:
         raise InvalidInput("unknown_strategy", field="strategy")
@@ -43,13 +47,22 @@ def check_settings(
         values["investment"] = capital
     read = known.parse(values)
     price = grounds.known_price
-    plan = known.plan(read, grounds.market, price)
+    plan = known.plan(_within(read, price, funds), grounds.market, price)
     # What can be planned but not run is refused here too.
-    known.start_state(read, grounds.market, price)
+    known.start_state(read, grounds.market, price, funds)
     money = capital or getattr(read, "investment", None) or getattr(plan, "investment", None)
     if money is None or money <= 0:
         raise InvalidParams((problem("investment", "missing"),))
     return Settings(known, read, plan, money)
+
+
+@exact
+def _within(params: Any, price: Decimal, funds: Holdings | None) -> Any:
+    """Return parameters whose investment is no more than what the funds are worth."""
+    wanted = getattr(params, "investment", None)
+    if funds is None or wanted is None:
+        return params
+    return replace(params, investment=min(wanted, funds.quote + funds.base * price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +86,11 @@ def prospect(bot: Bot) -> Prospect:
     grounds = grounds_of(bot)
     check_usable(grounds)
     version = db.session.get_one(BotConfig, (bot.id, bot.config_version))
-    settings = check_settings(grounds, version.strategy, version.params, version.capital)
     metrics = db.session.get_one(BotMetrics, bot.id)
     held = Holdings(metrics.base, metrics.quote)
     put_in = _put_in(metrics, bot.capital)
+    funds = Holdings(held.base, held.quote + put_in)
+    settings = check_settings(grounds, version.strategy, version.params, version.capital, funds)
     return Prospect(settings, grounds, seen_of_plan(bot, settings.plan), held, put_in)
 
 

@@ -179,9 +179,16 @@ def _begin(bot: Bot, ahead: Prospect, state: str) -> None:
     now = utc_now()
     metrics = db.session.get_one(BotMetrics, bot.id, with_for_update=True)
     flow_money(metrics, ahead.put_in, ahead.grounds.known_price, ahead.grounds.market, now)
-    bot.ran_before_s += _ran_last(bot)
     bot.plan = to_json(ahead.settings.plan)
     bot.tick_period_s = limits_of(bot.user_id).tick_period_s
+    _renew(bot)
+    _turn(bot, state, now, "start_requested")
+    bot.next_tick_at = now
+
+
+def _renew(bot: Bot) -> None:
+    """Let a bot begin once more: whatever its last start has left is forgotten or put by."""
+    bot.ran_before_s += _ran_last(bot)
     bot.epoch += 1
     bot.started_at = bot.stopped_at = None
     bot.strategy_state = None
@@ -189,8 +196,6 @@ def _begin(bot: Bot, ahead: Prospect, state: str) -> None:
     bot.wake_below = bot.wake_above = None
     bot.failures, bot.last_error, bot.last_error_at = 0, None, None
     bot.stale_since = None
-    _turn(bot, state, now, "start_requested")
-    bot.next_tick_at = now
 
 
 def _ran_last(bot: Bot) -> int:
@@ -259,6 +264,11 @@ def emergency_stop(user_id: int, bot_id: int) -> None:
     if following is None or bot.stop_request == EMERGENCY or bot.state == following == "locked":
         return
     now = utc_now()
+    if following == BotState.LOCKED.value and _has_live_orders(bot):
+        # Orders that were left on the exchange: a new start that is stopped at once takes them
+        # back before anything else.
+        following = BotState.STOPPING.value
+        _renew(bot)
     if following == BotState.STOPPING.value:
         bot.stop_request = EMERGENCY
         bot.next_tick_at = now

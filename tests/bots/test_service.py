@@ -339,6 +339,37 @@ def test_a_stopped_bot_is_locked_at_once_and_needs_its_owner(shop: Shop) -> None
     assert shop.bot(bot_id).state == "stopped"
 
 
+def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+    shop.tick()
+    assert db.session.query(OrderRow).filter_by(status="OPEN").count() > 0
+    with transaction():
+        service.emergency_stop(shop.user_id, bot_id)
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(bot_id).state == "locked"
+    assert db.session.query(OrderRow).filter_by(status="OPEN").count() == 0
+    assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base < Decimal("0.001")
+
+
+def test_a_bot_that_lost_money_starts_again_with_what_is_left(shop: Shop) -> None:
+    bot_id = shop.run_bot(97, 93, 91)
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+    shop.tick()
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    left, dust = metrics.quote, metrics.base
+    assert left < 1000
+    ahead = prospect(shop.bot(bot_id))
+    assert ahead.settings.plan.investment == left + dust * 91  # type: ignore[attr-defined]
+    assert ahead.needed.quote == left
+    shop.start(bot_id)
+    shop.tick()
+    assert shop.bot(bot_id).state == "active"
+
+
 def test_staff_stops_with_a_reason_that_is_audited_and_told(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():

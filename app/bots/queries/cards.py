@@ -211,10 +211,19 @@ def _card(
         upper=bounds.upper,
         stop_loss=number_of(params.get("stop_loss")),
         take_profit=number_of(params.get("take_profit")),
-        actions=Actions(**{action.value: may(bot.state, action) for action in Action}),
+        actions=_actions(bot, found),
         figures=found,
         spark=spark,
     )
+
+
+def _actions(bot: Bot, found: BotFigures | None) -> Actions:
+    allowed = {action.value: may(bot.state, action) for action in Action}
+    # Where nothing runs and nothing stands, there is no emergency to stop.
+    left = found is not None and (found.reserved > 0 or found.reserved_coins > 0)
+    if bot.state in {"stopped", "locked"} and not left:
+        allowed["emergency"] = False
+    return Actions(**allowed)
 
 
 def _error(bot: Bot) -> Line | None:
