@@ -56,11 +56,6 @@ class BotFigures:
         """Say whether selling at any price gives the money back."""
         return self.break_even is not None and self.break_even <= 0
 
-    @property
-    def free_cash(self) -> Decimal:
-        """Return the cash that no open order holds back."""
-        return self.cash - self.reserved
-
 
 @dataclass(frozen=True, slots=True)
 class Range:

@@ -18,7 +18,6 @@ from app.trading.market import Candle
 
 MOST_CANDLES = 500
 MOST_FILLS = 1000
-DEFAULT_TIMEFRAME = "5m"
 
 
 def market_chart(market_id: int, timeframe: str) -> dict[str, Any]:

@@ -405,11 +405,6 @@ class Preview:
         """Say whether this could be started."""
         return self.complete and not self.errors
 
-    @property
-    def orders_needed(self) -> int | None:
-        """Return how many orders stand at once."""
-        return None if self.buys is None or self.sells is None else self.buys + self.sells
-
 
 def preview(
     grounds: Grounds,
