@@ -8,6 +8,7 @@ from flask_migrate import Migrate
 from flask_wtf.csrf import CSRFProtect
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 REDIS_TIMEOUT_S = 2
@@ -41,6 +42,8 @@ class RedisClient:
                 socket_timeout=REDIS_TIMEOUT_S,
                 socket_connect_timeout=REDIS_TIMEOUT_S,
                 retry=Retry(NoBackoff(), 0),
+                # Asks each new connection for a push protocol that Valkey does not know.
+                maint_notifications_config=MaintNotificationsConfig(enabled=False),
             )
         return self._client
 
