@@ -122,7 +122,7 @@ class Feed:
 
     def _pause(self) -> float:
         due = self._source.next_due()
-        if due is None:
+        if due is None or self._waiting:
             return ROUND_S
         ahead = (due - utc_now()).total_seconds()
         return min(max(ahead, ROUND_S), LONGEST_ROUND_S)

@@ -54,15 +54,19 @@ class Walk:
             int.from_bytes(digest[at : at + 8]) + number
             for number, at in enumerate((0, 8, 16, 24, 32, 40, 48, 56, 4, 12))
         ]
-        self._noises = [(*noise, key) for noise, key in zip(_NOISES, keys, strict=True)]
+        # Each begins at a place of its own: where all pieces meet, the price would stand still.
+        self._noises = [
+            (length, reach, key % length, key)
+            for (length, reach), key in zip(_NOISES, keys, strict=True)
+        ]
         self._volume_key = int.from_bytes(volume)
         self._corners: list[tuple[int | None, int, int]] = [(None, 0, 0)] * len(_NOISES)
 
     def at(self, step: int) -> int:
         """Return how far the price is from its base at a step, in parts of PART."""
         total = 0
-        for number, (length, reach, key) in enumerate(self._noises):
-            index, place = divmod(step, length)
+        for number, (length, reach, phase, key) in enumerate(self._noises):
+            index, place = divmod(step + phase, length)
             known, before, after = self._corners[number]
             if known != index:
                 before, after = _corner(key, index), _corner(key, index + 1)

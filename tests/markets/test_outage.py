@@ -145,7 +145,7 @@ def test_feed_goes_on_after_every_outage_without_a_lost_or_double_point(world: W
     world.postgres.restart()
     world.wait_for_more("points after PostgreSQL came back")
 
-    for _ in range(3):
+    for _ in range(2):
         world.kill_feed()
         world.start_feed()
         world.wait_for_more("points after the feed was killed")
