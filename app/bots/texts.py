@@ -291,6 +291,8 @@ RISK_LABELS: Mapping[str, LazyString] = {
 }
 FIELD_LABELS: Mapping[str, LazyString] = {
     "lower": _l("Lower price"),
+    "epoch": _l("Start number"),
+    "cycle": _l("Round trip on this level"),
     "upper": _l("Upper price"),
     "grids": _l("Number of grids"),
     "step": _l("Step between lines"),
