@@ -5,6 +5,7 @@ way is finished first.
 """
 
 import argparse
+import contextlib
 import gc
 import logging
 import signal
@@ -14,13 +15,17 @@ import threading
 import uuid
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from flask import Flask
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import create_app
@@ -35,23 +40,30 @@ WORKER_TTL_S = 25
 MONITORING_S = 5
 MAINTENANCE_S = 5
 LONGEST_PAUSE_S = 30
+# Well below the length of a lease.
+IDLE_TRANSACTION_S = 10
 OTHER_QUEUES = (QueueName.PAYMENTS, QueueName.MESSAGES, QueueName.SHOPS, QueueName.REPORTS)
 
 
-class _Stoppable:
+class _Stoppable(BaseWorker):
     """Remembers whether somebody asked the worker to stop, or it gave up by itself."""
 
     app: Flask
-    asked_to_stop = False
+    stop: threading.Event
     max_connection_wait_time = 5.0
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stop.set()
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def _install_signal_handlers(self) -> None:
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+        # The signal may have come while the worker was getting ready.
+        self._stop_requested = self.stop.is_set()
 
 
 class TickWorker(_Stoppable, SimpleWorker):
     """Runs ticks in this very process: no fork and no import for a tick."""
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        self.asked_to_stop = True
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def perform_job(self, job: Job, queue: Queue) -> bool:
         with self.app.app_context():
@@ -60,10 +72,6 @@ class TickWorker(_Stoppable, SimpleWorker):
 
 class JobsWorker(_Stoppable, Worker):
     """Runs every job in a fork of its own, which can be ended when it hangs."""
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        self.asked_to_stop = True
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def perform_job(self, job: Job, queue: Queue) -> bool:
         with self.app.app_context():
@@ -119,11 +127,27 @@ def _run_ticks(app: Flask, name: str, stop: threading.Event) -> bool:
     from app.bots import jobs
 
     jobs.set_place(name)
+    with app.app_context():
+        _end_frozen_transactions(db.engine)
     # Ticks make many short-lived objects and no cycles to speak of: look for garbage less often.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    return _run_worker(TickWorker, [QueueName.TICKS], app, name)
+    return _run_worker(TickWorker, [QueueName.TICKS], app, name, stop)
+
+
+def _end_frozen_transactions(engine: Engine) -> None:
+    """Let the database end a transaction of ours that stands still: a paused worker's locks.
+
+    Otherwise whoever takes its accounts over would wait for a process that may never wake.
+    """
+    if not event.contains(engine, "connect", _limit_idle_time):
+        event.listen(engine, "connect", _limit_idle_time)
+
+
+def _limit_idle_time(connection: Any, _record: Any) -> None:
+    connection.execute(f"set idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_S}s'")
+    connection.commit()
 
 
 def _run_jobs(app: Flask, name: str, stop: threading.Event) -> bool:
@@ -131,7 +155,7 @@ def _run_jobs(app: Flask, name: str, stop: threading.Event) -> bool:
 
     gc.collect()
     gc.freeze()
-    return _run_worker(JobsWorker, OTHER_QUEUES, app, name)
+    return _run_worker(JobsWorker, OTHER_QUEUES, app, name, stop)
 
 
 def _run_worker(
@@ -139,6 +163,7 @@ def _run_worker(
     names: list[QueueName] | tuple[QueueName, ...],
     app: Flask,
     place: str,
+    stop: threading.Event,
 ) -> bool:
     connection = Redis.from_url(redis_client.url)
     connection.ping()
@@ -153,21 +178,28 @@ def _run_worker(
         maintenance_interval=MAINTENANCE_S,
         log_job_description=False,
     )
-    worker.app = app
+    worker.app, worker.stop = app, stop
     worker.work(logging_level="WARNING")
-    return worker.asked_to_stop
+    return stop.is_set()
 
 
 def _run_scheduler(app: Flask, name: str, stop: threading.Event) -> bool:
     from app.schedule import LockedScheduler
 
+    class Scheduler(LockedScheduler):
+        def _install_signal_handlers(self) -> None:
+            super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+            if stop.is_set():
+                raise StopRequested
+
     connection = Redis.from_url(redis_client.url, socket_timeout=5)
     connection.ping()
     with app.app_context():
-        scheduler = LockedScheduler(connection)
+        scheduler = Scheduler(connection)
         try:
             # Returns only when a signal asked it to end.
-            scheduler.start()  # type: ignore[no-untyped-call]
+            with contextlib.suppress(StopRequested):
+                scheduler.start()  # type: ignore[no-untyped-call]
         finally:
             scheduler.resign()
     return True

@@ -1,7 +1,7 @@
 """Measure live ticks: 1,000 paper grid bots, one worker, everything real but the money.
 
-`python -m bench.ticks [--bots N] [--seconds S]`: its own PostgreSQL (with fsync) and Valkey, a worker
-process that takes its jobs from the queue, a scheduler process, and this process as the price feed.
+`python -m bench.ticks [--bots N] [--seconds S]`: its own PostgreSQL (with fsync) and Valkey, a
+worker process that takes its jobs from the queue, a scheduler, and this process as the price feed.
 Prices are recorded candles where they are at hand, else made by the project's own generator.
 
 Three parts: every bot starts; prices at a calm pace, for the time from a price to its booked fill;
@@ -198,8 +198,7 @@ def _recorded(path: Path) -> Iterator[Decimal]:
     from app.trading.candles import parse_candles
     from app.trading.market import candle_path
 
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
         for candle in islice(parse_candles(lines), 50_000):
             yield from candle_path(candle)
 
@@ -233,7 +232,7 @@ def make_bots(count: int, feed: Feed) -> None:
         accounts, balances, bots, configs, metrics = [], [], [], [], []
         for number, user_id in enumerate(users, 1):
             pair = feed.pairs[number % len(feed.pairs)]
-            price = prices[pair]
+            price = prices[pair] or Decimal(1)
             accounts.append(
                 dict(
                     id=number, user_id=user_id, exchange="paper", venue="bybit", label="Paper",
@@ -277,7 +276,7 @@ def make_people(count: int) -> Sequence[int]:
     from app.accounts.models import User
     from app.db import db
 
-    rows = [dict(email=f"bench{n}@example.org", password_hash="!") for n in range(count)]
+    rows = [dict(email=f"bench{n}@example.org", password_hash="") for n in range(count)]
     return db.session.scalars(insert(User).returning(User.id), rows).all()
 
 

@@ -96,7 +96,7 @@ def make_database(addresses: Addresses, name: str) -> str:
         if not _exists(connection, template):
             fresh = f"{addresses.run}_fresh"
             _create(connection, fresh)
-            _migrate(addresses.database(fresh))
+            migrate(addresses.database(fresh))
             connection.execute(
                 sql.SQL("alter database {} rename to {}").format(
                     sql.Identifier(fresh), sql.Identifier(template)
@@ -121,7 +121,8 @@ def clean(connection: psycopg.Connection, redis: Redis) -> None:
     redis.flushdb()
 
 
-def _migrate(url: str) -> None:
+def migrate(url: str) -> None:
+    """Bring a database to the newest migration."""
     from flask_migrate import upgrade
 
     from app import create_app

@@ -118,7 +118,10 @@ def mark_filed() -> None:
 
 
 def file_triggers(entries: Iterable[tuple[int, int, int, Triggers]]) -> None:
-    """File at which prices a bot wants to be woken: (market, account, bot, triggers) each."""
+    """File at which prices a bot wants to be woken: (market, account, bot, triggers) each.
+
+    Without triggers the bot is taken out.
+    """
     pipeline = redis_client.client.pipeline(transaction=False)
     for market_id, account_id, bot_id, triggers in entries:
         member = f"{account_id}:{bot_id}"
@@ -131,11 +134,6 @@ def file_triggers(entries: Iterable[tuple[int, int, int, Triggers]]) -> None:
         pipeline.execute()
     except RedisError as error:
         log.warning("triggers_lost error=%s", type(error).__name__)
-
-
-def remove_triggers(entries: Iterable[tuple[int, int, int]]) -> None:
-    """Take bots out of the index: (market, account, bot) each."""
-    file_triggers((market, account, bot, Triggers()) for market, account, bot in entries)
 
 
 def pop_crossed(market_id: int, low: Decimal, high: Decimal) -> set[int]:

@@ -99,7 +99,7 @@ class World:
         """Let prices happen, one a second."""
         with transaction():
             market = db.session.get_one(MarketRow, self.market_id)
-            rows = []
+            rows: list[dict[str, Any]] = []
             for seq, price in enumerate(map(Decimal, prices), market.last_seq + 1):
                 at = START + timedelta(seconds=seq)
                 rows.append({"market_id": market.id, "seq": seq, "at": at, "price": price})

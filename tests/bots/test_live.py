@@ -9,6 +9,7 @@ import pytest
 
 from app.bots.live import asking, tick_accounts
 from app.db import utc_now
+from app.trading import engine
 from app.trading.backtest import BacktestResult, run_backtest
 from app.trading.market import FeeSide, Market
 from tests.bots.live_world import GRID, World, candles_of, path_of, wander
@@ -372,7 +373,7 @@ def test_a_failing_bot_spoils_nothing_for_the_others(
     world.play(100)
     world.tick()
     world.play("97.9")
-    real = asking.tick
+    real = engine.tick
 
     def fail_for_one(strategy: Any, view: Any, limits: Any) -> Any:
         if view.orders and world.bot_of_order(view.orders[0].client_id) == bad:

@@ -100,7 +100,7 @@ def test_a_resting_order_locks_its_money_and_is_there_when_read_again(desk: Desk
     assert desk.balances() == {"USDT": (Decimal(9901), Decimal(99))}
     with desk.open() as account:
         (found,) = account.open_orders("AAA/USDT")
-        assert (found.client_id, found.price, found.status) == ("b1", 99, Status.OPEN)
+        assert (found.client_id, found.price, found.status) == ("b1", Decimal(99), Status.OPEN)
         assert account.find("AAA/USDT", "b1") is not None
         assert account.open_orders("BBB/USDT") == []
 
@@ -158,7 +158,7 @@ def test_where_nothing_waits_only_the_last_point_counts(desk: Desk) -> None:
         assert progress.caught_up and not progress.fills
     with desk.open() as account:
         here = account.point(desk.first)
-        assert here is not None and (here.seq, here.price) == (499, 50)
+        assert here is not None and (here.seq, here.price) == (499, Decimal(50))
 
 
 def test_two_pairs_are_walked_in_the_order_of_time(desk: Desk) -> None:

@@ -48,25 +48,36 @@ class TickReport:
 def tick_accounts(account_ids: Iterable[int], holder: str) -> TickReport:
     """Tick all bots of these accounts; opens its own transactions.
 
-    `holder` names the worker's place. An account that somebody else holds is left alone.
+    `holder` names the worker's place. An account that somebody else holds is left alone. Paper
+    accounts share the statements of a batch; a real one is taken alone, so that nobody's lease runs
+    out while another's exchange is slow.
     """
     report = TickReport()
-    remaining = iter(sorted(set(account_ids)))
-    while batch := list(islice(remaining, BATCH)):
+    with transaction():
+        accounts = _read_accounts(sorted(set(account_ids)))
+    paper = (account.id for account in accounts if account.is_paper)
+    while batch := list(islice(paper, BATCH)):
         _tick_batch(batch, holder, report)
+    began = time.monotonic()
+    for account in accounts:
+        if account.is_paper:
+            continue
+        if time.monotonic() - began > LONGEST_TICK_S:
+            report.unfinished.add(account.id)
+        else:
+            _tick_batch([account.id], holder, report)
     return report
 
 
 def _tick_batch(batch: list[int], holder: str, report: TickReport) -> None:
     with transaction():
         tokens = acquire(batch, holder)
-        accounts = _read_accounts(tokens)
+        accounts = {account.id: account for account in _read_accounts(tokens)}
     report.busy |= set(batch) - set(tokens)
     if not tokens:
         return
-    tick = _Tick(accounts, tokens, report)
     try:
-        tick.run()
+        _Tick(accounts, tokens, report).run()
     except (DataError, IntegrityError):
         # One account's values break a statement for all: find it by ticking each alone.
         if len(tokens) == 1:
@@ -96,14 +107,15 @@ def _release(tokens: Mapping[int, int]) -> None:
         log.warning("release_failed error=%s", type(error).__name__)
 
 
-def _read_accounts(account_ids: Iterable[int]) -> dict[int, Account]:
+def _read_accounts(account_ids: Iterable[int]) -> list[Account]:
     query = select(
         ExchangeAccount.id,
         ExchangeAccount.user_id,
         ExchangeAccount.exchange,
         ExchangeAccount.fills_cursor,
-    ).where(ExchangeAccount.id.in_(list(account_ids)))
-    return {row.id: Account(*row) for row in db.session.execute(query)}
+    )
+    query = query.where(ExchangeAccount.id.in_(list(account_ids))).order_by(ExchangeAccount.id)
+    return [Account(*row) for row in db.session.execute(query)]
 
 
 class _Tick:
@@ -155,6 +167,7 @@ class _Tick:
                 self.report.unfinished.add(account.id)
                 return
             if seen is None:
+                self.report.unfinished.add(account.id)
                 return
             todo = self._decide({account.id: seen}, look).get(account.id, Work())
             if todo.is_empty or not real_side.act(account, self.tokens, todo):

@@ -1,0 +1,138 @@
+"""A real exchange as far as a tick can tell: an account in memory, with faults on demand."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from app.errors import Unavailable
+from app.trading.market import FeeSide, Market, PricePoint
+from app.trading.orders import Fill, Order
+from app.trading.ports import (
+    Balance,
+    FillPage,
+    Outcome,
+    Refused,
+    Unresolved,
+    VenueOrder,
+)
+from app.trading.simulator import Book, BookOrder
+
+SYMBOL = "AAA/USDT"
+MARKET = Market(
+    SYMBOL,
+    "AAA",
+    "USDT",
+    tick=Decimal("0.01"),
+    lot=Decimal("0.0001"),
+    min_quantity=Decimal("0.0001"),
+    min_notional=Decimal(1),
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
+    fee_side=FeeSide.RECEIVED_ASSET,
+)
+
+
+class FakeVenue:
+    """One account; every switch is a fault."""
+
+    def __init__(self) -> None:
+        self.book = Book([MARKET], {"USDT": Decimal(10_000)})
+        self.fills: list[Fill] = []
+        self.sent: list[str] = []
+        self.looked_up: list[str] = []
+        self.seq = 0
+        # Faults: the answer is lost after or before the order arrived; all is refused; nobody
+        # answers; fills are told late; orders are not remembered.
+        self.lose_answers = False
+        self.lose_requests = False
+        self.refuse: str | None = None
+        self.is_away = False
+        self.hidden_fills = 0
+        self.forgets = False
+
+    def play(self, price: str) -> None:
+        """Let a price happen at the venue."""
+        self.seq += 1
+        point = PricePoint(self.seq, datetime.now(UTC), Decimal(price))
+        self.fills += self.book.advance(SYMBOL, point)
+
+    def take_away(self, client_id: str) -> None:
+        """Cancel an order behind the bot's back."""
+        self.book.cancel(client_id, datetime.now(UTC))
+
+    # --- the port -----------------------------------------------------------------------------
+
+    def place(self, symbol: str, order: Order) -> Outcome:
+        """Take an order, or fail as asked."""
+        self.sent.append(order.client_id)
+        if self.lose_requests:
+            return Unresolved("time-out")
+        if self.refuse:
+            return Refused(self.refuse)
+        outcome, fills = self.book.place(
+            symbol,
+            order.client_id,
+            order.key.side,
+            order.kind,
+            order.price,
+            order.quantity,
+            datetime.now(UTC),
+        )
+        self.fills += fills
+        return Unresolved("time-out") if self.lose_answers else outcome
+
+    def cancel(self, symbol: str, client_id: str) -> Outcome:
+        """Take an order back."""
+        self._answer()
+        return self.book.cancel(client_id, datetime.now(UTC))
+
+    def find(self, symbol: str, client_id: str) -> VenueOrder | None:
+        """Look an order up."""
+        self._answer()
+        self.looked_up.append(client_id)
+        order = self.book.find(client_id)
+        return None if order is None or self.forgets else _shown(order)
+
+    def open_orders(self, symbol: str) -> list[VenueOrder]:
+        """List open orders."""
+        self._answer()
+        return [] if self.forgets else [_shown(order) for order in self.book.open_orders(symbol)]
+
+    def fills_since(self, symbol: str, cursor: str) -> FillPage:
+        """Tell all fills, again and again, newest first: a venue owes no order and no once."""
+        self._answer()
+        told = self.fills[: len(self.fills) - self.hidden_fills]
+        return FillPage(tuple(reversed(told)), str(len(told)))
+
+    def balances(self) -> Mapping[str, Balance]:
+        """Return the money."""
+        return self.book.balances()
+
+    def market(self, symbol: str) -> Market:
+        """Return the rules."""
+        return MARKET
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise Unavailable("exchange_unreachable", exchange="bybit")
+
+    # --- what tests ask -----------------------------------------------------------------------
+
+    def standing(self) -> set[str]:
+        """Return the ids of open orders."""
+        return {order.client_id for order in self.book.open_orders(SYMBOL)}
+
+
+def _shown(order: BookOrder) -> VenueOrder:
+    return VenueOrder(
+        client_id=order.client_id,
+        symbol=order.symbol,
+        side=order.side,
+        kind=order.kind,
+        price=order.price,
+        quantity=order.quantity,
+        filled=order.filled,
+        status=order.status,
+        venue_id=f"v-{order.client_id}",
+        time=order.placed_at,
+    )

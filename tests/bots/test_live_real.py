@@ -1,0 +1,330 @@
+"""Ticks on a real exchange that loses answers, forgets, refuses and goes away."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.bots.live import booking, real_side
+from app.db import db
+from app.exchanges.models import ExchangeAccount
+from app.transactions import transaction
+from tests.bots.fake_venue import FakeVenue
+from tests.bots.live_world import World
+from tests.factories import make_exchange, make_user
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+class Desk:
+    """A bot on a real account, and the exchange behind it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world = World.make()
+        self.venue = FakeVenue()
+        monkeypatch.setattr(real_side, "open_venue", lambda account_id: self.venue)
+        with transaction():
+            make_exchange("bybit")
+            account = ExchangeAccount(
+                id=77,
+                user_id=make_user().id,
+                exchange="bybit",
+                venue="bybit",
+                label="Real",
+                mode="live",
+                maker_fee=Decimal("0.001"),
+                taker_fee=Decimal("0.001"),
+            )
+            db.session.add(account)
+        self.bot = self.world.add_bot(77)
+        self.play("100")
+
+    def play(self, price: str) -> None:
+        """Let a price happen, at the venue and in our feed."""
+        self.venue.play(price)
+        self.world.play(price)
+
+    def tick(self) -> Any:
+        """Tick once."""
+        return self.world.tick()
+
+    def orders(self, *statuses: str) -> list[Any]:
+        """Return the bot's orders in these states."""
+        return [o for o in self.world.orders(self.bot) if o.status in statuses]
+
+    def assert_one_chain(self) -> None:
+        """See that our books are those of the venue, and that no order stands twice."""
+        open_now = self.orders("OPEN", "PARTIAL")
+        assert {order.client_id for order in open_now} == self.venue.standing()
+        assert len({(o.level, o.side) for o in open_now}) == len(open_now)
+        assert len(self.venue.sent) == len(set(self.venue.sent))
+        fills = self.world.fills(self.bot)
+        assert sorted(fill.trade_id for fill in fills) == sorted(
+            fill.trade_id for fill in self.venue.fills
+        )
+        metrics = self.world.metrics(self.bot)
+        money = self.venue.balances()
+        assert metrics.base == money["AAA"].total
+        assert metrics.quote == money["USDT"].total - Decimal(9_000)
+
+
+@pytest.fixture
+def desk(database: None, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Return a bot that wants to start at 100."""
+    return Desk(monkeypatch)
+
+
+def test_a_grid_starts_and_answers_its_fills(desk: Desk) -> None:
+    desk.tick()
+    assert desk.world.bot(desk.bot).state == "active"
+    assert len(desk.orders("OPEN")) == 10
+    desk.play("97.9")
+    desk.tick()
+    desk.play("100.1")
+    desk.tick()
+    assert len(desk.world.trades(desk.bot)) == 1
+    assert desk.world.metrics(desk.bot).matched_trades == 1
+    desk.assert_one_chain()
+
+
+def test_a_quiet_tick_sends_nothing(desk: Desk) -> None:
+    desk.tick()
+    sent = list(desk.venue.sent)
+    for _ in range(3):
+        desk.tick()
+    assert desk.venue.sent == sent
+    desk.assert_one_chain()
+
+
+def test_an_order_whose_answer_was_lost_is_found_and_not_sent_again(desk: Desk) -> None:
+    desk.tick()
+    desk.play("97.9")
+    desk.venue.lose_answers = True
+    desk.tick()
+    (doubtful,) = desk.orders("UNRESOLVED")
+    assert doubtful.client_id in desk.venue.standing()
+    desk.venue.lose_answers = False
+    desk.tick()
+    assert desk.orders("UNRESOLVED") == []
+    desk.assert_one_chain()
+
+
+def test_a_level_stays_frozen_while_nobody_knows_and_is_tried_anew_when_it_is_certain(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    desk.play("97.9")
+    desk.venue.lose_requests = True
+    desk.tick()
+    (doubtful,) = desk.orders("UNRESOLVED")
+    desk.venue.lose_requests = False
+    for _ in range(3):
+        desk.tick()
+        assert len(desk.orders("UNRESOLVED")) == 1
+        assert len(desk.venue.standing()) == 9
+    monkeypatch.setattr(booking, "GRACE", timedelta(0))
+    desk.tick()
+    (gone,) = desk.orders("REJECTED")
+    assert (gone.id, gone.error) == (doubtful.id, "never_arrived")
+    again = desk.world.orders(desk.bot)[-1]
+    assert (again.level, again.side, again.attempt) == (gone.level, gone.side, 1)
+    desk.assert_one_chain()
+
+
+def test_binance_is_given_longer_to_remember(desk: Desk) -> None:
+    assert booking.LONG_GRACE["binance"] >= timedelta(minutes=30)
+
+
+def test_an_order_that_vanished_is_doubted_and_comes_back(desk: Desk) -> None:
+    desk.tick()
+    desk.venue.forgets = True
+    desk.tick()
+    assert len(desk.orders("UNRESOLVED")) == 10
+    desk.venue.forgets = False
+    desk.tick()
+    assert len(desk.orders("OPEN")) == 10
+    desk.assert_one_chain()
+
+
+def test_a_crash_right_after_a_sending_leaves_no_twin(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    desk.tick()
+    desk.play("97.9")
+
+    def die(*_args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(real_side, "update_orders", die)
+        with pytest.raises(Killed):
+            desk.tick()
+    (intended,) = desk.orders("INTENDED")
+    assert intended.client_id in desk.venue.standing()
+    desk.tick()
+    assert desk.orders("INTENDED") == []
+    assert desk.venue.sent.count(intended.client_id) == 1
+    desk.assert_one_chain()
+
+
+def test_without_the_look_up_the_same_crash_sends_the_order_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    desk.tick()
+    desk.play("97.9")
+
+    def die(*_args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(real_side, "update_orders", die)
+        with pytest.raises(Killed):
+            desk.tick()
+    (intended,) = desk.orders("INTENDED")
+    monkeypatch.setattr(desk.venue, "find", lambda symbol, client_id: None)
+    monkeypatch.setattr(desk.venue, "open_orders", lambda symbol: [])
+    desk.tick()
+    assert desk.venue.sent.count(intended.client_id) == 2
+
+
+def test_a_venue_that_is_away_changes_nothing_and_is_asked_again(desk: Desk) -> None:
+    desk.tick()
+    before = desk.world.orders(desk.bot)
+    desk.play("97.9")
+    desk.venue.is_away = True
+    report = desk.tick()
+    assert report.unfinished == {77}
+    assert desk.world.orders(desk.bot) == before
+    assert desk.world.bot(desk.bot).failures == 0
+    desk.venue.is_away = False
+    desk.tick()
+    assert len(desk.orders("OPEN")) == 10
+    desk.assert_one_chain()
+
+
+def test_a_level_that_is_refused_three_times_rests(desk: Desk) -> None:
+    desk.tick()
+    desk.play("97.9")
+    desk.venue.refuse = "post_only"
+    desk.tick()
+    refused = desk.orders("REJECTED")
+    assert [order.attempt for order in refused] == [0, 1, 2]
+    assert {order.error for order in refused} == {"post_only"}
+    assert "level_paused" in desk.world.events(desk.bot)
+
+
+def test_an_order_cancelled_behind_the_bots_back_is_noticed_logged_and_placed_anew(
+    desk: Desk,
+) -> None:
+    desk.tick()
+    victim = desk.orders("OPEN")[0]
+    desk.venue.take_away(victim.client_id)
+    desk.tick()
+    (gone,) = desk.orders("CANCELLED")
+    assert gone.client_id == victim.client_id
+    assert "order_cancelled_outside" in desk.world.events(desk.bot)
+    again = desk.world.orders(desk.bot)[-1]
+    assert (again.level, again.side, again.attempt) == (victim.level, victim.side, 1)
+    desk.assert_one_chain()
+
+
+def test_a_fill_that_is_told_late_is_waited_for(desk: Desk) -> None:
+    desk.tick()
+    desk.play("97.9")
+    desk.venue.hidden_fills = 1
+    desk.tick()
+    assert len(desk.orders("OPEN")) == 10
+    assert desk.world.metrics(desk.bot).fills == 1
+    desk.venue.hidden_fills = 0
+    desk.tick()
+    desk.assert_one_chain()
+
+
+@pytest.mark.parametrize("how", ["keep", "sell", "emergency"])
+def test_stops_take_everything_back(desk: Desk, how: str) -> None:
+    desk.tick()
+    desk.play("97.9")
+    desk.world.change_bot(desk.bot, state="stopping", stop_request=how)
+    for _ in range(3):
+        desk.tick()
+    assert desk.world.bot(desk.bot).state == ("locked" if how == "emergency" else "stopped")
+    assert desk.venue.standing() == set()
+    base = desk.venue.balances()["AAA"].total
+    assert (base > 1) if how == "keep" else (base < Decimal("0.001"))
+    desk.assert_one_chain()
+
+
+def test_a_fill_on_its_way_while_the_order_is_taken_back_is_not_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    real = desk.venue.cancel
+    played: list[bool] = []
+
+    def fill_first(symbol: str, client_id: str) -> Any:
+        if not played:
+            played.append(True)
+            desk.venue.play("93.9")
+        return real(symbol, client_id)
+
+    monkeypatch.setattr(desk.venue, "cancel", fill_first)
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="keep")
+    for _ in range(3):
+        desk.tick()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    desk.assert_one_chain()
+
+
+def test_whoever_lost_the_lease_before_sending_sends_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    desk.play("97.9")
+    sent = list(desk.venue.sent)
+    real = real_side.act
+
+    def act_late(*args: Any) -> Any:
+        with transaction():
+            db.session.execute(
+                text("update account_leases set token = token + 1, holder = 'place-2'")
+            )
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(real_side, "act", act_late)
+        desk.tick()
+    assert desk.venue.sent == sent
+    assert len(desk.orders("INTENDED")) == 1
+    with transaction():
+        db.session.execute(text("update account_leases set expires_at = now()"))
+    desk.tick()
+    assert desk.orders("INTENDED") == []
+    desk.assert_one_chain()
+
+
+def test_trades_of_other_programs_on_the_account_are_left_alone(desk: Desk) -> None:
+    desk.tick()
+    foreign = desk.venue.fills[0]
+    desk.venue.fills.append(
+        type(foreign)(
+            trade_id="foreign",
+            client_id="somebody-else",
+            side=foreign.side,
+            price=foreign.price,
+            quantity=foreign.quantity,
+            fee=foreign.fee,
+            fee_currency=foreign.fee_currency,
+            time=foreign.time,
+            maker=False,
+        )
+    )
+    desk.tick()
+    assert {fill.trade_id for fill in desk.world.fills(desk.bot)} == {foreign.trade_id}

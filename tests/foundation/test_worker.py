@@ -1,0 +1,120 @@
+"""The processes beside the web: they work, they end cleanly, and outages do not end them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from redis import Redis
+from rq import Worker
+
+from app.notifications import jobs as notification_jobs
+from app.queues import QueueName, enqueue_once, queue
+from dev.embedded import temporary_valkey
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def process(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run one of the processes."""
+    running = subprocess.Popen(
+        [sys.executable, str(ROOT / "worker.py"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.communicate()
+
+
+def wait_for_worker(redis_db: Redis, count: int = 1) -> None:
+    """Wait until a worker has announced itself."""
+    deadline = time.monotonic() + 30
+    while Worker.count(connection=redis_db) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def end(running: subprocess.Popen[str]) -> tuple[int, str]:
+    """Ask a process to end; return its code and what it wrote."""
+    running.send_signal(signal.SIGTERM)
+    _, written = running.communicate(timeout=30)
+    return running.returncode, written
+
+
+def wait_until_empty(name: QueueName) -> None:
+    """Wait until no job waits on a queue."""
+    deadline = time.monotonic() + 30
+    while queue(name).count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("role", ["ticks", "jobs"])
+def test_a_worker_does_what_waits_and_ends_cleanly(
+    environment: dict[str, str], redis_db: Redis, role: str
+) -> None:
+    name = QueueName.TICKS if role == "ticks" else QueueName.MESSAGES
+    job = "app.bots.jobs.enqueue_due" if role == "ticks" else notification_jobs.deliver_waiting
+    with process(environment, role) as worker:
+        wait_for_worker(redis_db)
+        enqueue_once(name, job, key="test-job")
+        wait_until_empty(name)
+        time.sleep(0.5)
+        code, written = end(worker)
+    assert code == 0
+    assert "Traceback" not in written
+    assert queue(name).failed_job_registry.count == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_the_scheduler_keeps_its_jobs_coming_and_resigns_at_the_end(
+    environment: dict[str, str], redis_db: Redis
+) -> None:
+    with process(environment, "scheduler") as scheduler:
+        deadline = time.monotonic() + 30
+        while queue(QueueName.TICKS).count < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        code, written = end(scheduler)
+    assert code == 0
+    assert "Traceback" not in written
+    assert redis_db.get("scheduler:leader") is None
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("role", ["ticks", "jobs", "scheduler"])
+def test_a_process_waits_for_redis_and_goes_on_when_it_is_back(
+    app: Flask, environment: dict[str, str], role: str
+) -> None:
+    with temporary_valkey() as url:
+        # A port where nobody listens: the process starts, waits, and ends when asked.
+        nobody = {**environment, "REDIS_URL": "redis://127.0.0.1:1/0"}
+        with process(nobody, role) as waiting:
+            time.sleep(4)
+            assert waiting.poll() is None
+            assert end(waiting)[0] == 0
+        with process({**environment, "REDIS_URL": url}, role) as working:
+            time.sleep(3)
+            assert working.poll() is None
+            assert end(working)[0] == 0
+
+
+def test_a_role_that_does_not_exist_is_refused_in_words(environment: dict[str, str]) -> None:
+    with process(environment, "dance") as worker:
+        _, written = worker.communicate(timeout=30)
+    assert worker.returncode == 2
+    assert "invalid choice" in written
