@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 # A job looks for more work so long; then the queue's other jobs get their turn.
 LONGEST_RUN_S = 5.0
 PAUSE_WHEN_AWAY_S = 2.0
+PAUSE_WHEN_PUT_OFF_S = 10.0
 DUE_AT_ONCE = 5000
 
 
@@ -69,6 +70,7 @@ def _tick(batch: Sequence[int], mark: float) -> set[int]:
         return set()
     wake.finish([number for number in batch if number not in report.busy], mark)
     wake.request_ticks(report.unfinished)
+    wake.put_back(report.put_off, PAUSE_WHEN_PUT_OFF_S)
     return report.busy
 
 

@@ -428,12 +428,17 @@ def test_values_that_break_a_statement_stop_only_their_own_account(world: World)
     world.tick()
     world.change_bot(bad, tick_number=2**63 - 1)
     world.play("97.9")
-    report = world.tick()
-    assert report.failed >= 1
-    assert len(world.trades(good)) == 1
-    world.change_bot(bad, tick_number=0)
+    for failures in range(1, 5):
+        report = world.tick()
+        assert report.put_off == {world.bot(bad).account_id}
+        assert (world.bot(bad).failures, world.bot(bad).state) == (failures, "active")
+        assert len(world.trades(good)) == 1
     world.tick()
-    assert len(world.trades(bad)) == 1
+    assert (world.bot(bad).state, world.bot(bad).state_reason["code"]) == ("error", "unexpected")
+    world.change_bot(bad, tick_number=0)
+    world.restart_bot(bad)
+    world.tick()
+    assert world.bot(bad).state == "active"
     world.assert_books_agree()
 
 

@@ -201,7 +201,7 @@ def test_a_venue_that_is_away_changes_nothing_and_is_asked_again(desk: Desk) -> 
     desk.play("97.9")
     desk.venue.is_away = True
     report = desk.tick()
-    assert report.unfinished == {77}
+    assert report.put_off == {77}
     assert desk.world.orders(desk.bot) == before
     assert desk.world.bot(desk.bot).failures == 0
     desk.venue.is_away = False

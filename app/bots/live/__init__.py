@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rq.timeouts import BaseTimeoutException
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots.live import paper_side, real_side
 from app.bots.live.deciding import Waiting, decide
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.filing import file_waiting
+from app.bots.live.rows import fail_bots
 from app.db import db
 from app.errors import Unavailable
 from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew
@@ -31,11 +33,17 @@ BATCH = 100
 LONGEST_TICK_S = 10.0
 RENEW_AFTER_S = LEASE_SECONDS / 4
 MOST_LOOKS = 4
+# Not the fault of an account: the database is away, or the job's time is up.
+PASSED_ON = (OperationalError, InterfaceError, BaseTimeoutException)
 
 
 @dataclass(slots=True)
 class TickReport:
-    """What a tick did; `busy` are accounts that another worker holds, `unfinished` go on later."""
+    """What a tick did.
+
+    `busy` are accounts that another worker holds, `unfinished` those that have more to do at once,
+    `put_off` those whose exchange is away or whose tick failed as a whole: try again after a pause.
+    """
 
     accounts: int = 0
     fills: int = 0
@@ -43,6 +51,7 @@ class TickReport:
     failed: int = 0
     busy: set[int] = field(default_factory=set)
     unfinished: set[int] = field(default_factory=set)
+    put_off: set[int] = field(default_factory=set)
 
 
 def tick_accounts(account_ids: Iterable[int], holder: str) -> TickReport:
@@ -78,24 +87,25 @@ def _tick_batch(batch: list[int], holder: str, report: TickReport) -> None:
         return
     try:
         _Tick(accounts, tokens, report).run()
-    except (DataError, IntegrityError):
-        # One account's values break a statement for all: find it by ticking each alone.
-        if len(tokens) == 1:
-            raise
+    except PASSED_ON:
+        raise
+    except Exception:
         log.exception("batch_failed accounts=%s", len(tokens))
-        for number in tokens:
-            _tick_alone(number, holder, report)
+        # One account breaks what all share: find it by ticking each alone.
+        if len(tokens) == 1:
+            _note_failure(next(iter(tokens)), report)
+        else:
+            for number in tokens:
+                _tick_batch([number], holder, report)
     finally:
         _release(tokens)
 
 
-def _tick_alone(account_id: int, holder: str, report: TickReport) -> None:
-    try:
-        _tick_batch([account_id], holder, report)
-    except (DataError, IntegrityError):
-        log.exception("account_failed account=%s", account_id)
-        report.failed += 1
-        report.unfinished.add(account_id)
+def _note_failure(account_id: int, report: TickReport) -> None:
+    report.failed += 1
+    report.put_off.add(account_id)
+    with transaction():
+        fail_bots(account_id)
 
 
 def _release(tokens: Mapping[int, int]) -> None:
@@ -164,7 +174,7 @@ class _Tick:
                 seen = real_side.look(account, self.tokens)
             except Unavailable as error:
                 log.warning("venue_away account=%s error=%s", account.id, error.code)
-                self.report.unfinished.add(account.id)
+                self.report.put_off.add(account.id)
                 return
             if seen is None:
                 self.report.unfinished.add(account.id)

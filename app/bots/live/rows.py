@@ -24,6 +24,8 @@ EVENTS: Table = BotEvent.__table__  # type: ignore[assignment]
 
 # A stop that outranks every other and ends with the bot locked.
 EMERGENCY = "emergency"
+# So many failed ticks in a row, and a bot gives up.
+MOST_FAILURES = 5
 RUNNING_STATES = tuple(state.value for state in RUNNING)
 
 
@@ -235,6 +237,23 @@ def activate(bot_ids: Iterable[int], now: datetime) -> None:
     rows = [(bot_id, BotState.ACTIVE.value, now, now) for bot_id in sorted(set(bot_ids))]
     if rows:
         db.session.execute(_ACTIVATE.statement, _ACTIVATE.values(rows))
+
+
+_FAIL_BOTS = text("""
+    update bots set
+        failures = failures + 1, last_error = 'unexpected', last_error_at = now(),
+        next_tick_at = case when failures + 1 < :most then now() + interval '1 minute' end,
+        state_since = case when failures + 1 < :most then state_since else now() end,
+        state_reason = case when failures + 1 < :most then state_reason
+            else jsonb_build_object('code', 'unexpected', 'values', jsonb_build_object()) end,
+        state = case when failures + 1 < :most then state else 'error' end
+    where account_id = :account and state in ('starting', 'active', 'stopping')
+""")
+
+
+def fail_bots(account_id: int) -> None:
+    """Note that the tick of a whole account failed; after five in a row its bots give up."""
+    db.session.execute(_FAIL_BOTS, {"account": account_id, "most": MOST_FAILURES})
 
 
 @dataclass(frozen=True, slots=True)

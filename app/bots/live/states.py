@@ -6,14 +6,13 @@ from typing import Any
 
 from app.bots.live.asking import Answer
 from app.bots.live.booking import Books
-from app.bots.live.rows import Event, LiveBot
+from app.bots.live.rows import MOST_FAILURES, Event, LiveBot
 from app.bots.models import BotState
 from app.trading.intents import Reason
 from app.trading.market import Triggers
 from app.trading.orders import Status
 from app.trading.strategy import Severity
 
-MOST_FAILURES = 5
 LONGEST_PAUSE_S = 300
 # The sweep that looks for due bots comes every two seconds: be early rather than late.
 SWEEP_S = 2
