@@ -79,10 +79,19 @@ def read_decimal(value: object) -> Decimal:
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         raise BadValue("not_a_number", value=str(value)[:40])
-    exponent = value.normalize().as_tuple().exponent
-    if value.adjusted() > LARGEST_POWER or int(exponent) < SMALLEST_POWER:
+    if not value:
+        # A zero may carry an exponent that no text can spell out.
+        return Decimal(0)
+    if not _fits(value):
         raise BadValue("too_many_digits")
     return value
+
+
+def _fits(value: Decimal) -> bool:
+    """Tell whether a stored number can hold it; no arithmetic, which overflows or rounds."""
+    _, digits, exponent = value.as_tuple()
+    zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    return value.adjusted() <= LARGEST_POWER and int(exponent) + zeros >= SMALLEST_POWER
 
 
 def _check_bounds(field: Field, number: Decimal) -> None:

@@ -97,6 +97,7 @@ def test_taker_fee_defaults_to_the_maker_fee() -> None:
         ("[]", "input", "not_an_object"),
         ('{"lower": NaN}', "input", "not_json"),
         ("[" * 100_000, "input", "not_json"),
+        ('{"lower": 1e1000000000}', "lower", "too_many_digits"),
         ({**GRID, "lower": "x"}, "lower", "not_a_number"),
         ({**GRID, "lower": None}, "lower", "missing"),
         ({**GRID, "lower": [1]}, "lower", "not_a_number"),
