@@ -6,6 +6,7 @@ from flask_admin import expose
 from app import health
 from app.accounts.permissions import Permission
 from app.admin.base import StaffPage
+from app.markets import queries
 
 
 class HealthPage(StaffPage):
@@ -16,5 +17,5 @@ class HealthPage(StaffPage):
     @expose("/")
     def index(self) -> ResponseReturnValue:
         return self.render(  # type: ignore[no-any-return]
-            "admin/health.html", health=health.overview()
+            "admin/health.html", health=health.overview(), feed=queries.feed_state()
         )

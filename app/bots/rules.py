@@ -1,6 +1,7 @@
 """What may be done with a bot in which state, and when a plan has changed too much to start it."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,8 @@ MAX_NAME = 60
 MATERIAL_COST = Decimal("0.1")
 MATERIAL_LOSS = Decimal("0.02")
 MAX_SEEN = 2000
+# What `Seen.text` writes: no exponent, so that sums of hostile values stay small.
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,40})?")
 
 
 class Action(StrEnum):
@@ -115,10 +118,12 @@ def read_seen(text: str) -> Seen | None:
     try:
         version, cost, loss, codes = parts
         known = tuple(code for code in codes.split(",") if code)
+        if not (_PLAIN_NUMBER.fullmatch(cost) and _PLAIN_NUMBER.fullmatch(loss)):
+            return None
         seen = Seen(int(version), Decimal(cost), Decimal(loss), known)
-    except (ValueError, ArithmeticError):
+    except ValueError:
         return None
-    return seen if seen.cost.is_finite() and seen.loss.is_finite() else None
+    return seen
 
 
 def changed_materially(seen: Seen | None, now: Seen, investment: Decimal) -> bool:

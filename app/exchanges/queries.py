@@ -57,11 +57,6 @@ def is_enabled(code: str) -> bool:
     return row is not None and row.enabled
 
 
-def enabled_codes() -> list[str]:
-    """Return the platforms that may be chosen."""
-    return [listed.venue.code for listed in catalogue() if listed.enabled]
-
-
 def accounts_of(user_id: int) -> list[ExchangeAccount]:
     """Return a person's accounts, oldest first."""
     query = select(ExchangeAccount).where(

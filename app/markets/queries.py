@@ -67,24 +67,6 @@ def market_row(market_id: int) -> MarketRow:
     return row
 
 
-def market_by_symbol(exchange: str, symbol: str) -> MarketRow:
-    """Return a pair by its exchange and name; raise NotFound."""
-    row = db.session.scalar(
-        select(MarketRow).where(
-            MarketRow.exchange == _clean(exchange), MarketRow.symbol == _clean(symbol)
-        )
-    )
-    if row is None:
-        raise NotFound("unknown_market")
-    return row
-
-
-def markets_by_id(ids: Iterable[int]) -> dict[int, MarketRow]:
-    """Return the pairs that exist among these."""
-    rows = db.session.scalars(select(MarketRow).where(MarketRow.id.in_(set(ids))))
-    return {row.id: row for row in rows}
-
-
 def search_markets(
     words: str,
     *,

@@ -100,10 +100,6 @@ class Market:
         """Round a quantity down to the lot."""
         return floor_to_step(quantity, self.lot)
 
-    def quantity_up(self, quantity: Decimal) -> Decimal:
-        """Round a quantity up to the lot."""
-        return ceil_to_step(quantity, self.lot)
-
     def smallest_quantity(self, price: Decimal) -> Decimal:
         """Return the least quantity that the venue takes at a price, not yet rounded to the lot."""
         by_value = self.min_notional / price if self.min_notional else ZERO

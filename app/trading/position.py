@@ -1,6 +1,5 @@
 """What a bot holds, summed from its fills."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -76,12 +75,3 @@ class Position:
     @exact
     def _average(self) -> Decimal:
         return booked(self.base_cost / self.base)
-
-
-@exact
-def position_of(money_put_in: Decimal, fills: Iterable[Fill], market: Market) -> Position:
-    """Sum fills, oldest first, on top of the money put in."""
-    position = Position(quote=money_put_in)
-    for fill in fills:
-        position = position.after(fill, market)
-    return position

@@ -80,7 +80,18 @@ def test_what_was_read_travels_through_the_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "a|b|c|d", "1|NaN|0|", "1|1|Infinity|", "1|2|3|4|5", "9" * 5000, "1|\x00|0|"]
+    "text",
+    [
+        "",
+        "1",
+        "a|b|c|d",
+        "1|NaN|0|",
+        "1|1|Infinity|",
+        "1|1e99999999|0|",
+        "1|2|3|4|5",
+        "9" * 5000,
+        "1|\x00|0|",
+    ],
 )
 def test_what_cannot_be_read_counts_as_unread(text: str) -> None:
     assert changed_materially(read_seen(text), SEEN, MONEY)

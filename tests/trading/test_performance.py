@@ -23,9 +23,9 @@ from app.trading.performance import (
     opened,
     yearly_pace,
 )
-from app.trading.position import Position, position_of
+from app.trading.position import Position
 from tests.conftest import shared_folder
-from tests.trading.world import at, market
+from tests.trading.world import at, market, position_of
 
 FREE = market(maker_fee=D(0), taker_fee=D(0))
 

@@ -13,6 +13,7 @@ from app.trading.market import Candle, FeeSide, Market, PricePoint
 from app.trading.orders import Fill, Order, Side, Status, client_order_id
 from app.trading.performance import Books, opened
 from app.trading.ports import Refused
+from app.trading.position import Position
 from app.trading.risk import NO_LIMITS, Limits
 from app.trading.simulator import Book
 from app.trading.strategies.grid import GRID
@@ -293,3 +294,11 @@ def _members(books: Books) -> dict[str, Any]:
 
 def _places(intents: Iterable[Any]) -> list[Place]:
     return [intent for intent in intents if isinstance(intent, Place)]
+
+
+def position_of(money_put_in: Decimal, fills: Iterable[Fill], market: Market) -> Position:
+    """Sum fills, oldest first, on top of the money put in."""
+    position = Position(quote=money_put_in)
+    for fill in fills:
+        position = position.after(fill, market)
+    return position
