@@ -3,7 +3,7 @@
 import logging
 
 from redis.exceptions import RedisError
-from sqlalchemy import exists, select, text, update
+from sqlalchemy import select, text, update
 
 from app.bots import wake
 from app.bots.models import Bot
@@ -41,9 +41,14 @@ def refuse_closing_a_used_account(event: AccountClosing) -> None:
     name = db.session.scalar(running.order_by(Bot.id).limit(1))
     if name is not None:
         raise Conflict("bot_runs_on_account", name=name)
-    orders = exists().where(OrderRow.account_id == event.account_id, text(LIVE_STATES))
-    if db.session.scalar(select(orders)):
-        raise Conflict("orders_still_open")
+    waiting = (
+        select(Bot.name)
+        .join(OrderRow, OrderRow.bot_id == Bot.id)
+        .where(OrderRow.account_id == event.account_id, text(LIVE_STATES))
+    )
+    name = db.session.scalar(waiting.order_by(Bot.id).limit(1))
+    if name is not None:
+        raise Conflict("account_has_orders", name=name)
 
 
 @on(AccountSwitchedOff)

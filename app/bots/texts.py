@@ -129,6 +129,10 @@ _REFUSALS: Mapping[str, LazyString] = {
     "cannot_edit": _l("This bot is %(state)s. Stop it first, then change its settings."),
     "cannot_delete": _l("This bot is %(state)s. Only a stopped bot can be deleted."),
     "bot_runs_on_account": _l("The bot %(name)s runs on this account. Stop it first."),
+    "account_has_orders": _l(
+        "Orders of the bot %(name)s still stand on this account. With the account switched on, "
+        "start that bot and stop it again to cancel them; then delete the account."
+    ),
     "impossible_order_change": _l(
         "An order can't go from %(old)s to %(new)s: the books disagree with the exchange."
     ),
@@ -141,7 +145,7 @@ _STATES: Mapping[str, LazyString] = {
     "stop_requested": _l("asked to stop: %(how)s"),
     "stopped_by_owner": _l("stopped by you: %(how)s"),
     "stopped_by_staff": _l("stopped by our staff: %(reason)s"),
-    "key_off": _l("the key of the account was switched off"),
+    "key_off": _l("the account was switched off"),
     "plan_ended": _l("your plan no longer covers this bot"),
     "emergency_stop": _l("emergency stop"),
     "unlocked": _l("unlocked by you"),
@@ -469,7 +473,11 @@ WRITERS: Mapping[str, Writer] = {
     "rule": _rule,
 }
 # Where the same word means another kind of thing.
+_COUNTS = dict.fromkeys(("limit", "used", "better_limit"), _plain)
 WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
+    **dict.fromkeys(
+        ("plan_limit", "plan_limit_highest", "live_plan_limit", "live_plan_limit_highest"), _COUNTS
+    ),
     "investment_too_small": {"value": _money, "minimum": _money},
     "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
     "denied_not_enough_coins": {"needed": _coins, "free": _coins},

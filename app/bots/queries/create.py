@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from app.bots import funds, presets
 from app.bots.grounds import Grounds, find_grounds, own_account, pair_of
-from app.bots.models import Bot
+from app.bots.models import Bot, BotMetrics
 from app.bots.planning import Prospect, prospect
 from app.bots.queries.cards import BotCard, running_bots
 from app.bots.queries.page import Setting, current_settings
@@ -20,7 +20,8 @@ from app.db import db, utc_now
 from app.errors import DomainError, NotFound, Unavailable
 from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.queries import candles, day_figures, last_prices, search_markets
-from app.subscriptions.queries import limits_of
+from app.subscriptions.queries import limits_of, plans_on_offer
+from app.subscriptions.rules import Limits, RunningBots, check_start
 from app.trades.owners import Pair
 from app.trades.queries import Line
 from app.trading.market import ONE, ZERO, exact
@@ -570,6 +571,7 @@ def start_summary(
     """Plan a start of a bot at the last price and say what stands against it."""
     bot = db.session.get_one(Bot, card.id)
     limits, running = limits_of(user_id), running_bots(user_id)
+    held = db.session.get_one(BotMetrics, bot.id)
     summary = StartSummary(
         preview=Preview(card.pair, card.currency, None, None, True),
         settings=current_settings(card.id),
@@ -577,8 +579,8 @@ def start_summary(
         free=None,
         share_of_free=None,
         is_restart=bot.epoch > 0,
-        held_coins=ZERO,
-        held_cash=ZERO,
+        held_coins=held.base,
+        held_cash=held.quote,
         needed=bot.capital,
         loss=None,
         max_loss=bot.capital,
@@ -603,12 +605,13 @@ def start_summary(
         summary,
         preview=found,
         free=free,
-        share_of_free=needed / free if free else None,
+        # A restart puts in only what is missing: its share would say too little.
+        share_of_free=needed / free if free and bot.epoch == 0 else None,
         held_coins=ahead.held.base,
         held_cash=ahead.held.quote,
         needed=needed,
         loss=found.worst.loss if found.worst else None,
-        problems=_start_problems(ahead, balances, bot),
+        problems=_start_problems(ahead, balances, bot, limits, running),
         seen=ahead.seen.text(),
     )
 
@@ -628,10 +631,15 @@ def _planned_start(ahead: Prospect, free: Decimal | None) -> Preview:
 
 
 def _start_problems(
-    ahead: Prospect, balances: Mapping[str, Decimal] | None, bot: Bot
+    ahead: Prospect,
+    balances: Mapping[str, Decimal] | None,
+    bot: Bot,
+    limits: Limits,
+    running: RunningBots,
 ) -> tuple[Line, ...]:
     market = ahead.grounds.market
     try:
+        check_start(limits, bot.mode, running, plans_on_offer())
         found = funds.read_funds(ahead.grounds.account, but=bot.id, balances=balances)
         funds.check_funds(found, market.base, market.quote, ahead.needed)
     except DomainError as error:
