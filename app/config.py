@@ -151,7 +151,8 @@ def _speed(environ: Mapping[str, str]) -> Decimal:
         speed = Decimal(text.removesuffix("x").removesuffix("×"))
     except InvalidOperation:
         raise ConfigError("not_a_number", field="MARKET_REPLAY_SPEED", given=text) from None
-    if not 1 <= speed <= MAX_REPLAY_SPEED:
+    # NaN can't even be compared.
+    if not speed.is_finite() or not 1 <= speed <= MAX_REPLAY_SPEED:
         raise ConfigError(
             "out_of_range", field="MARKET_REPLAY_SPEED", given=text, minimum=1, maximum=600
         )

@@ -44,6 +44,7 @@ def test_production_names_the_variable_that_is_missing(name: str) -> None:
         ("MARKET_REPLAY_SPEED", "fast"),
         ("MARKET_REPLAY_SPEED", "0"),
         ("MARKET_REPLAY_SPEED", "601"),
+        ("MARKET_REPLAY_SPEED", "NaN"),
         ("TRUSTED_PROXIES", "-1"),
         ("SESSION_HOURS", "48"),
     ],
