@@ -31,7 +31,7 @@ test: setup ## All checks and all tests
 	done; \
 	echo "== tests"; \
 	if [ -n "$$failed" ]; then echo "FAILED CHECKS:$$failed (see above); going on with the tests"; fi; \
-	$(PY) -m pytest -n $(JOBS) --dist loadscope; status=$$?; \
+	$(PY) -m pytest -n $(JOBS) --dist loadscope --cov --cov-report=term --cov-fail-under=90; status=$$?; \
 	if [ -n "$$failed" ]; then exit 1; fi; exit $$status
 
 lint: setup ## Style, types, templates, import rules, dead code

@@ -308,7 +308,7 @@ def test_orders_that_were_left_keep_the_account_open(world: World) -> None:
     world.change_bot(bot, state="stopping", stop_request="leave_orders")
     world.tick()
     account = world.bot(bot).account_id
-    with pytest.raises(Conflict, match="orders_still_open"), transaction():
+    with pytest.raises(Conflict, match="account_has_orders"), transaction():
         events.publish(AccountClosing(account))
 
 
