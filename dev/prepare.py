@@ -19,10 +19,16 @@ def main() -> int:
     from flask_migrate import upgrade
 
     from app import create_app
+    from app.accounts.queries import setup_is_open
     from app.config import current_config
     from app.db import db
+    from app.errors import ConfigError
 
-    app = create_app()
+    try:
+        app = create_app()
+    except ConfigError as error:
+        print(f"    Bad setting: {error}", file=sys.stderr, flush=True)
+        return 1
     info = ScriptInfo(create_app=lambda: app)
 
     def command(*words: str) -> None:
@@ -34,7 +40,13 @@ def main() -> int:
     demo = current_config().demo
     words = ("demo", "seed", "--content" if demo else "--no-content")
     _step("contents", lambda: _quietly(command, words))
-    command(*(("demo", "logins") if demo else ("setup", "code")))
+    with app.app_context():
+        waits = setup_is_open()
+        db.engine.dispose()
+    if demo:
+        command("demo", "logins")
+    elif waits:
+        command("setup", "code")
     return 0
 
 

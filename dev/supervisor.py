@@ -193,7 +193,8 @@ class Supervisor:
         self._say("Ready.")
         lines = ["", f"  Botyard is at {base_url}", ""]
         lines += [f"  {line}" for line in welcome.splitlines()]
-        if self._environ.get("DEMO") == "0":
+        # Without a code the set-up was done in an earlier run.
+        if self._environ.get("DEMO") == "0" and welcome:
             lines += [f"  The set-up page waits at {base_url}/setup and asks for that code."]
         if not self._environ.get("SMTP_URL"):
             lines += [f"  Mails are not sent but caught: {base_url}/dev/mail"]

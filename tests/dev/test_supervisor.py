@@ -133,8 +133,10 @@ def test_the_life_of_a_run(checkout: Path, port: int) -> None:
         _what_is_killed_comes_back(run, port)
         before = (checkout / "var" / "secrets.env").read_text()
         run.end(signal.SIGKILL)
-        run = Run(checkout, PORT=str(port))
-        run.wait_for("Ready.")
+        # Its set-up was done, so that without the demo nothing is left to ask for.
+        run = Run(checkout, PORT=str(port), DEMO="0")
+        run.wait_for("Ctrl-C stops everything")
+        assert "/setup" not in run.text
         assert (checkout / "var" / "secrets.env").read_text() == before
         assert status_of(port, "/healthz") == 200
     finally:
