@@ -15,13 +15,14 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from flask.wrappers import Request
 from flask_babel import gettext as _
-from flask_login import login_user
+from flask_login import current_user, login_user
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.accounts import queries, session_store
 from app.accounts.access import GUARD, PUBLIC
 from app.accounts.models import Role, User
+from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.session_store import StoredSession
 from app.config import Config
@@ -289,7 +290,7 @@ def _load_user(user_id: str) -> User | None:
 
 
 def _refuse_writes_without_session() -> ResponseReturnValue | None:
-    """Answer a form that came with a dead session before its token is checked."""
+    """Answer a form from before a log-out or a dead session before its token is checked."""
     if request.method in SAFE_METHODS or request.endpoint is None or _is_exempt(request.endpoint):
         return None
     own = current_session()
@@ -297,11 +298,15 @@ def _refuse_writes_without_session() -> ResponseReturnValue | None:
     if not known:
         # Without sessions no token can be checked: ask to come back, not to send the form again.
         abort(503)
-    return _restart_lost_form(request.endpoint) if own.lost else None
+    guard = getattr(current_app.view_functions[request.endpoint], GUARD, None)
+    if own.lost:
+        return _restart_lost_form(guard)
+    # Another tab logged out: its cookie is gone, so the token of this form can't fit any more.
+    is_stranger = isinstance(guard, Permission) and not current_user.is_authenticated
+    return _ask_to_log_in() if is_stranger else None
 
 
-def _restart_lost_form(endpoint: str) -> ResponseReturnValue | None:
-    guard = getattr(current_app.view_functions[endpoint], GUARD, None)
+def _restart_lost_form(guard: object) -> ResponseReturnValue | None:
     if guard != PUBLIC:
         return _ask_to_log_in()
     methods = request.url_rule.methods if request.url_rule else None

@@ -2,8 +2,8 @@
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import SelectField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms import HiddenField, SelectField, StringField
+from wtforms.validators import AnyOf, InputRequired, Length
 
 from app.accounts.choices import choices
 
@@ -17,6 +17,12 @@ class ReasonForm(FlaskForm):
     reason = StringField(
         _l("Reason"), validators=[InputRequired(), Length(min=MIN_REASON, max=MAX_REASON)]
     )
+
+
+class BlockForm(ReasonForm):
+    """A reason, and what the page offered: sent twice, it is done once."""
+
+    wanted = HiddenField(validators=[AnyOf(("block", "unblock"))])
 
 
 class StopForm(ReasonForm):

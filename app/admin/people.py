@@ -15,7 +15,7 @@ from app.accounts.access import current_may
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
-from app.admin.forms import ReasonForm
+from app.admin.forms import BlockForm
 from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
@@ -59,13 +59,14 @@ class UserView(AdminView):
 
     @expose("/block", methods=("GET", "POST"))
     def block(self) -> ResponseReturnValue:
-        """Ask for the reason, then block or unblock."""
+        """Ask for the reason, then do what the page offered."""
         if not current_may(Permission.USERS_BLOCK):
             return self.inaccessible_callback("block")
         user = queries.user_by_id(request.args.get("id", 0, type=int))
-        form = ReasonForm()
+        form = BlockForm()
         if form.validate_on_submit():
-            act = service.unblock_user if user.blocked_at else service.block_user
+            is_block = form.wanted.data == "block"
+            act = service.block_user if is_block else service.unblock_user
             try:
                 with transaction():
                     act(current_user.id, user.id, form.reason.data or "")
@@ -74,6 +75,7 @@ class UserView(AdminView):
             else:
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_users.index_view"))
+        form.wanted.data = "unblock" if user.blocked_at else "block"
         return self.render(  # type: ignore[no-any-return]
             "admin/block.html", user=user, form=form
         )

@@ -427,3 +427,19 @@ def test_a_form_sent_with_a_dead_session_begins_anew(client: Client) -> None:
     assert "open for too long" in client.get("/login").text
     client.set_cookie(SESSION_COOKIE, "run-out")
     assert client.post("/profile", data={"name": "x"}).location == "/login"
+
+
+@pytest.mark.parametrize("opened_login_page", [False, True])
+def test_a_form_left_open_after_log_out_asks_to_log_in(
+    client: Client, opened_login_page: bool
+) -> None:
+    client.sign_in(make_person())
+    left_open = {"name": "x", "csrf_token": client.csrf_token()}
+    client.post_form("/logout")
+    if opened_login_page:
+        # A new anonymous session, with which the old token doesn't fit.
+        client.get("/login")
+    answer = client.post("/profile", data=left_open)
+    assert (answer.status_code, answer.location) == (303, "/login")
+    part = client.post("/bots/new/preview", data=left_open, headers={"HX-Request": "true"})
+    assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/login")

@@ -150,11 +150,36 @@ def test_managers_block_a_customer_and_support_may_not(app: Flask, login_as: Log
     customer = make_user()
     address = f"/admin/users/block?id={customer.id}"
     support = login_as(make_user(Role.SUPPORT))
-    assert support.post_form(address, {"reason": "spam, three reports"}).status_code == 403
+    block = {"reason": "spam, three reports", "wanted": "block"}
+    unblock = {"reason": "it was a mistake", "wanted": "unblock"}
+    assert support.post_form(address, block).status_code == 403
     manager = login_as(make_user(Role.MANAGER))
-    assert manager.post_form(address, {"reason": "spam, three reports"}).status_code == 302
+    assert manager.post_form(address, block).status_code == 302
     assert db.session.get_one(User, customer.id).blocked_at is not None
-    assert manager.post_form(address, {"reason": "it was a mistake"}).status_code == 302
+    assert manager.post_form(address, unblock).status_code == 302
+    assert db.session.get_one(User, customer.id).blocked_at is None
+
+
+def test_a_block_form_that_arrives_twice_does_not_unblock(app: Flask, login_as: Login) -> None:
+    customer = make_user()
+    address = f"/admin/users/block?id={customer.id}"
+    manager = login_as(make_user(Role.MANAGER))
+    offered = re.search(r'name="wanted"[^>]*value="([a-z]+)"', manager.get(address).text)
+    assert offered is not None
+    form = {"reason": "spam, three reports", "wanted": offered[1]}
+    for _ in range(2):
+        assert manager.post_form(address, form).status_code == 302
+    assert db.session.get_one(User, customer.id).blocked_at is not None
+
+
+@pytest.mark.parametrize("wanted", ["", "both", None])
+def test_a_block_form_without_its_wish_does_nothing(
+    app: Flask, login_as: Login, wanted: str | None
+) -> None:
+    customer = make_user()
+    form = {"reason": "spam, three reports"} | ({} if wanted is None else {"wanted": wanted})
+    manager = login_as(make_user(Role.MANAGER))
+    manager.post_form(f"/admin/users/block?id={customer.id}", form)
     assert db.session.get_one(User, customer.id).blocked_at is None
 
 

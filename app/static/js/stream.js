@@ -34,6 +34,9 @@ function showLost() {
   const clock = lostSince.toLocaleTimeString(document.documentElement.lang, { hour12: false });
   bar.textContent = bar.dataset.text.replace("{time}", clock);
   bar.hidden = false;
+  // A stream doesn't tell why it was refused. If the person has logged out elsewhere, reading the
+  // blocks again leads to the log-in page.
+  trigger("refresh");
 }
 
 function markLost() {
