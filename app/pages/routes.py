@@ -220,6 +220,7 @@ def _dashboard_page(template: str, mode: str) -> str:
         _today(),
         limit=limits.max_bots,
         period=request.args.get("period", ""),
+        hold=request.args.get("hold", "") == "1",
     )
     return render_template(template, page=page, plan=limits, period=page.period)
 

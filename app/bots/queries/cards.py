@@ -291,7 +291,13 @@ def spark_of(curve: Sequence[tuple[datetime, Decimal]]) -> Spark:
 def svg_points(curve: Sequence[tuple[datetime, Decimal]], width: int, height: int) -> str:
     """Return the points of a polyline that fills a box, the first at its left edge."""
     values = [value for _, value in curve]
-    low, high = min(values), max(values)
+    return svg_line(curve, width, height, min(values), max(values))
+
+
+def svg_line(
+    curve: Sequence[tuple[datetime, Decimal]], width: int, height: int, low: Decimal, high: Decimal
+) -> str:
+    """Return the points of a polyline in a box that reaches from `low` to `high`."""
     begin, end = curve[0][0], curve[-1][0]
     scale = width / ((end - begin).total_seconds() or 1.0)
     return " ".join(

@@ -2,24 +2,23 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select, text
 
 from app.accounts.models import User
-from app.bots.models import Bot, BotEquity
+from app.bots.models import Bot
 from app.bots.queries.cards import (
     BotCard,
     bot_labels,
-    last_of_buckets,
     own_cards,
     sorted_by_attention,
-    svg_points,
 )
+from app.bots.queries.dashboard_curve import PERIODS, Curve, profit_curve
 from app.bots.rules import RUNNING
-from app.db import Exact, db, utc_now
+from app.db import Exact, db
 from app.exchanges.models import ExchangeAccount
 from app.trades.owners import Pair
 from app.trades.queries import Line, TradeView, last_trades
@@ -30,14 +29,6 @@ PAPER, LIVE = "paper", "live"
 MODES = (PAPER, LIVE)
 DASHBOARD_BOTS = 10
 DASHBOARD_TRADES = 10
-CURVE_WIDTH, CURVE_HEIGHT = 600, 160
-PERIODS = {
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-    "all": timedelta(days=3650),
-}
-CURVE_POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +202,6 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """The value of all bots of one currency over a period, as points in a box of 600 x 160."""
-
-    currency: str
-    points: str
-    low: Decimal
-    high: Decimal
-    first_at: datetime
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class ChecklistItem:
     """A first step, and whether it is done."""
 
@@ -245,6 +224,7 @@ class Dashboard:
     positions: tuple[Holding, ...]
     alerts: tuple[Alert, ...]
     period: str
+    hold: bool
     curve: Curve | None
     checklist: tuple[ChecklistItem, ...]
 
@@ -256,10 +236,11 @@ def dashboard(
     *,
     limit: int | None = None,
     period: str = "7d",
+    hold: bool = False,
 ) -> Dashboard:
     """Return the overview of a mode; `today_from` is when the person's day began.
 
-    `limit` is how many bots their plan runs.
+    `limit` is how many bots their plan runs; `hold` adds buying and holding to the curve.
     """
     every = own_cards(user_id)
     cards = sorted_by_attention(card for card in every if card.mode == mode)
@@ -277,7 +258,8 @@ def dashboard(
         positions=tuple(_holdings(cards)),
         alerts=tuple(alert for card in cards for alert in _alerts(card)),
         period=period,
-        curve=_curve(cards, period),
+        hold=hold,
+        curve=profit_curve(cards, period, hold=hold),
         checklist=_checklist(user_id, every),
     )
 
@@ -380,55 +362,6 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
 def _alerts(card: BotCard) -> Iterable[Alert]:
     for line in notices_of(card)[:1]:
         yield Alert(card.id, card.name, card.pair, line)
-
-
-# --- the curve ------------------------------------------------------------------------------------
-
-
-def _curve(cards: Sequence[BotCard], period: str) -> Curve | None:
-    worth: dict[str, Decimal] = {}
-    for card in cards:
-        if card.figures is not None:
-            worth[card.currency] = worth.get(card.currency, ZERO) + card.figures.value_now
-    if not worth:
-        return None
-    # One picture, one currency: the one in which most is held.
-    currency = max(worth, key=lambda name: worth[name])
-    ids = [card.id for card in cards if card.currency == currency and card.figures]
-    samples = _samples(ids, PERIODS[period])
-    if len(samples) < 2:  # noqa: PLR2004 - a line has two ends
-        return None
-    values = [value for _, value in samples]
-    return Curve(
-        currency=currency,
-        points=svg_points(samples, CURVE_WIDTH, CURVE_HEIGHT),
-        low=min(values),
-        high=max(values),
-        first_at=samples[0][0],
-        last_at=samples[-1][0],
-    )
-
-
-@exact
-def _samples(bot_ids: Sequence[int], length: timedelta) -> list[tuple[datetime, Decimal]]:
-    """Sum the value of bots at each step of time; between two samples of a bot the last holds."""
-    now = utc_now()
-    mine = BotEquity.bot_id.in_(bot_ids)
-    begin = db.session.scalar(
-        select(func.min(BotEquity.at)).where(mine, BotEquity.at >= now - length)
-    )
-    if begin is None:
-        return []
-    step = max((now - begin) / CURVE_POINTS, timedelta(minutes=1))
-    news: dict[datetime, dict[int, Decimal]] = {}
-    for row in last_of_buckets(bot_ids, begin, step):
-        news.setdefault(row.bucket, {})[row.bot_id] = row.equity
-    known: dict[int, Decimal] = {}
-    curve = []
-    for moment in sorted(news):
-        known |= news[moment]
-        curve.append((moment, sum(known.values(), ZERO)))
-    return curve
 
 
 # --- first steps ----------------------------------------------------------------------------------

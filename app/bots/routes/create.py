@@ -24,7 +24,9 @@ from app.bots.queries.create import (
     offered_strategies,
     preview_of_draft,
 )
+from app.bots.queries.pastrun import NoPastRun, PastRun
 from app.bots.routes import blueprint
+from app.bots.routes.pastrun import past_of
 from app.bots.texts import STRATEGY_LABELS, say
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.exchanges.service import read_balances
@@ -67,7 +69,7 @@ def create() -> ResponseReturnValue:
         desk = _first_desk()
         return desk.page("bots/new.html", _preview(desk))
     desk = _posted_desk(with_balances=True)
-    if "refresh" in request.form:
+    if "refresh" in request.form or "past" in request.form:
         return _refreshed(desk, "bots/new.html")
     values, wrong = desk.form.read(_locale())
     if not desk.form.validate() or wrong or desk.draft.pair is None:
@@ -104,6 +106,14 @@ def preview() -> ResponseReturnValue:
     """Show the figures of what was typed so far; nothing is stored."""
     desk = _posted_desk()
     return desk.page("bots/_preview.html", _preview(desk))
+
+
+@blueprint.post("/bots/new/past")
+@requires(Permission.BOTS_OWN)
+def past() -> ResponseReturnValue:
+    """Show what the form would have brought on the last 30 days; nothing is stored."""
+    desk = _posted_desk()
+    return desk.page("bots/_pastrun.html", None, past=_past(desk))
 
 
 @blueprint.get("/bots/new/pairs")
@@ -162,7 +172,7 @@ def edit(bot_id: int) -> ResponseReturnValue:
         desk.form.name.data = card.name
         return desk.page("bots/edit.html", _preview(desk))
     desk = _desk_of_bot(card, bot_form(_strategy_name(card.strategy))())
-    if "refresh" in request.form:
+    if "refresh" in request.form or "past" in request.form:
         return _refreshed(desk, "bots/edit.html")
     values, wrong = desk.form.read(_locale())
     if not desk.form.validate() or wrong:
@@ -338,7 +348,14 @@ def _preview(desk: Desk) -> Preview | None:
     return shown
 
 
+def _past(desk: Desk) -> PastRun | NoPastRun:
+    return past_of(desk.draft, desk.form, _locale())
+
+
 def _refreshed(desk: Desk, template: str) -> str:
+    """Show the form as it was sent, with new figures; the way of browsers without scripts."""
+    if "past" in request.form:
+        return desk.page(template, _preview(desk), past=_past(desk))
     if desk.bot is None:
         _take_preset(desk)
     return desk.page(template, _preview(desk))

@@ -46,10 +46,17 @@ async function preview() {
     document.getElementById("bot-summary").replaceChildren(...bar.childNodes);
     bar.remove();
     drawLines();
+    outdatePast();
   } catch (error) {
     if (error.name === "AbortError") return;
     for (const part of dims) part.classList.remove("is-waiting");
   }
+}
+
+// What was counted on the past belongs to the settings of then.
+function outdatePast() {
+  document.querySelector("#past-run [data-past-result]")?.classList.add("is-waiting");
+  document.querySelector("#past-run [data-outdated]")?.removeAttribute("hidden");
 }
 
 function previewSoon() {
