@@ -87,6 +87,11 @@ _PLAN: Mapping[str, LazyString] = {
         "The fees of the first orders may exceed the reserve: %(needed)s could be needed. Some "
         "orders may wait until others are filled."
     ),
+    "lot_keeps_coins": _l(
+        "Each buy of %(quantity)s leaves only %(coins)s to sell, after the fee in coins and the "
+        "rounding to the exchange's steps: %(share)s of the coins stay behind on every round trip, "
+        "more than it earns. Use fewer grids or invest more."
+    ),
     "rule_min_notional": _l("The smallest order value of the exchange sets this limit."),
     "rule_min_quantity": _l("The smallest order size of the exchange sets this limit."),
     "rule_lot": _l("The smallest step of the order size sets this limit."),

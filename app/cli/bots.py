@@ -11,6 +11,7 @@ from app.bots import service
 from app.bots.inventory import InventoryBot, any_bot, inventory
 from app.bots.live import tick_accounts
 from app.bots.planning import prospect
+from app.bots.rules import Action, next_state
 from app.cli.edge import DatabaseGroup
 from app.money import exact_text
 from app.trading.strategy import StopHow
@@ -50,6 +51,8 @@ def start_bot(bot_id: int) -> None:
 
     def start() -> None:
         bot = any_bot(bot_id)
+        if next_state(bot.state, Action.START) is None:
+            raise click.ClickException(f"Bot {bot_id} runs already.")
         service.request_start(bot.user_id, bot_id, prospect(bot).seen)
 
     _do(start)
