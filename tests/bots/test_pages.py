@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import func, select
 
 from app.accounts.models import User
 from app.bots import service
@@ -140,7 +141,7 @@ def test_the_preview_follows_what_is_typed_and_stores_nothing(shop: Shop, client
     many = client.post_form("/bots/new/preview", form_of(shop, grids="40"))
     assert "Profit per grid after fees" in few.text
     assert few.text != many.text
-    assert db.session.query(Bot).count() == 0
+    assert db.session.scalar(select(func.count(Bot.id))) == 0
 
 
 def test_a_typed_step_sets_the_number_of_grids(shop: Shop, client: Client) -> None:
@@ -174,6 +175,30 @@ def test_pairs_are_found_by_coin_and_blocked_ones_say_why(shop: Shop, client: Cl
     refused = client.post_form("/bots/new", form_of(shop))
     assert refused.status_code == 422
     assert "is not traded any more" in refused.text
+
+
+@pytest.mark.parametrize("field", ["account_id", "market_id", "strategy"])
+@pytest.mark.parametrize("value", ["", "0", "999999", "garbage", "1e3"])
+def test_a_bot_is_never_made_on_another_choice_than_the_posted_one(
+    shop: Shop, client: Client, field: str, value: str
+) -> None:
+    before = db.session.scalar(select(func.count(Bot.id)))
+    answer = client.post_form("/bots/new", form_of(shop, **{field: value}))
+    assert answer.status_code == 422
+    assert db.session.scalar(select(func.count(Bot.id))) == before
+
+
+@pytest.mark.parametrize("field", ["spacing", "sizing", "at_exit", "preset", "linked"])
+def test_absurd_choices_are_no_reason_to_fail(shop: Shop, client: Client, field: str) -> None:
+    for path in ("/bots/new", "/bots/new/form", "/bots/new/preview"):
+        answer = client.post_form(path, form_of(shop, **{field: "1e999"}))
+        assert answer.status_code < 500, path
+
+
+def test_a_lower_price_that_rounds_to_nothing_is_refused(shop: Shop, client: Client) -> None:
+    for path in ("/bots/new", "/bots/new/form", "/bots/new/preview"):
+        answer = client.post_form(path, form_of(shop, lower="0.0000000000000001"))
+        assert answer.status_code < 500, path
 
 
 def test_a_disabled_exchange_is_refused(shop: Shop, client: Client) -> None:

@@ -76,6 +76,7 @@ def create() -> ResponseReturnValue:
         return _refused(desk, "bots/new.html", wrong)
     account = desk.draft.account
     try:
+        _check_choices(desk)
         with transaction():
             bot_id = service.create_bot(
                 current_user.id,
@@ -88,6 +89,20 @@ def create() -> ResponseReturnValue:
     except DomainError as error:
         return _refused(desk, "bots/new.html", _lines(error))
     return redirect(url_for("bots.confirm", bot_id=bot_id), 303)
+
+
+def _check_choices(desk: Desk) -> None:
+    """Refuse to save on another account or pair than the one that was sent.
+
+    The form falls back to what exists, so that it can be shown; a bot must never do so.
+    """
+    account, pair = desk.draft.account, desk.draft.pair
+    if account is None or read_id(request.form.get("account_id")) != account.id:
+        raise InvalidInput("unknown_account", field="account_id")
+    if pair is None or read_id(request.form.get("market_id")) != pair.id:
+        raise InvalidInput("unknown_market", field="market_id")
+    if request.form.get("strategy") != desk.form.strategy_name:
+        raise InvalidInput("unknown_strategy", field="strategy")
 
 
 @blueprint.post("/bots/new/form")
