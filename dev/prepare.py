@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError
+
 from dev import messages
 
 
@@ -23,6 +26,7 @@ def main() -> int:
     from app.config import current_config
     from app.db import db
     from app.errors import ConfigError
+    from app.extensions import redis_client
 
     try:
         app = create_app()
@@ -34,9 +38,15 @@ def main() -> int:
     def command(*words: str) -> None:
         app.cli.main(args=list(words), prog_name="flask", obj=info, standalone_mode=False)
 
-    with app.app_context():
-        _step("tables", upgrade)
-        db.engine.dispose()
+    try:
+        with app.app_context():
+            _step("tables", upgrade)
+            db.engine.dispose()
+            redis_client.client.ping()
+    except (OperationalError, RedisError) as error:
+        # The driver's own words: they name the server and never the password.
+        print(f"    A server does not answer: {_words_of(error)}", file=sys.stderr, flush=True)
+        return 1
     demo = current_config().demo
     words = ("demo", "seed", "--content" if demo else "--no-content")
     _step("contents", lambda: _quietly(command, words))
@@ -48,6 +58,11 @@ def main() -> int:
     elif waits:
         command("setup", "code")
     return 0
+
+
+def _words_of(error: OperationalError | RedisError) -> str:
+    cause = error.orig if isinstance(error, OperationalError) else error
+    return " ".join(str(cause).split())
 
 
 def _step(name: str, action: Callable[[], object]) -> None:

@@ -204,6 +204,24 @@ def test_a_bad_row_of_a_recording_is_named_and_nothing_starts(checkout: Path, po
     assert "Starting" not in run.text
 
 
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("DATABASE_URL", "postgresql://x:hunter2@127.0.0.1:1/x"),
+        ("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_one_sentence(
+    checkout: Path, port: int, name: str, address: str
+) -> None:
+    run = Run(checkout, PORT=str(port), **{name: address})
+    assert run.end() == 1
+    assert "A server does not answer" in run.text
+    assert "Traceback" not in run.text
+    assert "hunter2" not in run.text
+    assert "Ready." not in run.text
+
+
 def test_an_empty_start_shows_where_to_set_up(checkout: Path, port: int) -> None:
     shutil.rmtree(checkout / "var", ignore_errors=True)
     run = Run(checkout, PORT=str(port), DEMO="0")
