@@ -179,7 +179,8 @@ def _past_run(grounds: Grounds, result: BacktestResult, lucky: BacktestResult | 
         candles=result.candles,
         missing=spanned - result.candles,
         first_at=_time(result.first_ms),
-        last_at=_time(result.last_ms) + HOUR,
+        # The candle of this hour is not over.
+        last_at=min(_time(result.last_ms) + HOUR, utc_now()),
         figures=result.figures,
         best=lucky.figures if lucky else None,
         drawdown=result.drawdown.largest,
