@@ -32,7 +32,12 @@ def _configure(app: Flask, config: configuration.Config) -> None:
             "pool_size": 10,
             "max_overflow": 10,
             "pool_timeout": 5,
-            "connect_args": {"connect_timeout": 5, "options": "-c statement_timeout=15000"},
+            "connect_args": {
+                "connect_timeout": 5,
+                "options": "-c statement_timeout=15000",
+                # A server that went silent, not down: give a TCP connection up after 10 s.
+                "tcp_user_timeout": 10_000,
+            },
         },
         BABEL_TRANSLATION_DIRECTORIES=str(configuration.ROOT / "translations"),
         BABEL_DEFAULT_LOCALE="en",
@@ -69,11 +74,12 @@ def _register_blueprints(app: Flask) -> None:
     from app.bots import routes as bots
     from app.exchanges import routes as exchanges
     from app.faq import routes as faq
+    from app.pages import metrics
     from app.pages import routes as pages
     from app.subscriptions import routes as subscriptions
     from app.trades import routes as trades
 
-    for module in (pages, accounts, exchanges, bots, trades, subscriptions, faq):
+    for module in (pages, metrics, accounts, exchanges, bots, trades, subscriptions, faq):
         app.register_blueprint(module.blueprint)
     init_admin(app)
 

@@ -18,6 +18,7 @@ MarketSource = Literal["synthetic", "replay", "ccxt"]
 ROOT = Path(__file__).resolve().parent.parent
 RUN_FILE = ROOT / "var" / "run.env"
 MIN_SECRET_LENGTH = 32
+MIN_METRICS_TOKEN_LENGTH = 16
 MAX_REPLAY_SPEED = 600
 
 
@@ -47,6 +48,7 @@ class Config:
     stripe_secret_key: str | None = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_api_base: str | None
+    metrics_token: str | None = field(repr=False)
 
     @property
     def is_production(self) -> bool:
@@ -89,6 +91,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
         stripe_webhook_secrets=_list(environ, "STRIPE_WEBHOOK_SECRETS"),
         stripe_api_base=environ.get("STRIPE_API_BASE") or None,
+        metrics_token=_metrics_token(environ),
     )
 
 
@@ -115,6 +118,18 @@ def _secret_key(environ: Mapping[str, str], strict: bool) -> str:
     if len(key) < MIN_SECRET_LENGTH:
         raise ConfigError("secret_too_short", field="SECRET_KEY", minimum=MIN_SECRET_LENGTH)
     return key
+
+
+def _metrics_token(environ: Mapping[str, str]) -> str | None:
+    token = environ.get("METRICS_TOKEN") or None
+    # A header carries neither spaces at its ends nor letters beyond ASCII as they were typed.
+    if token is not None and not (token.isascii() and token == token.strip()):
+        raise ConfigError("unusable_token", field="METRICS_TOKEN")
+    if token is not None and len(token) < MIN_METRICS_TOKEN_LENGTH:
+        raise ConfigError(
+            "secret_too_short", field="METRICS_TOKEN", minimum=MIN_METRICS_TOKEN_LENGTH
+        )
+    return token
 
 
 def _key_ring(environ: Mapping[str, str], strict: bool) -> KeyRing:

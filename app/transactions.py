@@ -15,7 +15,7 @@ def transaction() -> Iterator[None]:
     Only an edge (route, job, command) and the live tick, which has several, open one. A second one
     inside the first is a mistake: it would commit half of the outer one.
     """
-    if db.session.info.get("in_transaction"):
+    if is_open():
         raise RuntimeError("a transaction is open already: only the edge opens one")
     db.session.info["in_transaction"] = True
     db.session.info[_HOOKS] = []
@@ -32,8 +32,13 @@ def transaction() -> Iterator[None]:
         hook()
 
 
+def is_open() -> bool:
+    """Tell whether a transaction of the edge is open: what is read now may be rolled back."""
+    return bool(db.session.info.get("in_transaction"))
+
+
 def after_commit(hook: Callable[[], object]) -> None:
     """Run `hook` once the surrounding transaction has committed, never if it rolls back."""
-    if not db.session.info.get("in_transaction"):
+    if not is_open():
         raise RuntimeError("after_commit needs an open transaction")
     db.session.info[_HOOKS].append(hook)

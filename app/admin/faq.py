@@ -13,6 +13,7 @@ from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.db import db, utc_now
+from app.faq import queries
 from app.faq.models import FaqArticle, FaqSearch, FaqText
 
 MAX_QUESTION = 200
@@ -48,6 +49,9 @@ class ArticleView(AdminView):
             actor_id=current_user.id,
             after={"published": model.published, "position": model.position},
         )
+
+    def after_model_change(self, form: Any, model: FaqArticle, is_created: bool) -> None:
+        queries.forget_articles()
 
 
 class TextView(AdminView):
@@ -86,6 +90,9 @@ class TextView(AdminView):
             actor_id=current_user.id,
             after={"language": model.language, "question": model.question},
         )
+
+    def after_model_change(self, form: Any, model: FaqText, is_created: bool) -> None:
+        queries.forget_articles()
 
 
 class SearchView(AdminView):

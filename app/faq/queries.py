@@ -1,12 +1,14 @@
 """Reads: articles in the reader's language, search, and what staff want to know."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import REGCONFIG
 
+from app.cache import Cache
 from app.db import db
 from app.faq import rules
 from app.faq.models import FaqArticle, FaqSearch, FaqText, FaqVote
@@ -58,8 +60,8 @@ class MissedSearch:
 def categories(language: str) -> dict[str, list[Article]]:
     """Return all published articles by category, in the order of the shelves."""
     shelves: dict[str, list[Article]] = {category.value: [] for category in rules.Category}
-    for article in _published():
-        shelves.setdefault(article.category, []).append(_in_language(article, language))
+    for article in _published(language):
+        shelves.setdefault(article.category, []).append(article)
     return {category: articles for category, articles in shelves.items() if articles}
 
 
@@ -75,17 +77,22 @@ def article(slug: str, language: str) -> Article | None:
 
 def related(to: Article, language: str) -> tuple[Article, ...]:
     """Return what to read next: the named articles, then others of the same category."""
-    others = [other for other in _published() if other.slug != to.slug]
+    others = [other for other in _published(language) if other.slug != to.slug]
     wanted = {slug: place for place, slug in enumerate(to.related)}
     near = [other for other in others if other.slug in wanted or other.category == to.category]
     near.sort(key=lambda other: wanted.get(other.slug, len(wanted)))
-    return tuple(_in_language(other, language) for other in near[:RELATED])
+    return tuple(near[:RELATED])
 
 
 def by_slugs(slugs: Sequence[str], language: str) -> tuple[Article, ...]:
     """Return the published ones of some articles, in the given order."""
-    found = {one.slug: one for one in _published() if one.slug in slugs}
-    return tuple(_in_language(found[slug], language) for slug in slugs if slug in found)
+    found = {one.slug: one for one in _published(language)}
+    return tuple(found[slug] for slug in slugs if slug in found)
+
+
+def forget_articles() -> None:
+    """Make every process read the articles anew; to be called after the commit."""
+    _ARTICLES.drop()
 
 
 def search(query: str, language: str) -> Found:
@@ -209,13 +216,18 @@ def _vocabulary(language: str) -> frozenset[str]:
     return frozenset(word for row in texts for part in row for word in rules.all_words(part))
 
 
-def _published() -> list[FaqArticle]:
+def _published(language: str) -> tuple[Article, ...]:
+    """Return all published articles, by position."""
+    return _ARTICLES.get(language, lambda: _read_published(language))
+
+
+def _read_published(language: str) -> tuple[Article, ...]:
     articles = db.session.scalars(
         select(FaqArticle)
         .where(FaqArticle.published, FaqArticle.texts.any())
         .order_by(FaqArticle.position, FaqArticle.id)
     )
-    return list(articles)
+    return tuple(_in_language(found, language) for found in articles)
 
 
 def _articles(ids: Iterable[int], language: str) -> tuple[Article, ...]:
@@ -239,3 +251,23 @@ def _in_language(found: FaqArticle, language: str) -> Article:
         related=tuple(found.related),
         updated_at=text.updated_at,
     )
+
+
+def _dump_articles(articles: tuple[Article, ...]) -> list[dict[str, Any]]:
+    return [{**asdict(one), "updated_at": one.updated_at.isoformat()} for one in articles]
+
+
+def _load_articles(kept: list[dict[str, Any]]) -> tuple[Article, ...]:
+    return tuple(
+        Article(
+            **one
+            | {
+                "related": tuple(one["related"]),
+                "updated_at": datetime.fromisoformat(one["updated_at"]),
+            }
+        )
+        for one in kept
+    )
+
+
+_ARTICLES = Cache("faq_articles", 60, _dump_articles, _load_articles)

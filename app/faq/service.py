@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.db import db, utc_now
 from app.errors import NotFound
-from app.faq import rules
+from app.faq import queries, rules
 from app.faq.models import FaqArticle, FaqSearch, FaqText, FaqVote
+from app.transactions import after_commit
 
 CONTENT = Path(__file__).resolve().parent / "content"
 SEARCHES_KEPT = timedelta(days=180)
@@ -43,6 +44,7 @@ def seed_faq() -> None:
                 "updated_at": now,
             }
             db.session.execute(insert(FaqText).values(values).on_conflict_do_nothing())
+    after_commit(queries.forget_articles)
 
 
 def read_text(slug: str, language: str) -> ArticleText:

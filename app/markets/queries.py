@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import column, func, or_, select, text
 
+from app.cache import Cache, read_exact
 from app.db import Exact, UtcTime, db, utc_now
 from app.errors import InvalidInput, NotFound
 from app.markets import store
@@ -179,10 +180,15 @@ _CANDLES = text("""
 
 
 def day_figures(ids: Sequence[int]) -> dict[int, DayFigures]:
-    """Return change and volume over 24 hours of pairs, from candles of an hour."""
-    rows = db.session.execute(_DAY, {"ids": list(ids), "since": utc_now() - DAY})
+    """Return change and volume of pairs over 24 hours, as they were 10 s ago at most."""
+    found = _DAY_FIGURES.get_many(map(str, ids), _read_day_figures)
+    return {int(key): figures for key, figures in found.items()}
+
+
+def _read_day_figures(ids: list[str]) -> dict[str, DayFigures]:
+    rows = db.session.execute(_DAY, {"ids": list(map(int, ids)), "since": utc_now() - DAY})
     return {
-        row.id: DayFigures(
+        str(row.id): DayFigures(
             change=(row.last_price / row.first_price - 1)
             if row.first_price and row.last_price
             else None,
@@ -192,6 +198,16 @@ def day_figures(ids: Sequence[int]) -> dict[int, DayFigures]:
     }
 
 
+def _dump_day(day: DayFigures) -> list[str | None]:
+    return [None if day.change is None else str(day.change), str(day.volume)]
+
+
+def _load_day(kept: list[object]) -> DayFigures:
+    change, volume = kept
+    return DayFigures(None if change is None else read_exact(change), read_exact(volume))
+
+
+_DAY_FIGURES = Cache("day_figures", 10, _dump_day, _load_day)
 _DAY = text("""
     select market.id, market.last_price, day.first_price, day.volume
     from markets as market

@@ -3,8 +3,10 @@
 The name is left out because everybody can sign in to the demo and write anything into it.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 
@@ -12,6 +14,7 @@ from app.accounts import demo
 from app.accounts.models import User
 from app.bots.metrics import read_metrics
 from app.bots.models import RUNNING, Bot
+from app.cache import Cache, read_exact
 from app.config import MarketSource, current_config
 from app.db import db
 from app.exchanges.models import ExchangeAccount
@@ -34,7 +37,11 @@ class Showcase:
 
 
 def running_bot() -> Showcase | None:
-    """Return the demo customer's first running paper bot; None while there is none."""
+    """Return the demo customer's first running paper bot, as it was 5 s ago at most, or None."""
+    return _SHOWCASE.get("demo", _read_running_bot)
+
+
+def _read_running_bot() -> Showcase | None:
     row = db.session.execute(
         select(Bot, MarketRow, ExchangeAccount)
         .join(User, User.id == Bot.user_id)
@@ -81,3 +88,29 @@ def _market(row: MarketRow, account: ExchangeAccount) -> Market:
         taker_fee=account.taker_fee,
         fee_side=FeeSide(row.fee_side),
     )
+
+
+def _dump(shown: Showcase | None) -> dict[str, Any] | None:
+    if shown is None:
+        return None
+    moments = {name: getattr(shown, name).isoformat() for name in _MOMENTS}
+    figures = {
+        name: str(value) if isinstance(value, Decimal) else value
+        for name, value in asdict(shown.figures).items()
+    }
+    return {**asdict(shown), **moments, "figures": figures}
+
+
+def _load(kept: dict[str, Any] | None) -> Showcase | None:
+    if kept is None:
+        return None
+    moments = {name: datetime.fromisoformat(kept[name]) for name in _MOMENTS}
+    figures: dict[str, Any] = {
+        name: read_exact(value) if isinstance(value, str) else value
+        for name, value in kept["figures"].items()
+    }
+    return Showcase(**{**kept, **moments, "figures": Figures(**figures)})
+
+
+_MOMENTS = ("started_at", "last_price_at")
+_SHOWCASE = Cache("showcase", 5, _dump, _load)

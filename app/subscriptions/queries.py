@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.dialects.postgresql import distinct_on
 
+from app.cache import Cache, read_exact
 from app.db import db, utc_now
 from app.errors import NotFound
 from app.money import Money
@@ -45,6 +47,27 @@ class PlanSummary:
     until: datetime | None
     ends_soon: bool
     is_free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """What a plan costs for a period from a moment on."""
+
+    plan: str
+    period: str
+    amount: Decimal
+    valid_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _PriceBook:
+    """The visible plans and their prices in a currency, past and coming ones too, oldest first.
+
+    With the coming ones a kept book changes a price at its very moment.
+    """
+
+    plans: tuple[Limits, ...]
+    prices: tuple[_Price, ...]
 
 
 def limits_of(user_id: int) -> Limits:
@@ -88,25 +111,72 @@ def plans_on_offer() -> tuple[Limits, ...]:
 
 def price_list(at: datetime | None = None, currency: str = "USD") -> tuple[Offer, ...]:
     """Return the visible plans with the prices that hold at a moment (now by default)."""
-    prices = _prices_at(at or utc_now(), currency)
+    moment = at or utc_now()
+    book = _BOOKS.get(currency, lambda: _read_book(currency))
+    # A later price of the same plan and period overwrites the earlier one.
+    prices = {
+        (price.plan, price.period): Money(price.amount, currency)
+        for price in book.prices
+        if price.valid_from <= moment
+    }
     return tuple(
         Offer(
             limits=limits,
             month=prices.get((limits.plan, Period.MONTH)),
             year=prices.get((limits.plan, Period.YEAR)),
         )
-        for limits in plans_on_offer()
+        for limits in book.plans
     )
 
 
-def _prices_at(moment: datetime, currency: str) -> dict[tuple[str, str], Money]:
+def forget_price_list() -> None:
+    """Make every process read plans and prices anew; to be called after the commit."""
+    _BOOKS.drop()
+
+
+def _read_book(currency: str) -> _PriceBook:
     rows = db.session.execute(
-        select(PlanPrice.plan_code, PlanPrice.period, PlanPrice.amount)
-        .ext(distinct_on(PlanPrice.plan_code, PlanPrice.period))
-        .where(PlanPrice.currency == currency, PlanPrice.valid_from <= moment)
-        .order_by(PlanPrice.plan_code, PlanPrice.period, PlanPrice.valid_from.desc())
+        select(PlanPrice.plan_code, PlanPrice.period, PlanPrice.amount, PlanPrice.valid_from)
+        .where(PlanPrice.currency == currency)
+        .order_by(PlanPrice.valid_from)
     )
-    return {(row.plan_code, row.period): Money(row.amount, currency) for row in rows}
+    return _PriceBook(plans_on_offer(), tuple(_Price(*row) for row in rows))
+
+
+def _dump_book(book: _PriceBook) -> dict[str, Any]:
+    return {
+        "plans": [
+            [
+                one.plan,
+                one.name,
+                one.max_bots,
+                one.max_live_bots,
+                one.max_exchanges,
+                one.tick_period_s,
+            ]
+            for one in book.plans
+        ],
+        "prices": [
+            [one.plan, one.period, str(one.amount), one.valid_from.isoformat()]
+            for one in book.prices
+        ],
+    }
+
+
+def _load_book(kept: dict[str, Any]) -> _PriceBook:
+    return _PriceBook(
+        plans=tuple(
+            Limits(plan, name, int(bots), int(live), int(exchanges), int(period))
+            for plan, name, bots, live, exchanges, period in kept["plans"]
+        ),
+        prices=tuple(
+            _Price(plan, period, read_exact(amount), datetime.fromisoformat(valid_from))
+            for plan, period, amount, valid_from in kept["prices"]
+        ),
+    )
+
+
+_BOOKS = Cache("price_list", 30, _dump_book, _load_book)
 
 
 def _holds_at(moment: datetime) -> ColumnElement[bool]:

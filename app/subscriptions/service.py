@@ -21,6 +21,7 @@ from app.subscriptions.models import (
     SubscriptionState,
 )
 from app.subscriptions.seeds import CURRENCY, PLANS, PRICES
+from app.transactions import after_commit
 
 MIN_REASON = 3
 MAX_REASON = 500
@@ -54,6 +55,7 @@ def seed_plans() -> None:
             )
             db.session.add(price)
     db.session.flush()
+    after_commit(queries.forget_price_list)
 
 
 def check_may_start(user_id: int, mode: str) -> None:
@@ -180,6 +182,7 @@ def add_price(
         raise Conflict("plan_price_twice", field="valid_from")
     after = {**values, "amount": str(amount), "valid_from": start.isoformat()}
     audit.record("plan.price_added", "plan", plan_code, actor_id=actor_id, after=after)
+    after_commit(queries.forget_price_list)
     return int(added)
 
 
@@ -207,6 +210,7 @@ def change_plan(
         before=before,
         after=_plan_values(plan),
     )
+    after_commit(queries.forget_price_list)
 
 
 def _lock_use(user_id: int) -> None:

@@ -186,8 +186,10 @@ def test_a_block_form_without_its_wish_does_nothing(
 def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
     from app.subscriptions.models import PlanPrice
     from app.subscriptions.service import seed_plans
+    from app.transactions import transaction
 
-    seed_plans()
+    with transaction():
+        seed_plans()
     manager = login_as(make_user(Role.MANAGER))
     answer = manager.post_form(
         "/admin/plans/price?code=pro",

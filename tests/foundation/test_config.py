@@ -47,6 +47,9 @@ def test_production_names_the_variable_that_is_missing(name: str) -> None:
         ("MARKET_REPLAY_SPEED", "NaN"),
         ("TRUSTED_PROXIES", "-1"),
         ("SESSION_HOURS", "48"),
+        ("METRICS_TOKEN", "fifteen-letters"),
+        ("METRICS_TOKEN", "a token with an é in it"),
+        ("METRICS_TOKEN", " sixteen-letters "),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
@@ -56,11 +59,14 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_a_config_does_not_print_its_secrets() -> None:
-    config = load_config({**PRODUCTION, "SMTP_URL": "smtp://user:hunter2@mail"})
+    config = load_config(
+        {**PRODUCTION, "SMTP_URL": "smtp://user:hunter2@mail", "METRICS_TOKEN": "t" * 16}
+    )
     text = repr(config)
     assert PRODUCTION["SECRET_KEY"] not in text
     assert MASTER not in text
     assert "hunter2" not in text
+    assert "t" * 16 not in text
 
 
 def test_development_works_without_any_variable() -> None:

@@ -1,0 +1,142 @@
+"""Figures of the running system in the text format that Prometheus reads.
+
+Counts only: no names of people, bots or worker processes, and nothing that opens anything.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import cache, health
+from app.bots import statistics
+from app.cache import CacheCount
+from app.db import db
+from app.health import Grade, Health
+from app.queues import QueueName
+
+Sample = tuple[dict[str, str], int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric with its samples, each of labels and a value."""
+
+    name: str
+    kind: str
+    help: str
+    samples: tuple[Sample, ...]
+
+
+def collect() -> list[Metric]:
+    """Look at everything; what does not answer has no samples, and `botyard_up` says so."""
+    seen = health.overview()
+    return [*_of_services(seen), *_of_queues(seen), _bots(seen), *_of_cache()]
+
+
+def render(metrics: Iterable[Metric]) -> str:
+    """Write metrics as text, each with its help and type."""
+    return "".join(f"{line}\n" for metric in metrics for line in _lines(metric))
+
+
+def _lines(metric: Metric) -> Iterator[str]:
+    yield f"# HELP {metric.name} {metric.help}"
+    yield f"# TYPE {metric.name} {metric.kind}"
+    for labels, value in metric.samples:
+        pairs = ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items())
+        yield f"{metric.name}{{{pairs}}} {value}" if pairs else f"{metric.name} {value}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _gauge(name: str, help_text: str, samples: Iterable[Sample]) -> Metric:
+    return Metric(f"botyard_{name}", "gauge", help_text, tuple(samples))
+
+
+def _of_services(seen: Health) -> Iterator[Metric]:
+    yield _gauge(
+        "up",
+        "Whether a service answers and is not late.",
+        (({"service": one.name}, int(one.grade is Grade.OK)) for one in seen.services),
+    )
+    yield _gauge(
+        "exchange_price_age_seconds",
+        "Age of the newest price of an exchange.",
+        (
+            ({"exchange": one.code}, (seen.at - one.newest_price_at).total_seconds())
+            for one in seen.exchanges
+            if one.enabled and one.newest_price_at is not None
+        ),
+    )
+
+
+def _of_queues(seen: Health) -> Iterator[Metric]:
+    for name, help_text in (
+        ("waiting", "Jobs that wait."),
+        ("running", "Jobs that run."),
+        ("failed", "Jobs that gave up and are kept."),
+    ):
+        samples = (({"queue": one.name}, getattr(one, name)) for one in seen.queues)
+        yield _gauge(f"queue_{name}", help_text, samples)
+    yield _gauge(
+        "queue_oldest_seconds",
+        "How long the oldest waiting job has waited; 0 with none.",
+        (
+            (
+                {"queue": one.name},
+                (seen.at - one.oldest_at).total_seconds() if one.oldest_at else 0,
+            )
+            for one in seen.queues
+        ),
+    )
+    # By queue, not by worker: a worker that is gone would take its own line away with it.
+    fresh = {
+        name.value: sum(name.value in one.queues and one.grade is Grade.OK for one in seen.workers)
+        for name in QueueName
+        if seen.queues
+    }
+    yield _gauge(
+        "worker_up",
+        "Whether a worker with a fresh heartbeat serves the queue.",
+        (({"queue": name}, int(count > 0)) for name, count in fresh.items()),
+    )
+    yield _gauge(
+        "workers",
+        "Workers with a fresh heartbeat that serve the queue.",
+        (({"queue": name}, count) for name, count in fresh.items()),
+    )
+
+
+def _bots(seen: Health) -> Metric:
+    is_there = any(one.name == "database" and one.grade is Grade.OK for one in seen.services)
+    return _gauge("bots", "Bots that are not deleted.", _bot_samples() if is_there else ())
+
+
+def _bot_samples() -> list[Sample]:
+    try:
+        return [
+            ({"state": one.state, "mode": one.mode}, one.bots) for one in statistics.bots_by_state()
+        ]
+    except SQLAlchemyError:
+        db.session.rollback()
+        return []
+
+
+def _of_cache() -> Iterator[Metric]:
+    counts = _cache_counts()
+    for name, help_text in (
+        ("hits", "Answers found in the cache."),
+        ("misses", "Answers that had to be made."),
+    ):
+        samples = tuple(({"name": one.name}, getattr(one, name)) for one in counts)
+        yield Metric(f"botyard_cache_{name}_total", "counter", help_text, samples)
+
+
+def _cache_counts() -> list[CacheCount]:
+    try:
+        return cache.counts()
+    except RedisError:
+        return []
