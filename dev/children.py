@@ -9,7 +9,7 @@ from pathlib import Path
 from dev import processes
 
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 10.0
 # Who lived this long has recovered; the next pause is short again.
 RECOVERED_S = 60.0
 LOG_LIMIT_BYTES = 20_000_000
