@@ -41,7 +41,6 @@ class Config:
     demo: bool
     smtp_url: str | None = field(repr=False)
     mail_from: str
-    admin_host: str | None
     outgoing_addresses: tuple[str, ...]
     session_idle: timedelta
     session_absolute: timedelta
@@ -84,7 +83,6 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         demo=environ.get("DEMO", "0" if strict else "1") != "0",
         smtp_url=environ.get("SMTP_URL") or None,
         mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
-        admin_host=environ.get("ADMIN_HOST") or None,
         outgoing_addresses=_list(environ, "OUTGOING_ADDRESSES"),
         session_idle=timedelta(minutes=_whole(environ, "SESSION_IDLE_MINUTES", 30, 1, 1440)),
         session_absolute=timedelta(hours=_whole(environ, "SESSION_HOURS", 12, 1, 24)),
