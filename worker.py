@@ -192,6 +192,11 @@ def _run_scheduler(app: Flask, name: str, stop: threading.Event) -> bool:
             if stop.is_set():
                 raise StopRequested
 
+        def _request_stop(self, signum: int, frame: FrameType | None) -> None:
+            # Without Redis the farewell fails, and its error would hide who asked for the end.
+            stop.set()
+            super()._request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
     connection = Redis.from_url(redis_client.url, socket_timeout=5)
     connection.ping()
     with app.app_context():

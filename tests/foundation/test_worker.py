@@ -17,6 +17,7 @@ from rq import Worker
 from app.notifications import jobs as notification_jobs
 from app.queues import QueueName, enqueue_once, queue
 from dev.embedded import temporary_valkey
+from dev.valkey import ValkeyServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +113,28 @@ def test_a_process_waits_for_redis_and_goes_on_when_it_is_back(
             time.sleep(3)
             assert working.poll() is None
             assert end(working)[0] in (0, -signal.SIGTERM)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("role", ["ticks", "jobs", "scheduler"])
+def test_a_process_ends_when_asked_although_redis_has_just_gone(
+    app: Flask, environment: dict[str, str], tmp_path: Path, role: str
+) -> None:
+    server = ValkeyServer(tmp_path, durable=False)
+    server.start()
+    try:
+        with (
+            Redis.from_url(server.url()) as client,
+            process({**environment, "REDIS_URL": server.url()}, role) as running,
+        ):
+            deadline = time.monotonic() + 30
+            while not (client.exists("scheduler:heartbeat") or Worker.count(connection=client)):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            server.halt()
+            assert end(running)[0] == 0
+    finally:
+        server.stop()
 
 
 def test_a_role_that_does_not_exist_is_refused_in_words(environment: dict[str, str]) -> None:
