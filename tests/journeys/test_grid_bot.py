@@ -144,7 +144,7 @@ def wait_for_a_closed_trade(page: Page) -> None:
     matched = page.locator("dt", has_text="Matched trades").locator(
         "xpath=following-sibling::dd[1]"
     )
-    expect(matched).not_to_have_text(re.compile(r"^\s*0\b"), timeout=FILL_TIMEOUT_MS)
+    expect(matched).to_have_text(re.compile(r"^\s*[1-9]"), timeout=FILL_TIMEOUT_MS)
     assert page.evaluate("window.neverReloaded === true")
 
 

@@ -77,7 +77,7 @@ class NoPastRun:
     entry: FieldLine | None = None
 
 
-class Refused(Exception):
+class Declined(Exception):
     """There is nothing to show; the answer says why."""
 
     def __init__(self, code: str, entry: FieldLine | None = None) -> None:
@@ -106,16 +106,16 @@ def past_run(
     deadline = time.monotonic() + budget_s
     try:
         if draft.account is None or draft.pair is None:
-            raise Refused("nothing_chosen")
+            raise Declined("nothing_chosen")
         if wrong:
-            raise Refused("settings", wrong[0])
+            raise Declined("settings", wrong[0])
         grounds = find_grounds(own_account(user_id, draft.account.id), draft.pair.id)
         if grounds.price.price is None:
-            raise Refused("no_price")
+            raise Declined("no_price")
         history = last_days(grounds.row.id)
         usable = _usable(strategy, values, history)
         found = _count(strategy, values, grounds, usable, deadline)
-    except Refused as no:
+    except Declined as no:
         return no.answer
     except InvalidParams as bad:
         first = bad.problems[0]
@@ -134,14 +134,14 @@ def last_days(market_id: int) -> list[Candle]:
 def _usable(strategy: str, values: Mapping[str, object], history: Sequence[Candle]) -> list[Candle]:
     """Return the candles from the first on at which a bot with these settings could start."""
     if len(history) < FEWEST_CANDLES:
-        raise Refused("too_short")
+        raise Declined("too_short")
     known = strategy_named(strategy)
     params = known.parse(values)
     if getattr(params, "grids", 0) > MOST_GRIDS:
-        raise Refused("too_many_grids")
+        raise Declined("too_many_grids")
     usable = list(dropwhile(lambda candle: known.is_outside(params, candle.open), history))
     if len(usable) < FEWEST_CANDLES:
-        raise Refused("never_inside")
+        raise Declined("never_inside")
     return usable
 
 
@@ -161,7 +161,7 @@ def _count(
 
     cautious = run(touch=False)
     if cautious is None:
-        raise Refused("too_much")
+        raise Declined("too_much")
     return _past_run(grounds, cautious, run(touch=True))
 
 
