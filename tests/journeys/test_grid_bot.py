@@ -19,7 +19,7 @@ from tests.services import Addresses
 
 pytestmark = pytest.mark.journey
 
-FILL_TIMEOUT_MS = 90_000
+FILL_TIMEOUT_MS = 180_000
 PASSWORD = "a long sentence for a journey"
 
 
@@ -110,9 +110,9 @@ def open_paper_account(page: Page, product: Product) -> None:
 def create_and_start(page: Page, product: Product) -> None:
     page.goto(f"{product.address}/bots/new")
     price = last_price(product)
-    page.locator("input[name=lower]").fill(f"{price * Decimal('0.97'):.1f}")
-    page.locator("input[name=upper]").fill(f"{price * Decimal('1.03'):.1f}")
-    page.locator("input[name=grids]").fill("12")
+    page.locator("input[name=lower]").fill(f"{price * Decimal('0.985'):.1f}")
+    page.locator("input[name=upper]").fill(f"{price * Decimal('1.015'):.1f}")
+    page.locator("input[name=grids]").fill("10")
     page.locator("input[name=investment]").fill("4000")
     # The preview follows what was typed, without a reload.
     expect(page.locator("#bot-preview")).to_contain_text("Profit per grid")
