@@ -89,7 +89,7 @@ class BotView(AdminView):
             else:
                 flash(gettext("The bot is stopping."), "success")
             return redirect(url_for("admin_bots.index_view"))
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/stop_bot.html", bot=bot, form=form
         )
 

@@ -31,7 +31,7 @@ class ExchangeView(AdminView):
     }
 
     @property
-    def can_edit(self) -> bool:  # type: ignore[override]
+    def can_edit(self) -> bool:  # type: ignore[override]  # a fixed flag there, a right here
         return current_may(Permission.EXCHANGES_MANAGE)
 
     def on_model_change(self, form: Any, model: Exchange, is_created: bool) -> None:

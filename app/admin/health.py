@@ -16,6 +16,6 @@ class HealthPage(StaffPage):
 
     @expose("/")
     def index(self) -> ResponseReturnValue:
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/health.html", health=health.overview(), feed=queries.feed_state()
         )

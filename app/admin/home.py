@@ -16,6 +16,6 @@ class HomePage(StaffHome):
 
     @expose("/")
     def index(self) -> ResponseReturnValue:
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/home.html", desk=statistics.desk_counts(), health=health.overview()
         )

@@ -76,7 +76,7 @@ class UserView(AdminView):
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_users.index_view"))
         form.wanted.data = "unblock" if user.blocked_at else "block"
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/block.html", user=user, form=form
         )
 

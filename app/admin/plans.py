@@ -117,7 +117,7 @@ class PlanView(AdminView):
             else:
                 flash(gettext("Saved."), "success")
                 return redirect(url_for("admin_plans.index_view"))
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/plan_form.html", plan=plan, form=form, heading=gettext("Change a plan")
         )
 
@@ -144,7 +144,7 @@ class PlanView(AdminView):
             else:
                 flash(gettext("Saved."), "success")
                 return redirect(url_for("admin_prices.index_view"))
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/plan_form.html", plan=plan, form=form, heading=gettext("Add a price")
         )
 

@@ -21,7 +21,7 @@ class QueuesPage(StaffPage):
 
     @expose("/")
     def index(self) -> ResponseReturnValue:
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/queues.html",
             health=health.overview(),
             failed=queues.failed_jobs(),

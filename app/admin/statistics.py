@@ -29,7 +29,7 @@ class StatisticsPage(StaffPage):
     @expose("/")
     def index(self) -> ResponseReturnValue:
         days = chosen_days()
-        return self.render(  # type: ignore[no-any-return]
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/statistics.html",
             days=days,
             periods=PERIODS,

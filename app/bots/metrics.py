@@ -17,7 +17,7 @@ from app.trading.performance import Books, held_instead
 from app.trading.position import Position
 from app.trading.strategy import Match
 
-METRICS: Table = BotMetrics.__table__  # type: ignore[assignment]
+METRICS: Table = BotMetrics.__table__  # type: ignore[assignment]  # typed FromClause, is a Table
 EQUITY: Table = BotEquity.__table__  # type: ignore[assignment]
 
 _COLUMNS = (
