@@ -110,9 +110,11 @@ def open_paper_account(page: Page, product: Product) -> None:
 def create_and_start(page: Page, product: Product) -> None:
     page.goto(f"{product.address}/bots/new")
     price = last_price(product)
-    page.locator("input[name=lower]").fill(f"{price * Decimal('0.985'):.1f}")
-    page.locator("input[name=upper]").fill(f"{price * Decimal('1.015'):.1f}")
-    page.locator("input[name=grids]").fill("10")
+    # Wide enough that the price stays inside, with steps as fine as the fees allow: from each
+    # candle of the recording that may be the first here two trades close within 100 candles (50 s).
+    page.locator("input[name=lower]").fill(f"{price * Decimal('0.95'):.1f}")
+    page.locator("input[name=upper]").fill(f"{price * Decimal('1.05'):.1f}")
+    page.locator("input[name=grids]").fill("40")
     page.locator("input[name=investment]").fill("4000")
     # The preview follows what was typed, without a reload.
     expect(page.locator("#bot-preview")).to_contain_text("Profit per grid")
