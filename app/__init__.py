@@ -52,10 +52,12 @@ def _configure(app: Flask, config: configuration.Config) -> None:
 def _init_extensions(app: Flask, config: configuration.Config) -> None:
     # Imported here: these need the config, and only the factory knows every layer.
     from app.accounts.sessions import init_sessions
+    from app.adapters.exchanges.bases import use_bases
     from app.formatting import register_formatting
     from app.web import init_web
 
     redis_client.configure(config.redis_url)
+    use_bases(config.exchange_bases)
     db.init_app(app)
     migrate.init_app(app, db, directory=str(configuration.ROOT / "migrations"))
     babel.init_app(app, locale_selector=select_locale, timezone_selector=select_timezone)

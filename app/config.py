@@ -42,6 +42,7 @@ class Config:
     smtp_url: str | None = field(repr=False)
     mail_from: str
     outgoing_addresses: tuple[str, ...]
+    exchange_bases: Mapping[str, str]
     session_idle: timedelta
     session_absolute: timedelta
     stripe_secret_key: str | None = field(repr=False)
@@ -84,6 +85,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         smtp_url=environ.get("SMTP_URL") or None,
         mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
         outgoing_addresses=_list(environ, "OUTGOING_ADDRESSES"),
+        exchange_bases=_exchange_bases(environ, strict),
         session_idle=timedelta(minutes=_whole(environ, "SESSION_IDLE_MINUTES", 30, 1, 1440)),
         session_absolute=timedelta(hours=_whole(environ, "SESSION_HOURS", 12, 1, 24)),
         stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
@@ -188,6 +190,14 @@ def _whole(environ: Mapping[str, str], name: str, fallback: int, low: int, high:
 
 def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in environ.get(name, "").split(","))))
+
+
+def _exchange_bases(environ: Mapping[str, str], strict: bool) -> dict[str, str]:
+    # Orders with real keys would go to whoever stands there.
+    pairs = [pair.partition("=") for pair in _list(environ, "EXCHANGE_BASES")]
+    if pairs and strict:
+        raise ConfigError("not_in_production", field="EXCHANGE_BASES")
+    return {name.strip(): base.strip().rstrip("/") for name, _, base in pairs}
 
 
 class _Current:

@@ -92,3 +92,15 @@ def test_env_files_are_read_line_by_line(tmp_path: Path) -> None:
     path.write_text("# comment\nA=1\nB=two=2\n\nnothing\n")
     assert read_env_file(path) == {"A": "1", "B": "two=2"}
     assert read_env_file(tmp_path / "absent") == {}
+
+
+def test_calls_to_an_exchange_may_go_elsewhere_only_outside_production() -> None:
+    bases = {"EXCHANGE_BASES": "bybit=http://127.0.0.1:9000/, okx=http://127.0.0.1:9001"}
+    config = load_config({"BOTYARD_ENV": "testing", **bases})
+    assert config.exchange_bases == {
+        "bybit": "http://127.0.0.1:9000",
+        "okx": "http://127.0.0.1:9001",
+    }
+    with pytest.raises(ConfigError) as raised:
+        load_config({**PRODUCTION, **bases})
+    assert raised.value.field == "EXCHANGE_BASES"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from app.adapters.exchanges.bases import redirect
 from app.adapters.exchanges.keys import ApiKeys
 from app.adapters.exchanges.quirks import QUIRKS
 
@@ -38,6 +39,7 @@ def make_client(name: str, keys: ApiKeys | None = None, *, testnet: bool = False
     client.number = str
     if testnet:
         client.set_sandbox_mode(True)
+    redirect(client, name)
     return client
 
 
