@@ -11,6 +11,7 @@ from app.db import db
 from app.errors import NotFound
 
 MAX_ID = 2**63 - 1
+EXPERT = "expert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,11 @@ def own_profile(user_id: int) -> ProfileView:
         density=profile.density,
         created_at=user.created_at,
     )
+
+
+def is_expert(user_id: int) -> bool:
+    """Tell whether a person has chosen to see everything."""
+    return user_by_id(user_id).profile.experience == EXPERT
 
 
 def setup_is_open() -> bool:

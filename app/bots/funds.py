@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import text
 
-from app.bots.models import Bot, BotMetrics, BotState
+from app.bots.models import BotState
 from app.db import db
 from app.errors import Conflict, Unavailable
-from app.exchanges.models import ExchangeAccount, PaperBalance
-from app.markets.models import MarketRow
+from app.exchanges.models import ExchangeAccount
 from app.trading.market import ZERO
 from app.trading.position import Holdings
 
@@ -49,11 +48,10 @@ def read_funds(
 
     `balances` are what a real exchange says now; without them only a paper account is known.
     """
-    if balances is None:
-        if account.mode != "paper":
-            raise Unavailable("balances_unknown", account=account.label)
-        balances = _paper_balances(account.id)
-    return Funds(balances, _claims(account.id, but))
+    if balances is None and account.mode != "paper":
+        raise Unavailable("balances_unknown", account=account.label)
+    totals, claims = _read_sums(account.id, but, paper=balances is None)
+    return Funds(totals if balances is None else balances, claims)
 
 
 def check_funds(funds: Funds, base: str, quote: str, needed: Holdings) -> None:
@@ -70,32 +68,48 @@ def check_funds(funds: Funds, base: str, quote: str, needed: Holdings) -> None:
         raise Conflict("not_enough_coins", needed=needed.base, free=funds.free(base), currency=base)
 
 
-def _paper_balances(account_id: int) -> dict[str, Decimal]:
-    rows = db.session.execute(
-        select(PaperBalance.currency, PaperBalance.free + PaperBalance.locked).where(
-            PaperBalance.account_id == account_id
-        )
-    )
-    return {currency: amount for currency, amount in rows}
+# One statement, so one moment: the venue fills an order in one transaction, and the bot that owns
+# it books the fill in the next. Fills not booked yet are taken out of the venue's balances.
+_PAPER_TOTALS = """
+    select 'total' as kind, currency, free + locked as amount
+    from paper_balances where account_id = :account
+    union all
+    select 'total', flow.currency, -flow.amount
+    from exchange_accounts as account
+    join paper_fills as fill on fill.account_id = account.id
+        and fill.id > coalesce(nullif(account.fills_cursor, ''), '0')::bigint
+    join markets as market on market.id = fill.market_id
+    cross join lateral (
+        values
+            (market.base, case fill.side when 'buy' then fill.quantity else -fill.quantity end),
+            (market.quote, case fill.side when 'buy' then -1 else 1 end
+                * trunc(fill.price * fill.quantity, 18)),
+            (fill.fee_currency, -fill.fee)
+    ) as flow (currency, amount)
+    where account.id = :account
+    union all
+"""
+_CLAIMS = """
+    select 'claim' as kind, flow.currency, flow.amount
+    from bots as bot
+    join markets as market on market.id = bot.market_id
+    join bot_metrics as metrics on metrics.bot_id = bot.id
+    cross join lateral (
+        values (market.base, metrics.base), (market.quote, metrics.quote)
+    ) as flow (currency, amount)
+    where bot.account_id = :account and bot.id <> :but and bot.deleted_at is null
+        and bot.state = any(cast(:states as text[]))
+"""
+_SUMMED = "select kind, currency, sum(amount) from ({}) as parts group by kind, currency"
+_OF_PAPER = text(_SUMMED.format(_PAPER_TOTALS + _CLAIMS))
+_OF_CLAIMS = text(_SUMMED.format(_CLAIMS))
 
 
-def _claims(account_id: int, but: int | None) -> dict[str, Decimal]:
-    claims: dict[str, Decimal] = {}
-    rows = db.session.execute(
-        select(
-            MarketRow.base, MarketRow.quote, func.sum(BotMetrics.base), func.sum(BotMetrics.quote)
-        )
-        .join(Bot, Bot.market_id == MarketRow.id)
-        .join(BotMetrics, BotMetrics.bot_id == Bot.id)
-        .where(
-            Bot.account_id == account_id,
-            Bot.state.in_(CLAIMING),
-            Bot.deleted_at.is_(None),
-            Bot.id != (but or 0),
-        )
-        .group_by(MarketRow.base, MarketRow.quote)
-    )
-    for base, quote, coins, cash in rows:
-        claims[base] = claims.get(base, ZERO) + coins
-        claims[quote] = claims.get(quote, ZERO) + cash
-    return claims
+def _read_sums(
+    account_id: int, but: int | None, *, paper: bool
+) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    asked = {"account": account_id, "but": but or 0, "states": list(CLAIMING)}
+    sums: dict[str, dict[str, Decimal]] = {"total": {}, "claim": {}}
+    for kind, currency, amount in db.session.execute(_OF_PAPER if paper else _OF_CLAIMS, asked):
+        sums[kind][currency] = amount
+    return sums["total"], sums["claim"]

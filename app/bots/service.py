@@ -11,6 +11,7 @@ from decimal import Decimal
 from sqlalchemy import exists, func, select, text
 
 from app.accounts import audit
+from app.accounts.queries import is_expert
 from app.bots import rules
 from app.bots.funds import check_funds, read_funds
 from app.bots.grounds import check_usable, find_grounds, own_account
@@ -20,7 +21,7 @@ from app.bots.planning import Prospect, Settings, check_settings, grounds_of, pr
 from app.bots.rules import Action, Seen
 from app.bots.wake import request_ticks
 from app.db import db, utc_now
-from app.errors import Conflict, InvalidInput, NotFound
+from app.errors import Conflict, Forbidden, InvalidInput, NotFound
 from app.notifications.stream import hint
 from app.subscriptions.queries import limits_of
 from app.subscriptions.service import check_may_start
@@ -208,9 +209,16 @@ def _ran_last(bot: Bot) -> int:
 # --- stopping -------------------------------------------------------------------------------------
 
 
-def request_stop(user_id: int, bot_id: int, how: StopHow) -> None:
-    """Ask a bot to stop, and say what becomes of its coins and orders."""
-    _stop(_locked(bot_id, user_id), how, user_id, "stopped_by_owner", {"how": how.value})
+def request_stop(user_id: int, bot_id: int, how: StopHow, *, by_operator: bool = False) -> None:
+    """Ask a bot to stop, and say what becomes of its coins and orders.
+
+    Raise Forbidden when a beginner wants to leave orders on the exchange; whoever runs the
+    installation may do it for them.
+    """
+    bot = _locked(bot_id, user_id)
+    if how is StopHow.LEAVE_ORDERS and not by_operator and not is_expert(user_id):
+        raise Forbidden("leave_orders_for_experts", field="how")
+    _stop(bot, how, user_id, "stopped_by_owner", {"how": how.value})
 
 
 def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.KEEP) -> None:

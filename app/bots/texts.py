@@ -128,6 +128,10 @@ _REFUSALS: Mapping[str, LazyString] = {
         "them, then delete it."
     ),
     "cannot_start": _l("A bot that is %(state)s can't be started."),
+    "leave_orders_for_experts": _l(
+        "Leaving orders on the exchange is for experts: nothing watches them there. "
+        "Choose it in your profile, or let the bot take its orders back."
+    ),
     "cannot_stop": _l("A bot that is %(state)s can't be stopped."),
     "cannot_emergency": _l("A bot that is %(state)s needs no emergency stop."),
     "cannot_unlock": _l("Only a locked bot can be unlocked; this one is %(state)s."),
@@ -253,8 +257,8 @@ _ORDERS: Mapping[str, LazyString] = {
 
 _NOTICES: Mapping[str, LazyString] = {
     "notice_error": _l(
-        "This bot gave up after several errors in a row. Its orders may still stand. Stop it, or "
-        "start it again when the cause is gone."
+        "This bot gave up after several errors in a row. Its orders are taken back and its coins "
+        "are kept. Start it again when the cause is gone, or stop it."
     ),
     "notice_locked": _l("This bot is locked after an emergency stop until you unlock it."),
     "notice_stale": _l("This bot was not looked at for too long. Its figures may be old."),

@@ -64,7 +64,12 @@ def start_bot(bot_id: int) -> None:
 @click.option("--then", "then", type=click.Choice(list(HOW)), default="keep", show_default=True)
 def stop_bot(bot_id: int, then: str) -> None:
     """Stop a bot, and say what becomes of its coins and orders."""
-    _do(lambda: service.request_stop(any_bot(bot_id).user_id, bot_id, HOW[then]))
+
+    def stop() -> None:
+        owner = any_bot(bot_id).user_id
+        service.request_stop(owner, bot_id, HOW[then], by_operator=True)
+
+    _do(stop)
     click.echo(f"Bot {bot_id} is stopping.")
 
 

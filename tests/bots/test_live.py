@@ -396,6 +396,9 @@ def test_a_failing_bot_spoils_nothing_for_the_others(
     assert len(world.trades(good)) == 1
     # Its fill is booked all the same: fills are facts.
     assert len(world.fills(bad)) == len(world.fills(good))
+    # Nobody would answer the next ones: its orders are taken back, its coins stay.
+    assert world.open_orders(bad) == []
+    assert world.metrics(bad).base > 1
     world.restart_bot(bad)
     world.tick()
     assert world.bot(bad).state == "active"

@@ -9,13 +9,22 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.models import AuditEntry
-from app.bots import service
+from app.bots import live, service
+from app.bots.funds import Funds, read_funds
 from app.bots.metrics import average_invested
 from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics
 from app.bots.planning import prospect
 from app.bots.wake import count_due
 from app.db import db
-from app.errors import Conflict, DomainError, InvalidInput, LimitReached, NotFound, Unavailable
+from app.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    InvalidInput,
+    LimitReached,
+    NotFound,
+    Unavailable,
+)
 from app.events import publish
 from app.exchanges.events import AccountClosing, AccountSwitchedOff
 from app.exchanges.models import ExchangeAccount, PaperBalance
@@ -339,9 +348,22 @@ def test_a_stopped_bot_is_locked_at_once_and_needs_its_owner(shop: Shop) -> None
     assert shop.bot(bot_id).state == "stopped"
 
 
+def test_a_beginner_cannot_leave_orders_and_an_operator_can(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    error = refused(
+        lambda: service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS), Forbidden
+    )
+    assert (error.code, error.field) == ("leave_orders_for_experts", "how")
+    assert shop.bot(bot_id).state == "active"
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS, by_operator=True)
+    assert shop.bot(bot_id).stop_request == "leave_orders"
+
+
 def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
+        shop.user.profile.experience = "expert"
         service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     assert db.session.query(OrderRow).filter_by(status="OPEN").count() > 0
@@ -352,6 +374,35 @@ def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Sho
     assert shop.bot(bot_id).state == "locked"
     assert db.session.query(OrderRow).filter_by(status="OPEN").count() == 0
     assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base < Decimal("0.001")
+
+
+def test_free_money_is_right_between_a_fill_at_the_venue_and_its_booking(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.run_bot()
+    before = free_money(shop)
+    shop.play("97.5", "95.5")
+    seen: list[Funds] = []
+    real = live.decide
+
+    def look_first(*args: Any) -> Any:
+        seen.append(free_money(shop))
+        return real(*args)
+
+    monkeypatch.setattr(live, "decide", look_first)
+    shop.tick()
+    assert len(seen) >= 2
+    # 1,000 of the bot are neither more nor less its own while a fill waits to be booked.
+    for funds in (*seen, free_money(shop)):
+        assert {name: funds.free(name) for name in ("USDT", "AAA")} == {
+            name: before.free(name) for name in ("USDT", "AAA")
+        }
+    assert len({funds.totals["USDT"] for funds in seen}) > 1
+
+
+def free_money(shop: Shop) -> Funds:
+    with transaction():
+        return read_funds(db.session.get_one(ExchangeAccount, shop.account_id))
 
 
 def test_a_bot_that_lost_money_starts_again_with_what_is_left(shop: Shop) -> None:
@@ -407,6 +458,7 @@ def test_an_account_is_kept_while_a_bot_runs_on_it(shop: Shop) -> None:
 def test_a_bot_with_orders_on_the_exchange_is_not_deleted(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
+        shop.user.profile.experience = "expert"
         service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     assert shop.bot(bot_id).state == "stopped"

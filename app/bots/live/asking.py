@@ -47,11 +47,15 @@ class Answer:
     again: bool = False
 
 
-def watch(orders: Iterable[OwnOrder]) -> Answer:
-    """Answer for a bot that does not run: nothing new goes out, what stands may be filled."""
+def watch(orders: Iterable[OwnOrder], *, take_back: bool = False) -> Answer:
+    """Answer for a bot that does not run: nothing new goes out, what stands may be filled.
+
+    With `take_back` (a bot that gave up) what stands is cancelled: nobody would answer its fills.
+    """
     own = list(orders)
+    unwanted = CANCELLABLE if take_back else {Status.INTENDED}
     return Answer(
-        cancels=[each for each in own if each.status is Status.INTENDED],
+        cancels=[each for each in own if each.status in unwanted],
         settled=[each for each in own if each.status.is_final],
     )
 

@@ -16,6 +16,7 @@ from app.bots.live.rows import LiveBot, write_bots, write_events
 from app.bots.live.states import take_failure, take_success
 from app.bots.live.trips import RoundTrips
 from app.bots.metrics import write_metrics
+from app.bots.models import BotState
 from app.bulk import bulk_update
 from app.db import db
 from app.errors import DomainError
@@ -104,7 +105,7 @@ class _Desk:
             if bot.account_id not in self.seen:
                 continue
             if not bot.is_running:
-                self._keep(bot, watch(self.books.orders[bot.id]))
+                self._keep(bot, self._watch(bot))
                 continue
             try:
                 answer = ask(self.books, bot, self.seen[bot.account_id], self.tick_id)
@@ -169,9 +170,14 @@ class _Desk:
         self.decided.failed += 1
         self.books.events.append(take_failure(bot, code, values, self.books.now, for_good))
         # What it had decided before still goes out; what it has not taken in stays unsettled.
-        orders = self.books.orders[bot.id]
-        running = Answer(unsent=unsent(orders, bot.epoch), wake=bot.triggers)
-        self._keep(bot, running if bot.is_running else watch(orders))
+        running = Answer(unsent=unsent(self.books.orders[bot.id], bot.epoch), wake=bot.triggers)
+        goes_on = bot.is_running and bot.stop_request is None
+        self._keep(bot, running if goes_on else self._watch(bot))
+
+    def _watch(self, bot: LiveBot) -> Answer:
+        # Taking orders back needs no strategy: a stop wins even if that fails.
+        ends = bot.state == BotState.ERROR.value or bot.stop_request is not None
+        return watch(self.books.orders[bot.id], take_back=ends)
 
     def _round_trips(self) -> list[RoundTrip]:
         concerned = {
