@@ -72,6 +72,7 @@ def _init_extensions(app: Flask, config: configuration.Config) -> None:
 
 def _register_blueprints(app: Flask) -> None:
     from app.accounts import routes as accounts
+    from app.accounts import token_routes as tokens
     from app.admin import init_admin
     from app.bots import routes as bots
     from app.exchanges import routes as exchanges
@@ -81,7 +82,7 @@ def _register_blueprints(app: Flask) -> None:
     from app.subscriptions import routes as subscriptions
     from app.trades import routes as trades
 
-    for module in (pages, metrics, accounts, exchanges, bots, trades, subscriptions, faq):
+    for module in (pages, metrics, accounts, tokens, exchanges, bots, trades, subscriptions, faq):
         app.register_blueprint(module.blueprint)
     init_admin(app)
 

@@ -10,13 +10,16 @@ _SECRETS = re.compile(
     r"(?i)\b(password|secret|token|api_?key|passphrase|code|authorization|signature|sign)"
     r"(['\"]?\s*[=:]\s*['\"]?)([^\s'\",;&}]+)"
 )
+# Access tokens tell themselves, wherever they stand.
+_TOKENS = re.compile(r"\bbotyard_[A-Za-z0-9_-]{8,}")
 # user:password@ in addresses of databases and mail servers
 _CREDENTIALS = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
 
 
 def mask_secrets(text: str) -> str:
-    """Replace values that follow a secret's name, and passwords in addresses, by asterisks."""
-    return _CREDENTIALS.sub(r"\1:***@", _SECRETS.sub(r"\1\2***", text))
+    """Replace by asterisks what follows a secret's name, tokens, and passwords in addresses."""
+    masked = _TOKENS.sub("botyard_***", _SECRETS.sub(r"\1\2***", text))
+    return _CREDENTIALS.sub(r"\1:***@", masked)
 
 
 class _Formatter(logging.Formatter):

@@ -24,13 +24,28 @@ RESEND_HOURLY = Limit("resend-hourly", 5, 3600)
 REGISTRATION_MAILS = Limit("registration-mails", 5, 3600)
 PLACE_DAYS = 30
 SET_UP = Limit("set-up", 20, 3600)
+# Typing the password once more before something that lasts.
+PASSWORD_AGAIN = Limit("password-again", 10, 15 * 60)
+API = Limit("api", 300, 60)
+# Wrong tokens from one network address; right ones from there are not held up.
+API_REFUSED = Limit("api-refused", 60, 60)
 
 
-def spend(limit: Limit, *who: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a limit, and in how many seconds the count begins anew."""
+
+    limit: int
+    left: int
+    seconds_left: int
+
+
+def spend(limit: Limit, *who: str) -> Allowance:
     """Count one time; raise TooManyTries beyond the limit."""
     count, seconds_left = _count(limit, who)
     if count > limit.count:
         raise TooManyTries("too_many_tries", retry_after=max(1, seconds_left))
+    return Allowance(limit.count, limit.count - count, max(0, seconds_left))
 
 
 def is_within(limit: Limit, *who: str) -> bool:

@@ -1,10 +1,10 @@
-"""People: users, profiles, data keys, one-time codes, the audit trail and the installation mark."""
+"""People: users, profiles, data keys, codes, access tokens, the audit trail, the installation."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
@@ -112,6 +112,32 @@ class OneTimeCode(Base):
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
+
+
+class AccessToken(Base):
+    """A key with which a program acts for a person; only its hash is here.
+
+    Rows stay after revocation and expiry: they say what could be done with a key, and until when.
+    """
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (UniqueConstraint("user_id", "form_key"),)
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    label: Mapped[str]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    last_four: Mapped[str]
+    scopes: Mapped[list[str]]
+    # What it was made for; every other door refuses it.
+    audience: Mapped[str] = mapped_column(default="api")
+    # The form that asked for it: sent twice it still makes one token.
+    form_key: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[datetime]
+    # Written at most once a minute.
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
 
 
 class AuditEntry(Base):

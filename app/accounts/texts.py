@@ -30,6 +30,18 @@ TEXTS: Mapping[str, LazyString] = {
     "bad_phone": _l("Write the number with + and the country code, for example +5511999990000."),
     "text_too_long": _l("This has at most %(maximum)s characters."),
     "control_characters": _l("This holds characters that can't be shown."),
+    "wrong_password": _l("This is not your password."),
+    "token_label_missing": _l("Name the token after the program that will use it."),
+    "token_without_scopes": _l("Choose at least one right: a token without any can do nothing."),
+    "token_for_unconfirmed": _l("Confirm your e-mail address first, then make a token."),
+    "too_many_tokens": _l("You have %(maximum)s tokens. Revoke one that you no longer need."),
+    "token_form_used": _l("This form has made its token already. Open the page anew for another."),
+    "unknown_token": _l("There is no such token."),
+    "token_missing": _l("Send a token: Authorization: Bearer botyard_…"),
+    "token_invalid": _l("This token is not known here."),
+    "token_expired": _l("This token has expired. Make a new one in the settings."),
+    "token_revoked": _l("This token was revoked. Make a new one in the settings."),
+    "token_owner_unconfirmed": _l("The owner of this token has not confirmed the e-mail address."),
     "demo_people_refused": _l("Demo people are made only with DEMO=1 and outside production."),
 }
 

@@ -79,6 +79,24 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_users')),
     sa.UniqueConstraint('email', name=op.f('uq_users_email'))
     )
+    op.create_table('access_tokens',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('user_id', sa.BigInteger(), nullable=False),
+    sa.Column('label', sa.Text(), nullable=False),
+    sa.Column('token_hash', sa.Text(), nullable=False),
+    sa.Column('last_four', sa.Text(), nullable=False),
+    sa.Column('scopes', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+    sa.Column('audience', sa.Text(), nullable=False),
+    sa.Column('form_key', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_access_tokens_user_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_access_tokens')),
+    sa.UniqueConstraint('token_hash', name=op.f('uq_access_tokens_token_hash')),
+    sa.UniqueConstraint('user_id', 'form_key', name=op.f('uq_access_tokens_user_id_form_key'))
+    )
     op.create_table('audit_log',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -606,6 +624,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_audit_log_object_type_object_id'), table_name='audit_log')
     op.drop_index(op.f('ix_audit_log_actor_id_at'), table_name='audit_log')
     op.drop_table('audit_log')
+    op.drop_table('access_tokens')
     op.drop_table('users')
     op.drop_table('plans')
     op.drop_table('feed_state')

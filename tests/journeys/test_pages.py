@@ -43,6 +43,7 @@ CABINET = [
     "/exchanges/new?exchange=paper",
     "/subscriptions",
     "/profile",
+    "/settings/tokens",
     "/faq",
 ]
 PUBLIC = ["/", "/pricing", "/login", "/register", "/legal/risk"]
