@@ -1,0 +1,171 @@
+"""Our books beside those of a stand-in: every order, every fill, every unit of money."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from app.bots.models import Bot, BotMetrics
+from app.db import db
+from app.trades.models import FillRow, OrderRow
+from app.transactions import transaction
+
+ZERO = Decimal(0)
+PREFIX = "by"
+# How the exchange's words read in our books.
+STATES = {
+    "New": {"OPEN"},
+    "PartiallyFilled": {"PARTIAL"},
+    "Filled": {"FILLED"},
+    "Cancelled": {"CANCELLED"},
+    "PartiallyFilledCanceled": {"CANCELLED"},
+    "Rejected": {"REJECTED", "CANCELLED"},
+}
+NEVER_THERE = {"DENIED", "REJECTED", "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """An account at the exchange."""
+
+    wallet: dict[str, Decimal]
+    orders: list[dict[str, Any]]
+    executions: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, books: dict[str, Any]) -> "Theirs":
+        """Read what the stand-in tells."""
+        wallet = {coin: Decimal(amount) for coin, amount in books["wallet"].items()}
+        return cls(wallet, books["orders"], books["executions"])
+
+    def ours(self) -> list[dict[str, Any]]:
+        """Return the orders that carry our prefix."""
+        return [order for order in self.orders if order["link_id"].startswith(PREFIX)]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The same account in our own tables."""
+
+    account: int
+    orders: list[Any]
+    fills: list[Any]
+    base: Decimal
+    spent: Decimal
+
+    @classmethod
+    def read(cls, account: int) -> "Ours":
+        """Read what stands in the database."""
+        with transaction():
+            orders = db.session.execute(
+                select(OrderRow.__table__).where(OrderRow.account_id == account)
+            ).all()
+            fills = db.session.execute(
+                select(FillRow.__table__).where(FillRow.account_id == account)
+            ).all()
+            bots = db.session.execute(
+                select(BotMetrics.deposited, BotMetrics.quote, BotMetrics.base)
+                .join(Bot, Bot.id == BotMetrics.bot_id)
+                .where(Bot.account_id == account)
+            ).all()
+        base = sum((bot.base for bot in bots), ZERO)
+        spent = sum((bot.deposited - bot.quote for bot in bots), ZERO)
+        return cls(account, list(orders), list(fills), base, spent)
+
+
+def differences(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Decimal) -> list[str]:
+    """Say where the two books differ."""
+    return [
+        f"account {ours.account}: {line}"
+        for part in (
+            _twins(ours, theirs),
+            _orders(ours, theirs),
+            _fills(ours, theirs),
+            _money(ours, theirs, base, quote, deposit),
+        )
+        for line in part
+    ]
+
+
+def _twins(ours: Ours, theirs: Theirs) -> Iterable[str]:
+    """Find logical orders that stood, or were filled, more than once."""
+    keys = {
+        row.client_id: (row.bot_id, row.epoch, row.purpose, row.level, row.side, row.cycle)
+        for row in ours.orders
+    }
+    for link_id, count in Counter(order["link_id"] for order in theirs.ours()).items():
+        if count > 1:
+            yield f"the exchange took {link_id} {count} times"
+    lives: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for order in theirs.ours():
+        key = keys.get(order["link_id"])
+        if key is not None and order["status"] != "Rejected":
+            lives[key].append(order)
+    for key, orders in lives.items():
+        orders.sort(key=lambda order: order["number"])
+        for first, second in zip(orders, orders[1:], strict=False):
+            stood = first["status"] in {"New", "PartiallyFilled"}
+            if stood or second["created"] < first["updated"]:
+                yield f"{key} stood twice: {first['link_id']} and {second['link_id']}"
+        filled = sum((Decimal(order["filled"]) for order in orders), ZERO)
+        most = max(Decimal(order["quantity"]) for order in orders)
+        if filled > most:
+            yield f"{key} was filled with {filled} of {most}"
+
+
+def _orders(ours: Ours, theirs: Theirs) -> Iterable[str]:
+    mine = {row.client_id: row for row in ours.orders}
+    there = {order["link_id"]: order for order in theirs.ours()}
+    for link_id, order in there.items():
+        row = mine.get(link_id)
+        if row is None:
+            yield f"orphan {link_id} ({order['status']}): unknown to us"
+        elif row.status not in STATES[order["status"]]:
+            yield f"{link_id} is {row.status} with us and {order['status']} there"
+        elif row.filled != Decimal(order["filled"]):
+            yield f"{link_id} is filled with {row.filled} with us, {order['filled']} there"
+        elif row.quantity != Decimal(order["quantity"]):
+            yield f"{link_id} is of {row.quantity} with us, {order['quantity']} there"
+    for client_id, row in mine.items():
+        if client_id not in there and row.status not in NEVER_THERE:
+            yield f"{client_id} is {row.status} with us and was never there"
+
+
+def _fills(ours: Ours, theirs: Theirs) -> Iterable[str]:
+    mine = Counter(
+        (row.trade_id, row.side, row.price, row.quantity, row.fee, row.fee_currency)
+        for row in ours.fills
+    )
+    there = Counter(
+        (
+            row["exec_id"], row["side"].lower(), Decimal(row["price"]), Decimal(row["quantity"]),
+            Decimal(row["fee"]), row["fee_currency"],
+        )
+        for row in theirs.executions
+        if row["link_id"].startswith(PREFIX)
+    )  # fmt: skip
+    for fill in (there - mine).elements():
+        yield f"lost fill {fill}"
+    for fill in (mine - there).elements():
+        yield f"fill that never was {fill}"
+
+
+def _money(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Decimal) -> Iterable[str]:
+    coins, money = theirs.wallet.get(base, ZERO), theirs.wallet.get(quote, ZERO)
+    if coins != ours.base:
+        yield f"{ours.base} {base} with us, {coins} there"
+    if money != deposit - ours.spent:
+        yield f"{deposit - ours.spent} {quote} with us, {money} there"
+
+
+def missing_levels(theirs: Theirs, levels: Iterable[Decimal]) -> list[Decimal]:
+    """Return the levels of a grid at which nothing rests; one of them is empty by right."""
+    standing = {
+        Decimal(order["price"])
+        for order in theirs.ours()
+        if order["status"] in {"New", "PartiallyFilled"}
+    }
+    return [level for level in levels if level not in standing]

@@ -1,0 +1,99 @@
+"""Bots on real accounts, as the product opens them, at a stand-in for the exchange."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from sqlalchemy import select
+
+from app.accounts.models import User
+from app.adapters.exchanges.keys import ApiKeys
+from app.db import db
+from app.exchanges import service
+from app.exchanges.models import ExchangeAccount
+from app.markets.models import MarketRow
+from app.transactions import transaction
+from tests.bots.live_world import World
+from tests.doubles.books import Ours, Theirs, differences
+from tests.factories import make_exchange, make_user
+
+DEPOSIT = Decimal(10_000)
+SECRET = "the-secret-of-a-customer-of-the-stand-in"
+
+
+class Hand(Protocol):
+    """What opens accounts at the stand-in, moves its prices and shows its books."""
+
+    def do(self, name: str, **values: Any) -> Any:
+        """Do one thing by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An account, its key at the exchange, and the bots on it."""
+
+    account: int
+    key: str
+    bots: tuple[int, ...]
+
+
+class LiveWorld:
+    """A pair whose prices happen at the exchange and in our own feed, in lock-step."""
+
+    def __init__(self, hand: Hand, symbol: str = "AAA/USDT") -> None:
+        self.hand = hand
+        self.world = World.make()
+        self.symbol = symbol
+        self.seats: list[Seat] = []
+
+    def add_account(self, key: str, money: Decimal = DEPOSIT) -> int:
+        """Open an account at the exchange and connect it, its key checked there."""
+        self.hand.do("customer", key=key, secret=SECRET, money={"USDT": format(money, "f")})
+        with transaction():
+            make_exchange("bybit")
+            user = make_user().id
+        wanted = service.NewKeys("bybit", key, ApiKeys(key, SECRET))
+        checked = service.check_new_keys(user, wanted)
+        assert checked.check.passed, checked.check.failure
+        with transaction():
+            db.session.get_one(User, user)
+            return service.connect_keys(user, checked).id
+
+    def add_seat(self, key: str, bots: int = 1, **params: Any) -> Seat:
+        """Connect an account and let bots start on it."""
+        account = self.add_account(key)
+        numbers = tuple(self.world.add_bot(account, **params) for _ in range(bots))
+        for number in numbers:
+            self.world.change_bot(number, mode="live")
+        seat = Seat(account, key, numbers)
+        self.seats.append(seat)
+        return seat
+
+    def play(self, *prices: Decimal | str | int) -> int:
+        """Let prices happen at the exchange first, then with us; return the fills they made."""
+        pair = self.symbol.replace("/", "")
+        told = [format(Decimal(price), "f") for price in prices]
+        fills = self.hand.do("push", symbol=pair, prices=told)["fills"]
+        self.world.play(*prices)
+        return int(fills)
+
+    def tick(self) -> Any:
+        """Tick every account."""
+        return self.world.tick()
+
+    def accounts(self) -> list[int]:
+        """Return the numbers of the accounts."""
+        return [seat.account for seat in self.seats]
+
+    def differences(self) -> list[str]:
+        """Say where our books and the exchange's differ; nothing when they agree."""
+        with transaction():
+            market = db.session.get_one(MarketRow, self.world.market_id)
+            base, quote = market.base, market.quote
+            active = set(db.session.scalars(select(ExchangeAccount.id)))
+        found = []
+        for seat in self.seats:
+            assert seat.account in active
+            theirs = Theirs.read(self.hand.do("books", key=seat.key))
+            found += differences(Ours.read(seat.account), theirs, base, quote, DEPOSIT)
+        return found
