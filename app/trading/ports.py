@@ -64,10 +64,43 @@ class VenueOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Funding:
+    """A funding payment of a contract: positive when it was received; the id counts once."""
+
+    funding_id: str
+    symbol: str
+    amount: Decimal
+    currency: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLook:
+    """What one look at a whole account tells.
+
+    `orders` is what stands at the venue, by symbol, for every symbol that was asked about; None if
+    the venue was not asked for it. `fills` are those after the cursor with their symbol, oldest
+    first, perhaps with some that were told before. `cursor` is given back at the next look.
+    """
+
+    orders: Mapping[str, tuple[VenueOrder, ...]] | None
+    fills: tuple[tuple[str, Fill], ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class FillPage:
     """Fills after a cursor, oldest first, and the cursor to ask with next time."""
 
     fills: tuple[Fill, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPage:
+    """Funding payments after a cursor, oldest first, and the cursor to ask with next time."""
+
+    rows: tuple[Funding, ...]
     cursor: str
 
 
@@ -82,6 +115,22 @@ class Exchange(Protocol):
 
     def find(self, symbol: str, client_id: str) -> VenueOrder | None:
         """Look an order up, open or closed; None only when the venue certainly lacks it."""
+
+    def look(
+        self, expected: Mapping[str, Mapping[str, Decimal]], cursor: str, *, whole: bool = False
+    ) -> AccountLook:
+        """Look at the whole account, with one call where the venue allows it.
+
+        `expected` names each symbol with the client ids that may stand there and how much of each
+        is filled. What stands is read first: if it is just as expected, nothing can have been
+        filled and fills are not asked. A `whole` look always tells both.
+        """
+
+    def order_fills(self, symbol: str, client_id: str) -> tuple[Fill, ...]:
+        """List all fills of one order, however long ago."""
+
+    def funding_since(self, symbol: str, cursor: str) -> FundingPage:
+        """List funding payments of a contract after a cursor."""
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List what stands at the venue."""

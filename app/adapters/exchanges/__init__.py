@@ -1,10 +1,13 @@
 """Real exchanges behind one interface; the library is loaded when it is needed first."""
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from app.adapters.exchanges.keys import ApiKeys
 from app.adapters.exchanges.quirks import QUIRKS
-from app.trading.ports import Exchange
+
+if TYPE_CHECKING:
+    from app.adapters.exchanges.ccxt import CcxtExchange
 
 
 def open_exchange(
@@ -14,7 +17,8 @@ def open_exchange(
     testnet: bool = False,
     maker_fee: Decimal | None = None,
     taker_fee: Decimal | None = None,
-) -> Exchange:
+    partner_id: str = "",
+) -> "CcxtExchange":
     """Open an account at an exchange; the fees are the account's own if they are known.
 
     The first call of a process loads the exchange's markets, later ones share them. Raise
@@ -24,7 +28,7 @@ def open_exchange(
     from app.adapters.exchanges.client import make_client, share_markets
     from app.adapters.exchanges.errors import read_error
 
-    client = make_client(name, keys, testnet=testnet)
+    client = make_client(name, keys, testnet=testnet, partner_id=partner_id)
     try:
         share_markets(client, name, testnet=testnet)
     except Exception as error:

@@ -158,7 +158,7 @@ class _Check:
             self._add(StepName.ADDRESS, StepState.WARNING, "address_open")
 
     def _check_balance(self) -> None:
-        self._balances = self._ask(StepName.BALANCE, lambda: _balances(self._client, self._quirks))
+        self._balances = self._ask(StepName.BALANCE, lambda: _balances(self._client))
         self._add(StepName.BALANCE, StepState.OK, "balance_read", currencies=len(self._balances))
 
     def _read_rights(self) -> Rights:
@@ -176,10 +176,10 @@ class _Check:
         except DomainError as error:
             self._fail(step, error.code)
         except Exception as error:  # noqa: BLE001 - the library raises all kinds
-            known = read_error(error, self._quirks)
+            known = read_error(error, self._quirks, self._client.answer)
             refused = isinstance(known, KeyRefusedError)
             code = "key_refused" if refused else known.code
-            values = {"exchange_code": ", ".join(sorted(codes_of(error)))[:40]}
+            values = {"exchange_code": ", ".join(sorted(codes_of(error, self._client.answer)))[:40]}
             self._fail(step, code, **values)
         raise AssertionError("unreachable")
 
@@ -191,13 +191,13 @@ class _Check:
         raise _Failed
 
 
-def _balances(client: Any, quirks: Quirks) -> Mapping[str, Balance]:
-    from app.adapters.exchanges.ccxt import CcxtExchange
+def _balances(client: Any) -> Mapping[str, Balance]:
+    from app.adapters.exchanges.reading import to_balances
 
     # Reading balances needs no rules of pairs; an empty set spares loading all of them.
     if client.markets is None:
         client.set_markets([])
-    return CcxtExchange(client, quirks).balances()
+    return to_balances(client.fetch_balance())
 
 
 def _bybit_rights(client: Any) -> Rights:

@@ -12,8 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 from app.adapters.exchanges.bases import redirect
+from app.adapters.exchanges.errors import Answer
 from app.adapters.exchanges.keys import ApiKeys
 from app.adapters.exchanges.quirks import QUIRKS
+from app.adapters.exchanges.traffic import Traffic
 
 TIMEOUT_MS = 8000
 MARKETS_FOR_S = 6 * 3600
@@ -22,19 +24,28 @@ _prototypes: dict[tuple[str, bool], tuple[Any, float]] = {}
 _lock = threading.Lock()
 
 
-def make_client(name: str, keys: ApiKeys | None = None, *, testnet: bool = False) -> Any:
-    """Make a client without markets; numbers come as text, nothing is sent twice."""
+def make_client(
+    name: str, keys: ApiKeys | None = None, *, testnet: bool = False, partner_id: str = ""
+) -> Any:
+    """Make a client without markets; numbers come as text, nothing is sent twice.
+
+    `partner_id` is the operator's own at the exchange; without one nobody's is sent.
+    """
     quirks = QUIRKS[name]
     client = client_class(name)(
         {
             "timeout": TIMEOUT_MS,
-            "enableRateLimit": True,
+            # The library's own limiter knows one object only; `traffic` knows everybody's calls.
+            "enableRateLimit": False,
             "options": dict(quirks.options),
             **_credentials(keys),
         }
     )
     client.has["fetchCurrencies"] = False
     client.writes_sent = 0
+    client.answer = None
+    client.partner_id = partner_id
+    client.traffic = Traffic(quirks, keys.key if keys else "", testnet=testnet)
     # A shared setting of the library's base class would reach the others: set it on the object.
     client.number = str
     if testnet:
@@ -54,26 +65,70 @@ def client_class(name: str) -> type[Any]:
     """Return the library's class for an exchange, which counts what it sends and reads exactly."""
     library = importlib.import_module("ccxt")
     base: type[Any] = getattr(library, name)
-    envelope = QUIRKS[name].envelope
+    quirks = QUIRKS[name]
+    header = quirks.partner_header
+
+    def fetch2(
+        self: Any, path: str, api: Any = None, method: str = "GET", params: Any = None,
+        config: Any = None,
+    ) -> Any:  # fmt: skip
+        api, params, config = api or ["public"], params or {}, config or {}
+        cost = 1.0
+        if quirks.limits.weighted:
+            cost = float(self.calculate_rate_limiter_cost(api, method, path, params, config))
+        self.traffic.enter(method, is_private="public" not in api, cost=cost)
+        self.options["timeDifference"] = -self.traffic.clock_offset_ms()
+        return base.fetch2(self, path, api, method, params, config)
+
+    def sign(self: Any, *args: Any, **named: Any) -> Any:
+        request = base.sign(self, *args, **named)
+        if header is not None and header in (request.get("headers") or {}):
+            # The library would name itself as the partner that sent the customer.
+            del request["headers"][header]
+            if self.partner_id:
+                request["headers"][header] = self.partner_id
+        return request
 
     def fetch(
         self: Any, url: str, method: str = "GET", headers: Any = None, body: Any = None
     ) -> Any:
         if method != "GET":
             self.writes_sent += 1
-        answer = base.fetch(self, url, method, headers, body)
+        self.answer = None
+        found = base.fetch(self, url, method, headers, body)
         # A page of a proxy with status 200 must not pass for "no orders".
-        if not isinstance(answer, dict | list) or answer == {}:
+        if not isinstance(found, dict | list) or found == {}:
             raise library.BadResponse(f"{name} gave an answer that is not its own")
-        if isinstance(answer, dict) and not answer.keys() >= envelope:
+        if isinstance(found, dict) and not found.keys() >= quirks.envelope:
             raise library.BadResponse(f"{name} gave an answer that is not its own")
-        return answer
+        return found
+
+    def on_rest_response(
+        self: Any,
+        code: int,
+        reason: str,
+        url: str,
+        method: str,
+        headers: Any,
+        body: str,
+        *rest: Any,
+    ) -> Any:
+        self.answer = Answer(code, body)
+        self.traffic.heard(code, headers or {}, body)
+        return base.on_rest_response(self, code, reason, url, method, headers, body, *rest)
 
     def read_json(text: str) -> Any:
         # As text: a number that passed through a binary float is no longer what was sent.
         return json.loads(text, parse_float=str)
 
-    return type(name, (base,), {"fetch": fetch, "on_json_response": staticmethod(read_json)})
+    own = {
+        "fetch2": fetch2,
+        "sign": sign,
+        "fetch": fetch,
+        "on_rest_response": on_rest_response,
+        "on_json_response": staticmethod(read_json),
+    }
+    return type(name, (base,), own)
 
 
 def share_markets(

@@ -1,16 +1,22 @@
 """The border of errors: what an exchange's failure proves about an order, and what we raise.
 
-Only an allow-list proves that nothing was placed: our own refusal before anything was sent, a
-connection that never stood, and codes that the exchange uses for refusals only. Everything else
-leaves the order unresolved: time-outs, 5xx, rate limits, garbled or unknown answers.
+Sendings end in one of three outcomes of `app.trading.ports`, never in an error of the library:
+
+- `Accepted`: the exchange has the order.
+- `Refused`: it certainly has not placed it. Only an allow-list proves that: our own refusal before
+  anything was sent, a connection that never stood, and codes that mean a refusal (`Action`).
+- `Unresolved`: everything else: time-outs, 5xx, rate limits, garbled, cut or unknown answers.
+
+Reads raise an error of the tree below; each class says what its caller should do.
 """
 
 import importlib
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.adapters.exchanges.quirks import Quirks
+from app.adapters.exchanges.quirks.kinds import PROVES_REFUSAL, Action
 from app.errors import DomainError, Unavailable
 from app.trading.ports import Accepted, Outcome, Refused, Unresolved
 
@@ -19,74 +25,163 @@ _NEVER_CONNECTED = {"NewConnectionError", "NameResolutionError", "ConnectTimeout
 _DUPLICATE = re.compile(r"duplicate|duplicated|already exist", re.IGNORECASE)
 _QUERY = re.compile(r"\?\S+")
 _CODE_NAMES = ("retCode", "code", "sCode", "ret_code")
+# A whole request of several orders that failed in parts: the parts tell why.
+_PARTS_TELL = frozenset({"1", "2"})
+_SERVER_ERROR = 500
 
 
-class KeyRefusedError(Unavailable):
+class Answer(NamedTuple):
+    """What came back over the network, before the library made anything of it."""
+
+    status: int
+    body: str
+
+
+class ExchangeError(Unavailable):
+    """The exchange did not tell: assume nothing, and look again at the next tick."""
+
+
+class UnreachableError(ExchangeError):
+    """No answer came: show old data as old and try again after a growing pause."""
+
+
+class RateLimitedError(ExchangeError):
+    """Too many calls: wait `retry_after_s` seconds. Raised by a sending it was never sent."""
+
+
+class ClockDiffersError(ExchangeError):
+    """The exchange does not believe our clock: measure it anew, then ask once more."""
+
+
+class KeyRefusedError(ExchangeError):
     """The exchange does not take the key: pause what uses it and tell its owner."""
 
 
-def outcome_of(error: Exception, quirks: Quirks, *, sent: bool) -> Outcome:
+class VenueClosedError(ExchangeError):
+    """The pair or the platform is closed: leave its bots waiting and try again slowly."""
+
+
+_READ_ERRORS: dict[Action, tuple[type[ExchangeError], str]] = {
+    Action.STOP: (KeyRefusedError, "exchange_key_refused"),
+    Action.CLOCK: (ClockDiffersError, "exchange_clock_differs"),
+    Action.BACKOFF: (RateLimitedError, "exchange_rate_limited"),
+    Action.VENUE: (VenueClosedError, "exchange_closed"),
+}
+# What the library's own classes mean where no code is known.
+_CLASSES: tuple[tuple[str, Action], ...] = (
+    ("InsufficientFunds", Action.FUNDS),
+    ("AuthenticationError", Action.STOP),
+    ("InvalidNonce", Action.CLOCK),
+    ("DuplicateOrderId", Action.DUPLICATE),
+)
+_LIMITED = ("RateLimitExceeded", "DDoSProtection")
+_REFUSAL_CODES = {
+    Action.FUNDS: "insufficient_balance",
+    Action.STOP: "key_refused",
+    Action.VENUE: "exchange_closed",
+    Action.CLOCK: "clock_differs",
+}
+
+
+def outcome_of(
+    error: Exception, quirks: Quirks, *, sent: bool, answer: Answer | None = None
+) -> Outcome:
     """Say what a failed sending proves about the order."""
     detail = describe(error)
     if not sent:
         return Refused("not_sent", detail)
     if never_connected(error):
         return Refused("not_connected", detail)
-    codes = codes_of(error)
-    # The venue has this id already: perhaps by our own sending whose answer was lost.
-    if _DUPLICATE.search(str(error)):
-        return Unresolved(detail)
-    refusing = sorted(codes & quirks.refused)
-    if refusing and codes <= quirks.refused | {"1", "2"}:
-        return Refused(_meaning(error, refusing[0]), detail)
-    if not codes and _is_a(error, "InsufficientFunds", "AuthenticationError"):
-        return Refused(_meaning(error, ""), detail)
+    action = action_of(error, quirks, answer)
+    if action is Action.DUPLICATE:
+        return Refused("duplicate_client_id", detail)
+    codes = sorted(codes_of(error, answer) - _PARTS_TELL)
+    # Without a code it may be the page of some proxy, which proves nothing.
+    refuses = action in PROVES_REFUSAL or set(codes) <= quirks.refused_when_placing
+    if codes and refuses:
+        return Refused(_refusal(action, codes), detail)
     return Unresolved(detail)
 
 
-def cancel_outcome_of(error: Exception, quirks: Quirks, *, sent: bool) -> Outcome:
+def cancel_outcome_of(
+    error: Exception, quirks: Quirks, *, sent: bool, answer: Answer | None = None
+) -> Outcome:
     """Say what a failed cancellation proves; an order that is gone already is as wanted."""
-    codes = codes_of(error)
-    if _is_a(error, "OrderNotFound") or codes & quirks.gone or _says_gone(error, quirks):
+    if action_of(error, quirks, answer) in {Action.GONE, Action.NOOP}:
         return Accepted()
-    return outcome_of(error, quirks, sent=sent)
+    return outcome_of(error, quirks, sent=sent, answer=answer)
 
 
-def is_absent(error: Exception, quirks: Quirks) -> bool:
+def action_of(error: Exception, quirks: Quirks, answer: Answer | None = None) -> Action:
+    """Return what the exchange's table says about a failure; UNKNOWN unless all of it agrees."""
+    if answer is not None and answer.status >= _SERVER_ERROR:
+        return Action.UNKNOWN
+    by_words = _by_words(_told(error, answer), quirks)
+    if by_words is not None:
+        return by_words
+    found = {
+        quirks.actions.get(code, Action.UNKNOWN) for code in codes_of(error, answer) - _PARTS_TELL
+    }
+    if found:
+        return _narrowed(found.pop(), error) if len(found) == 1 else Action.UNKNOWN
+    if answer is not None and str(answer.status) in quirks.actions:
+        return quirks.actions[str(answer.status)]
+    if _is_a(error, *_LIMITED):
+        return Action.BACKOFF
+    return next((action for name, action in _CLASSES if _is_a(error, name)), Action.UNKNOWN)
+
+
+def _by_words(text: str, quirks: Quirks) -> Action | None:
+    # The exchange has this id already: perhaps by our own sending whose answer was lost.
+    if _DUPLICATE.search(text):
+        return Action.DUPLICATE
+    lowered = text.lower()
+    return next((action for words, action in quirks.words.items() if words in lowered), None)
+
+
+def _narrowed(action: Action, error: Exception) -> Action:
+    # The library reads the words beside a code that stands for several refusals.
+    return Action.FUNDS if action is Action.FIX and _is_a(error, "InsufficientFunds") else action
+
+
+def is_absent(error: Exception, quirks: Quirks, answer: Answer | None = None) -> bool:
     """Say whether the exchange answered that there is no such order."""
-    return _is_a(error, "OrderNotFound") or bool(codes_of(error) & quirks.absent)
+    if answer is not None and answer.status >= _SERVER_ERROR:
+        return False
+    if codes_of(error, answer) & quirks.absent:
+        return True
+    return _is_a(error, "OrderNotFound") and action_of(error, quirks, answer) is Action.GONE
 
 
-def read_error(error: Exception, quirks: Quirks) -> DomainError:
+def read_error(error: Exception, quirks: Quirks, answer: Answer | None = None) -> DomainError:
     """Turn the failure of a reading call into what the rest of the house understands."""
-    if _is_a(error, "AuthenticationError"):
-        return KeyRefusedError("exchange_key_refused", exchange=quirks.code)
-    if codes_of(error) & _KEY_CODES.get(quirks.code, frozenset()):
-        return KeyRefusedError("exchange_key_refused", exchange=quirks.code)
-    if _is_a(error, "InvalidNonce"):
-        return Unavailable("exchange_clock_differs", exchange=quirks.code)
-    if _is_a(error, "RateLimitExceeded", "DDoSProtection"):
-        return Unavailable("exchange_rate_limited", exchange=quirks.code)
-    if _is_a(error, "NetworkError"):
-        return Unavailable("exchange_unreachable", exchange=quirks.code)
-    return Unavailable("exchange_failed", exchange=quirks.code)
+    if isinstance(error, DomainError):
+        return error
+    kind, code = _READ_ERRORS.get(
+        action_of(error, quirks, answer), (ExchangeError, "exchange_failed")
+    )
+    if kind is ExchangeError and _is_a(error, *_LIMITED):
+        kind, code = RateLimitedError, "exchange_rate_limited"
+    elif kind is ExchangeError and _is_a(error, "NetworkError"):
+        kind, code = UnreachableError, "exchange_unreachable"
+    return kind(code, exchange=quirks.code)
 
 
-# Exchanges whose answers about keys the library does not sort with the others.
-_KEY_CODES = {"mexc": frozenset(["602", "10072", "700001", "700002", "700005", "700006", "700007"])}
-
-
-def codes_of(error: Exception) -> frozenset[str]:
-    """Return every error code in the exchange's answer, which the library quotes in its message."""
-    text = str(error)
+def codes_of(error: Exception, answer: Answer | None = None) -> frozenset[str]:
+    """Return every error code in the exchange's answer, which the library may quote."""
+    text = _told(error, answer)
     start = text.find("{")
     if start < 0:
         return frozenset()
     try:
         body = json.loads(text[start:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return frozenset()
     return frozenset(_codes(body))
+
+
+def _told(error: Exception, answer: Answer | None) -> str:
+    return str(error) if answer is None else answer.body
 
 
 def _codes(body: Any) -> list[str]:
@@ -94,7 +189,7 @@ def _codes(body: Any) -> list[str]:
         return [code for part in body for code in _codes(part)]
     if not isinstance(body, dict):
         return []
-    found = [str(body[name]) for name in _CODE_NAMES if body.get(name) not in {None, ""}]
+    found = [str(body[name]) for name in _CODE_NAMES if body.get(name) not in (None, "")]
     inner = body.get("data") or []
     return found + (_codes(inner) if isinstance(inner, list | dict) else [])
 
@@ -123,19 +218,11 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"[:DETAIL_LENGTH]
 
 
-def _meaning(error: Exception, code: str) -> str:
-    if _is_a(error, "InsufficientFunds"):
-        return "insufficient_balance"
-    if _is_a(error, "AuthenticationError"):
-        return "key_refused"
-    return f"exchange_{code}" if code else "exchange_refused"
-
-
-def _says_gone(error: Exception, quirks: Quirks) -> bool:
-    # KuCoin has one code for many complaints; its words tell them apart.
-    return any(
-        code.partition("-")[2] and code.partition("-")[2] in str(error) for code in quirks.gone
-    )
+def _refusal(action: Action, codes: list[str]) -> str:
+    known = _REFUSAL_CODES.get(action)
+    if known is not None:
+        return known
+    return f"exchange_{codes[0]}" if codes else "exchange_refused"
 
 
 def _is_a(error: Exception, *names: str) -> bool:

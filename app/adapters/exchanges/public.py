@@ -25,17 +25,17 @@ def is_known(name: str) -> bool:
 
 def prices(name: str, symbols: Sequence[str]) -> dict[str, Decimal]:
     """Return last prices with one call; pairs that the exchange leaves out are absent."""
-    from app.adapters.exchanges.ccxt import _decimal
+    from app.adapters.exchanges.reading import decimal
 
     known = [symbol for symbol in symbols if symbol in _client(name).markets]
     tickers = _asked(name, lambda client: client.fetch_tickers(known)) if known else {}
-    found = {symbol: _decimal(ticker.get("last")) for symbol, ticker in tickers.items()}
+    found = {symbol: decimal(ticker.get("last")) for symbol, ticker in tickers.items()}
     return {symbol: price for symbol, price in found.items() if price and price > 0}
 
 
 def markets(name: str) -> dict[str, Market]:
     """Return the rules of every active pair."""
-    from app.adapters.exchanges.ccxt import to_market
+    from app.adapters.exchanges.reading import to_market
 
     client = _client(name)
     return {

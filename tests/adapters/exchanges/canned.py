@@ -137,3 +137,11 @@ ACCEPTED: Mapping[str, Answer] = {
     "kucoin": {"code": "200000", "data": {"orderId": "77", "clientOid": CLIENT_ID}},
     "mexc": {"symbol": "BTCUSDT", "orderId": "77"},
 }
+
+TIMES: dict[str, Any] = {
+    "bybit": {"retCode": 0, "result": {"timeSecond": str(NOW_MS // 1000)}, "time": NOW_MS},
+    "binance": {"serverTime": NOW_MS},
+    "okx": {"code": "0", "data": [{"ts": str(NOW_MS)}]},
+    "kucoin": {"code": "200000", "data": NOW_MS},
+    "mexc": {"serverTime": NOW_MS},
+}

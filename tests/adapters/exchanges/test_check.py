@@ -8,18 +8,11 @@ import requests
 from app.adapters.exchanges.check import KeyCheck, StepName, StepState, check_keys
 from app.adapters.exchanges.client import make_client
 from app.adapters.exchanges.quirks import QUIRKS
-from tests.adapters.exchanges.canned import KEYS, NOW_MS, Request, connect
+from tests.adapters.exchanges.canned import KEYS, NOW_MS, TIMES, Request, connect
 from tests.adapters.exchanges.test_reading import BALANCES
 
 NAMES = sorted(QUIRKS)
 
-TIMES: dict[str, Any] = {
-    "bybit": {"retCode": 0, "result": {"timeSecond": str(NOW_MS // 1000)}, "time": NOW_MS},
-    "binance": {"serverTime": NOW_MS},
-    "okx": {"code": "0", "data": [{"ts": str(NOW_MS)}]},
-    "kucoin": {"code": "200000", "data": NOW_MS},
-    "mexc": {"serverTime": NOW_MS},
-}
 TIME_PATHS = ("/time", "/timestamp")
 RIGHTS_PATHS = {
     "bybit": "/v5/user/query-api",

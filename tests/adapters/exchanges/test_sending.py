@@ -11,7 +11,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from app.adapters.exchanges.quirks import QUIRKS
 from app.trading.orders import Side
 from app.trading.ports import Accepted, Refused, Unresolved
-from tests.adapters.exchanges.canned import ACCEPTED, CLIENT_ID, KEYS, exchange, order
+from tests.adapters.exchanges.canned import ACCEPTED, CLIENT_ID, KEYS, TIMES, exchange, order
 
 NAMES = sorted(QUIRKS)
 CLIENT_ID_FIELD = {
@@ -92,7 +92,6 @@ REFUSED: list[tuple[str, int, Any, str]] = [
     ("bybit", 200, {"retCode": 170140, "retMsg": "Order value below"}, "exchange_170140"),
     ("bybit", 200, {"retCode": 170193, "retMsg": "Buy order price"}, "exchange_170193"),
     ("bybit", 200, {"retCode": 10003, "retMsg": "API key is invalid."}, "key_refused"),
-    ("bybit", 200, {"retCode": 10002, "retMsg": "timestamp"}, "exchange_10002"),
     ("binance", 400, {"code": -1013, "msg": "Filter failure: NOTIONAL"}, "exchange_-1013"),
     ("binance", 400, {"code": -2010, "msg": NO_MONEY}, MONEY),
     ("binance", 401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions."}, "key_refused"),
@@ -127,15 +126,11 @@ UNKNOWN: list[tuple[str, int, Any]] = [
     ],
     ("bybit", 429, ""),
     ("bybit", 403, {"retCode": 403, "retMsg": "ip"}),
-    ("bybit", 200, {"retCode": 110072, "retMsg": "OrderLinkedID is duplicate"}),
-    ("bybit", 200, {"retCode": 170141, "retMsg": "Duplicate clientOrderId"}),
     ("binance", 503, {"code": -1000, "msg": "Unknown error, please check your request."}),
     ("binance", 200, {"code": -1006, "msg": "An unexpected response was received"}),
     ("binance", 408, {"code": -1007, "msg": "Timeout waiting for response from backend server."}),
-    ("binance", 400, {"code": -2010, "msg": "Duplicate order sent."}),
     ("binance", 418, {"code": -1003, "msg": "Way too many requests"}),
     ("okx", 200, {"code": "50004", "msg": "Endpoint request timeout", "data": []}),
-    ("okx", 200, {"code": "1", "data": [{"sCode": "51016", "sMsg": "Duplicated client order ID"}]}),
     ("okx", 200, {"code": "1", "data": [{"sCode": "50026", "sMsg": "System error"}]}),
     ("kucoin", 500, {"code": "500000", "msg": "Internal Server Error"}),
     ("kucoin", 429, {"code": "429000", "msg": "Too Many Requests"}),
@@ -149,7 +144,64 @@ UNKNOWN: list[tuple[str, int, Any]] = [
 ]  # fmt: skip
 
 
-_UNKNOWN_IDS = [f"{row[0]}-{row[1]}-{number}" for number, row in enumerate(UNKNOWN)]
+DUPLICATES: list[tuple[str, int, Any]] = [
+    ("bybit", 200, {"retCode": 110072, "retMsg": "OrderLinkedID is duplicate"}),
+    ("bybit", 200, {"retCode": 110030, "retMsg": "Order id exists"}),
+    ("bybit", 200, {"retCode": 170141, "retMsg": "Duplicate clientOrderId"}),
+    ("binance", 400, {"code": -2010, "msg": "Duplicate order sent."}),
+    ("okx", 200, {"code": "1", "data": [{"sCode": "51016", "sMsg": "Client order ID exists"}]}),
+    ("mexc", 400, {"code": 30029, "msg": "duplicate clientOrderId"}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), DUPLICATES)
+def test_known_client_id_says_that_the_exchange_has_the_order(
+    name: str, status: int, body: Any
+) -> None:
+    venue, _ = exchange(name, (status, body))
+    outcome = venue.place("BTC/USDT", order())
+    assert isinstance(outcome, Refused)
+    # The caller looks it up and adopts it.
+    assert outcome.code == "duplicate_client_id"
+
+
+CLOCK_REFUSALS: list[tuple[str, int, Any]] = [
+    ("bybit", 200, {"retCode": 10002, "retMsg": "invalid request, please check your timestamp"}),
+    ("binance", 400, {"code": -1021, "msg": "Timestamp outside of the recvWindow."}),
+    ("okx", 401, {"code": "50102", "msg": "Timestamp request expired", "data": []}),
+    ("kucoin", 400, {"code": "400002", "msg": "KC-API-TIMESTAMP Invalid"}),
+    ("mexc", 400, {"code": 700003, "msg": "Timestamp for this request is outside"}),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body"), CLOCK_REFUSALS)
+def test_order_refused_for_the_clock_goes_out_once_more_after_measuring_it(
+    name: str, status: int, body: Any
+) -> None:
+    times = [(status, body), TIMES[name], ACCEPTED[name]]
+    venue, network = exchange(name, *times)
+    assert venue.place("BTC/USDT", order()) == Accepted("77")
+    assert [request.method for request in network.sent] == ["POST", "GET", "POST"]
+    first, _, second = (request.fields for request in network.sent)
+    assert first[CLIENT_ID_FIELD[name]] == second[CLIENT_ID_FIELD[name]] == CLIENT_ID
+
+
+@pytest.mark.parametrize(("name", "status", "body"), CLOCK_REFUSALS)
+def test_order_refused_for_the_clock_twice_is_not_sent_a_third_time(
+    name: str, status: int, body: Any
+) -> None:
+    venue, network = exchange(name, (status, body), TIMES[name], (status, body))
+    outcome = venue.place("BTC/USDT", order())
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "clock_differs"
+    assert [request.method for request in network.sent] == ["POST", "GET", "POST"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_without_answer_is_never_sent_again_because_the_clock_was_measured(name: str) -> None:
+    venue, network = exchange(name, requests.ReadTimeout("read timed out"))
+    assert isinstance(venue.place("BTC/USDT", order()), Unresolved)
+    assert len(network.sent) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from app.adapters.exchanges.ccxt import CcxtExchange
 from app.adapters.exchanges.client import make_client
+from app.adapters.exchanges.looking import Reader
 from app.adapters.exchanges.quirks import QUIRKS
 from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
 from app.trading.ports import Accepted
@@ -162,7 +163,7 @@ def test_answer_is_read_as_the_recorded_one(
     venue = CcxtExchange(client, QUIRKS[name], now_ms=lambda: NOW_MS)
     symbol = case["input"][1]
     info = case["httpResponse"]["result"]["list"][0]
-    found = venue._read(lambda: venue._venue_order(getattr(client, SNAKE[method])(*case["input"])))
+    found = Reader(client, QUIRKS[name]).order(getattr(client, SNAKE[method])(*case["input"]))
     assert found.symbol == symbol
     assert found.client_id == info["orderLinkId"]
     assert found.venue_id == info["orderId"]

@@ -1,0 +1,142 @@
+"""What an exchange says through the library, turned into our own kinds of things."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from app.adapters.exchanges.errors import ExchangeError
+from app.adapters.exchanges.quirks import Quirks
+from app.trading.market import ZERO, FeeSide, Market, MarketKind
+from app.trading.orders import Fill, OrderKind, Side, Status
+from app.trading.ports import Balance, VenueOrder
+
+_STATUS = {
+    "open": Status.OPEN,
+    "closed": Status.FILLED,
+    "canceled": Status.CANCELLED,
+    "canceling": Status.OPEN,
+    "expired": Status.CANCELLED,
+    "rejected": Status.REJECTED,
+}
+
+
+def to_market(raw: Mapping[str, Any], quirks: Quirks) -> Market:
+    """Turn the library's market into ours; a linear contract counts in its contract size."""
+    spot = bool(raw.get("spot"))
+    limits = raw.get("limits") or {}
+    in_received = spot and quirks.fee_in_received_asset
+    return Market(
+        symbol=raw["symbol"],
+        base=raw["base"],
+        quote=raw["quote"],
+        kind=MarketKind.SPOT if spot else MarketKind.LINEAR,
+        tick=decimal(raw["precision"].get("price")),
+        lot=decimal(raw["precision"].get("amount")),
+        min_quantity=decimal((limits.get("amount") or {}).get("min")),
+        min_notional=decimal((limits.get("cost") or {}).get("min")),
+        maker_fee=decimal(raw.get("maker")) or ZERO,
+        taker_fee=decimal(raw.get("taker")) or ZERO,
+        fee_side=FeeSide.RECEIVED_ASSET if in_received else FeeSide.QUOTE,
+        max_orders=quirks.max_open_orders,
+    )
+
+
+def to_order(raw: Mapping[str, Any], client_id: str, quirks: Quirks) -> VenueOrder:
+    """Turn the library's order into ours; raise ExchangeError if it lacks what an order has."""
+    kind = OrderKind.MARKET if raw.get("type") == "market" else OrderKind.LIMIT
+    quantity, filled = needed(raw.get("amount"), quirks), decimal(raw.get("filled")) or ZERO
+    if not raw.get("id"):
+        raise garbled(quirks)
+    return VenueOrder(
+        client_id=client_id,
+        symbol=raw["symbol"],
+        side=Side(raw["side"]),
+        kind=kind,
+        price=None if kind is OrderKind.MARKET else decimal(raw.get("price")),
+        quantity=quantity,
+        filled=filled,
+        status=_status(raw.get("status"), quantity, filled),
+        venue_id=str(raw["id"]),
+        time=None if raw.get("timestamp") is None else at(raw["timestamp"]),
+    )
+
+
+def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) -> Fill:
+    """Turn the library's trade into our fill."""
+    fee, currency = to_fee(raw)
+    return Fill(
+        trade_id=str(raw["id"]),
+        client_id=client_id,
+        side=Side(raw["side"]),
+        price=needed(raw.get("price"), quirks),
+        quantity=needed(raw.get("amount"), quirks),
+        fee=fee,
+        fee_currency=currency or quote,
+        time=at(raw["timestamp"]),
+        maker=raw.get("takerOrMaker") == "maker",
+    )
+
+
+def to_balances(answer: Mapping[str, Any]) -> dict[str, Balance]:
+    """Turn the library's balance into ours, without currencies of which there is none."""
+    balances = {}
+    for currency in answer.get("total") or {}:
+        part = answer[currency]
+        total, free, used = (decimal(part.get(name)) for name in ("total", "free", "used"))
+        total = total if total is not None else (free or ZERO) + (used or ZERO)
+        free = free if free is not None else total - (used or ZERO)
+        if total:
+            balances[currency] = Balance(free, total - free)
+    return balances
+
+
+def decimal(value: Any) -> Decimal | None:
+    """Read a finite number; None where there is none."""
+    if value is None or value == "":
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def needed(value: Any, quirks: Quirks) -> Decimal:
+    """Read a number that must be there; raise ExchangeError if it is not."""
+    found = decimal(value)
+    if found is None:
+        raise garbled(quirks)
+    return found
+
+
+def garbled(quirks: Quirks) -> ExchangeError:
+    """Return the error for an answer that lacks what it must hold."""
+    return ExchangeError("exchange_failed", exchange=quirks.code)
+
+
+def at(value: Any) -> datetime:
+    """Read a moment told in milliseconds."""
+    return datetime.fromtimestamp(int(value) / 1000, UTC)
+
+
+def _status(name: str | None, quantity: Decimal, filled: Decimal) -> Status:
+    status = _STATUS.get(name or "", Status.OPEN)
+    if status is Status.OPEN and filled > 0:
+        return Status.PARTIAL
+    if status is Status.FILLED and filled < quantity:
+        # Ended with a part unfilled: nothing more is expected of it.
+        return Status.CANCELLED
+    if status is Status.CANCELLED and quantity and filled >= quantity:
+        return Status.FILLED
+    return status
+
+
+def to_fee(raw: Mapping[str, Any]) -> tuple[Decimal, str]:
+    """Read what a trade cost and in which currency; zero without one if it does not tell."""
+    fees: Iterable[Mapping[str, Any]] = [raw["fee"]] if raw.get("fee") else raw.get("fees") or []
+    for fee in fees:
+        cost = decimal(fee.get("cost"))
+        if cost is not None and fee.get("currency"):
+            return cost, str(fee["currency"])
+    return ZERO, ""

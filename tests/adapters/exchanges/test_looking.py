@@ -1,0 +1,224 @@
+"""One look at a whole account."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.adapters.exchanges.ccxt import CcxtExchange
+from app.adapters.exchanges.client import make_client
+from app.adapters.exchanges.quirks import QUIRKS
+from app.errors import Unavailable
+from tests.adapters.exchanges.canned import (
+    CLIENT_ID,
+    KEYS,
+    NOW_MS,
+    Network,
+    Request,
+    connect,
+    exchange,
+    spot_market,
+)
+from tests.adapters.exchanges.test_reading import ORDERS, bybit, bybit_fill, bybit_order
+
+NAMES = sorted(QUIRKS)
+NONE_OPEN: dict[str, Any] = {
+    "bybit": bybit([]),
+    "binance": [],
+    "okx": {"code": "0", "data": []},
+    "kucoin": {"code": "200000", "data": []},
+    "mexc": [],
+}
+FILLS_PATHS = ("/execution/list", "/myTrades", "/fills-history", "/fills")
+
+
+def one_open(name: str) -> Any:
+    """Return the list of open orders that holds the order of the reading tests."""
+    told = ORDERS[name]
+    if name == "kucoin":
+        return {"code": "200000", "data": [told["data"]]}
+    return told if name in {"bybit", "okx"} else [told]
+
+
+EXPECTED = {"BTC/USDT": {CLIENT_ID: Decimal("0.0005")}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_account_where_nothing_happened_costs_one_private_call(name: str) -> None:
+    venue, network = exchange(name, one_open(name))
+    look = venue.look(EXPECTED, str(NOW_MS))
+    assert len(network.sent) == 1
+    assert look.fills == ()
+    assert look.orders is not None
+    assert [order.client_id for order in look.orders["BTC/USDT"]] == [CLIENT_ID]
+    assert look.cursor == str(NOW_MS)
+
+
+DIFFERENT: list[dict[str, dict[str, Decimal]]] = [
+    {"BTC/USDT": {}},
+    {"BTC/USDT": {CLIENT_ID: Decimal(0)}},
+    {"BTC/USDT": {CLIENT_ID: Decimal("0.0005"), "byother": Decimal(0)}},
+]
+
+
+@pytest.mark.parametrize("expected", DIFFERENT, ids=["unknown", "filled", "vanished"])
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_differs_from_what_was_expected_brings_the_fills(
+    name: str, expected: dict[str, dict[str, Decimal]]
+) -> None:
+    empty = {"kucoin": {"code": "200000", "data": {"items": []}}}
+
+    def answer(request: Request) -> Any:
+        if request.path.endswith(FILLS_PATHS):
+            return empty.get(name, NONE_OPEN[name])
+        return one_open(name)
+
+    venue, network = exchange(name, answer)
+    venue.look(expected, str(NOW_MS))
+    assert len(network.sent) == 2
+    assert network.sent[1].path.endswith(FILLS_PATHS)
+
+
+def test_whole_look_always_tells_both() -> None:
+    fill = bybit_fill(1, NOW_MS - 1000)
+    venue, network = exchange(
+        "bybit", lambda request: bybit([fill]) if "execution" in request.path else one_open("bybit")
+    )
+    look = venue.look(EXPECTED, str(NOW_MS), whole=True)
+    assert look.orders is not None
+    assert [(symbol, fill.trade_id) for symbol, fill in look.fills] == [("BTC/USDT", "x1")]
+    assert [request.path for request in network.sent] == [
+        "/v5/order/realtime",
+        "/v5/execution/list",
+    ]
+
+
+def test_more_orders_than_fit_on_a_page_are_not_read_when_fills_tell_enough() -> None:
+    venue, network = exchange("bybit", bybit([]))
+    many = {"BTC/USDT": {f"by{number}": Decimal(0) for number in range(60)}}
+    look = venue.look(many, str(NOW_MS))
+    assert look.orders is None
+    assert [request.path for request in network.sent] == ["/v5/execution/list"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_venue_that_does_not_answer_is_unavailable(name: str) -> None:
+    venue, _ = exchange(name, (500, "oops"))
+    with pytest.raises(Unavailable):
+        venue.look(EXPECTED, "")
+
+
+def contract() -> dict[str, Any]:
+    market = spot_market("bybit")
+    return {
+        **market, "symbol": "BTC/USDT:USDT", "type": "swap", "spot": False, "swap": True,
+        "contract": True, "linear": True, "inverse": False, "settle": "USDT", "settleId": "USDT",
+        "contractSize": "1",
+    }  # fmt: skip
+
+
+def two_kinds(*answers: Any) -> tuple[CcxtExchange, Network]:
+    """Return an account with the coins and a contract of the same name at the exchange."""
+    client = make_client("bybit", KEYS)
+    client.set_markets([spot_market("bybit"), contract()])
+    network = connect(client, *answers)
+    return CcxtExchange(client, QUIRKS["bybit"], now_ms=lambda: NOW_MS), network
+
+
+def test_coins_and_contract_of_one_name_are_told_apart() -> None:
+    # Rows of a unified account look alike for both.
+    rows = {
+        "spot": [bybit_order(orderId="1", orderLinkId="byspot", tpslMode="", category="spot")],
+        "linear": [bybit_order(orderId="2", orderLinkId="bylinear", tpslMode="Full")],
+    }
+    fills = {
+        "spot": [{**bybit_fill(1, NOW_MS - 10), "createType": "CreateByUser"}],
+        "linear": [{**bybit_fill(2, NOW_MS - 5), "createType": "CreateByUser", "feeCurrency": ""}],
+    }
+
+    def answer(request: Request) -> Any:
+        category = request.query["category"]
+        return bybit((fills if "execution" in request.path else rows)[category])
+
+    venue, network = two_kinds(answer)
+    look = venue.look({"BTC/USDT": {}, "BTC/USDT:USDT": {}}, str(NOW_MS))
+    assert look.orders is not None
+    ids = {symbol: [one.client_id for one in orders] for symbol, orders in look.orders.items()}
+    assert ids == {"BTC/USDT": ["byspot"], "BTC/USDT:USDT": ["bylinear"]}
+    assert [(symbol, fill.trade_id) for symbol, fill in look.fills] == [
+        ("BTC/USDT", "x1"), ("BTC/USDT:USDT", "x2"),
+    ]  # fmt: skip
+    assert [fill.fee_currency for _, fill in look.fills] == ["BTC", "USDT"]
+    assert len(network.sent) == 4
+
+
+def test_orders_in_pairs_without_bots_are_told_too() -> None:
+    client = make_client("bybit", KEYS)
+    other = {**spot_market("bybit"), "id": "ETHUSDT", "symbol": "ETH/USDT", "base": "ETH"}
+    client.set_markets([spot_market("bybit"), other])
+    connect(client, bybit([bybit_order(symbol="ETHUSDT", orderLinkId="bylost")]))
+    venue = CcxtExchange(client, QUIRKS["bybit"], now_ms=lambda: NOW_MS)
+    look = venue.look({"BTC/USDT": {}}, "", whole=False)
+    assert look.orders is not None
+    assert [order.client_id for order in look.orders["ETH/USDT"]] == ["bylost"]
+
+
+def test_cursor_of_several_lines_reaches_back_to_the_oldest() -> None:
+    venue, network = exchange("bybit", bybit([]))
+    venue.look({"BTC/USDT": {CLIENT_ID: Decimal(0)}}, f"A/USDT={NOW_MS - 9000}\nB/USDT={NOW_MS}")
+    assert int(network.sent[-1].query["startTime"]) == NOW_MS - 9000 - 5 * 60 * 1000
+
+
+@pytest.mark.parametrize("cursor", ["", "garbage", "BTC/USDT="])
+def test_cursor_that_says_nothing_reaches_back_a_day(cursor: str) -> None:
+    venue, network = exchange("bybit", bybit([]))
+    venue.look({"BTC/USDT": {CLIENT_ID: Decimal(0)}}, cursor)
+    assert int(network.sent[-1].query["startTime"]) == NOW_MS - 24 * 3600 * 1000
+
+
+def test_all_fills_of_one_order_are_read_however_old_it_is() -> None:
+    created = NOW_MS - 20 * 86_400_000
+    order = bybit_order(
+        orderStatus="PartiallyFilled", cumExecQty="0.0002", createdTime=str(created)
+    )
+    fills = [bybit_fill(1, created + 1000), bybit_fill(2, NOW_MS - 86_400_000)]
+
+    def answer(request: Request) -> Any:
+        if "execution" not in request.path:
+            return bybit([order])
+        assert request.query["orderLinkId"] == CLIENT_ID
+        since, until = int(request.query["startTime"]), int(request.query["endTime"])
+        return bybit([one for one in fills if since <= int(one["execTime"]) <= until])
+
+    venue, _ = exchange("bybit", answer)
+    found = venue.order_fills("BTC/USDT", CLIENT_ID)
+    assert [fill.trade_id for fill in found] == ["x1", "x2"]
+
+
+def test_funding_of_a_contract_is_told_apart_from_its_fills() -> None:
+    paid = {
+        **bybit_fill(7, NOW_MS - 60_000),
+        "execType": "Funding",
+        "execFee": "0.012",
+        "feeCurrency": "",
+    }
+    received = {**paid, "execId": "x8", "execFee": "-0.0034", "execTime": str(NOW_MS - 30_000)}
+
+    def answer(request: Request) -> Any:
+        assert request.query["execType"] == "Funding"
+        return bybit([paid, received])
+
+    venue, _ = two_kinds(answer)
+    page = venue.funding_since("BTC/USDT:USDT", str(NOW_MS))
+    told = [(one.funding_id, one.amount, one.currency, one.symbol) for one in page.rows]
+    assert told == [
+        ("x7", Decimal("-0.012"), "USDT", "BTC/USDT:USDT"),
+        ("x8", Decimal("0.0034"), "USDT", "BTC/USDT:USDT"),
+    ]
+    assert page.cursor == str(NOW_MS)
+
+
+def test_spot_exchange_has_no_funding_and_is_not_asked() -> None:
+    venue, network = exchange("kucoin", (500, "oops"))
+    assert venue.funding_since("BTC/USDT", "").rows == ()
+    assert network.sent == []
