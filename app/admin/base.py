@@ -5,19 +5,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from flask import abort, redirect, request, url_for
+from flask import abort, get_template_attribute, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import AdminIndexView, BaseView
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.model import typefmt
 from flask_login import current_user
 from flask_wtf import FlaskForm
+from sqlalchemy import Integer, Numeric
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.filters import Converter, read_whole
+from app.formatting.filters import full_price
 from app.formatting.filters import time as format_time
-from app.money import exact_text
 
 # Never shown on any page, whatever a view lists.
 SECRET_COLUMNS = frozenset(
@@ -41,7 +42,13 @@ def _show_time(_view: object, value: datetime, _name: str) -> str:
 
 def _show_decimal(_view: object, value: Decimal, _name: str) -> str:
     # Flask-Admin would write a zero of the database as 0E-18.
-    return exact_text(value)
+    return full_price(value)
+
+
+def _show_word(_view: object, _context: object, model: object, name: str) -> str:
+    """Write a state or a mode as the cabinet does: by shape and in the reader's language."""
+    show = get_template_attribute("macros/ui.html", name)
+    return show(getattr(model, name))  # type: ignore[no-any-return]  # a macro of a template
 
 
 FORMATTERS: Mapping[type, Any] = {
@@ -88,6 +95,24 @@ class AdminView(Guarded, ModelView):
     column_default_sort: Any = ("id", True)
     named_filter_urls = True
     column_list: Sequence[str] = ()
+    column_formatters: Mapping[str, Any] = {}
+    # Columns whose words the cabinet shows as badges.
+    word_columns: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.column_formatters = {
+            **dict.fromkeys(self.word_columns, _show_word),
+            **self.column_formatters,
+        }
+        super().__init__(*args, **kwargs)
+
+    def is_number(self, name: str) -> bool:
+        """Say whether a column holds numbers to compare, which stand right-aligned; ids do not."""
+        column = self.model.__table__.columns.get(name)
+        if column is None or column.primary_key or column.foreign_keys or name.endswith("_id"):
+            return False
+        kind = getattr(column.type, "impl_instance", column.type)
+        return isinstance(kind, Numeric | Integer)
 
     def get_list(self, page: int | None, *args: Any, **kwargs: Any) -> Any:
         """List a page; one that can't be is the nearest that can."""

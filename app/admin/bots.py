@@ -28,6 +28,7 @@ class BotView(AdminView):
     """Bots, those that were not looked at for longest first."""
 
     permission = Permission.BOTS_VIEW_ALL
+    word_columns = ("mode", "state")
     column_list = (
         "id",
         "user_id",

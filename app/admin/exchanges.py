@@ -82,6 +82,7 @@ class AccountView(AdminView):
     """Connected accounts: label, rights and the last four characters; never a key."""
 
     permission = Permission.BOTS_VIEW_ALL
+    word_columns = ("mode",)
     column_list = (
         "id",
         "user_id",

@@ -200,3 +200,13 @@ def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
         select(PlanPrice.amount).where(PlanPrice.plan_code == "pro", PlanPrice.period == "month")
     )
     assert set(amounts) == {Decimal(29), Decimal("31.5")}
+
+
+def test_numbers_stand_right_and_states_are_written_as_in_the_cabinet(login_as: Login) -> None:
+    make_bot(make_user(), capital=Decimal("1234.5"))
+    html = login_as(make_user(Role.ADMIN)).get("/admin/bots/").get_data(as_text=True)
+    assert re.search(r'<th[^>]*col-capital num"', html)
+    assert re.search(r'<td class="col-capital num"[^>]*>1,234\.5<', html)
+    assert re.search(r'<td class="col-user_id"', html)
+    assert 'class="badge badge-paper"' in html
+    assert 'class="state state-stopped"' in html

@@ -12,6 +12,12 @@ const GROUP_FILLS_FROM = 200;
 const TABLE_ROWS = 50;
 const FOLDED_ZEROS = 5;
 const RELOAD_AFTER_MS = 3000;
+// Below this width names and letters would cover candles and each other: the legend holds them.
+const NARROW_PX = 560;
+const AXIS_LABEL_PX = 16;
+const LINES = ["upper", "lower", "target", "stop", "average", "break_even"];
+const SOLID_LINES = ["lower", "upper"];
+const OPTIONAL_LINES = ["average", "break_even"];
 const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
 
 // Custom properties hold light-dark(); a probe element tells what they are now.
@@ -102,7 +108,7 @@ class Levels {
   }
 }
 
-function fillMarkers(fills, candles, tints, letters) {
+function fillMarkers(fills, candles, tints, letters, isNarrow) {
   const starts = candles.map((candle) => candle.time);
   const barOf = (time) => {
     let low = 0;
@@ -132,7 +138,8 @@ function fillMarkers(fills, candles, tints, letters) {
       position: side === "buy" ? "belowBar" : "aboveBar",
       shape: side === "buy" ? "arrowUp" : "arrowDown",
       color: side === "buy" ? tints.profit : tints.loss,
-      text: letters[side] + (count > 1 || grouped ? `×${count}` : ""),
+      size: isNarrow ? 0.7 : 1,
+      text: isNarrow ? "" : letters[side] + (count > 1 || grouped ? `×${count}` : ""),
     }));
 }
 
@@ -234,12 +241,13 @@ class BotChart {
     );
     const letters = { buy: this.root.dataset.textBuy, sell: this.root.dataset.textSell };
     const fills = this.shows("fills") ? this.data.fills ?? [] : [];
-    this.markers.setMarkers(fillMarkers(fills, candles, tints, letters));
+    this.markers.setMarkers(fillMarkers(fills, candles, tints, letters, this.isNarrow));
     if (!this.fitted && candles.length) {
       this.chart.timeScale().setVisibleLogicalRange({ from: candles.length - 120, to: candles.length + 4 });
       this.fitted = true;
     }
     this.describe(candles, write);
+    this.explainLines(bounds, write);
     this.root.dispatchEvent(new CustomEvent("chart:drawn"));
   }
 
@@ -250,7 +258,10 @@ class BotChart {
     this.chart.applyOptions({
       layout: { background: { color: tints.page }, textColor: tints.muted },
       grid: { vertLines: { color: withAlpha(tints.line, 0.6) }, horzLines: { color: withAlpha(tints.line, 0.6) } },
-      localization: { priceFormatter: write, timeFormatter: full },
+      localization: {
+        priceFormatter: write, timeFormatter: full,
+        tickmarksPriceFormatter: (prices) => prices.map((price) => (this.isCovered(price) ? "" : write(price))),
+      },
       timeScale: { tickMarkFormatter: (time, kind) => (kind < 3 ? day(time) : short(time)) },
     });
     this.series.applyOptions({
@@ -260,22 +271,53 @@ class BotChart {
     });
   }
 
+  get isNarrow() {
+    return this.canvas.clientWidth < NARROW_PX;
+  }
+
+  // A mark of the axis that a line's label would half cover is left out.
+  isCovered(price) {
+    const y = this.series.priceToCoordinate(price);
+    if (y === null) return false;
+    const last = this.series.data().at(-1)?.close;
+    const labelled = this.lines.map((line) => line.options().price);
+    if (last !== undefined) labelled.push(last);
+    return labelled.some((own) => {
+      const at = this.series.priceToCoordinate(own);
+      return at !== null && Math.abs(at - y) < AXIS_LABEL_PX;
+    });
+  }
+
+  explainLines(bounds, write) {
+    const legend = this.root.querySelector("[data-legend]");
+    if (!legend) return;
+    legend.hidden = !this.isNarrow;
+    legend.replaceChildren(...this.shownLines(bounds).map((name) => {
+      const entry = document.createElement("li");
+      entry.className = `line-${name}${SOLID_LINES.includes(name) ? "" : " dashed"}`;
+      entry.append(sample(), ` ${this.names[name] ?? name} ${write(Number(bounds[name]))}`);
+      return entry;
+    }));
+  }
+
+  shownLines(bounds) {
+    return LINES.filter((name) => bounds[name] && (!OPTIONAL_LINES.includes(name) || this.shows(name)));
+  }
+
   drawBounds(bounds, tints) {
     for (const line of this.lines) this.series.removePriceLine(line);
     const looks = {
       lower: tints.accent, upper: tints.accent, stop: tints.loss, target: tints.profit,
       average: tints.warning, break_even: tints.text,
     };
-    this.lines = Object.entries(looks)
-      .filter(([name]) => bounds[name] && (["average", "break_even"].includes(name) ? this.shows(name) : true))
-      .map(([name, color]) =>
-        this.series.createPriceLine({
-          price: Number(bounds[name]), color, lineWidth: 1, axisLabelVisible: true,
-          // Where handles carry the names, the lines do without.
-          title: this.ownLines ? "" : this.names[name] ?? "",
-          lineStyle: ["lower", "upper"].includes(name) ? LineStyle.Solid : LineStyle.Dashed,
-        }),
-      );
+    this.lines = this.shownLines(bounds).map((name) =>
+      this.series.createPriceLine({
+        price: Number(bounds[name]), color: looks[name], lineWidth: 1, axisLabelVisible: true,
+        // Where handles or the legend carry the names, the lines do without.
+        title: this.ownLines || this.isNarrow ? "" : this.names[name] ?? "",
+        lineStyle: SOLID_LINES.includes(name) ? LineStyle.Solid : LineStyle.Dashed,
+      }),
+    );
   }
 
   describe(candles, write) {
@@ -293,6 +335,17 @@ class BotChart {
       }),
     );
   }
+}
+
+function sample() {
+  const space = "http://www.w3.org/2000/svg";
+  const picture = document.createElementNS(space, "svg");
+  picture.setAttribute("viewBox", "0 0 18 8");
+  picture.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(space, "line");
+  for (const [name, value] of [["x1", 0], ["x2", 18], ["y1", 4], ["y2", 4]]) line.setAttribute(name, value);
+  picture.append(line);
+  return picture;
 }
 
 function cell(tag, text, look = "") {
