@@ -1,7 +1,7 @@
 """What settings would do on an account and a pair, and what a start would take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -47,22 +47,14 @@ def check_settings(
         values["investment"] = capital
     read = known.parse(values)
     price = grounds.known_price
-    plan = known.plan(_within(read, price, funds), grounds.market, price)
+    fitting = read if funds is None else known.within_funds(read, grounds.market, price, funds)
+    plan = known.plan(fitting, grounds.market, price)
     # What can be planned but not run is refused here too.
     known.start_state(read, grounds.market, price, funds)
     money = capital or getattr(read, "investment", None) or getattr(plan, "investment", None)
     if money is None or money <= 0:
         raise InvalidParams((problem("investment", "missing"),))
     return Settings(known, read, plan, money)
-
-
-@exact
-def _within(params: Any, price: Decimal, funds: Holdings | None) -> Any:
-    """Return parameters whose investment is no more than what the funds are worth."""
-    wanted = getattr(params, "investment", None)
-    if funds is None or wanted is None:
-        return params
-    return replace(params, investment=min(wanted, funds.quote + funds.base * price))
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,11 @@ class Strategy(Protocol[ParamsT, StateT]):
     def plan(self, params: ParamsT, market: Market, price: Decimal) -> Plan:
         """Say what would happen at this price; never raises for what the numbers say."""
 
+    def within_funds(
+        self, params: ParamsT, market: Market, price: Decimal, funds: Holdings
+    ) -> ParamsT:
+        """Return parameters that take no more coins and cash than the bot holds."""
+
     def start_state(
         self, params: ParamsT, market: Market, price: Decimal, funds: Holdings | None = None
     ) -> StateT:

@@ -56,19 +56,6 @@ def test_a_grid_that_loses_on_every_level_is_refused() -> None:
     assert ("grids", "fees_exceed_profit") in codes(found.errors)
 
 
-def test_a_lot_that_keeps_more_coins_than_a_trip_earns_is_warned_of() -> None:
-    coarse = market(lot=D(1), maker_fee=D("0.001"), fee_side=FeeSide.RECEIVED_ASSET)
-    found = plan(investment="3000", on=coarse)
-    warned = {each.code: each.values for each in found.warnings}
-    assert "lot_keeps_coins" in warned
-    values = warned["lot_keeps_coins"]
-    assert D(str(values["coins"])) == D(str(values["quantity"])) - 1
-    fine = market(lot=D("0.00001"), maker_fee=D("0.001"), fee_side=FeeSide.RECEIVED_ASSET)
-    assert "lot_keeps_coins" not in [code for _, code in codes(plan(on=fine).warnings)]
-    in_quote = market(lot=D(1), fee_side=FeeSide.QUOTE)
-    assert "lot_keeps_coins" not in [code for _, code in codes(plan(on=in_quote).warnings)]
-
-
 def test_a_grid_that_loses_on_some_levels_is_warned_of() -> None:
     found = plan(on=market(maker_fee=D("0.05")))
     assert ("grids", "fees_exceed_profit") in codes(found.warnings)

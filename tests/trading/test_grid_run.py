@@ -132,8 +132,12 @@ def test_a_fee_in_coins_makes_the_answering_sell_smaller() -> None:
     # 2.777 * 0.999 = 2.774223
     assert sells[D(100)] == D("2.774")
     started.see("101")
-    assert started.matches[-1].profit == D("2.774") * 100 * D("0.999") - D("2.777") * 90
-    assert started.matches[-1].coin_fee == D("0.002777")
+    (match,) = started.matches
+    # Only what was sold is closed: 2.774 of the 2.774223 coins that cost 2.777 * 90.
+    cost = D("2.777") * 90 * D("2.774") / D("2.774223")
+    assert abs(match.profit - (D("2.774") * 100 * D("0.999") - cost)) < D("1e-15")
+    assert match.buy_price == 90
+    assert match.buy_quantity - match.coin_fee == D("2.774")
 
 
 def test_a_fee_in_quote_is_taken_off_on_both_sides() -> None:

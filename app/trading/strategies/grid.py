@@ -1,7 +1,6 @@
 """The grid: buy on each level below, sell on each level above, and earn the step between them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +21,7 @@ from app.trading.strategies.grid_plan import (
     purchase_for,
     rests_at,
     spread_money,
+    within_funds,
 )
 from app.trading.strategies.grid_problems import not_yet_runnable
 from app.trading.strategies.grid_run import decide_grid
@@ -54,6 +54,12 @@ class GridStrategy:
         """Say what the grid would do at this price, for how much, and what it may earn or lose."""
         return plan_grid(params, market, price)
 
+    def within_funds(
+        self, params: GridParams, market: Market, price: Decimal, funds: Holdings
+    ) -> GridParams:
+        """Return parameters that take no more coins and cash than the bot holds."""
+        return within_funds(params, market, price, funds)
+
     @exact
     def start_state(
         self, params: GridParams, market: Market, price: Decimal, funds: Holdings | None = None
@@ -62,7 +68,8 @@ class GridStrategy:
 
         With `funds` the grid takes no more than they are worth, and counts coins among them.
         """
-        params = _within_funds(params, price, funds)
+        if funds is not None:
+            params = within_funds(params, market, price, funds)
         problems = [*not_yet_runnable(params, market), *plan_grid(params, market, price).errors]
         if problems:
             raise InvalidParams(tuple(problems))
@@ -82,7 +89,7 @@ class GridStrategy:
             unit=unit,
             start_price=price,
             slots=slots,
-            entry=Entry(purchase) if needs_entry else None,
+            entry=Entry(purchase, needed=coins - held) if needs_entry else None,
         )
 
     @exact
@@ -101,12 +108,6 @@ class GridStrategy:
     def is_outside(self, params: GridParams, price: Decimal) -> bool:
         """Say whether a price is outside the range of the grid."""
         return not params.lower <= price <= params.upper
-
-
-def _within_funds(params: GridParams, price: Decimal, funds: Holdings | None) -> GridParams:
-    if funds is None or params.investment is None:
-        return params
-    return replace(params, investment=min(params.investment, funds.quote + funds.base * price))
 
 
 def _first_slot(

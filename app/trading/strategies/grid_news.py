@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from app.trading.market import ZERO, Market, booked
 from app.trading.orders import FINAL, Order, Purpose, Side, Status, traded_value
@@ -23,6 +24,7 @@ class News:
     slots: list[Slot]
     phase: Phase
     entry: Entry | None
+    carried: Sums = NOTHING
     events: list[LogLine] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     entry_failed: bool = False
@@ -48,11 +50,10 @@ def gap_of(order: Order) -> int | None:
 
 def read_orders(grounds: Grounds, state: GridState, orders: tuple[Order, ...]) -> News:
     """Take in every final order that a gap or the first purchase was waiting for."""
-    news = News(list(state.slots), state.phase, state.entry)
+    news = News(list(state.slots), state.phase, state.entry, state.carried)
     filled = False
-    for order in orders:
-        if order.status not in FINAL:
-            continue
+    # In an order of their own: what waits is the same however the news were sorted.
+    for order in sorted((each for each in orders if each.status in FINAL), key=_rank):
         gap = gap_of(order)
         if gap is not None and 0 <= gap < len(news.slots):
             filled |= _read_gap(grounds, state, news, gap, order)
@@ -61,6 +62,11 @@ def read_orders(grounds: Grounds, state: GridState, orders: tuple[Order, ...]) -
     if filled and any(slot.refusals >= MOST_REFUSALS for slot in news.slots):
         news.slots = [_one_more_try(slot) for slot in news.slots]
     return news
+
+
+def _rank(order: Order) -> tuple[int, int, int, Side]:
+    key = order.key
+    return key.cycle, order.attempt, -1 if key.level is None else key.level, key.side
 
 
 def _one_more_try(slot: Slot) -> Slot:
@@ -107,29 +113,59 @@ def order_price(steps: Ladder, gap: int, slot: Slot) -> Decimal:
 def _turn_to_sell(
     grounds: Grounds, state: GridState, news: News, gap: int, order: Order, done: Sums
 ) -> Slot:
-    quantity = grounds.market.quantity_down(done.quantity - done.fee_base)
     news.events.append(
         log_line("level_bought", level=gap, price=order.price, quantity=done.quantity)
     )
-    refusals = 0
-    if quantity <= 0:
-        refusals = MOST_REFUSALS
+    answer = answering_sell(grounds.market, done, news.carried)
+    if not grounds.market.is_tradable(answer.quantity, grounds.steps.sells[gap + 1]):
+        # What can't be sold alone waits for a bigger sell, and the level buys again.
+        news.carried = news.carried.joined(done)
         news.events.append(log_line("level_too_small_to_sell", Severity.WARNING, level=gap + 1))
+        return _buy_again(grounds, state, gap, order)
+    news.carried = answer.carried
     return Slot(
         Side.SELL,
-        quantity,
+        answer.quantity,
         cycle=order.key.cycle,
-        refusals=refusals,
         origin=order.client_id,
-        bought=done,
+        bought=answer.bought,
     )
+
+
+class Answer(NamedTuple):
+    """How a buy is answered: what the sell sells, what that cost, and what waits on."""
+
+    quantity: Decimal
+    bought: Sums
+    carried: Sums
+
+
+def answering_sell(market: Market, bought: Sums, carried: Sums) -> Answer:
+    """Return the sell that answers a buy: floor to lot of the coins that the buy left.
+
+    Carried coins join as soon as they make it a lot bigger. They are then closed at their own
+    cost, and what is over of the new ones waits in their place.
+    """
+    alone = market.quantity_down(bought.coins)
+    together = market.quantity_down(bought.coins + carried.coins)
+    if together > alone:
+        own, rest = bought.split(together - carried.coins)
+        return Answer(together, own.joined(carried), rest)
+    own, rest = bought.split(alone)
+    return Answer(alone, own, carried.joined(rest))
+
+
+def _buy_again(grounds: Grounds, state: GridState, gap: int, order: Order) -> Slot:
+    size = buy_quantity(grounds.params, grounds.market, grounds.steps, state.unit, gap)
+    return Slot(Side.BUY, size, cycle=order.key.cycle + 1, origin=order.client_id)
 
 
 def _turn_to_buy(
     grounds: Grounds, state: GridState, news: News, gap: int, order: Order, done: Sums
 ) -> Slot:
     slot = news.slots[gap]
-    bought = _share(slot.bought or NOTHING, done.quantity, slot.quantity)
+    bought, unsold = _parted(slot.bought or NOTHING, done.quantity, slot.quantity)
+    news.carried = news.carried.joined(unsold)
     match = Match(
         level=gap,
         cycle=slot.cycle,
@@ -154,20 +190,15 @@ def _turn_to_buy(
             profit=match.profit,
         )
     )
-    size = buy_quantity(grounds.params, grounds.market, grounds.steps, state.unit, gap)
-    return Slot(Side.BUY, size, cycle=slot.cycle + 1, origin=order.client_id)
+    return _buy_again(grounds, state, gap, order)
 
 
-def _share(bought: Sums, sold: Decimal, whole: Decimal) -> Sums:
-    # A sell that ended with an untradable rest closes only its part of the purchase.
+def _parted(bought: Sums, sold: Decimal, whole: Decimal) -> tuple[Sums, Sums]:
+    # A sell that ended with an untradable rest closes only its part of the purchase. Coins of the
+    # first purchase count as bought with a fee that they may not have had: drop the difference.
     if sold >= whole:
-        return bought
-    return Sums(
-        booked(bought.quantity * sold / whole),
-        booked(bought.value * sold / whole),
-        booked(bought.fee_base * sold / whole),
-        booked(bought.fee_quote * sold / whole),
-    )
+        return bought, NOTHING
+    return replace(bought, fee_base=bought.quantity - whole).split(sold)
 
 
 def _tried_in_vain(news: News, slot: Slot, order: Order, done: Sums) -> Slot:
@@ -202,16 +233,21 @@ def _read_entry(grounds: Grounds, news: News, order: Order) -> None:
     if entry is None or news.phase is not Phase.ENTRY or order.attempt != entry.attempt:
         return
     done = entry.done + order.filled
+    bought = entry.bought.plus(order)
     left = entry.quantity - done
     price = order.value / order.filled if order.filled else None
     enough = price is not None and not grounds.market.is_tradable(left, price)
     if order.status is Status.FILLED or enough:
-        news.entry = replace(entry, done=done)
+        news.entry = replace(entry, done=done, bought=bought)
         news.phase = Phase.RUNNING
+        if entry.needed is not None and bought.coins > entry.needed:
+            news.carried = news.carried.joined(bought.split(bought.coins - entry.needed)[0])
         news.events.append(log_line("first_purchase_done", quantity=done))
         return
     refusals = entry.refusals + (order.filled == ZERO)
-    news.entry = replace(entry, attempt=entry.attempt + 1, refusals=refusals, done=done)
+    news.entry = replace(
+        entry, attempt=entry.attempt + 1, refusals=refusals, done=done, bought=bought
+    )
     news.events.append(log_line("first_purchase_refused", Severity.WARNING, tries=refusals))
     news.entry_failed = refusals >= MOST_REFUSALS
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from app.money import ceil_to_step, floor_to_step
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind, exact
+from app.trading.position import Holdings
 from app.trading.strategies.grid_levels import LEVEL_DIGITS, Ladder, ladder, profit_bounds
 from app.trading.strategies.grid_params import Direction, GridParams, Sizing
 from app.trading.strategies.grid_problems import order_problems, parameter_problems
@@ -147,6 +148,32 @@ def plan_grid(params: GridParams, market: Market, price: Decimal | None) -> Grid
     if (params.investment is None and params.quantity is None) or steps.buys[0] == 0:
         return plan
     return _with_money(plan, params, market, price, steps, rests)
+
+
+@exact
+def within_funds(params: GridParams, market: Market, price: Decimal, funds: Holdings) -> GridParams:
+    """Return parameters that take no more coins and cash than are held.
+
+    Coins beyond what the sells need pay for no buy, so the cash alone may be the limit.
+    """
+    if params.investment is None:
+        return params
+    worth = funds.quote + funds.base * price
+    params = replace(params, investment=min(params.investment, max(ZERO, worth)))
+    # Without the lot, for rounding down can only make it cheaper.
+    unrounded = replace(market, lot=None)
+    cash = _cash_needed(plan_grid(params, unrounded, price), unrounded, price, funds.base)
+    if cash <= funds.quote or cash <= 0:
+        return params
+    fitting = floor_to_step((params.investment or ZERO) * max(ZERO, funds.quote) / cash, BOOK_STEP)
+    return replace(params, investment=fitting)
+
+
+def _cash_needed(plan: GridPlan, market: Market, price: Decimal, held: Decimal) -> Decimal:
+    reserved = (plan.quote_reserved or ZERO) * (ONE + market.buy_fee_in_quote(market.maker_fee))
+    sold = sum((order.quantity or ZERO for order in plan.sells or ()), ZERO)
+    first = purchase_for(market, sold - held) * price
+    return reserved + first * (ONE + market.buy_fee_in_quote(market.taker_fee))
 
 
 def _with_money(

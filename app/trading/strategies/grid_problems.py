@@ -127,28 +127,7 @@ def order_problems(params: GridParams, market: Market, price: Decimal, plan: Gri
         warnings.append(
             problem("reserve", "reserve_below_fees", needed=needed, share=share.quantize(SHARE))
         )
-    return errors, [*warnings, *_coins_left_behind(market, plan)]
-
-
-def _coins_left_behind(market: Market, plan: GridPlan) -> list[Problem]:
-    """Warn if a fee in coins and the lot take more coins out of each round trip than it earns.
-
-    A buy of q leaves floor_lot(q·(1-f)) to sell; with a coarse lot that is a whole lot less.
-    """
-    sizes = [order.quantity for order in plan.buys or () if order.quantity]
-    kept = ONE - market.buy_fee_in_base(market.maker_fee)
-    if not sizes or plan.profit_per_grid is None or kept == ONE:
-        return []
-    bought = min(sizes)
-    sold = market.quantity_down(bought * kept)
-    share = ONE - sold / (bought * kept)
-    if share <= plan.profit_per_grid.lowest:
-        return []
-    return [
-        problem(
-            "grids", "lot_keeps_coins", quantity=bought, coins=sold, share=share.quantize(SHARE)
-        )
-    ]
+    return errors, warnings
 
 
 SHARE = Decimal("0.000001")

@@ -39,7 +39,14 @@ def decide_grid(view: View) -> Decision:
     steps = ladder_of(params, view.market)
     news = read_orders(Grounds(params, view.market, steps, view.time), state, view.orders)
     ending = _exit_wanted(view, state, news)
-    state = replace(state, phase=news.phase, slots=tuple(news.slots), entry=news.entry, exit=ending)
+    state = replace(
+        state,
+        phase=news.phase,
+        slots=tuple(news.slots),
+        entry=news.entry,
+        exit=ending,
+        carried=news.carried,
+    )
     if ending is not None:
         return _close(view, replace(state, phase=Phase.CLOSING), ending, news)
     state, events = _mind_range(view, state)

@@ -7,13 +7,13 @@ that were intended and their fills, in whatever order the news of them arrives.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Any
 
 from app.trading.codec import decimal_of, from_json, to_json
 from app.trading.intents import Reason
-from app.trading.market import ZERO
+from app.trading.market import ZERO, booked
 from app.trading.orders import Order, Side
 from app.trading.strategy import StopHow
 
@@ -52,6 +52,43 @@ class Sums:
             self.fee_quote + order.fee_quote,
         )
 
+    def joined(self, other: "Sums") -> "Sums":
+        """Add other sums."""
+        return Sums(
+            self.quantity + other.quantity,
+            self.value + other.value,
+            self.fee_base + other.fee_base,
+            self.fee_quote + other.fee_quote,
+        )
+
+    @property
+    def coins(self) -> Decimal:
+        """Return what is left of bought coins after fees taken in coins."""
+        return self.quantity - self.fee_base
+
+    def split(self, coins: Decimal) -> "tuple[Sums, Sums]":
+        """Split a purchase into one of so many coins and the rest; the parts sum up exactly."""
+        whole = self.coins
+        if coins >= whole:
+            return self, NOTHING
+        # Coins are exact and both parts keep the price: the fee in coins absorbs the rounding.
+        price = self.value / self.quantity
+        step = Decimal(1).scaleb(-min(18, max(9, 18 + int(price.normalize().as_tuple().exponent))))
+        quantity = (self.quantity * coins / whole).quantize(step, ROUND_HALF_EVEN)
+        part = Sums(
+            quantity,
+            booked(quantity * price),
+            quantity - coins,
+            booked(self.fee_quote * coins / whole),
+        )
+        rest = Sums(
+            self.quantity - part.quantity,
+            self.value - part.value,
+            self.fee_base - part.fee_base,
+            self.fee_quote - part.fee_quote,
+        )
+        return part, rest
+
 
 NOTHING = Sums()
 
@@ -82,12 +119,17 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The first purchase at market."""
+    """The first purchase at market.
+
+    `needed` are the coins that the sells take of it; None in states of before this was kept.
+    """
 
     quantity: Decimal
     attempt: int = 0
     refusals: int = 0
     done: Decimal = ZERO
+    needed: Decimal | None = None
+    bought: Sums = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +148,8 @@ class GridState:
     """All that a grid remembers between two decisions.
 
     `unit` is the order size (equal base) or its value (equal quote); `start_price` the price at
-    which its levels were filled with orders.
+    which its levels were filled with orders. `carried` are coins that lots and fees have kept from
+    being sold, with what they cost; the next sell that they make a lot bigger takes them along.
     """
 
     phase: Phase
@@ -116,6 +159,7 @@ class GridState:
     entry: Entry | None = None
     exit: Exit | None = None
     outside: Outside | None = None
+    carried: Sums = NOTHING
 
 
 def encode_state(state: GridState) -> dict[str, Any]:
@@ -128,6 +172,7 @@ def encode_state(state: GridState) -> dict[str, Any]:
         "entry": to_json(state.entry),
         "exit": to_json(state.exit),
         "outside": to_json(state.outside),
+        "carried": _encode_sums(state.carried),
     }
 
 
@@ -141,6 +186,7 @@ def decode_state(data: Mapping[str, Any]) -> GridState:
         entry=from_json(Entry | None, data["entry"]),
         exit=from_json(Exit | None, data["exit"]),
         outside=from_json(Outside | None, data["outside"]),
+        carried=_decode_sums(data.get("carried")) or NOTHING,
     )
 
 
