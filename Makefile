@@ -22,7 +22,7 @@ setup-run:
 	@dev/setup.sh run
 
 run: setup-run ## Start everything on this machine (PORT=8000 DEMO=1 MARKET_REPLAY=file)
-	@exec $(PY) -m dev.supervisor
+	@exec $(PY) -m dev.run
 
 test: setup ## All checks and all tests
 	@failed=""; \

@@ -1,6 +1,5 @@
 """`make run`: all of Botyard on one machine, started, watched and stopped together."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -271,7 +270,3 @@ def _listen() -> None:
 
     for number in SIGNALS:
         signal.signal(number, stop)
-
-
-if __name__ == "__main__":
-    sys.exit(Supervisor(os.environ).run())

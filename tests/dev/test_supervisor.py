@@ -34,7 +34,7 @@ class Run:
     def __init__(self, folder: Path, **variables: str) -> None:
         env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dev.supervisor"],
+            [sys.executable, "-m", "dev.run"],
             cwd=folder,
             env=env | variables,
             stdout=subprocess.PIPE,
