@@ -1,6 +1,7 @@
 """Botyard: the application factory."""
 
 from flask import Flask
+from redis import Redis
 
 from app import config as configuration
 from app.db import db
@@ -53,11 +54,16 @@ def _init_extensions(app: Flask, config: configuration.Config) -> None:
     # Imported here: these need the config, and only the factory knows every layer.
     from app.accounts.sessions import init_sessions
     from app.adapters.exchanges.bases import use_bases
+    from app.adapters.exchanges.clock import Clocks
+    from app.adapters.exchanges.rate_broker import RateBroker
+    from app.adapters.exchanges.traffic import use_network
     from app.formatting import register_formatting
     from app.web import init_web
 
     redis_client.configure(config.redis_url)
     use_bases(config.exchange_bases)
+    if config.redis_url:
+        use_network(RateBroker(_redis), Clocks(_redis))
     db.init_app(app)
     migrate.init_app(app, db, directory=str(configuration.ROOT / "migrations"))
     babel.init_app(app, locale_selector=select_locale, timezone_selector=select_timezone)
@@ -68,6 +74,10 @@ def _init_extensions(app: Flask, config: configuration.Config) -> None:
     init_web(app, config)
     register_formatting(app)
     app.jinja_env.globals["languages"] = LANGUAGES
+
+
+def _redis() -> Redis:
+    return redis_client.client
 
 
 def _register_blueprints(app: Flask) -> None:

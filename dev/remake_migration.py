@@ -21,10 +21,12 @@ def main() -> None:
 
         from app import create_app
 
+        # First, because a mistake in the code must not leave the project without its migration.
+        app = create_app()
         for old in VERSIONS.glob("*.py"):
             old.unlink()
         VERSIONS.mkdir(exist_ok=True)
-        with create_app().app_context():
+        with app.app_context():
             revision(message="initial", autogenerate=True, rev_id="0001")
             upgrade()
             downgrade(revision="base")

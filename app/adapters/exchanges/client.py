@@ -44,6 +44,7 @@ def make_client(
     client.has["fetchCurrencies"] = False
     client.writes_sent = 0
     client.answer = None
+    client.is_private = False
     client.partner_id = partner_id
     client.traffic = Traffic(quirks, keys.key if keys else "", testnet=testnet)
     # A shared setting of the library's base class would reach the others: set it on the object.
@@ -76,7 +77,8 @@ def client_class(name: str) -> type[Any]:
         cost = 1.0
         if quirks.limits.weighted:
             cost = float(self.calculate_rate_limiter_cost(api, method, path, params, config))
-        self.traffic.enter(method, is_private="public" not in api, cost=cost)
+        self.is_private = "public" not in api
+        self.traffic.enter(is_private=self.is_private, cost=cost)
         self.options["timeDifference"] = -self.traffic.clock_offset_ms()
         return base.fetch2(self, path, api, method, params, config)
 
@@ -114,7 +116,7 @@ def client_class(name: str) -> type[Any]:
         *rest: Any,
     ) -> Any:
         self.answer = Answer(code, body)
-        self.traffic.heard(code, headers or {}, body)
+        self.traffic.heard(code, headers or {}, body, is_private=self.is_private)
         return base.on_rest_response(self, code, reason, url, method, headers, body, *rest)
 
     def read_json(text: str) -> Any:

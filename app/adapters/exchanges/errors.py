@@ -46,7 +46,7 @@ class UnreachableError(ExchangeError):
 
 
 class RateLimitedError(ExchangeError):
-    """Too many calls: wait `retry_after_s` seconds. Raised by a sending it was never sent."""
+    """Too many calls: wait, as long as `retry_after_s` if it is told. From a sending: not sent."""
 
 
 class ClockDiffersError(ExchangeError):

@@ -55,5 +55,10 @@ class Pool:
         if kept is not None:
             kept.thing.close()
 
+    def close(self) -> None:
+        """Let go of all of them."""
+        for number in list(self._kept):
+            self.drop(number)
+
     def __len__(self) -> int:
         return len(self._kept)

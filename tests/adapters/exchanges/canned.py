@@ -71,7 +71,7 @@ class Network:
 
 
 def _response(answer: Answer, url: str) -> requests.Response:
-    status, body = answer if isinstance(answer, tuple) else (200, answer)
+    status, body, headers = (*answer, {})[:3] if isinstance(answer, tuple) else (200, answer, {})
     response = requests.Response()
     response.status_code = status
     response.url = url
@@ -79,6 +79,7 @@ def _response(answer: Answer, url: str) -> requests.Response:
     text = body if isinstance(body, str) else json.dumps(body)
     response._content = text.encode()
     response.headers["Content-Type"] = "application/json"
+    response.headers.update(headers)
     return response
 
 

@@ -63,5 +63,6 @@ BINANCE = Quirks(
     },
     partner_prefix="x-",
     absent=frozenset({"-2013"}),
-    address_limits=frozenset({"-1003", "-1008", "418", "429", "403"}),
+    address_limits={"418": 120, "429": 60, "-1003": 60, "-1008": 5, "403": 300},
+    account_limits={"-1015": 10},
 )

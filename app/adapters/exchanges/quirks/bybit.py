@@ -82,5 +82,6 @@ BYBIT = Quirks(
     # Reduce-only was not satisfied: the position is smaller than we think, nothing was placed.
     refused_when_placing=frozenset({"110017"}),
     absent=frozenset({"110001", "170213", "175007"}),
-    address_limits=frozenset({"403", "429", "10018"}),
+    address_limits={"403": 600, "429": 5, "10018": 10},
+    account_limits={"10006": 1, "10429": 1, "170222": 1, "20003": 1},
 )

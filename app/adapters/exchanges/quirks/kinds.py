@@ -153,8 +153,10 @@ class Quirks:
     refused_when_placing: frozenset[str] = frozenset()
     # Codes that say that there is no such order.
     absent: frozenset[str] = frozenset()
-    # Codes of exceeded limits which all behind the address share; the others are one account's.
-    address_limits: frozenset[str] = frozenset()
+    # Codes and statuses of an exceeded limit that all behind the address share, and of one that
+    # is the account's own; each with the seconds to stop for, unless the answer tells them.
+    address_limits: Mapping[str, float] = field(default_factory=dict)
+    account_limits: Mapping[str, float] = field(default_factory=dict)
 
     def codes(self, *actions: Action) -> frozenset[str]:
         """Return the codes that ask for any of these."""

@@ -55,5 +55,6 @@ KUCOIN = Quirks(
         "balance insufficient": Action.FUNDS,
     },
     absent=frozenset({"400300"}),
-    address_limits=frozenset({"1015", "403"}),
+    address_limits={"1015": 30, "403": 60},
+    account_limits={"429000": 10, "200002": 3},
 )

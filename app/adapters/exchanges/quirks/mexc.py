@@ -37,5 +37,5 @@ MEXC = Quirks(
         clock="700003",
     ),
     absent=frozenset({"-2013", "-2011"}),
-    address_limits=frozenset({"429", "403", "510"}),
+    address_limits={"429": 10, "403": 300, "510": 10},
 )

@@ -46,5 +46,6 @@ OKX = Quirks(
         clock="50102 50112",
     ),
     absent=frozenset({"51603"}),
-    address_limits=frozenset({"403", "429"}),
+    address_limits={"403": 60, "429": 2},
+    account_limits={"50011": 2, "50061": 2},
 )
