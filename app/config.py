@@ -43,6 +43,8 @@ class Config:
     mail_from: str
     outgoing_addresses: tuple[str, ...]
     exchange_bases: Mapping[str, str]
+    audit_seconds: int
+    absence_grace_seconds: int | None
     session_idle: timedelta
     session_absolute: timedelta
     stripe_secret_key: str | None = field(repr=False)
@@ -86,6 +88,8 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
         outgoing_addresses=_list(environ, "OUTGOING_ADDRESSES"),
         exchange_bases=_exchange_bases(environ, strict),
+        audit_seconds=_whole(environ, "AUDIT_SECONDS", 30, 1, 600),
+        absence_grace_seconds=_absence_grace(environ, strict),
         session_idle=timedelta(minutes=_whole(environ, "SESSION_IDLE_MINUTES", 30, 1, 1440)),
         session_absolute=timedelta(hours=_whole(environ, "SESSION_HOURS", 12, 1, 24)),
         stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
@@ -198,6 +202,16 @@ def _exchange_bases(environ: Mapping[str, str], strict: bool) -> dict[str, str]:
     if pairs and strict:
         raise ConfigError("not_in_production", field="EXCHANGE_BASES")
     return {name.strip(): base.strip().rstrip("/") for name, _, base in pairs}
+
+
+def _absence_grace(environ: Mapping[str, str], strict: bool) -> int | None:
+    # Too short a time, and an order that the exchange remembers again has a twin.
+    name = "ABSENCE_GRACE_SECONDS"
+    if not environ.get(name):
+        return None
+    if strict:
+        raise ConfigError("not_in_production", field=name)
+    return _whole(environ, name, 0, 0, 3600)
 
 
 class _Current:

@@ -188,7 +188,18 @@ _LOG: Mapping[str, LazyString] = {
     "order_denied": _l("Our limits refused the %(side)s order on level %(level)s."),
     "order_cancelled_outside": _l(
         "The %(side)s order on level %(level)s was cancelled outside of this bot. It is placed "
-        "again."
+        "again in a minute, at most twice in a row."
+    ),
+    "order_cancelled_elsewhere": _l(
+        "The %(side)s order of this bot that stands on no level was cancelled outside of it."
+    ),
+    "order_adopted": _l(
+        "The exchange shows an order that it did not know before: %(side)s at %(price)s. The bot "
+        "takes it in again."
+    ),
+    "stray_cancelled": _l(
+        "An order of ours that no bot knows stood on the exchange: %(side)s at %(price)s. It is "
+        "taken back."
     ),
     "price_below_range": _l("The price %(price)s is below the range, which begins at %(lower)s."),
     "price_above_range": _l("The price %(price)s is above the range, which ends at %(upper)s."),
@@ -240,6 +251,8 @@ _ORDERS: Mapping[str, LazyString] = {
     "insufficient_balance": _l("The account does not hold enough."),
     "no_clear_answer": _l("The exchange did not say whether it took the order. We are checking."),
     "unknown_to_venue": _l("The exchange does not know this order. We are checking."),
+    "vanished": _l("The exchange no longer knows this order, and nobody was told of a fill."),
+    "cancelled_outside": _l("Somebody else cancelled this order on the exchange."),
     "never_arrived": _l("The order never reached the exchange."),
     "unknown_symbol": _l("The exchange does not know this pair."),
     "unknown_order": _l("The exchange does not know this order."),

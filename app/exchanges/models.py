@@ -63,12 +63,17 @@ class ExchangeAccount(Base):
     last_four: Mapped[str] = mapped_column(default="")
     # Hash of exchange, site and API key: the same key must never have two writers.
     key_fingerprint: Mapped[str | None]
+    # The operator's partner id with which its orders go out; it may be part of their ids, so it
+    # never changes.
+    partner_id: Mapped[str] = mapped_column(default="")
     permissions: Mapped[dict[str, Any]] = mapped_column(default=dict)
     maker_fee: Mapped[Decimal]
     taker_fee: Mapped[Decimal]
     checked_at: Mapped[datetime | None]
     check_error: Mapped[str | None]
     fills_cursor: Mapped[str] = mapped_column(default="")
+    # When our books were last compared with all that stands at the venue; None asks for it at once.
+    audited_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
 

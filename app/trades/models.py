@@ -50,6 +50,10 @@ class OrderRow(Base):
     settled: Mapped[bool] = mapped_column(default=False)
     reason: Mapped[dict[str, Any]]
     error: Mapped[str | None]
+    # The venue's own words when it was asked last, for the staff desk.
+    answer: Mapped[str | None]
+    # Since when nobody knows whether the venue has the order; its level is frozen so long.
+    doubtful_since: Mapped[datetime | None]
     config_version: Mapped[int] = mapped_column(Integer)
     tick_id: Mapped[str]
     created_at: Mapped[CreatedAt]

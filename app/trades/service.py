@@ -41,6 +41,8 @@ class OwnOrder:
     exchange_order_id: str | None = None
     error: str | None = None
     final_at: datetime | None = None
+    answer: str | None = None
+    doubtful_since: datetime | None = None
 
     @property
     def status(self) -> Status:
@@ -51,6 +53,10 @@ class OwnOrder:
         """Change its state as the table of changes allows."""
         self.order = self.order.with_status(status)
         self.error = error or self.error
+        if status is not Status.UNRESOLVED:
+            self.doubtful_since = None
+        elif self.doubtful_since is None:
+            self.doubtful_since = utc_now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,8 @@ _ORDER_COLUMNS = plain_columns(
         "id", "user_id", "account_id", "bot_id", "market_id", "epoch", "client_id", "purpose",
         "level", "side", "cycle", "attempt", "kind", "price", "quantity", "status", "filled",
         "value", "fee_base", "fee_quote", "settled", "sent_at", "created_at", "reason",
-        "config_version", "tick_id", "exchange_order_id", "error", "final_at",
+        "config_version", "tick_id", "exchange_order_id", "error", "final_at", "answer",
+        "doubtful_since",
     ),
 )  # fmt: skip
 _READ_ORDERS = f"select {_ORDER_COLUMNS} from orders"  # noqa: S608 - names of our own columns
@@ -159,7 +166,7 @@ def _own_order(  # noqa: PLR0913, PLR0917 - the columns, by position because the
     value: Decimal, fee_base: Decimal, fee_quote: Decimal, settled: bool,
     sent_at: datetime | None, created_at: datetime, reason: dict[str, Any],
     config_version: int, tick_id: str, exchange_order_id: str | None, error: str | None,
-    final_at: datetime | None,
+    final_at: datetime | None, answer: str | None, doubtful_since: datetime | None,
 ) -> OwnOrder:  # fmt: skip
     key = OrderKey(_PURPOSES[purpose], level, _SIDES[side], cycle)
     order = Order(
@@ -168,7 +175,8 @@ def _own_order(  # noqa: PLR0913, PLR0917 - the columns, by position because the
     )  # fmt: skip
     return OwnOrder(
         number, user_id, account_id, bot_id, market_id, epoch, order, settled, sent_at,
-        created_at, reason, config_version, tick_id, exchange_order_id, error, final_at,
+        created_at, reason, config_version, tick_id, exchange_order_id, error, final_at, answer,
+        doubtful_since,
     )  # fmt: skip
 
 
@@ -238,7 +246,7 @@ _UPDATE_ORDERS = bulk_update(
     ("id",),
     (
         "status", "filled", "value", "fee_base", "fee_quote", "settled", "sent_at",
-        "exchange_order_id", "error", "updated_at", "final_at",
+        "exchange_order_id", "error", "updated_at", "final_at", "answer", "doubtful_since",
     ),
 )  # fmt: skip
 
@@ -250,7 +258,7 @@ def update_orders(orders: Iterable[OwnOrder]) -> None:
         (
             own.id, own.status.value, own.order.filled, own.order.value, own.order.fee_base,
             own.order.fee_quote, own.settled, own.sent_at, own.exchange_order_id, own.error, now,
-            (own.final_at or now) if own.status.is_final else None,
+            (own.final_at or now) if own.status.is_final else None, own.answer, own.doubtful_since,
         )
         for own in orders
     ]  # fmt: skip
@@ -353,4 +361,5 @@ def write_round_trips(trips: Iterable[RoundTrip]) -> None:
 def count_fill(own: OwnOrder, fill: Fill, market: Market, fee_rate: Decimal | None = None) -> None:
     """Count a fill into an order's sums; a settled order becomes news again."""
     own.order = own.order.with_fill(fill, market, fee_rate)
+    own.doubtful_since = None
     own.settled = False

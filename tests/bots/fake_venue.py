@@ -8,8 +8,10 @@ from app.errors import Unavailable
 from app.trading.market import FeeSide, Market, PricePoint
 from app.trading.orders import Fill, Order
 from app.trading.ports import (
+    AccountLook,
     Balance,
     FillPage,
+    FundingPage,
     Outcome,
     Refused,
     Unresolved,
@@ -40,6 +42,7 @@ class FakeVenue:
         self.fills: list[Fill] = []
         self.sent: list[str] = []
         self.looked_up: list[str] = []
+        self.looks: list[bool] = []
         self.seq = 0
         # Faults: the answer is lost after or before the order arrived; all is refused; nobody
         # answers; fills are told late; orders are not remembered.
@@ -103,6 +106,30 @@ class FakeVenue:
         self._answer()
         told = self.fills[: len(self.fills) - self.hidden_fills]
         return FillPage(tuple(reversed(told)), str(len(told)))
+
+    def look(
+        self, expected: Mapping[str, Mapping[str, Decimal]], cursor: str, *, whole: bool = False
+    ) -> AccountLook:
+        """Tell what stands; fills only if it is not as expected, or all is asked."""
+        self._answer()
+        self.looks.append(whole)
+        standing = self.open_orders(SYMBOL)
+        as_expected = {order.client_id: order.filled for order in standing} == expected[SYMBOL]
+        page = FillPage((), cursor)
+        if whole or not as_expected:
+            page = self.fills_since(SYMBOL, cursor)
+        fills = tuple((SYMBOL, fill) for fill in page.fills)
+        return AccountLook({SYMBOL: tuple(standing)}, fills, page.cursor)
+
+    def order_fills(self, symbol: str, client_id: str) -> tuple[Fill, ...]:
+        """Tell all fills of an order that are told at all."""
+        self._answer()
+        told = self.fills[: len(self.fills) - self.hidden_fills]
+        return tuple(fill for fill in told if fill.client_id == client_id)
+
+    def funding_since(self, symbol: str, cursor: str) -> FundingPage:
+        """Tell nothing: a pair of coins has no funding."""
+        return FundingPage((), cursor)
 
     def balances(self) -> Mapping[str, Balance]:
         """Return the money."""

@@ -7,67 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.bots.live import booking, real_side
+from app.bots.live import clock, real_side
 from app.db import db
-from app.exchanges.models import ExchangeAccount
 from app.transactions import transaction
-from tests.bots.fake_venue import FakeVenue
-from tests.bots.live_world import World
-from tests.factories import make_exchange, make_user
+from tests.bots.real_desk import Desk
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-class Desk:
-    """A bot on a real account, and the exchange behind it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.world = World.make()
-        self.venue = FakeVenue()
-        monkeypatch.setattr(real_side, "open_venue", lambda account_id: self.venue)
-        with transaction():
-            make_exchange("bybit")
-            account = ExchangeAccount(
-                id=77,
-                user_id=make_user().id,
-                exchange="bybit",
-                venue="bybit",
-                label="Real",
-                mode="live",
-                maker_fee=Decimal("0.001"),
-                taker_fee=Decimal("0.001"),
-            )
-            db.session.add(account)
-        self.bot = self.world.add_bot(77)
-        self.play("100")
-
-    def play(self, price: str) -> None:
-        """Let a price happen, at the venue and in our feed."""
-        self.venue.play(price)
-        self.world.play(price)
-
-    def tick(self) -> Any:
-        """Tick once."""
-        return self.world.tick()
-
-    def orders(self, *statuses: str) -> list[Any]:
-        """Return the bot's orders in these states."""
-        return [o for o in self.world.orders(self.bot) if o.status in statuses]
-
-    def assert_one_chain(self) -> None:
-        """See that our books are those of the venue, and that no order stands twice."""
-        open_now = self.orders("OPEN", "PARTIAL")
-        assert {order.client_id for order in open_now} == self.venue.standing()
-        assert len({(o.level, o.side) for o in open_now}) == len(open_now)
-        assert len(self.venue.sent) == len(set(self.venue.sent))
-        fills = self.world.fills(self.bot)
-        assert sorted(fill.trade_id for fill in fills) == sorted(
-            fill.trade_id for fill in self.venue.fills
-        )
-        metrics = self.world.metrics(self.bot)
-        money = self.venue.balances()
-        assert metrics.base == money["AAA"].total
-        assert metrics.quote == money["USDT"].total - Decimal(9_000)
 
 
 @pytest.fixture
@@ -124,7 +69,7 @@ def test_a_level_stays_frozen_while_nobody_knows_and_is_tried_anew_when_it_is_ce
         desk.tick()
         assert len(desk.orders("UNRESOLVED")) == 1
         assert len(desk.venue.standing()) == 9
-    monkeypatch.setattr(booking, "GRACE", timedelta(0))
+    monkeypatch.setattr(clock, "GRACE", timedelta(0))
     desk.tick()
     (gone,) = desk.orders("REJECTED")
     assert (gone.id, gone.error) == (doubtful.id, "never_arrived")
@@ -134,7 +79,7 @@ def test_a_level_stays_frozen_while_nobody_knows_and_is_tried_anew_when_it_is_ce
 
 
 def test_binance_is_given_longer_to_remember(desk: Desk) -> None:
-    assert booking.LONG_GRACE["binance"] >= timedelta(minutes=30)
+    assert clock.LONG_GRACE["binance"] >= timedelta(minutes=30)
 
 
 def test_an_order_that_vanished_is_doubted_and_comes_back(desk: Desk) -> None:
@@ -219,21 +164,6 @@ def test_a_level_that_is_refused_three_times_rests(desk: Desk) -> None:
     assert [order.attempt for order in refused] == [0, 1, 2]
     assert {order.error for order in refused} == {"post_only"}
     assert "level_paused" in desk.world.events(desk.bot)
-
-
-def test_an_order_cancelled_behind_the_bots_back_is_noticed_logged_and_placed_anew(
-    desk: Desk,
-) -> None:
-    desk.tick()
-    victim = desk.orders("OPEN")[0]
-    desk.venue.take_away(victim.client_id)
-    desk.tick()
-    (gone,) = desk.orders("CANCELLED")
-    assert gone.client_id == victim.client_id
-    assert "order_cancelled_outside" in desk.world.events(desk.bot)
-    again = desk.world.orders(desk.bot)[-1]
-    assert (again.level, again.side, again.attempt) == (victim.level, victim.side, 1)
-    desk.assert_one_chain()
 
 
 def test_a_fill_that_is_told_late_is_waited_for(desk: Desk) -> None:

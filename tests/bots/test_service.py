@@ -11,6 +11,7 @@ from sqlalchemy import select
 from app.accounts.models import AuditEntry
 from app.bots import live, service
 from app.bots.funds import Funds, read_funds
+from app.bots.live import deciding
 from app.bots.metrics import average_invested
 from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics
 from app.bots.planning import prospect
@@ -383,7 +384,7 @@ def test_free_money_is_right_between_a_fill_at_the_venue_and_its_booking(
     before = free_money(shop)
     shop.play("97.5", "95.5")
     seen: list[Funds] = []
-    real = live.decide
+    real = deciding.decide
 
     def look_first(*args: Any) -> Any:
         seen.append(free_money(shop))

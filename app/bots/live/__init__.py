@@ -21,6 +21,7 @@ from app.bots.live.filing import file_waiting
 from app.bots.live.rows import fail_bots
 from app.db import db
 from app.errors import Unavailable
+from app.exchanges.audits import ask_for_audit
 from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew
 from app.exchanges.models import ExchangeAccount
 from app.transactions import transaction
@@ -123,6 +124,7 @@ def _read_accounts(account_ids: Iterable[int]) -> list[Account]:
         ExchangeAccount.user_id,
         ExchangeAccount.exchange,
         ExchangeAccount.fills_cursor,
+        ExchangeAccount.audited_at,
     )
     query = query.where(ExchangeAccount.id.in_(list(account_ids))).order_by(ExchangeAccount.id)
     return [Account(*row) for row in db.session.execute(query)]
@@ -175,6 +177,9 @@ class _Tick:
             except Unavailable as error:
                 log.warning("venue_away account=%s error=%s", account.id, error.code)
                 self.report.put_off.add(account.id)
+                # When it is back, compare everything first.
+                with transaction():
+                    ask_for_audit([account.id])
                 return
             if seen is None:
                 self.report.unfinished.add(account.id)
@@ -183,6 +188,7 @@ class _Tick:
             if todo.is_empty or not real_side.act(account, self.tokens, todo):
                 return
             self._renew()
+        self.report.unfinished.add(account.id)
 
     def _decide(self, seen: Mapping[int, Seen], number: int) -> dict[int, Work]:
         self._renew()

@@ -1,11 +1,14 @@
 """Asking one bot's strategy: the view is put together, its answer becomes orders and log lines."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from app.bots.live.booking import Books
+from app.bots.live.booking import NOTED, Books
+from app.bots.live.clock import RESTORE_AFTER
 from app.bots.live.facts import Seen
+from app.bots.live.outcomes import PREFIX, TAKEN_BY_OTHERS
 from app.bots.live.rows import Event, LiveBot
 from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
@@ -23,7 +26,6 @@ from app.trading.strategy import (
     View,
 )
 
-PREFIX = "by"
 CANCELLABLE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
 _MOST_PARAMS = 50_000
 
@@ -60,9 +62,15 @@ def watch(orders: Iterable[OwnOrder], *, take_back: bool = False) -> Answer:
     )
 
 
-def unsent(orders: Iterable[OwnOrder], epoch: int) -> list[OwnOrder]:
-    """Return the intended orders of this start of the bot."""
-    return [own for own in orders if own.status is Status.INTENDED and own.epoch == epoch]
+def unsent(orders: Iterable[OwnOrder], epoch: int, seen: Seen) -> list[OwnOrder]:
+    """Return the intended orders of this start that were looked up just now, in vain."""
+    return [
+        own
+        for own in orders
+        if own.status is Status.INTENDED
+        and own.epoch == epoch
+        and own.order.client_id in seen.found
+    ]
 
 
 def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
@@ -90,26 +98,45 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     else:
         state = strategy.decode_state(bot.strategy_state)
     current = [own for own in orders if own.epoch == bot.epoch]
+    resting = [] if bot.stop_request else [own for own in current if _rests(own, books.now)]
     view = View(
         time=point.time,
         price=point.price,
         market=bot.market,
         params=params,
         state=state,
-        orders=tuple(own.order for own in current),
+        orders=tuple(_shown(own, resting) for own in current),
         holdings=books.metrics[bot.id].books.position.holdings,
         investment=bot.capital,
         fills=tuple(new.fill for new in books.fills.get(bot.id, ())),
         stop_request=bot.how,
     )
     result = tick(strategy, view, Limits(halted=bot.is_emergency))
-    _read(answer, bot, current, result, tick_id)
+    _read(answer, bot, [own for own in current if own not in resting], result, tick_id)
+    waiting = unsent(current, bot.epoch, seen)
+    taken_back = {own.id for own in answer.cancels}
+    answer.unsent = [own for own in waiting if own.id not in taken_back]
     _remember(bot, strategy.encode_state(result.state))
     bot.triggers = result.triggers
     metrics = books.metrics[bot.id]
     metrics.add_matches(result.matches)
     metrics.value_at(point.price)
     return answer
+
+
+def _rests(own: OwnOrder, now: datetime) -> bool:
+    """Say whether an order that somebody else took back is not placed anew yet."""
+    noticed = own.final_at
+    return (
+        own.status is Status.CANCELLED
+        and own.error == TAKEN_BY_OTHERS
+        and (noticed is None or now - noticed < RESTORE_AFTER)
+    )
+
+
+def _shown(own: OwnOrder, resting: list[OwnOrder]) -> Order:
+    # A level whose order is shown as unresolved is left alone.
+    return replace(own.order, status=Status.UNRESOLVED) if own in resting else own.order
 
 
 def _first_state(
@@ -140,10 +167,9 @@ def _read(answer: Answer, bot: LiveBot, orders: list[OwnOrder], result: Tick, ti
     for denied in result.denied:
         order = _ordered(bot, denied.intent, Status.DENIED)
         answer.new_orders.append(_new(bot, order, denied.intent.reason, tick_id, denied.code))
-    taken_back = {own.id for own in answer.cancels}
-    answer.unsent = [own for own in unsent(orders, bot.epoch) if own.id not in taken_back]
     answer.settled += [own for own in orders if own.status.is_final]
-    answer.events += [_event(bot, line) for line in result.events]
+    # What others took back is in the log since it was noticed.
+    answer.events += [_event(bot, e) for e in result.events if e.code != NOTED]
     answer.matches = result.matches
     answer.wake = result.wake
     answer.finished = result.finished

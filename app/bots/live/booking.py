@@ -3,14 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
+from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
-from app.bots.live.outcomes import apply_found
+from app.bots.live.outcomes import TAKEN_BY_OTHERS, apply_found, is_own_id
 from app.bots.live.rows import Event, LiveBot, read_bots
 from app.bots.metrics import Metrics, first_metrics, read_metrics
 from app.db import utc_now
+from app.money import exact_text
 from app.trades.service import (
     NewFill,
     OwnOrder,
@@ -21,11 +23,10 @@ from app.trades.service import (
 )
 from app.trading.market import ZERO, Market
 from app.trading.orders import Fill, Status, fee_in_quote
+from app.trading.ports import VenueOrder
 from app.trading.strategy import Severity
 
-# How long a venue may not remember an order before it is taken as absent.
-GRACE = timedelta(minutes=2)
-LONG_GRACE = {"binance": timedelta(minutes=30)}
+NOTED = "order_cancelled_outside"
 
 
 @dataclass(slots=True)
@@ -40,6 +41,8 @@ class Books:
     events: list[Event] = field(default_factory=list)
     # Orders to be written back, by id.
     touched: dict[int, OwnOrder] = field(default_factory=dict)
+    # Orders at the venue that should not stand there, by account.
+    strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
 
 
 def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Books:
@@ -47,7 +50,9 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     orders = unsettled_orders(seen)
     by_client = {(own.account_id, own.order.client_id): own for own in orders}
     told = [(number, fill) for number, entry in seen.items() for _, fill in entry.fills]
-    late = {(number, fill.client_id) for number, fill in told} - set(by_client)
+    late = {(number, fill.client_id) for number, fill in told}
+    late |= {(number, order.client_id) for number, e in seen.items() for order in e.strays}
+    late = {key for key in late - set(by_client) if is_own_id(key[1])}
     for own in orders_by_client_id(late):
         by_client[own.account_id, own.order.client_id] = own
     owners = {own.bot_id for own in by_client.values()}
@@ -61,6 +66,8 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     books = Books(utc_now(), bots, metrics, by_bot)
     _book_fills(books, told, by_client)
     _book_found(books, seen, accounts, by_client)
+    for number, entry in seen.items():
+        _book_strays(books, number, entry, by_client)
     return books
 
 
@@ -109,17 +116,69 @@ def _book_found(
                 changed = _apply_absence(own, accounts[number], books.now)
             if changed:
                 books.touched[own.id] = own
+                _tell_taken(books, own)
+
+
+def _tell_taken(books: Books, own: OwnOrder) -> None:
+    if own.status is not Status.CANCELLED or own.error != TAKEN_BY_OTHERS:
+        return
+    key = own.order.key
+    if key.level is None:
+        values: dict[str, str | int] = {"side": key.side.value}
+        books.events.append(
+            Event(own.bot_id, "order_cancelled_elsewhere", values, Severity.WARNING)
+        )
+    else:
+        values = {"level": key.level, "side": key.side.value}
+        books.events.append(Event(own.bot_id, NOTED, values, Severity.WARNING))
 
 
 def _apply_absence(own: OwnOrder, account: Account, now: datetime) -> bool:
-    """Take in that the venue does not know an order; one that was never sent just waits."""
-    if own.status is Status.INTENDED:
+    """Take in that the venue says it does not know an order; one that was never sent just waits.
+
+    It is doubted first, and taken as absent only when nobody has seen it for long enough. An order
+    that did stand once is gone then; one that was never seen has never arrived.
+    """
+    if own.status is Status.INTENDED or not own.status.is_live:
         return False
-    grace = LONG_GRACE.get(account.exchange, GRACE)
     if own.status is not Status.UNRESOLVED:
         own.turn(Status.UNRESOLVED, "unknown_to_venue")
         return True
-    if now - (own.sent_at or own.created_at) < grace:
+    if now - (own.doubtful_since or own.created_at) < grace_of(account.exchange):
         return False
-    own.turn(Status.REJECTED, "never_arrived")
+    if own.exchange_order_id is None and not own.order.filled:
+        own.turn(Status.REJECTED, "never_arrived")
+    else:
+        own.turn(Status.CANCELLED, "vanished")
     return True
+
+
+def _book_strays(
+    books: Books, number: int, entry: Seen, by_client: Mapping[tuple[int, str], OwnOrder]
+) -> None:
+    """Take in orders that stand unexpectedly: adopt our own, have all others taken back.
+
+    One that was taken as absent lives again; its bot decides about it. One that is final otherwise,
+    or that stands in no book of ours (the books were restored from an older copy), has no owner.
+    """
+    for found in entry.strays:
+        own = by_client.get((number, found.client_id))
+        if own is not None and own.status.is_live:
+            continue
+        if own is not None and own.status is Status.REJECTED:
+            apply_found(own, found)
+            own.settled = False
+            books.touched[own.id] = own
+            code, owners = "order_adopted", [own.bot_id]
+        else:
+            books.strays.setdefault(number, []).append(found)
+            code, owners = "stray_cancelled", _neighbours(books, number, found.symbol)
+        price = None if found.price is None else exact_text(found.price)
+        values = {"side": found.side.value, "price": price}
+        books.events += [Event(owner, code, values, Severity.WARNING) for owner in owners]
+
+
+def _neighbours(books: Books, number: int, symbol: str) -> list[int]:
+    return [
+        bot.id for bot in books.bots if bot.account_id == number and bot.market.symbol == symbol
+    ]

@@ -7,7 +7,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
+
+from sqlalchemy import Table
 
 from app.bots.live.asking import Answer, ask, unsent, watch
 from app.bots.live.booking import Books, open_books
@@ -37,11 +40,9 @@ from app.transactions import after_commit, transaction
 
 log = logging.getLogger(__name__)
 
-_SAVE_CURSORS = bulk_update(
-    ExchangeAccount.__table__,  # type: ignore[arg-type]
-    ("id",),
-    ("fills_cursor",),
-)
+ACCOUNTS: Table = ExchangeAccount.__table__  # type: ignore[assignment]  # typed FromClause, is a Table
+_SAVE_CURSORS = bulk_update(ACCOUNTS, ("id",), ("fills_cursor",))
+_SAVE_AUDITS = bulk_update(ACCOUNTS, ("id",), ("audited_at",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,25 @@ def decide(
         desk = _Desk(open_books(ours, accounts), ours, tick_id)
         desk.serve_all()
         desk.write()
-        moved = [(n, e.cursor) for n, e in ours.items() if e.cursor != accounts[n].fills_cursor]
-        if moved:
-            db.session.execute(_SAVE_CURSORS.statement, _SAVE_CURSORS.values(moved))
+        moved, audited = _save_cursors(ours, accounts, desk.books.now)
         desk.tell_pages()
     for number, cursor in moved:
         accounts[number].fills_cursor = cursor
+    for number, at in audited:
+        accounts[number].audited_at = at
     return desk.decided
+
+
+def _save_cursors(
+    seen: Mapping[int, Seen], accounts: Mapping[int, Account], now: datetime
+) -> tuple[list[tuple[int, str]], list[tuple[int, datetime]]]:
+    moved = [(n, e.cursor) for n, e in seen.items() if e.cursor != accounts[n].fills_cursor]
+    if moved:
+        db.session.execute(_SAVE_CURSORS.statement, _SAVE_CURSORS.values(moved))
+    audited = [(number, now) for number, entry in seen.items() if entry.is_audit]
+    if audited:
+        db.session.execute(_SAVE_AUDITS.statement, _SAVE_AUDITS.values(audited))
+    return moved, audited
 
 
 class _Desk:
@@ -98,6 +111,10 @@ class _Desk:
         self.answers: dict[int, Answer] = {}
         self._with_news: set[int] = set(books.fills)
         self.decided.fills = sum(map(len, books.fills.values()))
+        for number, strays in books.strays.items():
+            self.decided.work[number].strays += strays
+        for number, entry in seen.items():
+            self.decided.work[number].again |= entry.is_cut
 
     def serve_all(self) -> None:
         """Ask every bot; one that fails spoils nothing for the others."""
@@ -170,7 +187,8 @@ class _Desk:
         self.decided.failed += 1
         self.books.events.append(take_failure(bot, code, values, self.books.now, for_good))
         # What it had decided before still goes out; what it has not taken in stays unsettled.
-        running = Answer(unsent=unsent(self.books.orders[bot.id], bot.epoch), wake=bot.triggers)
+        waiting = unsent(self.books.orders[bot.id], bot.epoch, self.seen[bot.account_id])
+        running = Answer(unsent=waiting, wake=bot.triggers)
         goes_on = bot.is_running and bot.stop_request is None
         self._keep(bot, running if goes_on else self._watch(bot))
 

@@ -1,11 +1,13 @@
 """What passes between the parts of a tick: what was seen, and what is to be done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from app.trades.service import OwnOrder
 from app.trading.market import PricePoint
 from app.trading.orders import Fill
-from app.trading.ports import VenueOrder
+from app.trading.ports import Balance, VenueOrder
 
 
 @dataclass(slots=True)
@@ -16,6 +18,7 @@ class Account:
     user_id: int
     exchange: str
     fills_cursor: str
+    audited_at: datetime | None = None
 
     @property
     def is_paper(self) -> bool:
@@ -29,8 +32,10 @@ class Seen:
 
     `points` is where each of its markets stands; `fills` are those after the cursor, with their
     market; `found` holds orders that were looked up by client id, None for one that the venue
-    certainly lacks. With `is_news` there is something to decide; `is_last` says that no later
-    price is known.
+    says it lacks. `strays` are orders of ours that stand without being expected, and `balances`
+    what the venue holds; with `is_audit` all of it was asked. `is_cut` says that orders which wait
+    to be sent could not all be looked up. With `is_news` there is something to
+    decide; `is_last` says that no later price is known.
     """
 
     account_id: int
@@ -38,6 +43,10 @@ class Seen:
     points: dict[int, PricePoint] = field(default_factory=dict)
     fills: list[tuple[int, Fill]] = field(default_factory=list)
     found: dict[str, VenueOrder | None] = field(default_factory=dict)
+    strays: list[VenueOrder] = field(default_factory=list)
+    balances: Mapping[str, Balance] | None = None
+    is_audit: bool = False
+    is_cut: bool = False
     is_news: bool = False
     is_last: bool = True
 
@@ -46,9 +55,11 @@ class Seen:
 class Work:
     """What one decision leaves to do for an account: take back, then send.
 
-    `again` asks for one more decision at the same price even if nothing is to be sent.
+    `strays` are orders at the venue that stand in no book of ours: taken back first. `again` asks
+    for one more decision at the same price even if nothing is to be sent.
     """
 
+    strays: list[VenueOrder] = field(default_factory=list)
     cancels: list[OwnOrder] = field(default_factory=list)
     sends: list[OwnOrder] = field(default_factory=list)
     again: bool = False
@@ -56,4 +67,4 @@ class Work:
     @property
     def is_empty(self) -> bool:
         """Say whether nothing is left."""
-        return not (self.cancels or self.sends or self.again)
+        return not (self.strays or self.cancels or self.sends or self.again)

@@ -1,14 +1,31 @@
 """What an answer of the venue makes of an order, and which orders may not be sent any more."""
 
+import re
+
 from app.bots.live.rows import Seat
 from app.db import utc_now
 from app.trades.service import OwnOrder
 from app.trading.orders import Purpose, Status
 from app.trading.ports import Accepted, Outcome, Refused, VenueOrder
 
+PREFIX = "by"
+# What `client_order_id` makes of the prefix; whatever else stands at the venue is not ours.
+_OWN_ID = re.compile(PREFIX + "[a-z2-7]{24}")
 # A venue that knows the id already has the order: look it up, never send it under a new id.
 KNOWN_ALREADY = "duplicate_client_id"
+# Nothing to take back: the venue never had the order.
+NEVER_CAME = "unknown_order"
+# Kept as the order's answer once we have asked for it back: whoever finds it cancelled knows why.
+ASKED_BACK = "asked_back"
+# Somebody else took the order back.
+TAKEN_BY_OTHERS = "cancelled_outside"
 _OPENING = frozenset({Purpose.GRID, Purpose.ENTRY})
+DETAIL_LENGTH = 300
+
+
+def is_own_id(client_id: str) -> bool:
+    """Say whether a client id is one that this product makes."""
+    return _OWN_ID.fullmatch(client_id) is not None
 
 
 def is_held_back(own: OwnOrder, seat: Seat) -> bool:
@@ -24,7 +41,9 @@ def apply_place(own: OwnOrder, outcome: Outcome) -> None:
     if isinstance(outcome, Accepted):
         own.exchange_order_id = outcome.venue_id
         own.turn(Status.OPEN)
-    elif isinstance(outcome, Refused) and outcome.code != KNOWN_ALREADY:
+        return
+    own.answer = outcome.detail[:DETAIL_LENGTH] or None
+    if isinstance(outcome, Refused) and outcome.code != KNOWN_ALREADY:
         own.turn(Status.REJECTED, outcome.code)
     else:
         own.turn(Status.UNRESOLVED, "no_clear_answer")
@@ -36,12 +55,16 @@ def apply_cancel(own: OwnOrder, outcome: Outcome, found: VenueOrder | None) -> b
     `found` is how the venue shows it afterwards. With fills that are not booked yet it stays as it
     is: the fills come first.
     """
-    if found is None:
-        if own.status is Status.INTENDED or isinstance(outcome, Refused):
-            own.turn(Status.CANCELLED)
-            return True
-        return False
-    return apply_found(own, found)
+    own.answer = ASKED_BACK
+    if found is not None:
+        return apply_found(own, found)
+    never_came = isinstance(outcome, Refused) and outcome.code == NEVER_CAME
+    if own.status is Status.INTENDED or never_came:
+        own.turn(Status.CANCELLED)
+    else:
+        # Perhaps it was filled a moment ago and its fills are on their way.
+        own.turn(Status.UNRESOLVED, "unknown_to_venue")
+    return True
 
 
 def apply_found(own: OwnOrder, found: VenueOrder) -> bool:
@@ -51,7 +74,8 @@ def apply_found(own: OwnOrder, found: VenueOrder) -> bool:
     own.sent_at = own.sent_at or found.time or utc_now()
     gone = found.status in {Status.CANCELLED, Status.REJECTED}
     if gone and before.is_live and found.filled <= own.order.filled:
-        own.turn(found.status)
-    elif before in {Status.INTENDED, Status.UNRESOLVED, Status.REJECTED}:
+        by_others = before is not Status.INTENDED and own.answer != ASKED_BACK
+        own.turn(found.status, TAKEN_BY_OTHERS if by_others else None)
+    elif before in {Status.INTENDED, Status.UNRESOLVED, Status.REJECTED} and not gone:
         own.turn(Status.PARTIAL if own.order.filled else Status.OPEN)
     return own.status is not before

@@ -1,36 +1,57 @@
 """Looking at a real account and acting on it: calls stand outside of any transaction.
 
-Before each handful of sendings the token is asked again, with time to spare for the calls, and
-each handful is noted at once. A crash in between leaves INTENDED orders, which the next look finds
-by their client ids before anything is sent again.
+One look tells what stands and what was filled; orders in doubt are looked up one by one. Before a
+sending the token is asked again unless that was a moment ago, with time to spare for the call, and
+answers are noted at once. A crash in between leaves INTENDED orders, which the next look finds by
+their client ids before anything is sent again.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from random import shuffle
 
+from app.bots.live.clock import audit_is_due
 from app.bots.live.facts import Account, Seen, Work
-from app.bots.live.outcomes import apply_cancel, apply_place, is_held_back
+from app.bots.live.outcomes import (
+    ASKED_BACK,
+    KNOWN_ALREADY,
+    apply_cancel,
+    apply_place,
+    is_held_back,
+    is_own_id,
+)
 from app.bots.live.paper_side import announce_started
 from app.bots.live.rows import Seat, read_seats
+from app.db import utc_now
 from app.errors import Unavailable
 from app.exchanges.leases import renew, still_held
 from app.exchanges.venues import open_venue
 from app.trades.service import OwnOrder, unsettled_orders, update_orders
+from app.trading.market import ZERO
 from app.trading.orders import Status
-from app.trading.ports import Exchange, Outcome, Unresolved, VenueOrder
+from app.trading.ports import Accepted, Exchange, Outcome, Refused, Unresolved, VenueOrder
 from app.transactions import transaction
 
 log = logging.getLogger(__name__)
 
-# As many calls as surely fit into the rest of a lease, at the time-out of one call.
-HANDFUL = 5
+# One call ends within its time-out, and so much of the lease is left when it begins: a permit is
+# good for a moment only, so that a stop is obeyed at once.
 MARGIN_S = 12
-UNSURE = frozenset({Status.INTENDED, Status.UNRESOLVED, Status.OPEN, Status.PARTIAL})
+FRESH_S = 1.0
+# Answers are noted after so many calls.
+HANDFUL = 5
+# Look-ups in one look; the others have their turn at the next.
+MOST_LOOK_UPS = 20
+MOST_FAILED_LOOK_UPS = 3
+DOUBTFUL = frozenset({Status.INTENDED, Status.UNRESOLVED})
 
 
 def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
-    """Look at a real account: open orders and new fills once, doubtful orders one by one.
+    """Look at a real account: what stands, what was filled, and orders in doubt one by one.
 
     Return None when the lease is not ours any more; raise Unavailable when the venue is away.
     """
@@ -44,106 +65,202 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         if seat.last_point is not None:
             seen.points[seat.market_id] = seat.last_point
     if seats:
-        _ask(open_venue(account.id), account, seats, orders, seen)
+        # Start and recovery are one path: both begin with a comparison.
+        starts = any(seat.is_running and seat.is_fresh for seat in seats)
+        seen.is_audit = starts or audit_is_due(account, utc_now())
+        _ask(open_venue(account.id), seats, orders, seen)
     return seen
 
 
-def _ask(
+def _ask(venue: Exchange, seats: Sequence[Seat], orders: Sequence[OwnOrder], seen: Seen) -> None:
+    symbols = {seat.market_id: seat.market.symbol for seat in seats}
+    answer = venue.look(_expected(symbols, orders), seen.cursor, whole=seen.is_audit)
+    market_ids = {symbol: number for number, symbol in symbols.items()}
+    seen.cursor = answer.cursor
+    seen.fills = [(market_ids.get(symbol, 0), fill) for symbol, fill in answer.fills]
+    standing: dict[str, VenueOrder] | None = None
+    if answer.orders is not None:
+        standing = {order.client_id: order for rows in answer.orders.values() for order in rows}
+        known = {own.order.client_id for own in orders}
+        seen.strays = [
+            order
+            for client_id, order in standing.items()
+            if client_id not in known and is_own_id(client_id)
+        ]
+    _look_up(venue, symbols, orders, standing, seen)
+    if seen.is_audit:
+        seen.balances = venue.balances()
+
+
+def _expected(
+    symbols: Mapping[int, str], orders: Iterable[OwnOrder]
+) -> dict[str, dict[str, Decimal]]:
+    expected: dict[str, dict[str, Decimal]] = {symbol: {} for symbol in symbols.values()}
+    for own in orders:
+        if own.status.is_live:
+            expected[symbols[own.market_id]][own.order.client_id] = own.order.filled
+    return expected
+
+
+def _look_up(
     venue: Exchange,
-    account: Account,
-    seats: Sequence[Seat],
-    orders: Sequence[OwnOrder],
+    symbols: Mapping[int, str],
+    orders: Iterable[OwnOrder],
+    standing: Mapping[str, VenueOrder] | None,
     seen: Seen,
 ) -> None:
-    cursors = read_cursors(account.fills_cursor)
-    for market_id, symbol in sorted({(seat.market_id, seat.market.symbol) for seat in seats}):
-        mine = [own for own in orders if own.market_id == market_id]
-        # Open orders first: what vanishes between both answers is in the fills.
-        standing = {order.client_id: order for order in venue.open_orders(symbol)}
-        page = venue.fills_since(symbol, cursors.get(symbol, ""))
-        seen.fills += [(market_id, fill) for fill in page.fills]
-        cursors[symbol] = page.cursor
-        for own in mine:
-            client_id = own.order.client_id
-            if client_id in standing:
-                seen.found[client_id] = standing[client_id]
-            elif own.status in UNSURE:
-                seen.found[client_id] = venue.find(symbol, client_id)
-    seen.cursor = write_cursors(cursors)
+    """Find out about each order that may stand and was not shown standing."""
+    told: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for _, fill in seen.fills:
+        told[fill.client_id] += fill.quantity
+    missing: list[OwnOrder] = []
+    for own in orders:
+        client_id = own.order.client_id
+        if standing is not None and client_id in standing:
+            seen.found[client_id] = standing[client_id]
+            continue
+        in_doubt = own.status in DOUBTFUL or (standing is not None and own.status.is_live)
+        if in_doubt and told[client_id] < own.order.quantity:
+            missing.append(own)
+    failures = 0
+    waiting = [own for own in missing if own.status is Status.INTENDED]
+    seen.is_cut = len(waiting) > MOST_LOOK_UPS
+    others = [own for own in missing if own.status is not Status.INTENDED]
+    shuffle(others)
+    for own in (waiting + others)[:MOST_LOOK_UPS]:
+        client_id, symbol = own.order.client_id, symbols[own.market_id]
+        try:
+            found = venue.find(symbol, client_id)
+            if found is not None and found.filled > max(own.order.filled, told[client_id]):
+                fills = venue.order_fills(symbol, client_id)
+                seen.fills += [(own.market_id, fill) for fill in fills]
+        except Unavailable as error:
+            # What else was told counts all the same.
+            log.warning("look_up_failed account=%s error=%s", own.account_id, error.code)
+            failures += 1
+            if failures == MOST_FAILED_LOOK_UPS:
+                return
+        else:
+            seen.found[client_id] = found
 
 
 def act(account: Account, tokens: Mapping[int, int], work: Work) -> bool:
     """Do what was decided; say whether that brings news, so that another look is worth it."""
-    steps = [(own, True) for own in work.cancels] + [(own, False) for own in work.sends]
-    remaining = iter(steps)
-    news = work.again
-    venue: Exchange | None = None
-    while handful := list(islice(remaining, HANDFUL)):
-        seats = _permit(account, tokens)
-        if seats is None:
-            log.warning("fenced_off_before_sending account=%s", account.id)
-            return False
-        venue = venue or open_venue(account.id)
-        changed = []
-        for own, is_cancel in handful:
-            seat = seats.get(own.bot_id)
-            if seat is None or (not is_cancel and is_held_back(own, seat)):
-                news = True
-            elif is_cancel:
-                changed += _take_back(venue, seat, own)
-            else:
-                apply_place(own, _send(venue, seat, own))
-                changed.append(own)
+    return _Errand(account, tokens).run(work)
+
+
+class _Errand:
+    """What is to be done on one account, call by call, each under a permit that is fresh."""
+
+    def __init__(self, account: Account, tokens: Mapping[int, int]) -> None:
+        self.account, self.token = account, {account.id: tokens[account.id]}
+        self.news = False
+        self.seats: dict[int, Seat] = {}
+        self._venue: Exchange | None = None
+        self._permitted = float("-inf")
+        self._changed: list[OwnOrder] = []
+
+    def run(self, work: Work) -> bool:
+        """Take back strays, then own orders, then send; stop when the account is not ours."""
+        self.news = work.again
+        steps: list[Callable[[], None]] = [
+            *(partial(self._cancel_stray, stray) for stray in work.strays),
+            *(partial(self._take_back, own) for own in work.cancels),
+            *(partial(self._send, own) for own in work.sends),
+        ]
+        for number, step in enumerate(steps):
+            if number % HANDFUL == 0 and not self._note():
+                return False
+            if not self._may_go_on():
+                log.warning("fenced_off_before_sending account=%s", self.account.id)
+                self._note()
+                return False
+            step()
+        return self._note() and self.news
+
+    @property
+    def venue(self) -> Exchange:
+        """Open the venue when it is needed first."""
+        if self._venue is None:
+            self._venue = open_venue(self.account.id)
+        return self._venue
+
+    def _may_go_on(self) -> bool:
+        """Ask the token again, and how the bots stand, unless that was a moment ago."""
+        if time.monotonic() - self._permitted < FRESH_S:
+            return True
+        asked = time.monotonic()
         with transaction():
-            if not still_held({account.id: tokens[account.id]}):
+            renew(self.token)
+            if not still_held(self.token, MARGIN_S):
+                return False
+            self.seats = {seat.id: seat for seat in read_seats([self.account.id])}
+        self._permitted = asked
+        return True
+
+    def _note(self) -> bool:
+        """Write what the calls have told; say whether the account is still ours."""
+        changed, self._changed = self._changed, []
+        if not changed:
+            return True
+        self.news |= any(own.status.is_final or own.order.price is None for own in changed)
+        with transaction():
+            if not still_held(self.token):
                 # Somebody else looks these orders up: what we know may be older.
                 return False
             update_orders(changed)
-            announce_started({account.id: list(seats.values())}, changed)
-        news |= any(own.status.is_final or own.order.price is None for own in changed)
-    return news
+            announce_started({self.account.id: list(self.seats.values())}, changed)
+        return True
 
+    def _cancel_stray(self, stray: VenueOrder) -> None:
+        try:
+            outcome = self.venue.cancel(stray.symbol, stray.client_id)
+        except Unavailable as error:
+            outcome = Unresolved(error.code)
+        log.warning(
+            "stray_order_cancelled account=%s client_id=%s outcome=%s",
+            self.account.id, stray.client_id, type(outcome).__name__,
+        )  # fmt: skip
 
-def _permit(account: Account, tokens: Mapping[int, int]) -> dict[int, Seat] | None:
-    """Ask the token again just before sending, and how the bots stand now."""
-    token = {account.id: tokens[account.id]}
-    with transaction():
-        renew(token)
-        if not still_held(token, MARGIN_S):
-            return None
-        return {seat.id: seat for seat in read_seats([account.id])}
+    def _send(self, own: OwnOrder) -> None:
+        seat = self.seats.get(own.bot_id)
+        if seat is None or is_held_back(own, seat):
+            self.news = True
+            return
+        apply_place(own, self._placed(seat.market.symbol, own))
+        self._changed.append(own)
 
+    def _placed(self, symbol: str, own: OwnOrder) -> Outcome:
+        try:
+            outcome = self.venue.place(symbol, own.order)
+            if isinstance(outcome, Refused) and outcome.code == KNOWN_ALREADY:
+                # The venue has it, by a sending whose answer was lost: it is ours, take it in.
+                found = self.venue.find(symbol, own.order.client_id)
+                return Unresolved(outcome.detail) if found is None else Accepted(found.venue_id)
+        except Unavailable as error:
+            return Unresolved(error.code)
+        return outcome
 
-def _send(venue: Exchange, seat: Seat, own: OwnOrder) -> Outcome:
-    try:
-        return venue.place(seat.market.symbol, own.order)
-    except Unavailable as error:
-        return Unresolved(error.code)
-
-
-def _take_back(venue: Exchange, seat: Seat, own: OwnOrder) -> list[OwnOrder]:
-    symbol, client_id = seat.market.symbol, own.order.client_id
-    try:
+    def _take_back(self, own: OwnOrder) -> None:
+        seat = self.seats.get(own.bot_id)
+        if seat is None:
+            self.news = True
+            return
+        symbol, client_id = seat.market.symbol, own.order.client_id
         found: VenueOrder | None = None
-        if own.status is Status.INTENDED:
-            # Never sent, as far as we know; only the venue knows for sure.
-            found = venue.find(symbol, client_id)
-            if found is None:
-                own.turn(Status.CANCELLED)
-                return [own]
-        outcome = venue.cancel(symbol, client_id)
-        found = venue.find(symbol, client_id)
-    except Unavailable:
-        return []
-    return [own] if apply_cancel(own, outcome, found) else []
-
-
-def read_cursors(text: str) -> dict[str, str]:
-    """Read where the fills of each symbol were left: `symbol=cursor` lines."""
-    pairs: Iterable[list[str]] = (line.split("=", 1) for line in text.splitlines())
-    return {symbol: cursor for symbol, cursor in pairs}
-
-
-def write_cursors(cursors: Mapping[str, str]) -> str:
-    """Write what `read_cursors` reads."""
-    return "\n".join(f"{symbol}={cursor}" for symbol, cursor in sorted(cursors.items()))
+        try:
+            if own.status is Status.INTENDED:
+                # Never sent, as far as we know; only the venue knows for sure.
+                found = self.venue.find(symbol, client_id)
+                if found is None:
+                    own.turn(Status.CANCELLED)
+                    self._changed.append(own)
+                    return
+            outcome = self.venue.cancel(symbol, client_id)
+            own.answer = ASKED_BACK
+            found = self.venue.find(symbol, client_id)
+        except Unavailable as error:
+            log.warning("cancel_unclear account=%s error=%s", own.account_id, error.code)
+        else:
+            apply_cancel(own, outcome, found)
+        self._changed.append(own)
