@@ -206,12 +206,11 @@ def _exchange_bases(environ: Mapping[str, str], strict: bool) -> dict[str, str]:
 
 def _absence_grace(environ: Mapping[str, str], strict: bool) -> int | None:
     # Too short a time, and an order that the exchange remembers again has a twin.
-    name = "ABSENCE_GRACE_SECONDS"
-    if not environ.get(name):
+    if not environ.get("ABSENCE_GRACE_SECONDS"):
         return None
     if strict:
-        raise ConfigError("not_in_production", field=name)
-    return _whole(environ, name, 0, 0, 3600)
+        raise ConfigError("not_in_production", field="ABSENCE_GRACE_SECONDS")
+    return _whole(environ, "ABSENCE_GRACE_SECONDS", 0, 0, 3600)
 
 
 class _Current:
