@@ -84,7 +84,9 @@ class CcxtExchange:
 
         def send() -> Outcome:
             params = {self._quirks.cancel_id_param: self._reader.sent_id(client_id)}
-            self._client.cancel_order(None, symbol, params)
+            answer = self._client.cancel_order(None, symbol, params)
+            if not (answer.get("id") or answer.get("clientOrderId")):
+                return Unresolved("the answer names no order")
             return Accepted()
 
         return self._sent(send, cancel_outcome_of, Lane.CANCEL)

@@ -97,8 +97,8 @@ def outcome_of(
         return Refused("duplicate_client_id", detail)
     codes = sorted(codes_of(error, answer) - _PARTS_TELL)
     # Without a code it may be the page of some proxy, which proves nothing.
-    refuses = action in PROVES_REFUSAL or set(codes) <= quirks.refused_when_placing
-    if codes and refuses:
+    too_late = action is Action.GONE and set(codes) <= quirks.refused_when_placing
+    if codes and (action in PROVES_REFUSAL or too_late):
         return Refused(_refusal(action, codes), detail)
     return Unresolved(detail)
 
