@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from flask import abort, get_template_attribute, redirect, request, url_for
+from flask import abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import AdminIndexView, BaseView
 from flask_admin.contrib.sqla import ModelView
@@ -17,6 +17,7 @@ from sqlalchemy import Integer, Numeric
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.filters import Converter, read_whole
+from app.admin.words import yes_or_no
 from app.formatting.filters import full_price
 from app.formatting.filters import time as format_time
 
@@ -45,16 +46,11 @@ def _show_decimal(_view: object, value: Decimal, _name: str) -> str:
     return full_price(value)
 
 
-def _show_word(_view: object, _context: object, model: object, name: str) -> str:
-    """Write a state or a mode as the cabinet does: by shape and in the reader's language."""
-    show = get_template_attribute("macros/ui.html", name)
-    return show(getattr(model, name))  # type: ignore[no-any-return]  # a macro of a template
-
-
 FORMATTERS: Mapping[type, Any] = {
     **typefmt.BASE_FORMATTERS,
     datetime: _show_time,
     Decimal: _show_decimal,
+    bool: yes_or_no,
 }
 
 
@@ -95,16 +91,6 @@ class AdminView(Guarded, ModelView):
     column_default_sort: Any = ("id", True)
     named_filter_urls = True
     column_list: Sequence[str] = ()
-    column_formatters: Mapping[str, Any] = {}
-    # Columns whose words the cabinet shows as badges.
-    word_columns: ClassVar[Sequence[str]] = ()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.column_formatters = {
-            **dict.fromkeys(self.word_columns, _show_word),
-            **self.column_formatters,
-        }
-        super().__init__(*args, **kwargs)
 
     def is_number(self, name: str) -> bool:
         """Say whether a column holds numbers to compare, which stand right-aligned; ids do not."""

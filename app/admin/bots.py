@@ -14,6 +14,7 @@ from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.admin.forms import StopForm
+from app.admin.words import BOT_WORDS, EVENT_WORDS
 from app.bots import service
 from app.bots.inventory import any_bot
 from app.bots.models import Bot, BotEvent
@@ -28,7 +29,7 @@ class BotView(AdminView):
     """Bots, those that were not looked at for longest first."""
 
     permission = Permission.BOTS_VIEW_ALL
-    word_columns = ("mode", "state")
+    column_formatters = BOT_WORDS
     column_list = (
         "id",
         "user_id",
@@ -99,13 +100,15 @@ class BotEventView(AdminView):
     """Lines of all bot logs, newest first."""
 
     permission = Permission.BOTS_VIEW_ALL
-    column_list = ("id", "at", "bot_id", "level", "code", "values", "tick_id", "actor_id")
+    column_formatters = EVENT_WORDS
+    column_details_list = ("id", "at", "bot_id", "level", "code", "values", "tick_id", "actor_id")
+    column_list = ("id", "at", "bot_id", "level", "code", "tick_id", "actor_id")
     column_filters = ("bot_id", "level", "code", "at")
     column_labels = {
         "at": _l("Time"),
         "bot_id": _l("Bot"),
         "level": _l("Level"),
-        "code": _l("Code"),
+        "code": _l("What happened"),
         "values": _l("Values"),
         "tick_id": _l("Tick"),
         "actor_id": _l("Done by"),

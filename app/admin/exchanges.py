@@ -11,6 +11,7 @@ from app.accounts import audit
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
+from app.admin.words import KIND_LABELS, badge, label
 from app.db import db
 from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.models import MarketRow
@@ -48,6 +49,7 @@ class MarketView(AdminView):
     """Pairs with their rules and the age of their price."""
 
     permission = Permission.DESK
+    column_formatters = {"kind": label(KIND_LABELS)}
     column_list = (
         "id",
         "exchange",
@@ -82,7 +84,7 @@ class AccountView(AdminView):
     """Connected accounts: label, rights and the last four characters; never a key."""
 
     permission = Permission.BOTS_VIEW_ALL
-    word_columns = ("mode",)
+    column_formatters = {"mode": badge}
     column_list = (
         "id",
         "user_id",

@@ -16,6 +16,7 @@ from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.admin.forms import BlockForm
+from app.admin.words import ROLE_LABELS, label
 from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
@@ -38,6 +39,7 @@ class UserView(AdminView):
         "last_login_at",
         "created_at",
     )
+    column_formatters = {"role": label(ROLE_LABELS)}
     column_details_list = (*column_list, "blocked_reason", "profile.timezone")
     column_searchable_list = ("email", "profile.name")
     column_extra_row_actions = [

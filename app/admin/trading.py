@@ -7,6 +7,7 @@ from flask_babel import lazy_gettext as _l
 
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
+from app.admin.words import ORDER_WORDS, TRADE_LABELS, badge, label
 from app.db import db
 from app.trades.models import FillRow, OrderRow, TradeRow
 
@@ -67,6 +68,7 @@ class OrderView(AdminView):
         "created_at",
         "updated_at",
     )
+    column_formatters = ORDER_WORDS
     column_searchable_list = ("client_id", "exchange_order_id")
     column_filters = ("status", "bot_id", "account_id", "user_id", "side", "symbol", "created_at")
     column_labels = LABELS
@@ -89,6 +91,7 @@ class FillView(AdminView):
         "maker",
         "trade_id",
     )
+    column_formatters = {"side": badge}
     column_searchable_list = ("trade_id",)
     column_filters = ("bot_id", "account_id", "user_id", "side", "at")
     column_labels = LABELS
@@ -112,6 +115,7 @@ class TradeView(AdminView):
         "entry_at",
         "exit_at",
     )
+    column_formatters = {"status": label(TRADE_LABELS)}
     column_filters = ("bot_id", "user_id", "status", "symbol", "exit_at")
     column_labels = LABELS
 

@@ -9,15 +9,7 @@ from app.bots.queries.cards import (
     running_bots,
 )
 from app.bots.queries.chart import bot_chart, market_chart
-from app.bots.queries.create import (
-    Draft,
-    Preview,
-    StartSummary,
-    find_pairs,
-    make_draft,
-    preview,
-    start_summary,
-)
+from app.bots.queries.draft import Draft, find_pairs, make_draft
 from app.bots.queries.lists import BotFilter, Dashboard, dashboard, list_bots, notices_of
 from app.bots.queries.page import (
     StopChoice,
@@ -34,6 +26,8 @@ from app.bots.queries.page import (
     trades_of,
     versions_of,
 )
+from app.bots.queries.preview import Preview, preview
+from app.bots.queries.start import StartSummary, start_summary
 from app.db import db
 from app.errors import NotFound
 from app.markets.queries import LARGEST_ID

@@ -9,7 +9,8 @@ from itertools import dropwhile
 
 from app.bots.grounds import Grounds, find_grounds, own_account
 from app.bots.presets import KINDS
-from app.bots.queries.create import Draft, FieldLine
+from app.bots.queries.draft import Draft
+from app.bots.queries.preview import FieldLine
 from app.db import utc_now
 from app.markets.queries import candles
 from app.trades.queries import Line

@@ -9,6 +9,7 @@ blueprint = Blueprint("bots", __name__)
 for _name, _filter in FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)
 
-from app.bots.routes import actions, create, lists, page  # noqa: E402 - they hang on the blueprint
+# They hang on the blueprint.
+from app.bots.routes import actions, create, edit, lists, page  # noqa: E402
 
-__all__ = ["actions", "blueprint", "create", "lists", "page"]
+__all__ = ["actions", "blueprint", "create", "edit", "lists", "page"]

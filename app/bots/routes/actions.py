@@ -13,7 +13,7 @@ from app.bots import queries, rules, service
 from app.bots.forms import ConfirmForm, PlainForm, StopForm
 from app.bots.queries import BotCard
 from app.bots.routes import blueprint
-from app.bots.routes.create import balances_of
+from app.bots.routes.desk import balances_of
 from app.bots.texts import say
 from app.errors import DomainError
 from app.trades.queries import Line

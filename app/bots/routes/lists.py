@@ -9,7 +9,7 @@ from flask_login import current_user
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
 from app.bots import queries
-from app.bots.queries.create import offered_fields, offered_strategies
+from app.bots.queries.draft import offered_fields, offered_strategies
 from app.bots.queries.lists import MODES, SORT_KEYS, BotFilter
 from app.bots.routes import blueprint
 from app.trades.links import link_builder, read_args

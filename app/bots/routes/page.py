@@ -12,7 +12,7 @@ from app.bots import queries
 from app.bots.queries import BotCard
 from app.bots.queries.page import LOG_LEVELS, Facts
 from app.bots.routes import blueprint
-from app.bots.routes.create import chart_json
+from app.bots.routes.charts import chart_json
 from app.errors import InvalidInput
 from app.markets.queries import TIMEFRAMES
 from app.trades.links import link_builder, read_args

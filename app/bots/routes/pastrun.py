@@ -7,7 +7,7 @@ from flask_login import current_user
 
 from app.accounts.limits import Limit, is_within
 from app.bots.forms import BotForm, read_id
-from app.bots.queries.create import Draft
+from app.bots.queries.draft import Draft
 from app.bots.queries.pastrun import NoPastRun, PastRun, past_run
 from app.errors import NotFound
 

@@ -15,6 +15,7 @@ const RELOAD_AFTER_MS = 3000;
 // Below this width names and letters would cover candles and each other: the legend holds them.
 const NARROW_PX = 560;
 const AXIS_LABEL_PX = 16;
+const MARKER_LABEL_PX = 34;
 const LINES = ["upper", "lower", "target", "stop", "average", "break_even"];
 const SOLID_LINES = ["lower", "upper"];
 const OPTIONAL_LINES = ["average", "break_even"];
@@ -108,38 +109,47 @@ class Levels {
   }
 }
 
-function fillMarkers(fills, candles, tints, letters, isNarrow) {
+// The place of the bar that holds a moment, null before the first bar.
+function barOf(starts, time) {
+  let low = 0;
+  let high = starts.length - 1;
+  if (!starts.length || time < starts[0]) return null;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle] <= time) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+// A letter stands where the last one of its side is far enough away.
+function fillMarkers(fills, candles, tints, letters, barsPerLabel) {
   const starts = candles.map((candle) => candle.time);
-  const barOf = (time) => {
-    let low = 0;
-    let high = starts.length - 1;
-    if (!starts.length || time < starts[0]) return null;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (starts[middle] <= time) low = middle;
-      else high = middle - 1;
-    }
-    return starts[low];
-  };
   const grouped = fills.length > GROUP_FILLS_FROM;
   const bars = new Map();
   for (const [time, side] of fills) {
-    const bar = barOf(time);
+    const bar = barOf(starts, time);
     if (bar === null) continue;
     const key = `${bar}${side}`;
-    const entry = bars.get(key) ?? { time: bar, side, count: 0 };
+    const entry = bars.get(key) ?? { bar, side, count: 0 };
     entry.count += 1;
     bars.set(key, entry);
   }
+  const labelled = { buy: -Infinity, sell: -Infinity };
+  const label = ({ bar, side, count }) => {
+    if (bar - labelled[side] < barsPerLabel) return "";
+    labelled[side] = bar;
+    return letters[side] + (count > 1 || grouped ? `×${count}` : "");
+  };
   return [...bars.values()]
-    .sort((one, other) => one.time - other.time)
-    .map(({ time, side, count }) => ({
-      time,
+    .sort((one, other) => one.bar - other.bar)
+    .map(({ bar, side, count }) => ({
+      time: starts[bar],
       position: side === "buy" ? "belowBar" : "aboveBar",
       shape: side === "buy" ? "arrowUp" : "arrowDown",
       color: side === "buy" ? tints.profit : tints.loss,
-      size: isNarrow ? 0.7 : 1,
-      text: isNarrow ? "" : letters[side] + (count > 1 || grouped ? `×${count}` : ""),
+      size: Number.isFinite(barsPerLabel) ? 1 : 0.7,
+      text: label({ bar, side, count }),
     }));
 }
 
@@ -177,6 +187,9 @@ class BotChart {
       }
       const frame = event.target.closest("[data-frame]");
       if (frame) this.chooseFrame(frame);
+    });
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => {
+      if (this.data && this.chart.timeScale().options().barSpacing !== this.spacing) this.mark();
     });
     document.addEventListener("themechange", () => this.draw());
     if (this.root.dataset.topic) {
@@ -239,13 +252,11 @@ class BotChart {
       { buy: withAlpha(tints.profit, 0.4), sell: withAlpha(tints.loss, 0.4), empty: withAlpha(tints.muted, 0.4) },
       range,
     );
-    const letters = { buy: this.root.dataset.textBuy, sell: this.root.dataset.textSell };
-    const fills = this.shows("fills") ? this.data.fills ?? [] : [];
-    this.markers.setMarkers(fillMarkers(fills, candles, tints, letters, this.isNarrow));
     if (!this.fitted && candles.length) {
       this.chart.timeScale().setVisibleLogicalRange({ from: candles.length - 120, to: candles.length + 4 });
       this.fitted = true;
     }
+    this.mark();
     this.describe(candles, write);
     this.explainLines(bounds, write);
     this.root.dispatchEvent(new CustomEvent("chart:drawn"));
@@ -269,6 +280,14 @@ class BotChart {
       downColor: tints.loss, wickDownColor: tints.loss, borderDownColor: tints.loss,
       priceFormat: { type: "custom", minMove: Number(this.data.tick) || 0.01, formatter: write },
     });
+  }
+
+  mark() {
+    const letters = { buy: this.root.dataset.textBuy, sell: this.root.dataset.textSell };
+    const fills = this.shows("fills") ? this.data.fills ?? [] : [];
+    this.spacing = this.chart.timeScale().options().barSpacing;
+    const barsPerLabel = this.isNarrow ? Infinity : MARKER_LABEL_PX / this.spacing;
+    this.markers.setMarkers(fillMarkers(fills, this.series.data(), colours(this.root), letters, barsPerLabel));
   }
 
   get isNarrow() {

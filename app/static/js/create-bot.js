@@ -42,6 +42,10 @@ async function preview() {
   for (const part of dims) part.classList.add("is-waiting");
   try {
     target.innerHTML = await post(form.dataset.preview);
+    for (const part of target.querySelectorAll("[data-belongs-to]")) {
+      document.getElementById(part.dataset.belongsTo)?.replaceChildren(...part.childNodes);
+      part.remove();
+    }
     const bar = target.querySelector("[data-summary-bar]");
     document.getElementById("bot-summary").replaceChildren(...bar.childNodes);
     bar.remove();

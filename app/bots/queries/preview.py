@@ -1,0 +1,250 @@
+"""The live figures of a plan, as a form has it so far."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from app.bots.grounds import Grounds, find_grounds, own_account, pair_of
+from app.bots.queries.draft import Draft
+from app.trades.owners import Pair
+from app.trades.queries import Line
+from app.trading.market import ONE, ZERO, exact
+from app.trading.strategies import STRATEGIES
+from app.trading.strategies.grid_levels import most_grids
+from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing
+from app.trading.strategies.grid_plan import GridPlan
+from app.trading.strategy import InvalidParams, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLine:
+    """A sentence about one field of the form."""
+
+    field: str
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """What is left when the price has fallen to the lower end, in money."""
+
+    price: Decimal
+    coins: Decimal
+    value: Decimal
+    loss: Decimal
+    loss_share: Decimal
+    break_even: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """The first purchase at market."""
+
+    quantity: Decimal
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """How far the bounds lie from the price, as fractions with their sign."""
+
+    lower_share: Decimal
+    upper_share: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The live figures of a plan; what can't be known yet is None."""
+
+    pair: Pair
+    currency: str
+    price: Decimal | None
+    price_at: datetime | None
+    price_stale: bool
+    errors: tuple[FieldLine, ...] = ()
+    warnings: tuple[FieldLine, ...] = ()
+    price_gap: Gap | None = None
+    grids: int | None = None
+    step: Decimal | None = None
+    step_share: Decimal | None = None
+    step_share_low: Decimal | None = None
+    step_share_high: Decimal | None = None
+    fewest_grids: int | None = None
+    most_grids: int | None = None
+    profit_low: Decimal | None = None
+    profit_high: Decimal | None = None
+    profit_money_low: Decimal | None = None
+    profit_money_high: Decimal | None = None
+    round_trip_fee: Decimal | None = None
+    order_low: Decimal | None = None
+    order_high: Decimal | None = None
+    order_value_low: Decimal | None = None
+    order_value_high: Decimal | None = None
+    buys: int | None = None
+    sells: int | None = None
+    first_purchase: Purchase | None = None
+    minimum_investment: Decimal | None = None
+    minimum_by: Line | None = None
+    investment: Decimal | None = None
+    free: Decimal | None = None
+    free_left: Decimal | None = None
+    worst: Worst | None = None
+    levels: tuple[tuple[Decimal, str], ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Say whether the figures of the money are known."""
+        return self.investment is not None and self.profit_low is not None
+
+    @property
+    def can_review(self) -> bool:
+        """Say whether this could be started."""
+        return self.complete and not self.errors
+
+
+def preview_of_draft(
+    user_id: int,
+    draft: Draft,
+    strategy: str,
+    values: Mapping[str, object],
+    wrong: Sequence[FieldLine] = (),
+) -> Preview | None:
+    """Plan what a form says on its draft; without an account or a pair there is nothing to plan."""
+    if draft.account is None or draft.pair is None:
+        return None
+    grounds = find_grounds(own_account(user_id, draft.account.id), draft.pair.id)
+    shown = preview(grounds, strategy, values, free=draft.free, wrong=wrong)
+    if draft.problem is None:
+        return shown
+    return replace(shown, errors=(FieldLine("market_id", draft.problem), *shown.errors))
+
+
+def preview(
+    grounds: Grounds,
+    strategy: str,
+    values: Mapping[str, object],
+    *,
+    free: Decimal | None,
+    wrong: Sequence[FieldLine] = (),
+) -> Preview:
+    """Plan what a form says at the last price; never raises for what people type.
+
+    `wrong` are fields that could not even be read.
+    """
+    row, price = grounds.row, grounds.price
+    empty = Preview(
+        pair_of(row), row.quote, price.price, price.at, price.is_stale, tuple(wrong), free=free
+    )
+    known = STRATEGIES.get(strategy)
+    if known is None:
+        return replace(empty, errors=(FieldLine("strategy", Line("unknown_strategy")),))
+    if price.price is None:
+        line = Line("no_price_yet", {"symbol": row.symbol})
+        return replace(empty, errors=(*wrong, FieldLine("market_id", line)))
+    unread = {each.field for each in wrong}
+    try:
+        params = known.parse(values)
+    except InvalidParams as bad:
+        missing = tuple(_field_line(each) for each in bad.problems if each.field not in unread)
+        return replace(empty, errors=(*wrong, *missing))
+    if wrong:
+        return empty
+    plan = known.plan(params, grounds.market, price.price)
+    found = _planned(empty, params, plan, grounds)
+    return replace(found, errors=found.errors + _money_errors(found, plan))
+
+
+def plan_preview(grounds: Grounds, params: Any, plan: Any, *, free: Decimal | None) -> Preview:
+    """Return the figures of a plan that stands already."""
+    row, price = grounds.row, grounds.price
+    empty = Preview(pair_of(row), row.quote, price.price, price.at, price.is_stale, free=free)
+    return _planned(empty, params, plan, grounds)
+
+
+@exact
+def _planned(empty: Preview, params: Any, plan: Any, grounds: Grounds) -> Preview:
+    problems = replace(
+        empty,
+        errors=tuple(map(_field_line, plan.errors)),
+        warnings=tuple(map(_field_line, plan.warnings)),
+    )
+    if not isinstance(plan, GridPlan) or not isinstance(params, GridParams):
+        return problems
+    return _grid_preview(problems, params, plan, grounds)
+
+
+def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: Grounds) -> Preview:
+    price = grounds.known_price
+    first, last = plan.levels[:2], plan.levels[-2:]
+    profit = plan.profit_per_grid
+    orders = [*(plan.buys or ()), *(plan.sells or ())]
+    sizes = [order.quantity for order in orders if order.quantity is not None]
+    values = [order.price * order.quantity for order in orders if order.quantity is not None]
+    to_buy = plan.base_to_buy or ZERO
+    free = empty.free
+    return replace(
+        empty,
+        price_gap=Gap(params.lower / price - ONE, params.upper / price - ONE),
+        grids=params.grids,
+        step=(params.upper - params.lower) / params.grids
+        if params.spacing is Spacing.ARITHMETIC
+        else None,
+        step_share=None
+        if params.spacing is Spacing.ARITHMETIC
+        else (params.upper / params.lower) ** (ONE / params.grids) - ONE,
+        step_share_low=last[1] / last[0] - ONE if last[0] else None,
+        step_share_high=first[1] / first[0] - ONE if first[0] else None,
+        fewest_grids=FEWEST_GRIDS,
+        most_grids=most_grids(params.lower, params.upper, params.spacing, grounds.market.tick),
+        profit_low=profit.lowest if profit else None,
+        profit_high=profit.highest if profit else None,
+        profit_money_low=profit.lowest * min(values) if profit and values else None,
+        profit_money_high=profit.highest * max(values) if profit and values else None,
+        round_trip_fee=plan.round_trip_fee,
+        order_low=min(sizes, default=None),
+        order_high=max(sizes, default=None),
+        order_value_low=min(values, default=None),
+        order_value_high=max(values, default=None),
+        buys=len(plan.buys or ()),
+        sells=len(plan.sells or ()),
+        first_purchase=Purchase(to_buy, plan.base_cost or ZERO) if to_buy > 0 else None,
+        minimum_investment=plan.minimum_investment,
+        minimum_by=Line(f"rule_{plan.minimum_by}") if plan.minimum_by else None,
+        investment=plan.investment,
+        free_left=None if free is None or plan.investment is None else free - plan.investment,
+        worst=_worst(plan),
+        levels=_levels(plan),
+    )
+
+
+def _worst(plan: GridPlan) -> Worst | None:
+    found = plan.worst_case
+    if found is None:
+        return None
+    return Worst(
+        found.price, found.coins, found.value, found.loss, found.loss_share, found.break_even
+    )
+
+
+def _levels(plan: GridPlan) -> tuple[tuple[Decimal, str], ...]:
+    buys = {order.level for order in plan.buys or ()}
+    sells = {order.level for order in plan.sells or ()}
+    return tuple(
+        (price, "buy" if level in buys else "sell" if level in sells else "empty")
+        for level, price in enumerate(plan.levels)
+    )
+
+
+def _money_errors(found: Preview, plan: Any) -> tuple[FieldLine, ...]:
+    if found.free_left is None or found.free_left >= 0 or plan.errors:
+        return ()
+    values = {
+        "needed": str(found.investment), "free": str(found.free), "currency": found.currency,
+    }  # fmt: skip
+    return (FieldLine("investment", Line("not_enough_money", values, "error")),)
+
+
+def _field_line(found: Problem) -> FieldLine:
+    return FieldLine(found.field, Line(found.code, found.values))

@@ -1,0 +1,257 @@
+"""A form for the settings of a bot with what it stands on: as first shown, or as it was sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from flask import render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale, gettext
+from flask_login import current_user
+
+from app.accounts.choices import choices as options
+from app.bots import queries, rules
+from app.bots.forms import PRESETS, BotForm, bot_form, read_id, strategy_choices
+from app.bots.queries import BotCard, Draft, Preview
+from app.bots.queries.draft import (
+    PresetChoice,
+    draft_of_bot,
+    first_investment,
+    offered_strategies,
+)
+from app.bots.queries.preview import FieldLine, preview_of_draft
+from app.bots.routes.pastrun import past_of
+from app.bots.texts import STRATEGY_LABELS
+from app.errors import DomainError
+from app.exchanges.service import read_balances
+from app.formatting import input_text
+from app.trades.queries import Line
+from app.trading.strategy import InvalidParams
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A form with what it stands on."""
+
+    form: BotForm
+    draft: Draft
+    bot: BotCard | None = None
+
+    def page(self, template: str, shown: Preview | None, **more: Any) -> str:
+        """Render a page or a part of it."""
+        return render_template(
+            template,
+            form=self.form,
+            draft=self.draft,
+            preview=shown,
+            bot=self.bot,
+            experience=current_user.profile.experience,
+            **more,
+        )
+
+
+def first_desk() -> Desk:
+    """Return an empty form, or one filled in from another bot or from a preset."""
+    source = read_id(request.args.get("from"))
+    card = queries.bot_card(current_user.id, source) if source else None
+    account_id = card.account_id if card else read_id(request.args.get("account"))
+    market_id = card.pair.id if card else read_id(request.args.get("market"))
+    strategy = card.strategy if card else _known_strategy(request.args.get("strategy"))
+    draft = _draft(account_id, market_id, None)
+    form = bot_form(strategy)(formdata=None)
+    desk = _settle(Desk(form, draft), strategy)
+    if card is not None:
+        form.fill(queries.stored_params(card.id), locale())
+        form.preset.data = "own"
+        form.name.data = gettext("Copy of %(name)s", name=card.name)[: rules.MAX_NAME]
+        return desk
+    form.fill_defaults(locale())
+    form.fill({"investment": first_investment(draft.free).quantize(Decimal("0.01"))}, locale())
+    wanted = request.args.get("preset", "")
+    chosen = draft.preset(wanted) or draft.preset("balanced") or _any_preset(draft)
+    form.preset.data = chosen.name if chosen else "own"
+    if chosen is not None:
+        _fill_preset(form, chosen)
+    return desk
+
+
+def posted_desk(*, with_balances: bool = False) -> Desk:
+    """Return the form as it was sent; a bot's own form stands on that bot."""
+    bot_id = read_id(request.form.get("bot_id"))
+    if bot_id is not None:
+        card = queries.bot_card(current_user.id, bot_id)
+        return desk_of_bot(card, bot_form(sent_strategy(card.strategy))())
+    strategy = sent_strategy("")
+    form = bot_form(strategy)()
+    investment = _typed_investment(form)
+    draft = _draft(
+        read_id(form.account_id.data),
+        read_id(form.market_id.data),
+        investment,
+        with_balances=with_balances,
+    )
+    return _settle(Desk(form, draft), strategy)
+
+
+def desk_of_bot(card: BotCard, form: BotForm) -> Desk:
+    """Return the form of new settings for a bot, whose account and pair stay."""
+    del form.account_id, form.preset
+    form.bot_id.data = str(card.id)
+    form.market_id.data = str(card.pair.id)
+    form.unit = card.pair.quote
+    form.strategy.choices = strategy_choices()
+    form.strategy.data = form.strategy_name
+    draft = draft_of_bot(current_user.id, card, balances_of(card.account_id, card.mode))
+    return _linked(Desk(form, draft, card))
+
+
+def _settle(desk: Desk, strategy: str) -> Desk:
+    """Fill in the choices of a new bot's form, and what follows from them."""
+    form, draft = desk.form, desk.draft
+    del form.bot_id
+    form.account_id.choices = options((str(each.id), each.label) for each in draft.accounts)
+    form.account_id.data = str(draft.account.id) if draft.account else ""
+    form.strategy.choices = strategy_choices()
+    form.strategy.data = strategy
+    form.market_id.data = str(draft.pair.id) if draft.pair else ""
+    form.unit = draft.pair.quote if draft.pair else ""
+    if form.preset.data not in PRESETS:
+        form.preset.data = "own"
+    if not form.name.data and draft.pair:
+        label = str(STRATEGY_LABELS.get(strategy, strategy))
+        form.name.data = f"{label} {draft.pair.symbol}"
+    return _linked(desk)
+
+
+def _linked(desk: Desk) -> Desk:
+    """Let a typed step set the number of grids."""
+    form = desk.form
+    step = form.read_step(locale())
+    values, _wrong = form.read(locale())
+    lower, upper = values.get("lower"), values.get("upper")
+    if step is None or not isinstance(lower, Decimal) or not isinstance(upper, Decimal):
+        return desk
+    geometric = values.get("spacing") == "geometric"
+    count = rules.grids_for_step(lower, upper, step, geometric=geometric)
+    if count is not None and "grids" in form:
+        form["grids"].data = str(count)
+    return desk
+
+
+def _draft(
+    account_id: int | None,
+    market_id: int | None,
+    investment: Decimal | None,
+    *,
+    with_balances: bool = True,
+) -> Draft:
+    draft = queries.make_draft(current_user.id, account_id, market_id, investment)
+    account = draft.account
+    if not with_balances or account is None or account.mode == "paper":
+        return draft
+    balances = balances_of(account.id, account.mode)
+    if balances is None:
+        return draft
+    return queries.make_draft(current_user.id, account.id, market_id, investment, balances=balances)
+
+
+def balances_of(account_id: int, mode: str) -> Mapping[str, Decimal] | None:
+    """Ask the exchange what a real account holds; None for paper, or if it does not answer."""
+    if mode == "paper":
+        return None
+    try:
+        found = read_balances(current_user.id, account_id)
+    except DomainError:
+        return None
+    return {
+        currency: balance.free + balance.locked for currency, balance in found.by_currency.items()
+    }
+
+
+# --- presets and figures --------------------------------------------------------------------------
+
+
+def take_preset(desk: Desk) -> None:
+    """Fill in the preset that was asked for."""
+    chosen = desk.draft.preset(desk.form.preset.data or "")
+    if "use_preset" in request.form and chosen is not None:
+        _fill_preset(desk.form, chosen)
+
+
+def _fill_preset(form: BotForm, chosen: PresetChoice) -> None:
+    values: dict[str, object] = {
+        "lower": chosen.lower,
+        "upper": chosen.upper,
+        "grids": chosen.grids,
+        "spacing": chosen.spacing,
+    }
+    if current_user.profile.experience == "beginner":
+        values["stop_loss"] = chosen.stop_loss
+    form.fill(values, locale())
+    form.linked.data = "grids"
+
+
+def _any_preset(draft: Draft) -> PresetChoice | None:
+    return next((each for each in draft.presets if each.available), None)
+
+
+def live_preview(desk: Desk) -> Preview | None:
+    """Plan what the form says so far, and write the step that follows from it."""
+    values, wrong = desk.form.read(locale())
+    shown = preview_of_draft(current_user.id, desk.draft, desk.form.strategy_name, values, wrong)
+    if shown is not None and shown.step is not None and desk.form.linked.data != "step":
+        tick = desk.draft.pair.tick if desk.draft.pair else None
+        step = shown.step if tick is None else shown.step.quantize(tick)
+        desk.form.step.data = input_text(step, locale())
+    return shown
+
+
+def refreshed(desk: Desk, template: str) -> str:
+    """Show the form as it was sent, with new figures; the way of browsers without scripts."""
+    if "past" in request.form:
+        return desk.page(
+            template, live_preview(desk), past=past_of(desk.draft, desk.form, locale())
+        )
+    if desk.bot is None:
+        take_preset(desk)
+    return desk.page(template, live_preview(desk))
+
+
+def refused(desk: Desk, template: str, lines: list[FieldLine]) -> ResponseReturnValue:
+    """Show the form with what is wrong beside its fields."""
+    shown = live_preview(desk)
+    if desk.draft.problem is not None:
+        lines = [*lines, FieldLine("market_id", desk.draft.problem)]
+    desk.form.complain(lines, desk.draft.pair)
+    return desk.page(template, shown), 422
+
+
+def problems_of(error: DomainError) -> list[FieldLine]:
+    """Return what an error says about fields."""
+    if isinstance(error, InvalidParams):
+        return [FieldLine(each.field, Line(each.code, each.values)) for each in error.problems]
+    return [FieldLine(error.field or "", Line(error.code, error.values))]
+
+
+def _typed_investment(form: BotForm) -> Decimal | None:
+    values, _wrong = form.read(locale())
+    typed = values.get("investment")
+    return typed if isinstance(typed, Decimal) and typed > 0 else None
+
+
+def sent_strategy(fallback: str) -> str:
+    """Return the strategy that the form was sent for."""
+    return _known_strategy(request.form.get("strategy"), fallback)
+
+
+def _known_strategy(name: str | None, fallback: str = "") -> str:
+    known = offered_strategies()
+    if name in known:
+        return str(name)
+    return fallback if fallback in known else known[0]
+
+
+def locale() -> str:
+    """Return the reader's language."""
+    return str(get_locale() or "en")

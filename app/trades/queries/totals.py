@@ -1,0 +1,82 @@
+"""Sums over round trips, always of one person."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import case, func, select
+
+from app.db import db, utc_now
+from app.trades.models import TradeRow
+from app.trades.owners import bots_of
+from app.trades.queries.trades import TradeFilter, chosen_trades
+from app.trading.market import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class TradeTotals:
+    """Sums over trades of one mode and currency."""
+
+    mode: str
+    currency: str
+    trades: int
+    closed: int
+    profit: Decimal
+    fees: Decimal
+    wins: int
+    losses: int
+
+    @property
+    def open(self) -> int:
+        """Return how many still wait for their sell."""
+        return self.trades - self.closed
+
+
+def trade_totals(user_id: int, wanted: TradeFilter) -> tuple[TradeTotals, ...]:
+    """Sum the trades of a filter, one line for each mode and currency."""
+    labels = bots_of(user_id)
+    closed = case((TradeRow.status == "closed", 1), else_=0)
+    query = (
+        chosen_trades(user_id, wanted, labels)
+        .with_only_columns(
+            TradeRow.bot_id,
+            TradeRow.currency,
+            func.count(TradeRow.id),
+            func.sum(closed),
+            func.sum(TradeRow.profit),
+            func.sum(TradeRow.fees),
+            func.count(TradeRow.id).filter(TradeRow.profit > 0),
+            func.count(TradeRow.id).filter(TradeRow.profit < 0),
+        )
+        .group_by(TradeRow.bot_id, TradeRow.currency)
+    )
+    sums: dict[tuple[str, str], list[Any]] = {}
+    for bot_id, currency, *counts in db.session.execute(query):
+        line = sums.setdefault((labels[bot_id].mode, currency), [0, 0, ZERO, ZERO, 0, 0])
+        for place, value in enumerate(counts):
+            line[place] += value or 0
+    return tuple(TradeTotals(*key, *line) for key, line in sorted(sums.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """What a bot's trades brought within a span of time."""
+
+    trades: int
+    profit: Decimal
+
+
+def sums_since(user_id: int, since: datetime) -> dict[int, DaySums]:
+    """Return count and profit of a person's trades closed since a moment, by bot."""
+    rows = db.session.execute(
+        select(TradeRow.bot_id, func.count(TradeRow.id), func.sum(TradeRow.profit))
+        .where(TradeRow.user_id == user_id, TradeRow.exit_at >= since)
+        .group_by(TradeRow.bot_id)
+    )
+    return {bot_id: DaySums(count, profit or ZERO) for bot_id, count, profit in rows}
+
+
+def sums_of_a_day(user_id: int) -> dict[int, DaySums]:
+    """Return what the last 24 hours brought, by bot."""
+    return sums_since(user_id, utc_now() - timedelta(hours=24))
