@@ -129,6 +129,7 @@ def _run_ticks(app: Flask, name: str, stop: threading.Event) -> bool:
     jobs.set_place(name)
     with app.app_context():
         _end_frozen_transactions(db.engine)
+        jobs.resume()
     # Ticks make many short-lived objects and no cycles to speak of: look for garbage less often.
     gc.collect()
     gc.freeze()

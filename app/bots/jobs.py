@@ -11,6 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots import upkeep, wake
 from app.bots.live import BATCH, tick_accounts
+from app.exchanges.leases import take_back
 from app.exchanges.queries import slowest_cursors
 from app.markets.service import prune_points as prune_market_points
 from app.transactions import transaction
@@ -38,6 +39,17 @@ def set_place(name: str) -> None:
 def place() -> str:
     """Return the name under which this process takes leases."""
     return _Place.name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def resume() -> None:
+    """Have the accounts ticked at once that a worker in this place held when it was killed.
+
+    Call it when the place's worker begins: whatever it had taken would else wait for its lease.
+    """
+    with transaction():
+        left = take_back(place())
+    wake.answer_call()
+    wake.request_ticks(left)
 
 
 def tick_due() -> None:

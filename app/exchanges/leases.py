@@ -65,6 +65,13 @@ _RENEW = text("""
     returning lease.account_id
 """)
 
+# The token rises: a paused process of the same name is fenced off.
+_TAKE_BACK = text("""
+    update account_leases set expires_at = clock_timestamp(), token = token + 1
+    where holder = :holder and expires_at > clock_timestamp()
+    returning account_id
+""")
+
 _RELEASE = text("""
     update account_leases as lease
     set expires_at = clock_timestamp()
@@ -98,6 +105,11 @@ def renew(tokens: Mapping[int, int]) -> set[int]:
     if not tokens:
         return set()
     return set(db.session.scalars(_RENEW, {**_pairs(tokens), "seconds": LEASE_SECONDS}))
+
+
+def take_back(holder: str) -> list[int]:
+    """End the leases that a worker of this name has left behind; return their accounts."""
+    return list(db.session.scalars(_TAKE_BACK, {"holder": holder}))
 
 
 def release(tokens: Mapping[int, int]) -> None:

@@ -279,6 +279,23 @@ def test_fills_that_the_list_does_not_tell_are_asked_of_the_order(
     desk.assert_one_chain()
 
 
+def test_a_brake_sends_nothing_and_the_orders_wait_as_they_are(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def brake(symbol: str, order: Order) -> Any:
+        raise Unavailable("exchange_rate_limited", exchange="bybit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.venue, "place", brake)
+        desk.play("95.9")
+        report = desk.tick()
+        assert report.put_off == {77}
+        assert len(desk.orders("INTENDED")) == 2
+    desk.tick()
+    assert desk.orders("INTENDED", "UNRESOLVED") == []
+    desk.assert_one_chain()
+
+
 # --- the lease ------------------------------------------------------------------------------------
 
 

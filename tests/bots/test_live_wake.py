@@ -324,3 +324,20 @@ def test_switching_an_account_off_stops_its_bots_and_says_why(world: World) -> N
     assert (row.state, row.state_reason["code"]) == ("stopped", "key_off")
     assert world.open_orders(bot) == []
     assert world.bot(other).state == "active"
+
+
+def test_a_worker_that_begins_again_in_its_place_has_its_accounts_ticked_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [world.add_account() for _ in range(3)]
+    monkeypatch.setattr(jobs._Place, "name", "place-1")
+    wake.request_ticks(accounts)
+    taken, _ = wake.take_due(10)
+    with transaction():
+        acquire(taken, "place-1")
+    # Killed here: nobody may tick them, and nobody looks before the mark of the worker ends.
+    assert wake.take_due(10)[0] == []
+    jobs.resume()
+    assert sorted(wake.take_due(10)[0]) == sorted(accounts)
+    with transaction():
+        assert set(acquire(accounts, "place-2")) == set(accounts)

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from app.db import db
-from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew, still_held
+from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew, still_held, take_back
 from app.transactions import transaction
 from tests.factories import make_account, make_user
 
@@ -73,6 +73,19 @@ def test_the_same_place_takes_its_lease_back_at_once_and_fences_its_former_self(
     with transaction():
         release(old)
     assert held(new) == set(accounts)
+
+
+def test_a_place_that_begins_anew_ends_what_it_left_and_fences_its_former_self(
+    accounts: list[int],
+) -> None:
+    before = take(accounts[:2], "place-1")
+    others = take(accounts[2:], "place-2")
+    with transaction():
+        assert sorted(take_back("place-1")) == sorted(accounts[:2])
+        assert take_back("place-1") == []
+    assert held(before) == set()
+    assert held(others) == set(others)
+    assert set(take(accounts, "place-3")) == set(accounts[:2])
 
 
 def test_a_released_lease_is_free_and_its_token_grows_on(accounts: list[int]) -> None:

@@ -185,7 +185,12 @@ class _Tick:
                 self.report.unfinished.add(account.id)
                 return
             todo = self._decide({account.id: seen}, look).get(account.id, Work())
-            if todo.is_empty or not real_side.act(account, self.tokens, todo):
+            try:
+                if todo.is_empty or not real_side.act(account, self.tokens, todo):
+                    return
+            except Unavailable as error:
+                log.warning("put_off account=%s error=%s", account.id, error.code)
+                self.report.put_off.add(account.id)
                 return
             self._renew()
         self.report.unfinished.add(account.id)

@@ -47,6 +47,8 @@ HANDFUL = 5
 # Look-ups in one look; the others have their turn at the next.
 MOST_LOOK_UPS = 20
 MOST_FAILED_LOOK_UPS = 3
+# Our own brake, or the exchange's: certainly nothing was sent.
+NOT_NOW = "exchange_rate_limited"
 DOUBTFUL = frozenset({Status.INTENDED, Status.UNRESOLVED})
 
 
@@ -145,7 +147,10 @@ def _look_up(
 
 
 def act(account: Account, tokens: Mapping[int, int], work: Work) -> bool:
-    """Do what was decided; say whether that brings news, so that another look is worth it."""
+    """Do what was decided; say whether that brings news, so that another look is worth it.
+
+    Raise Unavailable when the exchange wants no more calls for now: the rest waits.
+    """
     return _Errand(account, tokens).run(work)
 
 
@@ -175,7 +180,12 @@ class _Errand:
                 log.warning("fenced_off_before_sending account=%s", self.account.id)
                 self._note()
                 return False
-            step()
+            try:
+                step()
+            except Unavailable:
+                # Nothing was sent, so the order stays intended.
+                self._note()
+                raise
         return self._note() and self.news
 
     @property
@@ -216,6 +226,8 @@ class _Errand:
         try:
             outcome = self.venue.cancel(stray.symbol, stray.client_id)
         except Unavailable as error:
+            if error.code == NOT_NOW:
+                raise
             outcome = Unresolved(error.code)
         log.warning(
             "stray_order_cancelled account=%s client_id=%s outcome=%s",
@@ -238,6 +250,8 @@ class _Errand:
                 found = self.venue.find(symbol, own.order.client_id)
                 return Unresolved(outcome.detail) if found is None else Accepted(found.venue_id)
         except Unavailable as error:
+            if error.code == NOT_NOW:
+                raise
             return Unresolved(error.code)
         return outcome
 
@@ -260,6 +274,8 @@ class _Errand:
             own.answer = ASKED_BACK
             found = self.venue.find(symbol, client_id)
         except Unavailable as error:
+            if error.code == NOT_NOW:
+                raise
             log.warning("cancel_unclear account=%s error=%s", own.account_id, error.code)
         else:
             apply_cancel(own, outcome, found)
