@@ -33,6 +33,11 @@ class Venue:
         return not self.is_paper and QUIRKS[self.code].needs_passphrase
 
     @property
+    def absence_grace_s(self) -> int:
+        """Return for how long it may fail to find an order that it has."""
+        return 0 if self.is_paper else QUIRKS[self.code].absence_grace_s
+
+    @property
     def key_page(self) -> str:
         """Return where a customer makes a key; empty where there are no keys."""
         return "" if self.is_paper else QUIRKS[self.code].key_page

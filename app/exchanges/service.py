@@ -7,6 +7,7 @@ calls `check_new_keys`, then opens the transaction for `connect_keys`.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -25,7 +26,9 @@ from app.exchanges.catalogue import PAPER, VENUES, Venue
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
 from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
 from app.exchanges.queries import Balances, account_of, is_enabled, is_paper, paper_balances
-from app.trading.ports import Exchange as TradingVenue
+
+if TYPE_CHECKING:
+    from app.adapters.exchanges.ccxt import CcxtExchange
 
 TABLE = "exchange_accounts"
 PAPER_CURRENCY = "USDT"
@@ -190,8 +193,9 @@ class Door:
     testnet: bool
     maker_fee: Decimal
     taker_fee: Decimal
+    partner_id: str = ""
 
-    def open(self) -> TradingVenue:
+    def open(self) -> "CcxtExchange":
         """Open the account for trading; raise Unavailable if the exchange does not answer."""
         return open_exchange(
             self.exchange,
@@ -199,13 +203,21 @@ class Door:
             testnet=self.testnet,
             maker_fee=self.maker_fee,
             taker_fee=self.taker_fee,
+            partner_id=self.partner_id,
         )
 
 
 def door_of(account: ExchangeAccount) -> Door:
     """Read what opens a real account."""
     keys = open_keys(account)
-    return Door(account.exchange, keys, account.testnet, account.maker_fee, account.taker_fee)
+    return Door(
+        account.exchange,
+        keys,
+        account.testnet,
+        account.maker_fee,
+        account.taker_fee,
+        account.partner_id,
+    )
 
 
 def read_balances(user_id: int, account_id: int) -> Balances:
