@@ -84,6 +84,7 @@ def _register_blueprints(app: Flask) -> None:
     from app.accounts import routes as accounts
     from app.accounts import token_routes as tokens
     from app.admin import init_admin
+    from app.api import blueprint as api
     from app.bots import routes as bots
     from app.exchanges import routes as exchanges
     from app.faq import routes as faq
@@ -94,11 +95,15 @@ def _register_blueprints(app: Flask) -> None:
 
     for module in (pages, metrics, accounts, tokens, exchanges, bots, trades, subscriptions, faq):
         app.register_blueprint(module.blueprint)
+    # Its requests carry a token instead of a cookie: nothing that a browser would send along.
+    csrf.exempt(api)
+    app.register_blueprint(api)
     init_admin(app)
 
 
 def _register_texts() -> None:
     from app.accounts import texts as accounts
+    from app.api import texts as api
     from app.bots import texts as bots
     from app.exchanges import texts as exchanges
     from app.faq import texts as faq
@@ -106,7 +111,7 @@ def _register_texts() -> None:
     from app.notifications import texts as notifications
     from app.subscriptions import texts as subscriptions
 
-    for module in (formatting, notifications, accounts, exchanges, bots, subscriptions, faq):
+    for module in (formatting, notifications, accounts, exchanges, bots, subscriptions, faq, api):
         register_texts(module.TEXTS)
 
 

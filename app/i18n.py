@@ -42,17 +42,31 @@ def describe_code(code: str, values: Mapping[str, Any]) -> str:
     return text % values if values else text
 
 
+def use_header_language(own: str | None = None) -> None:
+    """Let this request be answered as its headers ask, else in somebody's own language.
+
+    For programs: neither cookies nor a signed-in person are looked at.
+    """
+    g.header_language = _asked_language() or own or DEFAULT_LANGUAGE
+
+
 def select_locale() -> str:
-    """Choose the language of this request: forced, the user's own, the cookie, the browser."""
+    """Choose the language of this request: the user's own, the cookie, the browser."""
     if not has_request_context():
         return str(getattr(g, "language", DEFAULT_LANGUAGE))
+    if "header_language" in g:
+        return str(g.header_language)
     own = current_user.language if current_user.is_authenticated else None
     chosen = own or request.cookies.get(LANGUAGE_COOKIE)
     if chosen in LANGUAGES:
         return str(chosen)
+    return _asked_language() or DEFAULT_LANGUAGE
+
+
+def _asked_language() -> str | None:
     tags = {"en": "en", "ru": "ru", "pt": "pt_BR", "pt-br": "pt_BR"}
     best = request.accept_languages.best_match(list(tags))
-    return tags.get(best.lower(), DEFAULT_LANGUAGE) if best else DEFAULT_LANGUAGE
+    return tags.get(best.lower(), DEFAULT_LANGUAGE) if best else None
 
 
 def select_timezone() -> str:

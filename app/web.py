@@ -10,7 +10,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import i18n
+from app import api, i18n
 from app.config import Config
 from app.db import db
 from app.errors import (
@@ -108,6 +108,8 @@ def _domain_error(error: DomainError) -> ResponseReturnValue:
 def _http_error(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None:
         return error.response
+    if api.is_own(request.path):
+        return api.http_problem(error)
     status = error.code or 500
     answer = _answer(status, "", f"http_{status}")
     if status == 405 and isinstance(answer, Response):  # noqa: PLR2004 - method not allowed
@@ -129,7 +131,9 @@ def _unexpected_error(error: Exception) -> ResponseReturnValue:
 
 def _answer(status: int, message: str, code: str) -> Response:
     wants_json = request.accept_mimetypes.best == "application/json"
-    if wants_json:
+    if api.is_own(request.path):
+        response = api.own_problem(status, code)
+    elif wants_json:
         response = jsonify(error=code, message=message, request_id=g.get("request_id", "-"))
     else:
         page = status if status in PAGES and status != 405 else 400  # noqa: PLR2004

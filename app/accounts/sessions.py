@@ -39,6 +39,8 @@ SEEN_STEP_S = 30
 DEVICE_LENGTH = 200
 # A background stream is no sign that a person is there.
 QUIET_ENDPOINTS = frozenset({"pages.events"})
+# Below this neither cookies nor sessions exist: programs come with tokens.
+COOKIELESS = "/api/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -186,11 +188,13 @@ class RedisSessions(SessionInterface):
         self.limits = limits
 
     def open_session(self, app: Flask, request: Request) -> ServerSession:
+        if request.path.startswith(COOKIELESS):
+            return ServerSession(None)
         return ServerSession(request.cookies.get(self.limits.cookie) or None)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         own = cast(ServerSession, session)
-        if not own.loaded and not own.ended:
+        if (not own.loaded and not own.ended) or request.path.startswith(COOKIELESS):
             return
         response.vary.add("Cookie")
         try:
@@ -291,7 +295,7 @@ def _load_user(user_id: str) -> User | None:
 
 def _refuse_writes_without_session() -> ResponseReturnValue | None:
     """Answer a form from before a log-out or a dead session before its token is checked."""
-    if request.method in SAFE_METHODS or request.endpoint is None or _is_exempt(request.endpoint):
+    if request.method in SAFE_METHODS or request.endpoint is None or csrf._is_exempt():
         return None
     own = current_session()
     known = own.stored is not None or (not own.unavailable and session_store.is_reachable())
@@ -313,11 +317,6 @@ def _restart_lost_form(guard: object) -> ResponseReturnValue | None:
     own_page = request.path if methods and "GET" in methods else url_for("accounts.login")
     flash(_("This page was open for too long. Please send the form again."), "info")
     return redirect(local_path(request.form.get("next"), own_page), 303)
-
-
-def _is_exempt(endpoint: str) -> bool:
-    view = current_app.view_functions.get(endpoint)
-    return view is None or f"{view.__module__}.{view.__name__}" in csrf._exempt_views
 
 
 def _ask_to_log_in() -> ResponseReturnValue:

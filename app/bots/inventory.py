@@ -1,10 +1,11 @@
-"""All bots of this installation, for commands and the staff desk; no owner is checked here."""
+"""Bots as programs read them: for commands those of everybody, for the API those of one owner."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from app.bots.figures import books_of
 from app.bots.models import Bot, BotMetrics
@@ -13,6 +14,7 @@ from app.errors import NotFound
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
 from app.markets.queries import to_market
+from app.money import exact_text
 from app.trades.models import OrderRow
 from app.trading.market import ZERO
 from app.trading.performance import figures
@@ -52,18 +54,67 @@ def any_bot(bot_id: int) -> Bot:
     return bot
 
 
+def own_bot(user_id: int, bot_id: int) -> Bot:
+    """Return a person's bot; raise NotFound for any other."""
+    bot = any_bot(bot_id)
+    if bot.user_id != user_id:
+        raise NotFound("bot_not_found")
+    return bot
+
+
 def inventory(bot_id: int | None = None) -> Sequence[InventoryBot]:
     """Return every bot that is not deleted, or the one asked for, by number."""
+    if bot_id is None:
+        return _read()
+    return _read(Bot.id == (bot_id if 0 < bot_id < 2**63 else 0))
+
+
+def own_inventory(
+    user_id: int, state: str = "", after: int = 0, limit: int = 50
+) -> Sequence[InventoryBot]:
+    """Return a person's bots with larger numbers than `after`, by number."""
+    conditions = [Bot.user_id == user_id, Bot.id > min(after, 2**63 - 1)]
+    if state:
+        conditions.append(Bot.state == state)
+    return _read(*conditions, limit=limit)
+
+
+def bot_json(bot: InventoryBot) -> dict[str, Any]:
+    """Return a bot as JSON-able values: exact numbers as text."""
+    return {
+        "id": bot.id,
+        "name": bot.name,
+        "state": bot.state,
+        "mode": bot.mode,
+        "exchange": bot.exchange,
+        "symbol": bot.symbol,
+        "orders": {
+            "open": bot.orders_open,
+            "filled": bot.orders_filled,
+            "cancelled": bot.orders_cancelled,
+        },
+        "fills": bot.fills,
+        "profit": {
+            "total": exact_text(bot.total),
+            "grid": exact_text(bot.grid),
+            "price_change": exact_text(bot.price_change),
+            "funding": exact_text(bot.funding),
+            "fees": exact_text(bot.fees),
+        },
+        "currency": bot.currency,
+    }
+
+
+def _read(*conditions: ColumnElement[bool], limit: int | None = None) -> Sequence[InventoryBot]:
     query = (
         select(Bot, BotMetrics, MarketRow, ExchangeAccount)
         .join(BotMetrics, BotMetrics.bot_id == Bot.id)
         .join(MarketRow, MarketRow.id == Bot.market_id)
         .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
-        .where(Bot.deleted_at.is_(None))
+        .where(Bot.deleted_at.is_(None), *conditions)
         .order_by(Bot.id)
+        .limit(limit)
     )
-    if bot_id is not None:
-        query = query.where(Bot.id == (bot_id if 0 < bot_id < 2**63 else 0))
     rows = db.session.execute(query).all()
     counts = _order_counts([bot.id for bot, *_ in rows])
     return [_entry(*row, counts.get(row[0].id, {})) for row in rows]

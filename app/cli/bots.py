@@ -3,17 +3,15 @@
 import json
 import os
 from collections.abc import Callable
-from typing import Any
 
 import click
 
 from app.bots import service
-from app.bots.inventory import InventoryBot, any_bot, inventory
+from app.bots.inventory import InventoryBot, any_bot, bot_json, inventory
 from app.bots.live import tick_accounts
 from app.bots.planning import prospect
 from app.bots.rules import Action, next_state
 from app.cli.edge import DatabaseGroup
-from app.money import exact_text
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 
@@ -26,7 +24,7 @@ bots = DatabaseGroup("bots", help="List, show, start, stop and tick bots.")
 @click.option("--json", "as_json", is_flag=True, help="Exact numbers as text, for programs.")
 def list_bots(as_json: bool) -> None:
     """List every bot that is not deleted."""
-    rows = [_as_dict(bot) for bot in inventory()]
+    rows = [bot_json(bot) for bot in inventory()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -41,7 +39,7 @@ def list_bots(as_json: bool) -> None:
 @click.argument("bot_id", type=int)
 def show_bot(bot_id: int) -> None:
     """Print one bot as JSON."""
-    click.echo(json.dumps(_as_dict(_found(bot_id)), indent=1))
+    click.echo(json.dumps(bot_json(_found(bot_id)), indent=1))
 
 
 @bots.command("start")
@@ -109,31 +107,6 @@ def _found(bot_id: int) -> InventoryBot:
     for bot in inventory(bot_id):
         return bot
     raise click.ClickException(f"There is no bot {bot_id}.")
-
-
-def _as_dict(bot: InventoryBot) -> dict[str, Any]:
-    return {
-        "id": bot.id,
-        "name": bot.name,
-        "state": bot.state,
-        "mode": bot.mode,
-        "exchange": bot.exchange,
-        "symbol": bot.symbol,
-        "orders": {
-            "open": bot.orders_open,
-            "filled": bot.orders_filled,
-            "cancelled": bot.orders_cancelled,
-        },
-        "fills": bot.fills,
-        "profit": {
-            "total": exact_text(bot.total),
-            "grid": exact_text(bot.grid),
-            "price_change": exact_text(bot.price_change),
-            "funding": exact_text(bot.funding),
-            "fees": exact_text(bot.fees),
-        },
-        "currency": bot.currency,
-    }
 
 
 commands: list[click.Command] = [bots]

@@ -68,6 +68,13 @@ def market_row(market_id: int) -> MarketRow:
     return row
 
 
+def find_market(exchange: str, symbol: str) -> MarketRow | None:
+    """Return the pair of an exchange that is called exactly so."""
+    return db.session.scalar(
+        select(MarketRow).where(MarketRow.exchange == exchange, MarketRow.symbol == symbol)
+    )
+
+
 def search_markets(
     words: str,
     *,

@@ -97,6 +97,17 @@ def upgrade() -> None:
     sa.UniqueConstraint('token_hash', name=op.f('uq_access_tokens_token_hash')),
     sa.UniqueConstraint('user_id', 'form_key', name=op.f('uq_access_tokens_user_id_form_key'))
     )
+    op.create_table('api_answers',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('user_id', sa.BigInteger(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('fingerprint', sa.Text(), nullable=False),
+    sa.Column('body', sa.Text(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_api_answers_user_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_api_answers')),
+    sa.UniqueConstraint('user_id', 'key', name=op.f('uq_api_answers_user_id_key'))
+    )
     op.create_table('audit_log',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -628,6 +639,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_audit_log_object_type_object_id'), table_name='audit_log')
     op.drop_index(op.f('ix_audit_log_actor_id_at'), table_name='audit_log')
     op.drop_table('audit_log')
+    op.drop_table('api_answers')
     op.drop_table('access_tokens')
     op.drop_table('users')
     op.drop_table('plans')
