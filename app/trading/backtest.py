@@ -2,22 +2,24 @@
 
 Each candle is walked as four prices (see `market.candle_path`); at each price the venue moves, and
 whenever something filled, or the strategy's own trigger was crossed, it decides until it asks for
-nothing more.
+nothing more. On contracts funding is paid at its times, and a liquidation ends the run.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.errors import InvalidInput
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place
 from app.trading.market import (
+    ONE,
     ZERO,
     Candle,
     Market,
+    MarketKind,
     PricePoint,
     Triggers,
     booked,
@@ -29,19 +31,36 @@ from app.trading.params import read_decimal
 from app.trading.performance import Books, Drawdown, Figures, figures, opened
 from app.trading.ports import Refused
 from app.trading.risk import NO_LIMITS, Denied, Limits
-from app.trading.simulator import Book
+from app.trading.simulator import LIQUIDATION, Book
 from app.trading.strategies import strategy_named
-from app.trading.strategy import InvalidParams, LogLine, Match, Strategy, View, problem
+from app.trading.strategy import (
+    InvalidParams,
+    LogLine,
+    Match,
+    Severity,
+    Strategy,
+    View,
+    log_line,
+    problem,
+)
 
 # A strategy that never comes to rest at one price is wrong; a grid needs a handful of rounds.
 MOST_ROUNDS = 5000
 EQUITY_POINTS = 500
 MINUTE_MS = 60_000
 DAY_MS = Decimal(86_400_000)
+LIQUIDATED = "liquidated"
 
 
 class NoCandles(InvalidInput):
     """There is nothing to replay."""
+
+
+class FundingRate(NamedTuple):
+    """What longs pay to shorts at a moment, as a fraction of the position's value."""
+
+    ts_ms: int
+    rate: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,8 @@ class Replay:
         self.strategy, self.params, self.market = strategy, params, market
         self.investment, self.limits = investment, limits
         self.book = Book([market], {market.quote: investment}, touch=touch)
+        if market.kind is MarketKind.LINEAR:
+            self.book.set_leverage(market.symbol, getattr(params, "leverage", ONE))
         self.books: Books | None = None
         self.orders: dict[str, Order] = {}
         self.live: dict[str, Order] = {}
@@ -139,6 +160,12 @@ class Replay:
         fills = self.book.advance(self.market.symbol, point)
         self._decide(point, fills)
 
+    def fund(self, rate: Decimal, price: Decimal) -> None:
+        """Let a funding time happen at a price."""
+        if self.books is not None:
+            paid = self.book.fund(self.market.symbol, rate, price)
+            self.books = self.books.with_funding(paid)
+
     def equity(self, price: Decimal) -> Decimal:
         """Return what the bot is worth at a price."""
         assert self.books is not None  # noqa: S101 - set by the first price
@@ -151,7 +178,9 @@ class Replay:
 
     def _decide(self, point: PricePoint, fills: list[Fill]) -> None:
         finals = self._count(fills)
-        for _ in range(MOST_ROUNDS):
+        if any(fill.client_id == LIQUIDATION for fill in fills):
+            self._end_liquidated(point)
+        for _ in range(MOST_ROUNDS if self.finished != LIQUIDATED else 0):
             done = self._tick(point, finals, fills)
             if done.finished is not None:
                 self.finished = done.finished.code
@@ -164,7 +193,15 @@ class Replay:
                 finals += changed
                 fills += more
             finals += self._count(fills)
-        raise RuntimeError("the strategy does not come to rest")
+        if self.finished != LIQUIDATED:
+            raise RuntimeError("the strategy does not come to rest")
+
+    def _end_liquidated(self, point: PricePoint) -> None:
+        # The venue has closed the position and cancelled every order; nothing is left to decide.
+        self.finished, self.triggers = LIQUIDATED, Triggers()
+        self.events.append(log_line(LIQUIDATED, Severity.ERROR, price=point.price))
+        for order in list(self.live.values()):
+            self._keep(order.with_status(Status.CANCELLED))
 
     def _tick(self, point: PricePoint, finals: list[Order], fills: list[Fill]) -> Tick:
         assert self.books is not None  # noqa: S101 - set by the first price
@@ -196,9 +233,11 @@ class Replay:
         assert self.books is not None  # noqa: S101 - set by the first price
         finals = []
         for fill in fills:
-            order = self.live[fill.client_id].with_fill(fill, self.market)
             position = self.books.position.after(fill, self.market)
             self.books = replace(self.books, position=position)
+            if fill.client_id == LIQUIDATION:
+                continue
+            order = self.live[fill.client_id].with_fill(fill, self.market)
             self._keep(order)
             if order.status.is_final:
                 finals.append(order)
@@ -254,8 +293,10 @@ class Replay:
 class _Run:
     """The walk over all candles and what is measured on the way."""
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: Replay, funding: Iterable[FundingRate] = ()) -> None:
         self.replay = replay
+        self.funding = iter(funding)
+        self.next_rate = next(self.funding, None)
         self.curve = _Curve([])
         self.drawdown = Drawdown()
         self.count = self.outside = 0
@@ -271,12 +312,19 @@ class _Run:
             replay.see(self._point(candle, 0, candle.open))
         elif self.last is not None and self.count == 1:
             self.frame_ms = candle.ts_ms - self.last.ts_ms
+        if self.next_rate is not None:
+            self._pay_funding(candle)
         for step, price in enumerate(candle_path(candle)):
             if replay.concerns(price):
                 replay.see(self._point(candle, step, price))
         self.last = candle
         self.count += 1
         self._measure(candle)
+
+    def _pay_funding(self, candle: Candle) -> None:
+        while self.next_rate is not None and self.next_rate.ts_ms <= candle.ts_ms:
+            self.replay.fund(self.next_rate.rate, candle.open)
+            self.next_rate = next(self.funding, None)
 
     def _point(self, candle: Candle, step: int, price: Decimal) -> PricePoint:
         # The four prices are spread evenly over the candle's time.
@@ -332,11 +380,13 @@ def run_backtest(
     *,
     touch: bool = False,
     limits: Limits = NO_LIMITS,
+    funding: Iterable[FundingRate] = (),
 ) -> BacktestResult:
     """Replay candles, oldest first; raise InvalidParams if the strategy can't start on them.
 
     `investment` defaults to the one among the parameters. With `touch` orders fill as soon as the
-    price reaches them: the best case beside the cautious default.
+    price reaches them: the best case beside the cautious default. `funding` are the rates of a
+    contract, oldest first; each is paid at the open of the first candle at or after its time.
     """
     strategy = strategy_named(strategy_name)
     if investment is not None:
@@ -346,7 +396,7 @@ def run_backtest(
         raise InvalidParams((problem("investment", "missing"),))
     money = read_decimal(params["investment"])
     replay = Replay(strategy, read, market, money, touch=touch, limits=limits)
-    run = _Run(replay)
+    run = _Run(replay, funding)
     for candle in candles:
         run.walk(candle)
     return run.result()

@@ -68,11 +68,21 @@ class FeeSide(StrEnum):
     RECEIVED_ASSET = "received_asset"
 
 
+class Tier(NamedTuple):
+    """Maintenance margin of positions worth `floor` and more: value · `rate` - `amount`."""
+
+    floor: Decimal
+    rate: Decimal
+    amount: Decimal = ZERO
+
+
 @dataclass(frozen=True, slots=True)
 class Market:
     """A pair with its rules as the venue states them; None means that there is no such rule.
 
-    Fees are fractions of the traded value (0.001 = 0.1 %).
+    Fees are fractions of the traded value (0.001 = 0.1 %). Quantities, lots and minimums are coins
+    on every market; a venue that counts contracts counts `contract_size` coins as one. `tiers` are
+    the maintenance margins of a contract, lowest first.
     """
 
     symbol: str
@@ -87,6 +97,8 @@ class Market:
     taker_fee: Decimal = ZERO
     fee_side: FeeSide = FeeSide.QUOTE
     max_orders: int | None = None
+    contract_size: Decimal = ONE
+    tiers: tuple[Tier, ...] = ()
 
     def price_down(self, price: Decimal) -> Decimal:
         """Round a price down to the tick, as a buy may be."""

@@ -19,10 +19,11 @@ class Side(StrEnum):
 
 
 class OrderKind(StrEnum):
-    """How an order is priced."""
+    """How an order is priced; a stop is a market order that waits until the price reaches it."""
 
     LIMIT = "limit"
     MARKET = "market"
+    STOP = "stop"
 
 
 class Purpose(StrEnum):
@@ -32,6 +33,7 @@ class Purpose(StrEnum):
     ENTRY = "entry"
     CLOSE = "close"
     STOP = "stop"
+    PROTECT = "protect"
 
 
 class Status(StrEnum):
@@ -121,8 +123,8 @@ class Fill:
 class Order:
     """An order of ours with the sums of its fills.
 
-    `price` is None for market orders. `value` is the sum of price × quantity over its fills;
-    `fee_base` and `fee_quote` are what the fills cost in each currency.
+    `price` is None for market orders and the trigger of a stop. `value` is the sum of price ×
+    quantity over its fills; `fee_base` and `fee_quote` are what the fills cost in each currency.
     """
 
     client_id: str

@@ -42,6 +42,12 @@ class Books:
     matched_trades: int = 0
     hold_base: Decimal = ZERO
 
+    @exact
+    def with_funding(self, amount: Decimal) -> "Books":
+        """Return the books after a funding payment: received if positive, else paid."""
+        position = self.position.with_funding(amount)
+        return replace(self, position=position, funding=self.funding + amount)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -111,7 +117,7 @@ def figures(
         fees=books.position.fees,
         value_now=value,
         invested=invested,
-        buy_and_hold=traded_value(price, books.hold_base) - books.deposited,
+        buy_and_hold=traded_value(price, books.hold_base) + books.withdrawn - books.deposited,
         average_entry=books.position.average_entry,
         break_even=break_even(books, market),
         yearly_pace=yearly_pace(books.grid_profit, average, run_time),
@@ -126,12 +132,16 @@ def invested_now(deposited: Decimal, withdrawn: Decimal, total: Decimal) -> Deci
 
 @exact
 def break_even(books: Books, market: Market) -> Decimal | None:
-    """Return the price at which selling all coins gives the money back, or None without coins."""
+    """Return the price at which closing gives the money back, or None without a position.
+
+    Coins are sold at (1 - taker fee), a short position is bought back at (1 + taker fee).
+    """
     coins = books.position.base
-    if coins <= 0:
+    if coins == 0:
         return None
     missing = books.deposited - books.withdrawn - books.position.quote
-    return booked(missing / (coins * (ONE - market.taker_fee)))
+    kept = ONE - market.taker_fee if coins > 0 else ONE + market.taker_fee
+    return booked(missing / (coins * kept))
 
 
 @exact

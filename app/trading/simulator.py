@@ -2,72 +2,23 @@
 
 A resting order fills at its own price, as maker, when the price trades through it by one tick
 (strictly beyond it on a market without a tick). Market orders, and limit orders that could trade at
-once, fill at the last price as taker. The same prices always give the same fills with the same ids.
+once, fill at the last price as taker. A stop rests until a price reaches it and then fills at that
+price as taker. The same prices always give the same fills with the same ids.
 """
 
-from bisect import insort
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
-from typing import NamedTuple
+from decimal import Decimal
 
-from app.trading.market import BOOK_STEP, ONE, ZERO, Market, PricePoint, booked, exact
+from app.trading.contracts import Stake, funding_payment, margin
+from app.trading.ledger import Ledger
+from app.trading.market import ONE, ZERO, Market, PricePoint, booked, exact
+from app.trading.order_queues import LIQUIDATION, BookOrder, BookRows, LastPrice, Queues
 from app.trading.orders import Fill, OrderKind, Side, Status, fee_currency, traded_value
 from app.trading.ports import Accepted, Balance, Outcome, Refused
 
-
-@dataclass(frozen=True, slots=True)
-class BookOrder:
-    """An order as the venue sees it; `rank` decides between orders of the same price."""
-
-    client_id: str
-    symbol: str
-    side: Side
-    kind: OrderKind
-    price: Decimal | None
-    quantity: Decimal
-    placed_at: datetime
-    rank: int
-    filled: Decimal = ZERO
-    status: Status = Status.OPEN
-    closed_at: datetime | None = None
-
-    @property
-    def remaining(self) -> Decimal:
-        """Return what is not filled yet."""
-        return self.quantity - self.filled
-
-
-class LastPrice(NamedTuple):
-    """The last price that the book has seen of a symbol, and its number."""
-
-    price: Decimal
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class BookRows:
-    """A book as plain rows: open orders alone, for closed ones change no more."""
-
-    balances: tuple[tuple[str, Decimal, Decimal], ...]
-    orders: tuple[BookOrder, ...]
-    last_prices: tuple[tuple[str, Decimal, int], ...] = ()
-
-
-@dataclass(slots=True)
-class _Side:
-    """Open orders of one symbol; the best of each side is the last of its list.
-
-    `bid_edge` and `ask_edge` are the prices at which the best order fills, so that a price that
-    fills nothing costs two comparisons.
-    """
-
-    market: Market
-    bids: list[tuple[Decimal, int, str]]
-    asks: list[tuple[Decimal, int, str]]
-    bid_edge: Decimal | None = None
-    ask_edge: Decimal | None = None
+__all__ = ["LIQUIDATION", "Book", "BookOrder", "BookRows", "LastPrice"]
 
 
 class Book:
@@ -81,11 +32,10 @@ class Book:
         touch: bool = False,
     ) -> None:
         """Open a book; with `touch` an order fills as soon as the price reaches it."""
-        self._touch = touch
-        self._sides = {market.symbol: _Side(market, [], []) for market in markets}
-        self._balances: dict[str, Balance] = {}
-        for currency, amount in (balances or {}).items():
-            self._balances[currency] = amount if isinstance(amount, Balance) else Balance(amount)
+        self._sides = {market.symbol: Queues(market, [], [], touch=touch) for market in markets}
+        self._ledger = Ledger((side.market for side in self._sides.values()), balances or {})
+        for symbol in self._ledger.contracts:
+            self._sides[symbol].is_contract = True
         self._orders: dict[str, BookOrder] = {}
         self._changed: dict[str, BookOrder] = {}
         self._last: dict[str, LastPrice] = {}
@@ -95,11 +45,16 @@ class Book:
 
     def balances(self) -> dict[str, Balance]:
         """Return free and locked money by currency."""
-        return dict(self._balances)
+        return dict(self._ledger.balances)
 
     def balance(self, currency: str) -> Balance:
         """Return free and locked money of one currency."""
-        return self._balances.get(currency, Balance())
+        return self._ledger.balance(currency)
+
+    def stake(self, symbol: str) -> Stake:
+        """Return the position in a contract; on spot there is never one."""
+        contract = self._ledger.contracts.get(symbol)
+        return Stake() if contract is None else contract.stake
 
     def find(self, client_id: str) -> BookOrder | None:
         """Return an order that this book has seen, open or closed."""
@@ -120,16 +75,25 @@ class Book:
     def would_fill(self, symbol: str, price: Decimal) -> bool:
         """Say whether a price would fill at least one open order."""
         side = self._sides[symbol]
-        return self._reaches_bid(side, price) or self._reaches_ask(side, price)
+        return (
+            side.reaches_bid(price)
+            or side.reaches_ask(price)
+            or bool(side.stops and side.reached_stops(price))
+            or (side.is_contract and self._ledger.is_liquidated(side.market, price))
+        )
 
     # --- storing ------------------------------------------------------------------------------
 
     def rows(self) -> BookRows:
         """Return the book as plain rows."""
         return BookRows(
-            tuple((name, each.free, each.locked) for name, each in self._balances.items()),
+            tuple((name, each.free, each.locked) for name, each in self.balances().items()),
             tuple(self.open_orders()),
             tuple((symbol, last.price, last.seq) for symbol, last in self._last.items()),
+            tuple(
+                (symbol, each.stake.base, each.stake.cost, each.leverage)
+                for symbol, each in self._ledger.contracts.items()
+            ),
         )
 
     @classmethod
@@ -145,8 +109,11 @@ class Book:
             book._last[symbol] = LastPrice(price, seq)
         for order in rows.orders:
             book._orders[order.client_id] = order
-            book._rest(order)
+            book._sides[order.symbol].rest(order)
             book._rank = max(book._rank, order.rank + 1)
+        stakes = {symbol: (Stake(base, cost), each) for symbol, base, cost, each in rows.stakes}
+        for symbol in book._ledger.contracts:
+            book._restore_stake(symbol, *stakes.get(symbol, (Stake(), ONE)))
         return book
 
     def take_changes(self) -> list[BookOrder]:
@@ -156,6 +123,23 @@ class Book:
         return changed
 
     # --- acting -------------------------------------------------------------------------------
+
+    @exact
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Set how many times its margin a position in this contract may be worth."""
+        contract = self._ledger.contracts[symbol]
+        contract.leverage = leverage
+        self._ledger.bind(self._sides[symbol].market, contract)
+
+    @exact
+    def fund(self, symbol: str, rate: Decimal, price: Decimal) -> Decimal:
+        """Let a funding time happen; return what the position received (negative: paid)."""
+        market = self._sides[symbol].market
+        contract = self._ledger.contracts[symbol]
+        amount = funding_payment(contract.stake.base, price, rate)
+        self._ledger.move(market.quote, amount, ZERO)
+        self._ledger.bind(market, contract)
+        return amount
 
     @exact
     def place(
@@ -172,23 +156,26 @@ class Book:
 
         A second order under the same client id is refused, as a real venue does.
         """
-        wrong = self._refusal(symbol, client_id, kind, price, quantity)
+        wrong = self._refusal(symbol, client_id, side, kind, price, quantity)
         if wrong is not None:
             return Refused(wrong), []
         order = BookOrder(client_id, symbol, side, kind, price, quantity, time, self._rank)
         self._rank += 1
-        market = self._sides[symbol].market
+        market, ledger = self._sides[symbol].market, self._ledger
         if kind is OrderKind.MARKET or self._is_marketable(order):
-            if not self._can_pay(
+            if not ledger.can_pay(
                 market, side, self._last[symbol].price, quantity, market.taker_fee
             ):
                 return Refused("insufficient_balance"), []
             return Accepted(client_id), [self._fill_now(order, market, time)]
-        if not self._can_pay(market, side, price or ZERO, quantity, market.maker_fee):
+        if not (
+            self._binds_nothing(order)
+            or ledger.can_pay(market, side, price or ZERO, quantity, market.maker_fee)
+        ):
             return Refused("insufficient_balance"), []
         self._lock(order, market, quantity)
         self._store(order)
-        self._rest(order)
+        self._sides[order.symbol].rest(order)
         return Accepted(client_id), []
 
     @exact
@@ -200,7 +187,7 @@ class Book:
         if order.status.is_live:
             market = self._sides[order.symbol].market
             self._lock(order, market, ZERO)
-            self._unrest(order)
+            self._sides[order.symbol].unrest(order)
             self._store(replace(order, status=Status.CANCELLED, closed_at=time))
         return Accepted(client_id)
 
@@ -214,22 +201,27 @@ class Book:
         side = self._sides[symbol]
         price = point.price
         self._last[symbol] = LastPrice(price, point.seq)
-        if not (self._reaches_bid(side, price) or self._reaches_ask(side, price)):
-            return []
-        return self._fill_resting(side, point, liquidity)
+        fills = []
+        if side.reaches_bid(price) or side.reaches_ask(price):
+            fills = self._fill_resting(side, point, liquidity)
+        if side.stops:
+            fills += self._fill_stops(side, point)
+        if side.is_contract and self._ledger.is_liquidated(side.market, price):
+            fills.append(self._liquidate(side, point))
+        return fills
 
     # --- inside -------------------------------------------------------------------------------
 
     @exact
     def _fill_resting(
-        self, side: _Side, point: PricePoint, liquidity: Decimal | None
+        self, side: Queues, point: PricePoint, liquidity: Decimal | None
     ) -> list[Fill]:
         fills: list[Fill] = []
         for reaches, queue in (
-            (self._reaches_bid, side.bids),
-            (self._reaches_ask, side.asks),
+            (side.reaches_bid, side.bids),
+            (side.reaches_ask, side.asks),
         ):
-            while queue and reaches(side, point.price) and (liquidity is None or liquidity > 0):
+            while queue and reaches(point.price) and (liquidity is None or liquidity > 0):
                 order = self._orders[queue[-1][2]]
                 quantity = order.remaining
                 if liquidity is not None:
@@ -238,19 +230,80 @@ class Book:
                 fills.append(self._fill_maker(order, side, quantity, point.time))
         return fills
 
-    def _fill_maker(self, order: BookOrder, side: _Side, quantity: Decimal, time: datetime) -> Fill:
+    @exact
+    def _fill_stops(self, side: Queues, point: PricePoint) -> list[Fill]:
+        fills = []
+        for order in side.reached_stops(point.price):
+            quantity = self._fillable(order, side, point.price)
+            self._lock(order, side.market, ZERO)
+            self._sides[order.symbol].unrest(order)
+            if quantity > 0:
+                fills.append(self._fill_now(order, side.market, point.time, quantity))
+            if quantity < order.quantity:
+                left = replace(self._orders[order.client_id], status=Status.CANCELLED)
+                self._store(replace(left, closed_at=point.time))
+        return fills
+
+    def _fillable(self, order: BookOrder, side: Queues, price: Decimal) -> Decimal:
+        # On contracts a stop only closes what there is; on spot a buy may have become too dear.
+        if side.is_contract:
+            base = self.stake(order.symbol).base
+            owed = base if order.side is Side.SELL else -base
+            return max(ZERO, min(order.quantity, owed))
+        if order.side is Side.SELL:
+            return order.quantity
+        self._lock(order, side.market, ZERO)
+        rate, quantity = side.market.taker_fee, order.quantity
+        affordable = self._ledger.can_pay(side.market, order.side, price, quantity, rate)
+        self._lock(order, side.market, quantity, ZERO)
+        return quantity if affordable else ZERO
+
+    @exact
+    def _liquidate(self, side: Queues, point: PricePoint) -> Fill:
+        symbol, stake = side.market.symbol, self.stake(side.market.symbol)
+        for order in self.open_orders(symbol):
+            self.cancel(order.client_id, point.time)
+        price, quantity = self._ledger.closing_price(side.market), abs(stake.base)
+        way = Side.SELL if stake.base > 0 else Side.BUY
+        value = traded_value(price, quantity)
+        currency = side.market.quote
+        self._ledger.settle(side.market, way, price, quantity, value, ZERO, currency)
+        name = f"{LIQUIDATION}-{point.seq}"
+        return Fill(
+            name, LIQUIDATION, way, price, quantity, ZERO, currency, point.time, maker=False
+        )
+
+    def _restore_stake(self, symbol: str, stake: Stake, leverage: Decimal) -> None:
+        # Balances are told with the margin already locked: bind anew without moving money twice.
+        contract, market = self._ledger.contracts[symbol], self._sides[symbol].market
+        for order in self.open_orders(symbol):
+            if not self._binds_nothing(order):
+                value = (order.price or ZERO) * order.remaining
+                contract.orders = contract.orders.plus(order.side, order.remaining, value)
+        contract.stake, contract.leverage = stake, leverage
+        contract.bound = margin(stake, contract.orders, leverage)
+        self._ledger.bind(market, contract)
+
+    def _binds_nothing(self, order: BookOrder) -> bool:
+        # A stop on a contract only closes.
+        return order.kind is OrderKind.STOP and self._sides[order.symbol].is_contract
+
+    def _fill_maker(
+        self, order: BookOrder, side: Queues, quantity: Decimal, time: datetime
+    ) -> Fill:
         market = side.market
         self._lock(order, market, order.remaining - quantity)
         price = order.price or ZERO
         if quantity == order.remaining:
-            self._unrest(order)
+            self._sides[order.symbol].unrest(order)
         return self._settle(order, market, price, quantity, market.maker_fee, time, maker=True)
 
-    def _fill_now(self, order: BookOrder, market: Market, time: datetime) -> Fill:
+    def _fill_now(
+        self, order: BookOrder, market: Market, time: datetime, quantity: Decimal | None = None
+    ) -> Fill:
         price = self._last[order.symbol].price
-        return self._settle(
-            order, market, price, order.quantity, market.taker_fee, time, maker=False
-        )
+        filled = order.quantity if quantity is None else quantity
+        return self._settle(order, market, price, filled, market.taker_fee, time, maker=False)
 
     def _settle(
         self,
@@ -266,10 +319,7 @@ class Book:
         value = traded_value(price, quantity)
         currency = fee_currency(market, order.side)
         fee = booked((quantity if currency == market.base else value) * rate)
-        sign = 1 if order.side is Side.BUY else -1
-        self._move(market.base, sign * quantity, ZERO)
-        self._move(market.quote, -sign * value, ZERO)
-        self._move(currency, -fee, ZERO)
+        self._ledger.settle(market, order.side, price, quantity, value, fee, currency)
         filled = order.filled + quantity
         done = filled == order.quantity
         status = Status.FILLED if done else Status.PARTIAL
@@ -290,6 +340,7 @@ class Book:
         self,
         symbol: str,
         client_id: str,
+        side: Side,
         kind: OrderKind,
         price: Decimal | None,
         quantity: Decimal,
@@ -301,11 +352,19 @@ class Book:
         if kind is OrderKind.MARKET:
             last = self._last.get(symbol)
             return "no_price" if last is None else self._bad_size(symbol, last.price, quantity)
+        bad = self._bad_price(symbol, side, kind, price)
+        return bad or self._bad_size(symbol, price or ZERO, quantity)
+
+    def _bad_price(
+        self, symbol: str, side: Side, kind: OrderKind, price: Decimal | None
+    ) -> str | None:
         if price is None or price <= 0:
             return "bad_price"
         if self._sides[symbol].market.price_down(price) != price:
             return "price_off_tick"
-        return self._bad_size(symbol, price, quantity)
+        if kind is OrderKind.STOP and self._triggers_now(symbol, side, price):
+            return "would_trigger_now"
+        return None
 
     def _bad_size(self, symbol: str, price: Decimal, quantity: Decimal) -> str | None:
         market = self._sides[symbol].market
@@ -313,90 +372,39 @@ class Book:
             return "quantity_off_lot"
         if not market.is_tradable(quantity, price):
             return "below_minimum_order"
-        standing = len(self._sides[symbol].bids) + len(self._sides[symbol].asks)
+        standing = len(self._sides[symbol])
         if market.max_orders is not None and standing >= market.max_orders:
             return "too_many_open_orders"
         return None
 
+    def _triggers_now(self, symbol: str, side: Side, price: Decimal) -> bool:
+        last = self._last.get(symbol)
+        if last is None:
+            return False
+        return last.price <= price if side is Side.SELL else last.price >= price
+
     def _is_marketable(self, order: BookOrder) -> bool:
         last = self._last.get(order.symbol)
-        if last is None or order.price is None:
+        if last is None or order.price is None or order.kind is OrderKind.STOP:
             return False
         if order.side is Side.BUY:
             return order.price >= last.price
         return order.price <= last.price
 
-    def _can_pay(
-        self, market: Market, side: Side, price: Decimal, quantity: Decimal, rate: Decimal
-    ) -> bool:
-        if side is Side.SELL:
-            return self.balance(market.base).free >= quantity
-        return self.balance(market.quote).free >= _claim(market, price, quantity, rate)
-
-    def _lock(self, order: BookOrder, market: Market, remaining: Decimal) -> None:
+    def _lock(
+        self, order: BookOrder, market: Market, remaining: Decimal, before: Decimal | None = None
+    ) -> None:
         # Change what an order has locked to what `remaining` needs; a fill's own money is freed
         # first and then spent, so both steps always balance.
-        stored = order.client_id in self._orders
-        before = order.remaining if stored else ZERO
-        if order.side is Side.SELL:
-            change, currency = remaining - before, market.base
-        else:
-            price, rate = order.price or ZERO, market.maker_fee
-            change = _claim(market, price, remaining, rate) - _claim(market, price, before, rate)
-            currency = market.quote
-        self._move(currency, -change, change)
-
-    def _move(self, currency: str, free: Decimal, locked: Decimal) -> None:
-        old = self._balances.get(currency, Balance())
-        self._balances[currency] = Balance(old.free + free, old.locked + locked)
+        if self._binds_nothing(order):
+            return
+        if before is None:
+            before = order.remaining if order.client_id in self._orders else ZERO
+        self._ledger.lock(market, order.side, order.price or ZERO, before, remaining)
 
     def _store(self, order: BookOrder) -> None:
         self._orders[order.client_id] = order
         self._changed[order.client_id] = order
-
-    def _rest(self, order: BookOrder) -> None:
-        side = self._sides[order.symbol]
-        price = order.price or ZERO
-        # Of two orders at one price the older one is served first, so it must sort behind.
-        entry = (price, -order.rank, order.client_id)
-        if order.side is Side.BUY:
-            insort(side.bids, entry)
-        else:
-            insort(side.asks, entry, key=_ask_order)
-        self._set_edges(side)
-
-    def _unrest(self, order: BookOrder) -> None:
-        side = self._sides[order.symbol]
-        queue = side.bids if order.side is Side.BUY else side.asks
-        queue.remove((order.price or ZERO, -order.rank, order.client_id))
-        self._set_edges(side)
-
-    def _set_edges(self, side: _Side) -> None:
-        step = ZERO if self._touch else side.market.tick or ZERO
-        side.bid_edge = side.bids[-1][0] - step if side.bids else None
-        side.ask_edge = side.asks[-1][0] + step if side.asks else None
-
-    def _reaches_bid(self, side: _Side, price: Decimal) -> bool:
-        edge = side.bid_edge
-        if edge is None or price > edge:
-            return False
-        return price < edge or self._touch or side.market.tick is not None
-
-    def _reaches_ask(self, side: _Side, price: Decimal) -> bool:
-        edge = side.ask_edge
-        if edge is None or price < edge:
-            return False
-        return price > edge or self._touch or side.market.tick is not None
-
-
-def _ask_order(entry: tuple[Decimal, int, str]) -> tuple[Decimal, int]:
-    return -entry[0], entry[1]
-
-
-def _claim(market: Market, price: Decimal, quantity: Decimal, rate: Decimal) -> Decimal:
-    """Return the quote money that a buy needs, its fee included, rounded up to the book's step."""
-    share = ONE + max(ZERO, market.buy_fee_in_quote(rate))
-    return (price * quantity * share).quantize(BOOK_STEP, ROUND_CEILING)
 
 
 def _number_of_fill(order: BookOrder, filled: Decimal) -> str:

@@ -86,7 +86,7 @@ def test_every_figure_of_one_round_trip_by_hand() -> None:
     assert shown.total_share == shown.total / 500
     assert shown.price_change == shown.total - D("47.5") - 2
     assert shown.fees == D("5.5")
-    assert shown.buy_and_hold == 9 * 200 - 1000
+    assert shown.buy_and_hold == 9 * 200 + 20 - 1000
     assert shown.average_entry == 101
     assert shown.break_even == booked((1000 - 20 - cash) / (3 * D("0.9")))
     assert shown.yearly_pace == booked(D("47.5") / 500 / 10 * 365)
@@ -226,3 +226,10 @@ def test_a_published_drawdown_comes_out_the_same(returns: list[D | None], case: 
         value *= 1 + (each or D(0))
         values.append(value)
     assert round(worst([str(v) for v in values]).largest, 12) == abs(case["args"]["expected"])
+
+
+def test_buy_and_hold_keeps_what_was_taken_out() -> None:
+    # 1,000 bought 10 coins; at the same price 400 were taken out, so 6 coins are left.
+    books = Books(Position(quote=D(600)), deposited=D(1000), withdrawn=D(400), hold_base=D(6))
+    assert figures(books, D(100), FREE).buy_and_hold == 0
+    assert figures(books, D(150), FREE).buy_and_hold == 300
