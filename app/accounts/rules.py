@@ -1,13 +1,13 @@
 """What a profile may hold; pure."""
 
 import re
-import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from zoneinfo import available_timezones
 
 from app.errors import InvalidInput
+from app.names import is_visible
 
 EXPERIENCES = ("beginner", "expert")
 THEMES = ("auto", "light", "dark")
@@ -78,11 +78,10 @@ def clean_phone(text: str) -> str:
 
 
 def _plain(text: str, field: str, maximum: int, keep: str = "") -> str:
-    """Return text without control characters at the ends, refuse them inside."""
+    """Return text without outer blanks; refuse what can't be seen."""
     text = text.replace("\r\n", "\n").strip()
     if len(text) > maximum:
         raise InvalidInput("text_too_long", field=field, maximum=maximum)
-    controls = {"Cc", "Cs"}
-    if any(unicodedata.category(mark) in controls and mark not in keep for mark in text):
+    if not is_visible(text, keep):
         raise InvalidInput("control_characters", field=field)
     return text

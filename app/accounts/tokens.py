@@ -17,6 +17,7 @@ from app.accounts import audit, limits, passwords
 from app.accounts.models import AccessToken, User
 from app.db import db, utc_now
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
+from app.names import is_visible
 from app.notifications.service import send_mail
 
 PREFIX = "botyard_"
@@ -140,10 +141,7 @@ def create_token(user_id: int, wish: Wish, password: str) -> str:
 
 def revoke_token(user_id: int, token_id: int) -> None:
     """End a token of one's own for good; a second time changes nothing."""
-    known = 0 < token_id <= MAX_ID
-    token = db.session.get(AccessToken, token_id, with_for_update=True) if known else None
-    if token is None or token.user_id != user_id:
-        raise NotFound("unknown_token")
+    token = _own(user_id, token_id, lock=True)
     if token.revoked_at is not None:
         return
     token.revoked_at = utc_now()
@@ -154,6 +152,11 @@ def revoke_token(user_id: int, token_id: int) -> None:
         actor_id=user_id,
         before={"label": token.label},
     )
+
+
+def own_token(user_id: int, token_id: int) -> TokenView:
+    """Return a token of one's own; raise NotFound for any other."""
+    return _view(_own(user_id, token_id), utc_now())
 
 
 def own_tokens(user_id: int) -> list[TokenView]:
@@ -191,6 +194,14 @@ def authenticate(secret: str, audience: Audience) -> Caller:
         raise Forbidden("token_owner_unconfirmed")
     _note_use(token, now)
     return Caller(token.id, user.id, user.role, user.language, frozenset(token.scopes))
+
+
+def _own(user_id: int, token_id: int, *, lock: bool = False) -> AccessToken:
+    known = 0 < token_id <= MAX_ID
+    token = db.session.get(AccessToken, token_id, with_for_update=lock) if known else None
+    if token is None or token.user_id != user_id:
+        raise NotFound("unknown_token")
+    return token
 
 
 def _find(secret: str) -> tuple[AccessToken, User] | None:
@@ -272,7 +283,7 @@ def _tidy_label(text: str) -> str:
         raise InvalidInput("token_label_missing", field="label")
     if len(label) > MAX_LABEL:
         raise InvalidInput("text_too_long", field="label", maximum=MAX_LABEL)
-    if not label.isprintable():
+    if not is_visible(label):
         raise InvalidInput("control_characters", field="label")
     return label
 

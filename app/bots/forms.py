@@ -94,16 +94,23 @@ class BotForm(FlaskForm):
                 values[field.name] = _read(field, self[field.name].data, locale)
             except InvalidInput as error:
                 wrong.append(FieldLine(field.name, Line(error.code, error.values, "error")))
+        try:
+            step = self.read_step(locale)
+        except InvalidInput as error:
+            wrong.append(FieldLine("step", Line(error.code, error.values, "error")))
+        else:
+            if step is not None and step <= 0:
+                wrong.append(FieldLine("step", Line("step_not_positive", {}, "error")))
         return values, wrong
 
     def read_step(self, locale: str) -> Decimal | None:
-        """Return the typed step between lines, if that is what was typed last."""
+        """Return the typed step between lines, if that is what was typed last.
+
+        Raise InvalidInput for one that can't be read.
+        """
         if self.linked.data != "step":
             return None
-        try:
-            return parse_optional_decimal(self.step.data, locale)
-        except InvalidInput:
-            return None
+        return parse_optional_decimal(self.step.data, locale)
 
     def fill(self, values: Mapping[str, object], locale: str) -> None:
         """Write stored or proposed values into the fields as a person would type them."""

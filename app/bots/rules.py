@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from app.errors import Conflict, InvalidInput
+from app.names import is_visible
 
 # States in which a bot takes a place of its owner's plan.
 RUNNING = ("starting", "active", "paused", "stopping")
@@ -88,7 +89,7 @@ def tidy_name(name: str) -> str:
         raise InvalidInput("missing", field="name")
     if len(tidy) > MAX_NAME:
         raise InvalidInput("name_too_long", field="name", maximum=MAX_NAME)
-    if not tidy.isprintable():
+    if not is_visible(tidy):
         raise InvalidInput("name_unprintable", field="name")
     return tidy
 

@@ -51,6 +51,7 @@ _PLAN: Mapping[str, LazyString] = {
         "So many grids do not fit: some lines would fall on the same price. At most %(maximum)s "
         "for this range."
     ),
+    "step_not_positive": _l("The step between two lines must be more than zero."),
     "price_below_tick": _l("The smallest price of this pair is %(tick)s."),
     "too_many_orders": _l("The exchange takes at most %(maximum)s orders for this pair."),
     "fees_exceed_profit": _l(
@@ -86,11 +87,6 @@ _PLAN: Mapping[str, LazyString] = {
     "reserve_below_fees": _l(
         "The fees of the first orders may exceed the reserve: %(needed)s could be needed. Some "
         "orders may wait until others are filled."
-    ),
-    "lot_keeps_coins": _l(
-        "Each buy of %(quantity)s leaves only %(coins)s to sell, after the fee in coins and the "
-        "rounding to the exchange's steps: %(share)s of the coins stay behind on every round trip, "
-        "more than it earns. Use fewer grids or invest more."
     ),
     "rule_min_notional": _l("The smallest order value of the exchange sets this limit."),
     "rule_min_quantity": _l("The smallest order size of the exchange sets this limit."),
@@ -176,7 +172,8 @@ _LOG: Mapping[str, LazyString] = {
     "level_bought": _l("Level %(level)s bought %(quantity)s at %(price)s."),
     "level_sold": _l("Level %(level)s sold %(quantity)s at %(price)s. Profit: %(profit)s."),
     "level_too_small_to_sell": _l(
-        "After fees too few coins are left to sell on level %(level)s; it rests."
+        "After fees too few coins of level %(level)s are left to sell alone; they go along with "
+        "the next sell."
     ),
     "level_paused": _l(
         "Level %(level)s was refused %(tries)s times and waits until another order is filled."

@@ -2,10 +2,10 @@
 
 import hashlib
 import re
-import unicodedata
 from decimal import Decimal
 
 from app.errors import InvalidInput
+from app.names import is_visible
 
 MAX_LABEL_LENGTH = 60
 MAX_KEY_LENGTH = 512
@@ -25,7 +25,7 @@ def clean_label(label: str) -> str:
         raise InvalidInput("label_missing", field="label")
     if len(cleaned) > MAX_LABEL_LENGTH:
         raise InvalidInput("label_too_long", field="label", maximum=MAX_LABEL_LENGTH)
-    if any(unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn"} for letter in cleaned):
+    if not is_visible(cleaned):
         raise InvalidInput("label_not_text", field="label")
     return cleaned
 

@@ -144,6 +144,23 @@ def test_the_preview_follows_what_is_typed_and_stores_nothing(shop: Shop, client
     assert db.session.scalar(select(func.count(Bot.id))) == 0
 
 
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [("abc", "This is not a number"), ("1,234", "1.234"), ("-5", "more than zero"), ("0", "more")],
+)
+def test_a_step_that_cannot_be_read_is_refused_and_never_ignored(
+    shop: Shop, client: Client, step: str, told: str
+) -> None:
+    sent = form_of(shop, grids="10", step=step, linked="step")
+    answer = client.post_form("/bots/new", sent)
+    assert answer.status_code == 422
+    assert re.search(r'id="step-error"[^>]*>.*?' + told, answer.text, re.DOTALL)
+    assert told in client.post_form("/bots/new/preview", sent).text
+    assert db.session.query(Bot).count() == 0
+    # While the number of grids counts, the step is a figure that follows from it.
+    assert client.post_form("/bots/new", {**sent, "linked": "grids"}).status_code == 303
+
+
 def test_a_typed_step_sets_the_number_of_grids(shop: Shop, client: Client) -> None:
     answer = client.post_form("/bots/new", form_of(shop, grids="10", step="5", linked="step"))
     assert answer.status_code == 303
@@ -461,3 +478,24 @@ def test_a_second_stop_changes_nothing(shop: Shop, client: Client) -> None:
     with transaction():
         service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     assert shop.bot(bot_id).stop_request is None
+
+
+def test_a_locked_bot_offers_no_emergency_stop(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(97)
+    address = f"/bots/{bot_id}/emergency"
+    assert address in client.get(f"/bots/{bot_id}").text
+    client.post_form(address, {})
+    shop.tick()
+    shop.tick()
+    assert shop.bot(bot_id).state == "locked"
+    page = client.get(f"/bots/{bot_id}").text
+    assert address not in page
+    assert f"/bots/{bot_id}/unlock" in page
+
+
+def test_the_line_that_stays_empty_is_named_before_the_start(shop: Shop, client: Client) -> None:
+    html = client.post_form("/bots/new/preview", form_of(shop)).text
+    assert "the line at 100.00 stays empty at first" in html
+    client.post_form("/bots/new", form_of(shop))
+    bot = db.session.query(Bot).one()
+    assert "The line at 100.00 stays empty" in client.get(f"/bots/{bot.id}/start").text

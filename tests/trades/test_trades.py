@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.accounts.models import User
+from app.bots import service
 from app.bots.models import Bot
 from app.db import db, utc_now
 from app.trades import queries
@@ -18,6 +19,7 @@ from app.trades.models import FillRow, OrderRow, TradeRow
 from app.trades.paging import LAST_PAGE, Slice, page_of, read_page
 from app.trades.queries import TradeFilter
 from app.trades.routes import safe_cell
+from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.shop import Shop
 from tests.client import Client
@@ -248,3 +250,28 @@ def test_stored_numbers_come_back_exactly(shop: Shop) -> None:
     assert found.profit == Decimal("1.000000000000000001")
     assert json.dumps(str(found.profit)) == '"1.000000000000000001"'
     assert db.session.query(Bot).count() == 1
+
+
+def test_a_sale_at_the_end_is_told_apart_from_the_sales_of_the_grid(
+    shop: Shop, client: Client
+) -> None:
+    bot_id = shop.run_bot(97, 101, 95)
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+    shop.tick()
+    shop.tick()
+    closed = queries.list_trades(shop.user_id, TradeFilter(status="closed")).items
+    at_exit = [trade for trade in closed if trade.at_exit]
+    assert at_exit and len(at_exit) < len(closed)
+    assert all(
+        trade.exit_reason and trade.exit_reason.code == "stop_requested" for trade in at_exit
+    )
+    sums = queries.trade_totals(shop.user_id, TradeFilter())[0]
+    assert (sums.exits, sums.exit_profit) == (
+        len(at_exit),
+        sum(trade.profit or 0 for trade in at_exit),
+    )
+    assert "counts as price change" in client.get("/trades").text
+    assert "not counted as a matched trade" in client.get(f"/trades/{at_exit[0].id}").text
+    by_grid = next(trade for trade in closed if not trade.at_exit)
+    assert "not counted as a matched trade" not in client.get(f"/trades/{by_grid.id}").text

@@ -20,7 +20,24 @@ from app.trading.strategies import STRATEGIES
 from app.trading.strategy import Field
 
 # What a strategy declares but nobody can run yet is not asked for.
-HIDDEN_FIELDS = frozenset({"direction", "leverage", "trailing_up", "quantity"})
+HIDDEN_FIELDS = frozenset(
+    {
+        "direction",
+        "leverage",
+        "quantity",
+        "step",
+        "trigger_price",
+        "take_profit_share",
+        "stop_loss_share",
+        "trailing_up",
+        "trailing_down",
+        "trailing_up_limit",
+        "trailing_down_limit",
+        "infinity",
+        "profit_use",
+        "max_resting",
+    }
+)
 FIRST_INVESTMENT = Decimal(1000)
 PAIRS_SHOWN = 20
 

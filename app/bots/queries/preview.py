@@ -92,6 +92,7 @@ class Preview:
     free_left: Decimal | None = None
     worst: Worst | None = None
     levels: tuple[tuple[Decimal, str], ...] = ()
+    empty_level: Decimal | None = None
 
     @property
     def complete(self) -> bool:
@@ -216,6 +217,7 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         free_left=None if free is None or plan.investment is None else free - plan.investment,
         worst=_worst(plan),
         levels=_levels(plan),
+        empty_level=plan.empty_level,
     )
 
 

@@ -127,8 +127,10 @@ def _settle(desk: Desk, strategy: str) -> Desk:
 def _linked(desk: Desk) -> Desk:
     """Let a typed step set the number of grids."""
     form = desk.form
+    values, wrong = form.read(locale())
+    if any(each.field == "step" for each in wrong):
+        return desk
     step = form.read_step(locale())
-    values, _wrong = form.read(locale())
     lower, upper = values.get("lower"), values.get("upper")
     if step is None or not isinstance(lower, Decimal) or not isinstance(upper, Decimal):
         return desk

@@ -8,15 +8,16 @@ from typing import Any
 from sqlalchemy import case, func, select
 
 from app.db import db, utc_now
-from app.trades.models import TradeRow
+from app.trades.models import OrderRow, TradeRow
 from app.trades.owners import bots_of
 from app.trades.queries.trades import TradeFilter, chosen_trades
 from app.trading.market import ZERO
+from app.trading.orders import Purpose
 
 
 @dataclass(frozen=True, slots=True)
 class TradeTotals:
-    """Sums over trades of one mode and currency."""
+    """Sums over trades of one mode and currency; `exits` are those sold when their bot ended."""
 
     mode: str
     currency: str
@@ -26,6 +27,8 @@ class TradeTotals:
     fees: Decimal
     wins: int
     losses: int
+    exits: int
+    exit_profit: Decimal
 
     @property
     def open(self) -> int:
@@ -36,6 +39,7 @@ class TradeTotals:
 def trade_totals(user_id: int, wanted: TradeFilter) -> tuple[TradeTotals, ...]:
     """Sum the trades of a filter, one line for each mode and currency."""
     labels = bots_of(user_id)
+    is_exit = OrderRow.purpose != Purpose.GRID.value
     closed = case((TradeRow.status == "closed", 1), else_=0)
     query = (
         chosen_trades(user_id, wanted, labels)
@@ -48,12 +52,15 @@ def trade_totals(user_id: int, wanted: TradeFilter) -> tuple[TradeTotals, ...]:
             func.sum(TradeRow.fees),
             func.count(TradeRow.id).filter(TradeRow.profit > 0),
             func.count(TradeRow.id).filter(TradeRow.profit < 0),
+            func.count(TradeRow.id).filter(is_exit),
+            func.sum(TradeRow.profit).filter(is_exit),
         )
+        .outerjoin(OrderRow, OrderRow.id == TradeRow.exit_order_id)
         .group_by(TradeRow.bot_id, TradeRow.currency)
     )
     sums: dict[tuple[str, str], list[Any]] = {}
     for bot_id, currency, *counts in db.session.execute(query):
-        line = sums.setdefault((labels[bot_id].mode, currency), [0, 0, ZERO, ZERO, 0, 0])
+        line = sums.setdefault((labels[bot_id].mode, currency), [0, 0, ZERO, ZERO, 0, 0, 0, ZERO])
         for place, value in enumerate(counts):
             line[place] += value or 0
     return tuple(TradeTotals(*key, *line) for key, line in sorted(sums.items()))

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import aliased
 
 from app.db import db
 from app.errors import NotFound
-from app.trades.models import TradeRow
+from app.trades.models import OrderRow, TradeRow
 from app.trades.owners import BotLabel, Pair, bots_of, settings_at
 from app.trades.paging import PAGE_SIZE, Slice, offset_of
 from app.trades.queries.lines import Line, line_of
@@ -22,6 +23,7 @@ from app.trades.queries.orders import (
     orders_of_trade,
 )
 from app.trading.market import booked, exact
+from app.trading.orders import Purpose
 
 LARGEST_ID = 2**63 - 1
 MOST_ROWS_OF_CSV = 50_000
@@ -42,7 +44,11 @@ class TradeFilter:
 
 @dataclass(frozen=True, slots=True)
 class TradeView:
-    """A round trip as lists and its own page show it."""
+    """A round trip as lists and its own page show it.
+
+    `at_exit`: its coins were sold when the bot ended, not by the grid; its profit is then a part of
+    the price change, not of the grid profit.
+    """
 
     id: int
     bot_id: int
@@ -65,6 +71,7 @@ class TradeView:
     exit_reason: Line | None
     tick_id: str | None
     first_purchase: bool
+    at_exit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +87,24 @@ def list_trades(user_id: int, wanted: TradeFilter, number: int = 1) -> Slice[Tra
     labels = bots_of(user_id)
     query = chosen_trades(user_id, wanted, labels)
     total = db.session.scalar(query.with_only_columns(func.count(TradeRow.id))) or 0
-    rows = db.session.scalars(
-        query.order_by(_moment().desc(), TradeRow.id.desc())
+    rows = db.session.execute(
+        with_purpose(query)
+        .order_by(_moment().desc(), TradeRow.id.desc())
         .offset(offset_of(number))
         .limit(PAGE_SIZE)
     )
-    return Slice(tuple(_view(row, labels) for row in rows), number, total)
+    return Slice(tuple(_view(row, purpose, labels) for row, purpose in rows), number, total)
 
 
 def all_trades(user_id: int, wanted: TradeFilter) -> Iterable[TradeView]:
     """Yield the trades of a filter, newest first, for a file; at most 50,000."""
     labels = bots_of(user_id)
-    query = chosen_trades(user_id, wanted, labels).order_by(_moment().desc(), TradeRow.id.desc())
-    for row in db.session.scalars(query.limit(MOST_ROWS_OF_CSV).execution_options(yield_per=1000)):
-        yield _view(row, labels)
+    query = with_purpose(chosen_trades(user_id, wanted, labels)).order_by(
+        _moment().desc(), TradeRow.id.desc()
+    )
+    streamed = query.limit(MOST_ROWS_OF_CSV).execution_options(yield_per=1000)
+    for row, purpose in db.session.execute(streamed):
+        yield _view(row, purpose, labels)
 
 
 def last_trades(
@@ -110,7 +121,8 @@ def last_trades(
         .order_by(TradeRow.exit_at.desc(), TradeRow.id.desc())
         .limit(limit)
     )
-    return tuple(_view(row, labels) for row in db.session.scalars(query))
+    rows = db.session.execute(with_purpose(query))
+    return tuple(_view(row, purpose, labels) for row, purpose in rows)
 
 
 def trade_choices(user_id: int) -> TradeChoices:
@@ -143,6 +155,12 @@ def chosen_trades(
     return query
 
 
+def with_purpose(query: Select[TradeRow]) -> Select[TradeRow, str | None]:
+    """Ask also what the sale of each trade was for."""
+    sale = aliased(OrderRow)
+    return query.outerjoin(sale, sale.id == TradeRow.exit_order_id).add_columns(sale.purpose)
+
+
 def _moment() -> ColumnElement[datetime]:
     return func.coalesce(TradeRow.exit_at, TradeRow.entry_at)
 
@@ -151,16 +169,17 @@ def bot_trades(label: BotLabel, number: int = 1) -> Slice[TradeView]:
     """Return one page of a bot's trades, newest first."""
     query = select(TradeRow).where(TradeRow.bot_id == label.id)
     total = db.session.scalar(query.with_only_columns(func.count(TradeRow.id))) or 0
-    rows = db.session.scalars(
-        query.order_by(_moment().desc(), TradeRow.id.desc())
+    rows = db.session.execute(
+        with_purpose(query)
+        .order_by(_moment().desc(), TradeRow.id.desc())
         .offset(offset_of(number))
         .limit(PAGE_SIZE)
     )
     labels = {label.id: label}
-    return Slice(tuple(_view(row, labels) for row in rows), number, total)
+    return Slice(tuple(_view(row, purpose, labels) for row, purpose in rows), number, total)
 
 
-def _view(row: TradeRow, labels: Mapping[int, BotLabel]) -> TradeView:
+def _view(row: TradeRow, purpose: str | None, labels: Mapping[int, BotLabel]) -> TradeView:
     label = labels[row.bot_id]
     logic = row.logic or {}
     return TradeView(
@@ -185,6 +204,7 @@ def _view(row: TradeRow, labels: Mapping[int, BotLabel]) -> TradeView:
         exit_reason=line_of(logic.get("exit")),
         tick_id=logic.get("tick_id"),
         first_purchase=row.entry_order_id is None,
+        at_exit=purpose is not None and purpose != Purpose.GRID,
     )
 
 
@@ -225,11 +245,12 @@ def trade_page(user_id: int, trade_id: int) -> TradePage:
     if row is None or row.user_id != user_id:
         raise NotFound("unknown_trade")
     orders = orders_of_trade(row)
+    purposes = {order.id: order.purpose for order in orders}
     fills = fills_of(orders)
     logic = _logic(row.logic or {})
     version = logic.config_version or logic.exit_config_version or 0
     return TradePage(
-        trade=_view(row, bots_of(user_id)),
+        trade=_view(row, purposes.get(row.exit_order_id or 0), bots_of(user_id)),
         logic=logic,
         settings=settings_at(row.bot_id, version),
         orders=tuple(map(order_view, orders)),
