@@ -5,10 +5,12 @@ from flask_admin import Admin
 from flask_babel import lazy_gettext as _l
 
 from app.admin import audit, bots, exchanges, faq, people, plans, trading
+from app.admin.emergency import EmergencyPage
 from app.admin.health import HealthPage
 from app.admin.home import HomePage
 from app.admin.queues import QueuesPage
 from app.admin.statistics import StatisticsPage
+from app.admin.unresolved import UnresolvedPage
 
 
 def init_admin(app: Flask) -> None:
@@ -23,6 +25,12 @@ def init_admin(app: Flask) -> None:
         *people.views(),
         *exchanges.views(),
         *bots.views(),
+        UnresolvedPage(
+            name=_l("Unclear orders"), endpoint="admin_unresolved", url="/admin/unclear-orders"
+        ),
+        EmergencyPage(
+            name=_l("Emergency stop"), endpoint="admin_emergency", url="/admin/emergency"
+        ),
         *trading.views(),
         *plans.views(),
         *faq.views(),

@@ -2,8 +2,8 @@
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, SelectField, StringField
-from wtforms.validators import AnyOf, InputRequired, Length
+from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField
+from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional
 
 from app.accounts.choices import choices
 
@@ -23,6 +23,32 @@ class BlockForm(ReasonForm):
     """A reason, and what the page offered: sent twice, it is done once."""
 
     wanted = HiddenField(validators=[AnyOf(("block", "unblock"))])
+
+
+class ResolveForm(ReasonForm):
+    """What became of an order, and how that is known."""
+
+    verdict = SelectField(
+        _l("What became of it"),
+        choices=choices(
+            (
+                ("open", _l("It stands on the exchange: watch it")),
+                ("cancelled", _l("It is not on the exchange: the level may be used again")),
+                ("filled", _l("It was filled: read its fills from the exchange")),
+            )
+        ),
+    )
+
+
+class EmergencyForm(ReasonForm):
+    """Whose bots are stopped: of one person, or all on an exchange."""
+
+    user_id = IntegerField(_l("Number of the user"), validators=[Optional(), NumberRange(min=1)])
+    exchange = SelectField(_l("Or all bots on this exchange"))
+    sure = BooleanField(
+        _l("All orders are cancelled and all coins are sold at market"),
+        validators=[InputRequired()],
+    )
 
 
 class StopForm(ReasonForm):

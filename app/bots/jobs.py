@@ -95,7 +95,7 @@ def enqueue_due() -> None:
             wake.mark_filed()
         with transaction():
             due = upkeep.find_due_accounts(DUE_AT_ONCE)
-        wake.request_ticks(due)
+        wake.remind(due)
         # Also for accounts whose worker died, or that were put back.
         if wake.count_due():
             wake.call_worker()
@@ -110,9 +110,10 @@ def prune_points() -> None:
 
 
 def mark_stale() -> None:
-    """Mark running bots whose ticks stay away, so that pages and staff see it."""
+    """Mark running bots whose ticks stay away, tell staff, and have them ticked anew."""
     with transaction():
-        upkeep.mark_stale_bots()
+        silent = upkeep.restart_silent_bots()
+    wake.request_ticks(silent)
 
 
 def sample_equity() -> None:

@@ -22,6 +22,7 @@ from app.bots.rules import Action, Seen
 from app.bots.wake import request_ticks
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound
+from app.exchanges.models import ExchangeAccount
 from app.notifications.stream import hint
 from app.subscriptions.queries import limits_of
 from app.subscriptions.service import check_may_start
@@ -35,6 +36,17 @@ MOST_BOTS = 500
 LARGEST_ID = 2**63 - 1
 MAX_REASON = 500
 EMERGENCY = "emergency"
+# Whose orders may stand: all but bots that ended as they should.
+IN_DANGER = tuple(
+    state.value
+    for state in (
+        BotState.STARTING,
+        BotState.ACTIVE,
+        BotState.PAUSED,
+        BotState.STOPPING,
+        BotState.ERROR,
+    )
+)
 
 
 # --- creating and editing -------------------------------------------------------------------------
@@ -256,9 +268,7 @@ def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.K
 
     The caller has checked the right.
     """
-    reason = " ".join(reason.split())
-    if not reason or len(reason) > MAX_REASON or not reason.isprintable():
-        raise InvalidInput("bad_stop_reason", field="reason", maximum=MAX_REASON)
+    reason = _tidy_reason(reason)
     bot = _locked(bot_id)
     before = {"state": bot.state, "stop_request": bot.stop_request}
     _stop(bot, how, actor_id, "stopped_by_staff", {"reason": reason, "how": how.value})
@@ -271,6 +281,13 @@ def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.K
         after={"state": bot.state, "stop_request": bot.stop_request},
         reason=reason,
     )
+
+
+def _tidy_reason(reason: str) -> str:
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInput("bad_stop_reason", field="reason", maximum=MAX_REASON)
+    return reason
 
 
 def system_stop(bot_id: int, code: str, how: StopHow = StopHow.KEEP, **values: str | int) -> None:
@@ -295,8 +312,11 @@ def _stop(
     _announce(bot, tick=True)
 
 
-def emergency_stop(user_id: int, bot_id: int) -> None:
-    """Cancel everything, sell all coins at market and lock the bot; outranks every other stop."""
+def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | None = None) -> None:
+    """Cancel everything, sell all coins at market and lock the bot; outranks every other stop.
+
+    `by_staff` names who of the staff does it, and the reason that the owner reads.
+    """
     bot = _locked(bot_id, user_id)
     following = rules.next_state(bot.state, Action.EMERGENCY)
     if following is None or bot.stop_request == EMERGENCY or bot.state == following == "locked":
@@ -311,8 +331,47 @@ def emergency_stop(user_id: int, bot_id: int) -> None:
         bot.stop_request = EMERGENCY
         bot.next_tick_at = now
     _turn(bot, following, now, "emergency_stop")
-    _tell(bot, "emergency_requested", user_id, {}, now, "warning")
+    if by_staff is None:
+        _tell(bot, "emergency_requested", user_id, {}, now, "warning")
+    else:
+        actor_id, reason = by_staff
+        _tell(bot, "emergency_by_staff", actor_id, {"reason": reason}, now, "warning")
     _announce(bot, tick=True)
+
+
+def emergency_stop_all(
+    actor_id: int, reason: str, *, user_id: int | None = None, exchange: str | None = None
+) -> int:
+    """Stop all bots of a person or of an exchange at once, as their owners could; audited.
+
+    Return how many are stopped by it. The caller has checked the right.
+    """
+    reason = _tidy_reason(reason)
+    if (user_id is None) == (exchange is None):
+        raise InvalidInput("choose_whom_to_stop", field="user_id")
+    query = select(Bot.id, Bot.user_id).where(
+        Bot.deleted_at.is_(None),
+        Bot.state.in_(IN_DANGER),
+        Bot.stop_request.is_distinct_from(EMERGENCY),
+    )
+    if user_id is not None:
+        query = query.where(Bot.user_id == (user_id if 0 < user_id < 2**63 else 0))
+    else:
+        accounts = select(ExchangeAccount.id).where(ExchangeAccount.exchange == exchange)
+        query = query.where(Bot.account_id.in_(accounts))
+    stopped = db.session.execute(query.order_by(Bot.id)).all()
+    for bot_id, owner_id in stopped:
+        emergency_stop(owner_id, bot_id, by_staff=(actor_id, reason))
+    whom = ("user", user_id) if user_id is not None else ("exchange", exchange)
+    audit.record(
+        "bots.emergency",
+        whom[0],
+        str(whom[1]),
+        actor_id=actor_id,
+        after={"bots": [bot_id for bot_id, _ in stopped]},
+        reason=reason,
+    )
+    return len(stopped)
 
 
 def unlock(user_id: int, bot_id: int) -> None:

@@ -35,6 +35,12 @@ _FORM: Mapping[str, LazyString] = {
     "unknown_strategy": _l("Please choose one of the offered strategies."),
     "bad_stop_reason": _l("Please give a reason of 1 to %(maximum)s characters."),
     "not_understood": _l("Please tick the box: a live bot can lose money."),
+    "choose_whom_to_stop": _l("Please name either one person or one exchange."),
+    "order_is_resolved": _l("This order does not wait for anybody any more."),
+    "venue_shows_no_fill": _l("The exchange shows no fill of this order, so it can't be filled."),
+    "venue_shows_it_open": _l("The exchange shows that this order stands. Cancel it there first."),
+    "venue_shows_fills": _l("The exchange shows fills of this order. Let them be read first."),
+    "venue_shows_it_closed": _l("The exchange shows that this order is over."),
     "choose_how": _l("Please choose what happens with coins and orders."),
 }
 
@@ -163,6 +169,20 @@ _LOG: Mapping[str, LazyString] = {
     "bot_created": _l("Bot created."),
     "settings_changed": _l("Settings changed: version %(version)s."),
     "emergency_requested": _l("Emergency stop: all orders are cancelled, all coins are sold."),
+    "emergency_by_staff": _l(
+        "Emergency stop by our staff: all orders are cancelled, all coins are sold. The reason: "
+        "%(reason)s"
+    ),
+    "bot_silent": _l("The bot was not looked at for too long. It is looked at anew."),
+    "order_resolved_open": _l(
+        "Our staff found out about the %(side)s order at %(price)s: it stands. %(reason)s"
+    ),
+    "order_resolved_cancelled": _l(
+        "Our staff found out about the %(side)s order at %(price)s: it does not stand. %(reason)s"
+    ),
+    "order_resolved_filled": _l(
+        "Our staff found out about the %(side)s order at %(price)s: it was filled. %(reason)s"
+    ),
     "bot_unlocked": _l("Bot unlocked."),
     "bot_deleted": _l("Bot deleted."),
     "bot_stopped": _l("Bot stopped."),
@@ -248,6 +268,7 @@ _ORDERS: Mapping[str, LazyString] = {
     "insufficient_balance": _l("The account does not hold enough."),
     "no_clear_answer": _l("The exchange did not say whether it took the order. We are checking."),
     "unknown_to_venue": _l("The exchange does not know this order. We are checking."),
+    "resolved_by_staff": _l("Our staff found out that this order does not stand."),
     "vanished": _l("The exchange no longer knows this order, and nobody was told of a fill."),
     "cancelled_outside": _l("Somebody else cancelled this order on the exchange."),
     "never_arrived": _l("The order never reached the exchange."),

@@ -65,6 +65,14 @@ def request_ticks(account_ids: Iterable[int]) -> None:
         call_worker()
 
 
+def remind(account_ids: Iterable[int]) -> None:
+    """Let accounts be ticked now unless they wait or are at work already.
+
+    Those that were put back for a while keep their pause.
+    """
+    _put(account_ids, time.time(), only_new=True)
+
+
 def put_back(account_ids: Iterable[int], seconds: float = 0) -> None:
     """Let accounts that could not be ticked wait on, calling nobody.
 
@@ -154,13 +162,13 @@ def _key(market_id: int, direction: str) -> str:
     return f"wake:{market_id}:{direction}"
 
 
-def _put(account_ids: Iterable[int], moment: float) -> bool:
+def _put(account_ids: Iterable[int], moment: float, *, only_new: bool = False) -> bool:
     scores = dict.fromkeys(map(str, account_ids), moment)
     if not scores:
         return False
     try:
         # The earlier moment wins: a wake beats a pause and the mark of a worker at work.
-        redis_client.client.zadd(DUE, scores, lt=True)
+        redis_client.client.zadd(DUE, scores, nx=only_new, lt=not only_new)
     except RedisError as error:
         log.warning("wake_lost error=%s", type(error).__name__)
         return False

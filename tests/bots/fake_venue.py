@@ -52,6 +52,7 @@ class FakeVenue:
         self.is_away = False
         self.hidden_fills = 0
         self.forgets = False
+        self.hidden: set[str] = set()
 
     def play(self, price: str) -> None:
         """Let a price happen at the venue."""
@@ -94,12 +95,14 @@ class FakeVenue:
         self._answer()
         self.looked_up.append(client_id)
         order = self.book.find(client_id)
-        return None if order is None or self.forgets else _shown(order)
+        known = order is not None and not self.forgets and client_id not in self.hidden
+        return _shown(order) if order is not None and known else None
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List open orders."""
         self._answer()
-        return [] if self.forgets else [_shown(order) for order in self.book.open_orders(symbol)]
+        orders = () if self.forgets else self.book.open_orders(symbol)
+        return [_shown(order) for order in orders if order.client_id not in self.hidden]
 
     def fills_since(self, symbol: str, cursor: str) -> FillPage:
         """Tell all fills, again and again, newest first: a venue owes no order and no once."""

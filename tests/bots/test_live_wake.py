@@ -261,14 +261,22 @@ def test_with_the_database_away_accounts_wait_on(
     assert wake.take_due(10)[0] == [account]
 
 
-def test_silent_bots_are_marked_and_their_next_tick_takes_the_mark_away(world: World) -> None:
+def test_silent_bots_are_marked_told_and_started_anew_and_their_tick_takes_the_mark_away(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     bot, fresh = world.add_bot(), world.add_bot()
     world.play(100)
     world.tick()
-    world.change_bot(bot, last_tick_at=utc_now() - timedelta(minutes=5))
-    jobs.mark_stale()
+    frozen = utc_now() - timedelta(minutes=5)
+    world.change_bot(bot, last_tick_at=frozen, next_tick_at=utc_now() + timedelta(days=1))
+    for _ in range(2):
+        jobs.mark_stale()
     assert world.bot(bot).stale_since is not None
     assert world.bot(fresh).stale_since is None
+    assert world.events(bot).count("bot_silent") == 1
+    assert f"bot_silent bot={bot}" in caplog.text
+    assert wake.take_due(10)[0] == [world.bot(bot).account_id]
+    assert world.bot(bot).next_tick_at <= utc_now()
     world.tick()
     assert world.bot(bot).stale_since is None
 
@@ -341,3 +349,15 @@ def test_a_worker_that_begins_again_in_its_place_has_its_accounts_ticked_at_once
     assert sorted(wake.take_due(10)[0]) == sorted(accounts)
     with transaction():
         assert set(acquire(accounts, "place-2")) == set(accounts)
+
+
+def test_the_sweep_leaves_accounts_their_pause_and_their_worker(world: World) -> None:
+    bot = world.add_bot()
+    account = world.bot(bot).account_id
+    wake.put_back([account], 10)
+    jobs.enqueue_due()
+    assert wake.take_due(10)[0] == []
+    wake.request_ticks([account])
+    assert wake.take_due(10)[0] == [account]
+    jobs.enqueue_due()
+    assert wake.take_due(10)[0] == []

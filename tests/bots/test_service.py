@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from app.accounts.models import AuditEntry
+from app.accounts.models import AuditEntry, Role
 from app.bots import live, service
 from app.bots.funds import Funds, read_funds
 from app.bots.live import deciding
@@ -375,6 +375,53 @@ def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Sho
     assert shop.bot(bot_id).state == "locked"
     assert db.session.query(OrderRow).filter_by(status="OPEN").count() == 0
     assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base < Decimal("0.001")
+
+
+def test_staff_stops_all_bots_of_a_person_or_of_an_exchange_at_once(shop: Shop) -> None:
+    running, other = shop.run_bot(), shop.add_bot()
+    with transaction():
+        staff = make_user(Role.MANAGER).id
+        count = service.emergency_stop_all(staff, " They  asked us ", user_id=shop.user_id)
+        assert count == 1
+        assert service.emergency_stop_all(staff, "Once more", user_id=shop.user_id) == 0
+        assert service.emergency_stop_all(staff, "Another", exchange="bybit") == 0
+    for _ in range(3):
+        shop.tick()
+    assert (shop.bot(running).state, shop.bot(other).state) == ("locked", "stopped")
+    lines = {e.code: e for e in db.session.query(BotEvent).filter_by(bot_id=running)}
+    assert lines["emergency_by_staff"].values == {"reason": "They asked us"}
+    assert lines["emergency_by_staff"].actor_id == staff
+    entry = db.session.scalars(
+        select(AuditEntry).where(AuditEntry.action == "bots.emergency").order_by(AuditEntry.id)
+    ).first()
+    assert entry is not None
+    assert (entry.object_type, entry.object_id) == ("user", str(shop.user_id))
+    assert (entry.after, entry.reason) == ({"bots": [running]}, "They asked us")
+
+
+def test_an_exchange_is_closed_as_a_whole(shop: Shop) -> None:
+    running = shop.run_bot()
+    with transaction():
+        staff = make_user(Role.MANAGER).id
+        assert service.emergency_stop_all(staff, "The exchange is broken", exchange="paper") == 1
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(running).state == "locked"
+
+
+@pytest.mark.parametrize(
+    ("whom", "reason", "code"),
+    [
+        ({}, "Why", "choose_whom_to_stop"),
+        ({"user_id": 1, "exchange": "paper"}, "Why", "choose_whom_to_stop"),
+        ({"user_id": 1}, "  ", "bad_stop_reason"),
+    ],
+)
+def test_an_emergency_for_all_names_whom_and_why(
+    shop: Shop, whom: dict[str, Any], reason: str, code: str
+) -> None:
+    error = refused(lambda: service.emergency_stop_all(shop.user_id, reason, **whom), InvalidInput)
+    assert error.code == code
 
 
 def test_free_money_is_right_between_a_fill_at_the_venue_and_its_booking(

@@ -1,0 +1,52 @@
+"""The emergency stop for all bots of a person or of an exchange."""
+
+from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import expose
+from flask_babel import gettext, ngettext
+from flask_login import current_user
+
+from app.accounts.access import current_may
+from app.accounts.permissions import Permission
+from app.admin.base import StaffPage
+from app.admin.forms import EmergencyForm
+from app.bots import service
+from app.errors import DomainError
+from app.exchanges.catalogue import VENUES
+from app.i18n import describe
+from app.transactions import transaction
+
+
+class EmergencyPage(StaffPage):
+    """One form: whose bots, why, and that one knows what it does."""
+
+    permission = Permission.BOTS_STOP_ANY
+
+    @expose("/", methods=("GET", "POST"))
+    def index(self) -> ResponseReturnValue:
+        """Stop them all; an exchange as a whole needs the right to manage exchanges."""
+        form = EmergencyForm(user_id=request.args.get("user", type=int))
+        form.exchange.choices = [("", gettext("No exchange"))]
+        if current_may(Permission.EXCHANGES_MANAGE):
+            form.exchange.choices += [(venue.code, venue.name) for venue in VENUES.values()]
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    count = service.emergency_stop_all(
+                        current_user.id,
+                        form.reason.data or "",
+                        user_id=form.user_id.data,
+                        exchange=form.exchange.data or None,
+                    )
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(_closing(count), "success")
+                return redirect(url_for("admin_bots.index_view"))
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/emergency.html", form=form
+        )
+
+
+def _closing(count: int) -> str:
+    return str(ngettext("%(num)s bot is being closed.", "%(num)s bots are being closed.", count))

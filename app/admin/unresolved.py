@@ -1,0 +1,74 @@
+"""Orders whose outcome nobody knows: what the exchange says now, and what a person decides."""
+
+from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import expose
+from flask_babel import gettext
+from flask_login import current_user
+
+from app.accounts.access import current_may
+from app.accounts.permissions import Permission
+from app.admin.base import StaffPage
+from app.admin.forms import ResolveForm
+from app.bots import unresolved
+from app.bots.texts import ORDER_STATUS_LABELS
+from app.errors import DomainError
+from app.i18n import describe
+from app.transactions import transaction
+
+
+class UnresolvedPage(StaffPage):
+    """Unclear orders with their age and the exchange's last answer, oldest first."""
+
+    permission = Permission.TRADES_VIEW_ALL
+
+    @expose("/")
+    def index(self) -> ResponseReturnValue:
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/unresolved.html",
+            orders=unresolved.stuck_orders(),
+            statuses=ORDER_STATUS_LABELS,
+        )
+
+    @expose("/order", methods=("GET", "POST"))
+    def order(self) -> ResponseReturnValue:
+        """Show what the exchange says of an order now; do what a person decides."""
+        if not current_may(Permission.BOTS_STOP_ANY):
+            return self.inaccessible_callback("order")
+        with transaction():
+            order = unresolved.stuck_order(request.args.get("id", 0, type=int))
+        answer = unresolved.ask_venue(order)
+        form = ResolveForm()
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    verdict = unresolved.Verdict(form.verdict.data)
+                    reason = form.reason.data or ""
+                    unresolved.resolve_order(current_user.id, order.id, verdict, reason, answer)
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Done. The bot goes on with it at its next tick."), "success")
+                return redirect(url_for("admin_unresolved.index"))
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/unresolved_order.html",
+            order=order,
+            answer=answer,
+            form=form,
+            statuses=ORDER_STATUS_LABELS,
+        )
+
+    @expose("/look", methods=("POST",))
+    def look(self) -> ResponseReturnValue:
+        """Have the account of an order looked at now."""
+        if not current_may(Permission.BOTS_STOP_ANY):
+            return self.inaccessible_callback("look")
+        try:
+            with transaction():
+                unresolved.look_again(current_user.id, request.form.get("id", 0, type=int))
+        except DomainError as error:
+            flash(describe(error), "warning")
+        else:
+            said = gettext("The account is looked at now. Open this page anew in a moment.")
+            flash(said, "success")
+        return redirect(url_for("admin_unresolved.index"))

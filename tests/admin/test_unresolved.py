@@ -1,0 +1,95 @@
+"""The desk of unclear orders and the emergency stop for all, as staff clicks through them."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+
+from app.accounts.models import AuditEntry, Role, User
+from app.bots import unresolved
+from app.bots.models import Bot
+from app.db import db
+from app.trades.models import OrderRow
+from app.transactions import transaction
+from tests.bots.real_desk import Desk
+from tests.client import Client
+from tests.factories import make_user
+
+Login = Callable[[User], Client]
+LIST, ORDER = "/admin/unclear-orders/", "/admin/unclear-orders/order?id="
+
+
+@pytest.fixture
+def desk(client: Client, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Return a bot with one order whose request was lost on its way."""
+    desk = Desk(monkeypatch)
+    monkeypatch.setattr(unresolved, "open_venue", lambda account_id: desk.venue)
+    desk.tick()
+    desk.play("97.9")
+    desk.venue.lose_requests = True
+    desk.tick()
+    desk.venue.lose_requests = False
+    return desk
+
+
+def test_staff_looks_and_resolves_an_unclear_order(desk: Desk, login_as: Login) -> None:
+    (order,) = desk.orders("UNRESOLVED")
+    client = login_as(make_user(Role.SUPPORT))
+    page = client.get(LIST).text
+    assert f"order?id={order.id}" in page and "time-out" in page
+    assert "does not know this order" in client.get(ORDER + str(order.id)).text
+    answer = client.post_form(LIST + "look", data={"id": order.id})
+    assert answer.status_code == 302
+    assert desk.account().audited_at is None
+    data = {"verdict": "cancelled", "reason": "Asked the exchange"}
+    assert client.post_form(ORDER + str(order.id), data=data).status_code == 302
+    (gone,) = desk.orders("CANCELLED")
+    assert gone.id == order.id
+    # Sent twice, it is done once.
+    assert client.post_form(ORDER + str(order.id), data=data).status_code == 404
+
+
+def test_what_can_not_be_is_refused_with_a_sentence(desk: Desk, login_as: Login) -> None:
+    (order,) = desk.orders("UNRESOLVED")
+    client = login_as(make_user(Role.SUPPORT))
+    data = {"verdict": "filled", "reason": "I am sure"}
+    page = client.post_form(ORDER + str(order.id), data=data)
+    assert "shows no fill" in page.text
+    assert client.post_form(ORDER + str(order.id), data={"verdict": "open"}).status_code == 200
+    assert client.get(ORDER + "99999999999999999999").status_code == 404
+    assert len(desk.orders("UNRESOLVED")) == 1
+
+
+def test_customers_find_nothing_there(desk: Desk, login_as: Login) -> None:
+    client = login_as(make_user())
+    for path in (LIST, ORDER + "1", "/admin/emergency/"):
+        assert client.get(path).status_code == 404
+    assert client.post_form(LIST + "look", data={"id": 1}).status_code == 404
+
+
+def test_staff_closes_all_bots_of_a_person(desk: Desk, login_as: Login) -> None:
+    with transaction():
+        owner = db.session.scalars(select(Bot.user_id)).one()
+    client = login_as(make_user(Role.SUPPORT))
+    data = {"user_id": owner, "exchange": "", "reason": "Key was stolen"}
+    assert client.post_form("/admin/emergency/", data=data).status_code == 200
+    assert client.post_form("/admin/emergency/", data={**data, "sure": "y"}).status_code == 302
+    for _ in range(4):
+        desk.audit()
+    with transaction():
+        live = select(OrderRow.id).where(OrderRow.status.in_(("OPEN", "PARTIAL")))
+        assert db.session.scalars(live).all() == []
+        entries = select(AuditEntry).where(AuditEntry.action == "bots.emergency")
+        assert db.session.scalars(entries).one().reason == "Key was stolen"
+
+
+def test_an_exchange_as_a_whole_needs_the_right_to_manage_exchanges(
+    desk: Desk, login_as: Login
+) -> None:
+    data = {"exchange": "bybit", "reason": "It is broken", "sure": "y"}
+    client = login_as(make_user(Role.SUPPORT))
+    assert client.post_form("/admin/emergency/", data=data).status_code == 200
+    assert desk.world.bot(desk.bot).stop_request is None
+    client = login_as(make_user(Role.MANAGER))
+    assert client.post_form("/admin/emergency/", data=data).status_code == 302
+    assert desk.world.bot(desk.bot).stop_request == "emergency"
