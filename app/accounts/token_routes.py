@@ -1,6 +1,6 @@
 """The page of access tokens: list, create, revoke."""
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
@@ -43,10 +43,13 @@ def create() -> ResponseReturnValue:
     return _page(_fresh_form(), secret)
 
 
-@blueprint.post("/settings/tokens/<int:token_id>/revoke")
+@blueprint.route("/settings/tokens/<int:token_id>/revoke", methods=["GET", "POST"])
 @requires(Permission.CABINET)
 def revoke(token_id: int) -> ResponseReturnValue:
-    """End a token at once."""
+    """Ask once, then end a token at once."""
+    if request.method == "GET":
+        token = tokens.own_token(current_user.id, token_id)
+        return render_template("accounts/revoke_token.html", token=token)
     with transaction():
         tokens.revoke_token(current_user.id, token_id)
     flash(_("The token is revoked: programs with it are refused from now on."), "success")

@@ -359,8 +359,11 @@ def test_revoking_by_page_is_for_the_owner_alone(app: Flask, client: Client, per
     log_in(eve, "eve@example.org")
     path = f"{PAGE}/{only_row().id}/revoke"
     assert eve.post_form(path).status_code == 404
+    assert eve.get(path).status_code == 404
     assert caller_of(secret)
     log_in(client)
+    assert "home server" in client.get(path).text
+    assert caller_of(secret)
     for _ in range(2):
         assert client.post_form(path).status_code == 303
     assert refusal(secret) == "token_revoked"
