@@ -31,7 +31,7 @@ test: setup ## All checks and all tests
 	done; \
 	echo "== tests"; \
 	if [ -n "$$failed" ]; then echo "FAILED CHECKS:$$failed (see above); going on with the tests"; fi; \
-	$(PY) -m pytest -n $(JOBS) --dist loadscope --cov --cov-report=term --cov-fail-under=90; status=$$?; \
+	$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=90; status=$$?; \
 	if [ -n "$$failed" ]; then exit 1; fi; exit $$status
 
 lint: setup ## Style, types, templates, import rules, dead code
@@ -52,7 +52,7 @@ fmt: setup ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff format .
 
 test-fast: setup translations ## The tests without browser, chaos and recorded data
-	@$(PY) -m pytest -n $(JOBS) --dist loadscope -m "not journey and not chaos and not shared"
+	@$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not journey and not chaos and not shared"
 
 check-chaos: setup translations ## Only the tests that kill processes and servers
 	@$(PY) -m pytest -m chaos

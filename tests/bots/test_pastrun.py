@@ -268,8 +268,11 @@ def test_foreign_accounts_pairs_and_bots_do_not_exist(shop: Shop, client: Client
               "strategy", "account_id", "market_id", "step", "bot_id"]
 )  # fmt: skip
 def test_hostile_values_never_break_the_card(
-    shop: Shop, client: Client, monkeypatch: pytest.MonkeyPatch, field: str
+    database: None, login_as: Login, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
+    shop = Shop.open()
+    shop.add_history(3)
+    client = login_as(shop.user)
     monkeypatch.setattr("app.bots.routes.pastrun.is_within", lambda *_: True)
     for value in HOSTILE:
         answer = client.post_form(PATH, {**form_of(shop), "linked": "step", field: value})
