@@ -109,9 +109,20 @@ def _register_texts() -> None:
     from app.faq import texts as faq
     from app.formatting import texts as formatting
     from app.notifications import texts as notifications
+    from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
 
-    for module in (formatting, notifications, accounts, exchanges, bots, subscriptions, faq, api):
+    for module in (
+        formatting,
+        notifications,
+        settings,
+        accounts,
+        exchanges,
+        bots,
+        subscriptions,
+        faq,
+        api,
+    ):
         register_texts(module.TEXTS)
 
 

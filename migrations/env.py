@@ -14,6 +14,7 @@ from app.exchanges import models as exchanges_models
 from app.faq import models as faq_models
 from app.markets import models as markets_models
 from app.notifications import models as notifications_models
+from app.settings import models as settings_models
 from app.subscriptions import models as subscriptions_models
 from app.trades import models as trades_models
 
@@ -24,6 +25,7 @@ MODELS = (
     faq_models,
     markets_models,
     notifications_models,
+    settings_models,
     subscriptions_models,
     trades_models,
 )

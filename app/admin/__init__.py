@@ -9,6 +9,7 @@ from app.admin.emergency import EmergencyPage
 from app.admin.health import HealthPage
 from app.admin.home import HomePage
 from app.admin.queues import QueuesPage
+from app.admin.settings import SettingsPage
 from app.admin.statistics import StatisticsPage
 from app.admin.unresolved import UnresolvedPage
 
@@ -37,6 +38,7 @@ def init_admin(app: Flask) -> None:
         QueuesPage(name=_l("Queues"), endpoint="admin_queues", url="/admin/queues"),
         HealthPage(name=_l("Services"), endpoint="admin_health", url="/admin/health"),
         StatisticsPage(name=_l("Statistics"), endpoint="admin_statistics", url="/admin/statistics"),
+        SettingsPage(name=_l("Settings"), endpoint="admin_settings", url="/admin/settings"),
         *audit.views(),
     ):
         admin.add_view(view)

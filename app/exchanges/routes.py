@@ -120,6 +120,8 @@ def _connect_keys(venue: Venue) -> ResponseReturnValue:
         venue=venue,
         steps=_lines(check, venue) if check else (),
         addresses=current_config().outgoing_addresses,
+        policy=service.key_policy(),
+        partner_id=service.partner_id_at(venue.code),
     )
     return page, UNPROCESSABLE if failed else 200
 

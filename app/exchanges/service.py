@@ -17,7 +17,7 @@ from app.accounts import audit
 from app.accounts.keys import open_for, seal_for
 from app.accounts.models import User
 from app.adapters.exchanges import open_exchange
-from app.adapters.exchanges.check import KeyCheck, check_keys
+from app.adapters.exchanges.check import KeyCheck, KeyPolicy, check_keys
 from app.adapters.exchanges.keys import ApiKeys
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -26,6 +26,8 @@ from app.exchanges.catalogue import PAPER, VENUES, Venue
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
 from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
 from app.exchanges.queries import Balances, account_of, is_enabled, is_paper, paper_balances
+from app.settings import queries as settings
+from app.settings.rules import KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, PARTNER_IDS
 
 if TYPE_CHECKING:
     from app.adapters.exchanges.ccxt import CcxtExchange
@@ -95,7 +97,7 @@ def check_new_keys(user_id: int, wanted: NewKeys, checker: Checker = check_keys)
     cleaned = NewKeys(
         venue.code, rules.clean_label(wanted.label), _clean(wanted.keys, venue), wanted.testnet
     )
-    check = checker(venue.code, cleaned.keys, testnet=cleaned.testnet)
+    check = checker(venue.code, cleaned.keys, testnet=cleaned.testnet, policy=key_policy())
     return CheckedKeys(cleaned, check)
 
 
@@ -113,6 +115,7 @@ def connect_keys(user_id: int, checked: CheckedKeys) -> ExchangeAccount:
     account.testnet = wanted.testnet
     account.key_fingerprint = found
     account.last_four = rules.last_four(wanted.keys.key)
+    account.partner_id = partner_id_at(venue.code)
     _seal(account, wanted.keys)
     _note_check(account, checked.check)
     db.session.add(account)
@@ -125,6 +128,20 @@ def connect_keys(user_id: int, checked: CheckedKeys) -> ExchangeAccount:
         after={"exchange": venue.code, "testnet": wanted.testnet, "last_four": account.last_four},
     )
     return account
+
+
+def key_policy() -> KeyPolicy:
+    """Return which keys staff allow at the moment."""
+    return KeyPolicy(
+        may_withdraw=settings.is_on(KEYS_MAY_WITHDRAW),
+        needs_address=settings.is_on(KEYS_NEED_ADDRESS),
+    )
+
+
+def partner_id_at(exchange: str) -> str:
+    """Return our partner id at an exchange, which new accounts get; empty for none."""
+    setting = PARTNER_IDS.get(exchange)
+    return "" if setting is None else settings.text_of(setting)
 
 
 def rename(user_id: int, account_id: int, label: str) -> None:
@@ -141,7 +158,9 @@ def check_again(user_id: int, account_id: int, checker: Checker = check_keys) ->
     account = account_of(user_id, account_id)
     if is_paper(account):
         raise Conflict("paper_has_no_keys")
-    return checker(account.exchange, open_keys(account), testnet=account.testnet)
+    return checker(
+        account.exchange, open_keys(account), testnet=account.testnet, policy=key_policy()
+    )
 
 
 def store_check(user_id: int, account_id: int, check: KeyCheck) -> None:

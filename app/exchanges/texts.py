@@ -45,6 +45,9 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "exchange_unreachable": _l("%(exchange)s does not answer now. We try again by ourselves."),
     "exchange_rate_limited": _l("%(exchange)s asks us to wait. We try again in a moment."),
+    "exchange_closed": _l(
+        "%(exchange)s has closed this pair or its trading for now. We try again by ourselves."
+    ),
     "exchange_clock_differs": _l(
         "Our clock and the clock of %(exchange)s differ, so it refused the request. We try "
         "again by ourselves."
@@ -89,6 +92,10 @@ FINDINGS: Mapping[str, LazyString] = {
         "This key may not trade on the spot market. Switch on reading and spot trading for it"
         " on %(exchange)s, then check again."
     ),
+    "key_can_withdraw_allowed": _l(
+        "This key is allowed to withdraw money. The staff of this server accept that; whoever "
+        "steals it can empty the account. Botyard only needs to read and trade."
+    ),
     "rights_right": _l("It may read and trade, and can't withdraw."),
     "rights_not_told": _l(
         "%(exchange)s does not tell us what a key may do. Please make sure yourself that "
@@ -98,6 +105,10 @@ FINDINGS: Mapping[str, LazyString] = {
     "address_open": _l(
         "The key works from any address. Bind it to our addresses on %(exchange)s: then a "
         "stolen key is worth nothing, and it does not expire."
+    ),
+    "address_required": _l(
+        "The key works from any address, which this server does not accept. Bind it to our "
+        "addresses on %(exchange)s, then check again."
     ),
     "address_not_told": _l(
         "%(exchange)s does not tell us whether the key is bound to addresses. We recommend it."
@@ -116,6 +127,7 @@ FINDINGS: Mapping[str, LazyString] = {
     "exchange_clock_differs": _l(
         "%(exchange)s says that our clock is wrong. Nothing was saved; staff have to set it right."
     ),
+    "exchange_closed": _l("%(exchange)s is closed for now. Nothing was saved; please try again."),
     "exchange_failed": _l(
         "%(exchange)s gave an answer that we do not understand. Nothing was saved; please try"
         " again."

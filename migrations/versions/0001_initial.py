@@ -65,6 +65,12 @@ def upgrade() -> None:
     sa.CheckConstraint('tick_period_s between 1 and 3600', name=op.f('ck_plans_tick_period')),
     sa.PrimaryKeyConstraint('code', name=op.f('pk_plans'))
     )
+    op.create_table('runtime_settings',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('value', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_runtime_settings'))
+    )
     op.create_table('users',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('email', sa.Text(), nullable=False),
@@ -642,6 +648,7 @@ def downgrade() -> None:
     op.drop_table('api_answers')
     op.drop_table('access_tokens')
     op.drop_table('users')
+    op.drop_table('runtime_settings')
     op.drop_table('plans')
     op.drop_table('feed_state')
     op.drop_index(op.f('ix_faq_searches_results_at'), table_name='faq_searches')

@@ -9,7 +9,7 @@ from sqlalchemy import select, text, update
 
 from app import events
 from app.accounts.models import AuditEntry, User
-from app.adapters.exchanges.check import KeyCheck, Rights, Step, StepName, StepState
+from app.adapters.exchanges.check import KeyCheck, KeyPolicy, Rights, Step, StepName, StepState
 from app.adapters.exchanges.keys import ApiKeys
 from app.db import db, utc_now
 from app.encryption import DecryptionError
@@ -18,6 +18,7 @@ from app.exchanges import queries, service
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
 from app.exchanges.models import Exchange, ExchangeAccount, PaperCursor, PaperOrder
 from app.exchanges.service import NewKeys
+from app.settings import service as settings
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 from tests.factories import make_market, make_user
@@ -43,9 +44,11 @@ class Checker:
     def __init__(self, answer: KeyCheck = PASSED) -> None:
         self.answer = answer
         self.asked: list[tuple[str, ApiKeys, bool]] = []
+        self.policies: list[KeyPolicy] = []
 
-    def __call__(self, name: str, keys: ApiKeys, *, testnet: bool) -> KeyCheck:
+    def __call__(self, name: str, keys: ApiKeys, *, testnet: bool, policy: KeyPolicy) -> KeyCheck:
         self.asked.append((name, keys, testnet))
+        self.policies.append(policy)
         return self.answer
 
 
@@ -457,3 +460,26 @@ def test_slowest_cursor_counts_accounts_with_an_order_in_the_pair(user: User) ->
                 )
             )  # fmt: skip
     assert queries.slowest_cursors() == {market.id: 7}
+
+
+def test_staff_decide_which_keys_are_accepted(user: User) -> None:
+    checker = Checker()
+    service.check_new_keys(user.id, wanted(), checker)
+    with transaction():
+        settings.change("keys_may_withdraw", True)
+        settings.change("keys_need_address", True)
+    service.check_new_keys(user.id, wanted(), checker)
+    assert checker.policies == [
+        KeyPolicy(),
+        KeyPolicy(may_withdraw=True, needs_address=True),
+    ]
+
+
+def test_account_keeps_the_partner_id_that_held_when_it_was_connected(user: User) -> None:
+    with transaction():
+        settings.change("partner_id_bybit", "First")
+    account = connected(user, wanted(exchange="bybit"))
+    with transaction():
+        settings.change("partner_id_bybit", "Second")
+    assert queries.account_of(user.id, account.id).partner_id == "First"
+    assert service.door_of(account).partner_id == "First"

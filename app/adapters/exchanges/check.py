@@ -59,6 +59,14 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What staff allow: keys that may withdraw, and keys that work from any address."""
+
+    may_withdraw: bool = False
+    needs_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class KeyCheck:
     """The whole check with what was read on the way."""
 
@@ -83,6 +91,7 @@ def check_keys(
     keys: ApiKeys,
     *,
     testnet: bool = False,
+    policy: KeyPolicy = KeyPolicy(),
     client: Any = None,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> KeyCheck:
@@ -90,7 +99,7 @@ def check_keys(
     from app.adapters.exchanges.client import make_client
 
     return _Check(
-        client or make_client(name, keys, testnet=testnet), QUIRKS[name], testnet, now_ms
+        client or make_client(name, keys, testnet=testnet), QUIRKS[name], testnet, policy, now_ms
     ).run()
 
 
@@ -100,8 +109,14 @@ class _Failed(Exception):
 
 class _Check:
     def __init__(
-        self, client: Any, quirks: Quirks, testnet: bool, now_ms: Callable[[], int]
+        self,
+        client: Any,
+        quirks: Quirks,
+        testnet: bool,
+        policy: KeyPolicy,
+        now_ms: Callable[[], int],
     ) -> None:
+        self._policy = policy
         self._client = client
         self._quirks = quirks
         self._testnet = testnet
@@ -142,11 +157,13 @@ class _Check:
         rights = self._ask(StepName.KEY, self._read_rights)
         self._rights = rights
         self._add(StepName.KEY, StepState.OK, "key_accepted")
-        if rights.withdraw:
+        if rights.withdraw and not self._policy.may_withdraw:
             self._fail(StepName.RIGHTS, "key_can_withdraw")
         if rights.trade is False or rights.read is False:
             self._fail(StepName.RIGHTS, "key_can_not_trade")
-        if rights.withdraw is None:
+        if rights.withdraw:
+            self._add(StepName.RIGHTS, StepState.WARNING, "key_can_withdraw_allowed")
+        elif rights.withdraw is None:
             self._add(StepName.RIGHTS, StepState.WARNING, "rights_not_told")
         else:
             self._add(StepName.RIGHTS, StepState.OK, "rights_right")
@@ -154,6 +171,8 @@ class _Check:
             self._add(StepName.ADDRESS, StepState.OK, "address_bound")
         elif rights.bound_to_address is None:
             self._add(StepName.ADDRESS, StepState.WARNING, "address_not_told")
+        elif self._policy.needs_address:
+            self._fail(StepName.ADDRESS, "address_required")
         else:
             self._add(StepName.ADDRESS, StepState.WARNING, "address_open")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 
-from app.adapters.exchanges.check import KeyCheck, StepName, StepState, check_keys
+from app.adapters.exchanges.check import KeyCheck, KeyPolicy, StepName, StepState, check_keys
 from app.adapters.exchanges.client import make_client
 from app.adapters.exchanges.quirks import QUIRKS
 from tests.adapters.exchanges.canned import KEYS, NOW_MS, TIMES, Request, connect
@@ -185,3 +185,33 @@ def test_binance_test_site_proves_the_key_without_its_rights() -> None:
     found = check_keys("binance", KEYS, testnet=True, client=client, now_ms=lambda: NOW_MS)
     assert found.passed
     assert found.rights.withdraw is None
+
+
+def check_under(policy: KeyPolicy, told: Any) -> KeyCheck:
+    client = make_client("binance", KEYS)
+    connect(
+        client,
+        lambda request: (
+            TIMES["binance"]
+            if request.path.endswith("/time")
+            else told
+            if request.path == RIGHTS_PATHS["binance"]
+            else BALANCES["binance"]
+        ),
+    )
+    return check_keys("binance", KEYS, policy=policy, client=client, now_ms=lambda: NOW_MS)
+
+
+def test_key_that_can_withdraw_passes_with_a_warning_where_staff_allow_it() -> None:
+    found = check_under(KeyPolicy(may_withdraw=True), rights("binance", withdraw=True))
+    assert found.passed
+    assert states(found)["rights"] == ("warning", "key_can_withdraw_allowed")
+    assert found.rights.withdraw is True
+
+
+def test_key_that_works_from_any_address_is_refused_where_staff_want_it_bound() -> None:
+    policy = KeyPolicy(needs_address=True)
+    found = check_under(policy, rights("binance", bound=False))
+    assert found.failure is not None
+    assert (found.failure.name, found.failure.code) == (StepName.ADDRESS, "address_required")
+    assert check_under(policy, rights("binance", bound=True)).passed

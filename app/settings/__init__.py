@@ -1,0 +1,1 @@
+"""Runtime settings: declared in code with defaults, stored when changed, edited in the desk."""

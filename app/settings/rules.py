@@ -1,0 +1,60 @@
+"""What may be set while the product runs, and which values make sense."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.errors import InvalidInput, NotFound
+
+Value = bool | str
+
+MAX_PARTNER_ID = 30
+_PARTNER_ID = re.compile(r"[A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: a switch if its default is one, else a text of letters and digits."""
+
+    name: str
+    default: Value
+    longest: int = MAX_PARTNER_ID
+
+
+KEYS_MAY_WITHDRAW = Setting("keys_may_withdraw", default=False)
+KEYS_NEED_ADDRESS = Setting("keys_need_address", default=False)
+# Beginning of each client id there; the rest of its length is ours.
+PARTNER_IDS: Mapping[str, Setting] = {
+    "bybit": Setting("partner_id_bybit", ""),
+    "binance": Setting("partner_id_binance", "", longest=8),
+    "okx": Setting("partner_id_okx", "", longest=16),
+    "mexc": Setting("partner_id_mexc", ""),
+}
+
+SETTINGS: Mapping[str, Setting] = {
+    one.name: one for one in (KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, *PARTNER_IDS.values())
+}
+
+
+def setting_named(name: str) -> Setting:
+    """Return a declared setting; raise NotFound for any other name."""
+    found = SETTINGS.get(name)
+    if found is None:
+        raise NotFound("unknown_setting")
+    return found
+
+
+def checked(setting: Setting, value: object) -> Value:
+    """Return a value that this setting can have; raise InvalidInput."""
+    if isinstance(setting.default, bool):
+        if not isinstance(value, bool):
+            raise InvalidInput("setting_not_a_switch", field=setting.name)
+        return value
+    if not isinstance(value, str):
+        raise InvalidInput("setting_not_text", field=setting.name)
+    cleaned = value.strip()
+    if len(cleaned) > setting.longest:
+        raise InvalidInput("setting_too_long", field=setting.name, maximum=setting.longest)
+    if not _PARTNER_ID.fullmatch(cleaned):
+        raise InvalidInput("setting_not_plain", field=setting.name)
+    return cleaned

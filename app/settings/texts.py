@@ -1,0 +1,43 @@
+"""Sentences for settings and their errors."""
+
+from collections.abc import Mapping
+
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+TEXTS: Mapping[str, LazyString] = {
+    "unknown_setting": _l("There is no such setting."),
+    "setting_not_a_switch": _l("Please choose on or off."),
+    "setting_not_text": _l("Please write a text."),
+    "setting_too_long": _l("Please write at most %(maximum)s characters."),
+    "setting_not_plain": _l("Please use only letters, digits, - and _."),
+}
+
+NAMES: Mapping[str, LazyString] = {
+    "keys_may_withdraw": _l("Accept keys that may withdraw money"),
+    "keys_need_address": _l("Refuse keys that work from any address"),
+    "partner_id_bybit": _l("Our partner id at Bybit"),
+    "partner_id_binance": _l("Our partner id at Binance"),
+    "partner_id_okx": _l("Our partner id at OKX"),
+    "partner_id_mexc": _l("Our partner id at MEXC"),
+}
+
+_PARTNER_HELP = _l(
+    "Goes out with every order of accounts connected from now on, and their owners are told. "
+    "Empty: none is sent."
+)
+
+HELPS: Mapping[str, LazyString] = {
+    "keys_may_withdraw": _l(
+        "Off: such a key is refused. On: it is accepted with a red warning on the account. "
+        "A stolen key can then empty the account."
+    ),
+    "keys_need_address": _l(
+        "Off: such a key is accepted with a warning. On: it is refused. Exchanges that do not "
+        "tell whether a key is bound are not affected."
+    ),
+    "partner_id_bybit": _PARTNER_HELP,
+    "partner_id_binance": _PARTNER_HELP,
+    "partner_id_okx": _PARTNER_HELP,
+    "partner_id_mexc": _PARTNER_HELP,
+}
