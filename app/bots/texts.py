@@ -12,6 +12,7 @@ from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+from app.bots import grid_texts
 from app.formatting import format_amount, format_money, format_percent, format_plain, full_price
 from app.i18n import describe_code, has_text
 from app.trades.owners import Pair
@@ -316,6 +317,7 @@ _NOTICES: Mapping[str, LazyString] = {
 TEXTS: Mapping[str, LazyString] = {
     **_FORM, **_PLAN, **_REFUSALS, **_LOG, **_STATES, **_REASONS, **_NOTICES,
     **{f"order_{code}": text for code, text in _ORDERS.items()},
+    **grid_texts.TEXTS,
 }  # fmt: skip
 
 # --- names ----------------------------------------------------------------------------------------
@@ -361,6 +363,7 @@ FIELD_LABELS: Mapping[str, LazyString] = {
     # inputs of a decision
     "level": _l("Level"),
     "price": _l("Price"),
+    **grid_texts.FIELD_LABELS,
 }
 FIELD_HELPS: Mapping[str, LazyString] = {
     "lower": _l("The lowest line. Below it the bot waits with all its coins."),
@@ -379,6 +382,7 @@ FIELD_HELPS: Mapping[str, LazyString] = {
     "direction": _l("Whether it buys first or sells first."),
     "leverage": _l("How many times the investment is traded."),
     "trailing_up": _l("Whether the range moves up with the price."),
+    **grid_texts.FIELD_HELPS,
 }
 CHOICE_LABELS: Mapping[str, LazyString] = {
     "arithmetic": _l("Equal step"),
@@ -402,6 +406,7 @@ CHOICE_LABELS: Mapping[str, LazyString] = {
     "closed": _l("Closed"),
     "paper": _l("Paper"),
     "live": _l("Live"),
+    **grid_texts.CHOICE_LABELS,
 }
 STATE_LABELS: Mapping[str, LazyString] = {
     "stopped": _l("stopped"),
@@ -497,14 +502,18 @@ def _rule(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
 
 
 WRITERS: Mapping[str, Writer] = {
-    **dict.fromkeys(("price", "lower", "upper", "limit", "from_price", "tick"), _price),
+    **dict.fromkeys(
+        ("price", "lower", "upper", "limit", "from_price", "tick", "trigger", "stop_loss"), _price
+    ),
     **dict.fromkeys(("quantity", "coins", "min_quantity"), _coins),
-    **dict.fromkeys(("needed", "free", "profit", "total", "proceeds", "min_notional"), _money),
+    **dict.fromkeys(
+        ("needed", "free", "profit", "total", "proceeds", "min_notional", "equity"), _money
+    ),
     **dict.fromkeys(
         ("minimum", "maximum", "value", "days", "have", "grids", "tries", "version", "amount"),
         _plain,
     ),
-    **dict.fromkeys(("gross", "fees", "share"), _percent),
+    **dict.fromkeys(("gross", "fees", "share", "rate"), _percent),
     "how": _named(CHOICE_LABELS),
     "side": _named(SIDE_LABELS),
     "state": _named(STATE_LABELS),
@@ -520,6 +529,10 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     ),
     "investment_too_small": {"value": _money, "minimum": _money},
     "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
+    "trigger_already_reached": {"value": _price},
+    **dict.fromkeys(("limit_max_capital", "limit_daily_loss"), {"value": _money, "limit": _money}),
+    **dict.fromkeys(("limit_open_orders", "limit_leverage"), {"value": _plain, "limit": _plain}),
+    **dict.fromkeys(("take_profit_share_reached", "stop_loss_share_reached"), {"limit": _money}),
     "denied_not_enough_coins": {"needed": _coins, "free": _coins},
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {

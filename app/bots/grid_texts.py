@@ -1,0 +1,116 @@
+"""Words for the grid: its settings beyond the basic ones, and what it says about them."""
+
+from collections.abc import Mapping
+
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+FIELD_LABELS: Mapping[str, LazyString] = {
+    "trigger_price": _l("Start price"),
+    "take_profit_share": _l("Take-profit, share of the money"),
+    "stop_loss_share": _l("Stop-loss, share of the money"),
+    "trailing_up_limit": _l("Follow upwards at most to"),
+    "trailing_down": _l("Follow the price downwards"),
+    "trailing_down_limit": _l("Follow downwards at most to"),
+    "infinity": _l("Without an upper price"),
+    "profit_use": _l("Profit of the grid"),
+    "max_resting": _l("Orders on the exchange at most"),
+    "max_capital": _l("Most money in the bot"),
+    "max_daily_loss": _l("Largest loss of a day"),
+    "max_open_orders": _l("Open orders at most"),
+    "max_leverage": _l("Leverage at most"),
+}
+FIELD_HELPS: Mapping[str, LazyString] = {
+    "trigger_price": _l("The grid waits until the price reaches it. Empty: it starts at once."),
+    "take_profit_share": _l(
+        "The bot stops when its total profit reaches this part of the money put in."
+    ),
+    "stop_loss_share": _l(
+        "The bot stops when its total loss reaches this part of the money put in."
+    ),
+    "trailing_up_limit": _l("The upper price never goes beyond this one. Empty: no limit."),
+    "trailing_down": _l(
+        "Whether the range moves down with the price. The bot then buys further and can lose more."
+    ),
+    "trailing_down_limit": _l("The lower price never goes beyond this one. Empty: no limit."),
+    "infinity": _l(
+        "The grid goes on upwards, however high the price rises. It needs the step, not the number."
+    ),
+    "profit_use": _l("It stays aside, or the orders grow by it."),
+    "max_resting": _l(
+        "Only the orders nearest to the price stand on the exchange; the others wait here. Empty: "
+        "all of them stand."
+    ),
+    "max_capital": _l("Beyond this the bot pauses."),
+    "max_daily_loss": _l("The bot pauses for the rest of the day after it."),
+    "max_open_orders": _l("With more open orders than this the bot pauses."),
+    "max_leverage": _l("With more leverage than this the bot pauses."),
+}
+CHOICE_LABELS: Mapping[str, LazyString] = {
+    "set_aside": _l("Set aside"),
+    "reinvest": _l("Reinvest"),
+}
+TEXTS: Mapping[str, LazyString] = {
+    # settings that do not go together
+    "grids_and_step": _l("Give either the number of grids or the step, not both."),
+    "infinity_has_no_upper": _l("A grid without an upper price takes none. Leave it empty."),
+    "infinity_needs_step": _l("A grid without an upper price needs the step between two lines."),
+    "infinity_is_long_only": _l("A grid without an upper price can only buy first and sell later."),
+    "infinity_does_not_trail": _l("A grid without an upper price does not follow the price."),
+    "limit_without_trailing": _l("This limit needs that the range follows the price that way."),
+    "trailing_limit_inside_range": _l(
+        "This limit lies inside of your range from %(lower)s to %(upper)s. It must lie beyond it."
+    ),
+    "trigger_already_reached": _l(
+        "The price of now has reached the start price %(value)s already."
+    ),
+    # what may hurt
+    "trailing_below_minimum": _l(
+        "When the range has moved to %(price)s, an order of %(quantity)s is smaller than the "
+        "exchange takes. Set a limit before that price or invest more."
+    ),
+    "liquidation_inside_range": _l(
+        "The exchange would close the position by force at %(price)s, inside of your range from "
+        "%(lower)s to %(upper)s. Use less leverage or a narrower range."
+    ),
+    "liquidation_before_stop_loss": _l(
+        "The exchange would close the position by force at %(price)s, before the stop-loss at "
+        "%(stop_loss)s is reached. Use less leverage or a nearer stop-loss."
+    ),
+    "maintenance_assumed": _l(
+        "The exchange did not tell its maintenance margin; the liquidation price is counted with "
+        "%(rate)s."
+    ),
+    "leverage_too_high": _l("This pair allows a leverage of at most %(maximum)s."),
+    # the log
+    "grid_waits": _l("The grid waits for the start price %(trigger)s; the price is %(price)s."),
+    "grid_started": _l("The price %(price)s has reached the start price; the grid begins."),
+    "trailed_up": _l("The range followed the price upwards: now %(lower)s to %(upper)s."),
+    "trailed_down": _l("The range followed the price downwards: now %(lower)s to %(upper)s."),
+    "trailing_stopped": _l("The range has reached its limit %(limit)s and follows no further."),
+    "order_withdrawn": _l("An order far from the price waits here, to let a nearer one stand."),
+    "edit_started": _l("New settings: orders are being replaced."),
+    "edit_done": _l("New settings: all orders stand."),
+    "liquidated": _l(
+        "The exchange has closed the position by force: the margin did not suffice any more."
+    ),
+    # why a bot ended or paused
+    "take_profit_share_reached": _l("the value %(equity)s reached the take-profit %(limit)s"),
+    "stop_loss_share_reached": _l("the value %(equity)s fell to the stop-loss %(limit)s"),
+    "start_failed": _l("the grid could not begin"),
+    "limit_max_capital": _l("the money in the bot, %(value)s, is more than your limit %(limit)s"),
+    "limit_daily_loss": _l("the loss of today, %(value)s, has reached your limit %(limit)s"),
+    "limit_open_orders": _l("%(value)s open orders are more than your limit of %(limit)s"),
+    "limit_leverage": _l("the leverage %(value)s is more than your limit %(limit)s"),
+    # why an order was taken back or was not sent
+    "too_far_now": _l("Taken back: others are nearer to the price."),
+    "trailing": _l("Taken back: the range has moved."),
+    "edited": _l("Taken back: the settings have changed."),
+    "denied_would_open_short": _l("No order was placed: more than the bot holds would be sold."),
+    "denied_would_open_long": _l(
+        "No order was placed: more than the bot owes would be bought back."
+    ),
+    "denied_over_margin": _l(
+        "No order was placed: it needs a margin of %(needed)s and %(free)s is free."
+    ),
+}
