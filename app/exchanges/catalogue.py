@@ -33,6 +33,11 @@ class Venue:
         return not self.is_paper and QUIRKS[self.code].needs_passphrase
 
     @property
+    def has_stops(self) -> bool:
+        """Say whether a stop order can rest there."""
+        return self.is_paper or QUIRKS[self.code].has_stops
+
+    @property
     def absence_grace_s(self) -> int:
         """Return for how long it may fail to find an order that it has."""
         return 0 if self.is_paper else QUIRKS[self.code].absence_grace_s

@@ -84,6 +84,8 @@ class CcxtExchange:
 
         def send() -> Outcome:
             params = {self._quirks.cancel_id_param: self._reader.sent_id(client_id)}
+            if self._reader.is_stop(client_id):
+                params |= self._quirks.stop_cancel_params
             answer = self._client.cancel_order(None, symbol, params)
             if not (answer.get("id") or answer.get("clientOrderId")):
                 return Unresolved("the answer names no order")
@@ -175,20 +177,16 @@ class CcxtExchange:
     # --- calls --------------------------------------------------------------------------------
 
     def _place(self, symbol: str, order: Order) -> Outcome:
-        params = {
-            "clientOrderId": self._reader.sent_id(order.client_id),
-            **self._quirks.order_params,
-        }
-        if self._quirks.partner_param and self._partner_id:
-            params[self._quirks.partner_param] = self._partner_id
-        if order.kind is OrderKind.MARKET:
-            params |= self._quirks.market_order_params
-        price = None if order.price is None else exact_text(order.price)
+        if order.kind is OrderKind.STOP and not self._quirks.has_stops:
+            return Refused("stop_not_supported")
+        params = self._params(symbol, order)
+        is_limit = order.kind is OrderKind.LIMIT
+        price = exact_text(order.price) if is_limit and order.price is not None else None
 
         def send() -> Outcome:
             answer = self._client.create_order(
                 symbol,
-                order.kind.value,
+                "limit" if is_limit else "market",
                 order.key.side.value,
                 exact_text(order.quantity),
                 price,
@@ -201,6 +199,21 @@ class CcxtExchange:
             return Accepted(str(venue_id))
 
         return self._sent(send, outcome_of, Lane.PLACE)
+
+    def _params(self, symbol: str, order: Order) -> dict[str, Any]:
+        quirks = self._quirks
+        params = {"clientOrderId": self._reader.sent_id(order.client_id), **quirks.order_params}
+        if quirks.partner_param and self._partner_id:
+            params[quirks.partner_param] = self._partner_id
+        if order.kind is not OrderKind.LIMIT:
+            params |= quirks.market_order_params
+        if order.kind is OrderKind.STOP and order.price is not None:
+            self._reader.remember_stop(order.client_id)
+            params["triggerPrice"] = exact_text(order.price)
+            market = (self._client.markets or {}).get(symbol) or {}
+            if not market.get("spot", True):
+                params |= quirks.contract_stop_params.get(order.key.side.value, {})
+        return params
 
     def _sent(
         self, send: Callable[[], Outcome], judge: Callable[..., Outcome], lane: Lane
@@ -242,8 +255,7 @@ class CcxtExchange:
         parameter = self._quirks.find_in_lists_by
         if parameter is None:
             return self._client.fetch_order(None, symbol, {"clientOrderId": sent_id})
-        for look in (self._client.fetch_open_orders, self._client.fetch_closed_orders,
-                     self._client.fetch_canceled_orders):  # fmt: skip
+        for look in (self._client.fetch_open_orders, self._client.fetch_canceled_and_closed_orders):
             for raw in look(symbol, None, None, {parameter: sent_id}):
                 if raw.get("clientOrderId") == sent_id:
                     return raw

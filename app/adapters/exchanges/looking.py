@@ -8,7 +8,7 @@ from typing import Any
 from app.adapters.exchanges.quirks import Quirks
 from app.adapters.exchanges.reading import garbled, to_fill, to_order
 from app.trading.market import MarketKind
-from app.trading.orders import Fill
+from app.trading.orders import Fill, OrderKind
 from app.trading.ports import VenueOrder
 
 REMEMBERED_IDS = 5000
@@ -23,6 +23,8 @@ class Reader:
         self._quirks = quirks
         self._prefix = partner_prefix
         self._client_ids: OrderedDict[str, str] = OrderedDict()
+        # Stop orders have to be cancelled another way at some exchanges.
+        self._stops: OrderedDict[str, None] = OrderedDict()
 
     def sent_id(self, client_id: str) -> str:
         """Return the client id as the exchange gets it."""
@@ -35,6 +37,8 @@ class Reader:
     def order(self, raw: Mapping[str, Any]) -> VenueOrder:
         """Read one order."""
         order = to_order(raw, self.own_id(raw.get("clientOrderId")), self._quirks)
+        if order.kind is OrderKind.STOP:
+            self.remember_stop(order.client_id)
         if order.client_id and order.venue_id:
             self.remember(order.venue_id, order.client_id)
         return order
@@ -44,6 +48,16 @@ class Reader:
         self._client_ids[venue_id] = client_id
         if len(self._client_ids) > REMEMBERED_IDS:
             self._client_ids.popitem(last=False)
+
+    def remember_stop(self, client_id: str) -> None:
+        """Keep that this order is a stop."""
+        self._stops[client_id] = None
+        if len(self._stops) > REMEMBERED_IDS:
+            self._stops.popitem(last=False)
+
+    def is_stop(self, client_id: str) -> bool:
+        """Say whether this order is known to be a stop."""
+        return client_id in self._stops
 
     # --- open orders --------------------------------------------------------------------------
 

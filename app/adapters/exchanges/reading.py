@@ -1,6 +1,6 @@
 """What an exchange says through the library, turned into our own kinds of things."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -11,6 +11,12 @@ from app.trading.market import ZERO, FeeSide, Market, MarketKind
 from app.trading.orders import Fill, OrderKind, Side, Status
 from app.trading.ports import Balance, VenueOrder
 
+# A stop waits for its trigger; the price that it has beside it says nothing.
+_PRICES: Mapping[OrderKind, Callable[[Mapping[str, Any]], Decimal | None]] = {
+    OrderKind.LIMIT: lambda raw: decimal(raw.get("price")),
+    OrderKind.MARKET: lambda raw: None,
+    OrderKind.STOP: lambda raw: decimal(raw.get("triggerPrice")),
+}
 _STATUS = {
     "open": Status.OPEN,
     "closed": Status.FILLED,
@@ -44,7 +50,10 @@ def to_market(raw: Mapping[str, Any], quirks: Quirks) -> Market:
 
 def to_order(raw: Mapping[str, Any], client_id: str, quirks: Quirks) -> VenueOrder:
     """Turn the library's order into ours; raise ExchangeError if it lacks what an order has."""
+    trigger = decimal(raw.get("triggerPrice"))
     kind = OrderKind.MARKET if raw.get("type") == "market" else OrderKind.LIMIT
+    if trigger:
+        kind = OrderKind.STOP
     quantity, filled = needed(raw.get("amount"), quirks), decimal(raw.get("filled")) or ZERO
     if not raw.get("id"):
         raise garbled(quirks)
@@ -53,7 +62,7 @@ def to_order(raw: Mapping[str, Any], client_id: str, quirks: Quirks) -> VenueOrd
         symbol=raw["symbol"],
         side=Side(raw["side"]),
         kind=kind,
-        price=None if kind is OrderKind.MARKET else decimal(raw.get("price")),
+        price=_PRICES[kind](raw),
         quantity=quantity,
         filled=filled,
         status=_status(raw.get("status"), quantity, filled),

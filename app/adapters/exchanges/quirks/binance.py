@@ -40,6 +40,7 @@ BINANCE = Quirks(
     # It may "forget" an order on some of its addresses for up to half an hour.
     absence_grace_s=1800,
     all_open_orders=True,
+    has_stops=True,
     fills_page=1000,
     fills_window_ms=DAY_MS,
     fills_by_order_id="orderId",

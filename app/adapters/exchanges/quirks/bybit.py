@@ -49,6 +49,12 @@ BYBIT = Quirks(
         MarketKind.SPOT: {"type": "spot"},
         MarketKind.LINEAR: {"type": "swap", "subType": "linear"},
     },
+    has_stops=True,
+    contract_stop_params={
+        "sell": {"triggerDirection": "descending", "reduceOnly": True},
+        "buy": {"triggerDirection": "ascending", "reduceOnly": True},
+    },
+    stop_cancel_params={"trigger": True},
     fills_by_client_id="orderLinkId",
     fill_client_id="orderLinkId",
     funding_params={"execType": "Funding"},

@@ -117,7 +117,7 @@ class Quirks:
     order_params: Mapping[str, Any] = field(default_factory=dict)
     market_order_params: Mapping[str, Any] = field(default_factory=dict)
     cancel_id_param: str = "clientOrderId"
-    # `fetch_order` does not take a client id, the lists of orders do, by this parameter.
+    # `fetch_order` does not take a client id; the lists of orders do, by this parameter.
     find_in_lists_by: str | None = None
     # What every answer of the exchange holds; anything else was not written by it.
     envelope: frozenset[str] = frozenset()
@@ -137,6 +137,11 @@ class Quirks:
     # Parameters that name one order when its fills are asked for: by client id, or by its own id.
     fills_by_client_id: str | None = None
     fills_by_order_id: str | None = None
+    # Whether stop orders rest there under our client id; parameters beside their trigger for
+    # contracts by side, and those that cancel one.
+    has_stops: bool = False
+    contract_stop_params: Mapping[str, Any] = field(default_factory=dict)
+    stop_cancel_params: Mapping[str, Any] = field(default_factory=dict)
     # Name of the client id in a raw fill; None: it must be looked up by the order's own id.
     fill_client_id: str | None = None
     # Parameters under which the list of fills tells funding payments; empty: it tells none.
