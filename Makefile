@@ -4,12 +4,14 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 BIN := .venv/bin
 JOBS ?= 2
+KILLS ?= 1000
+SEED ?= 1
 # Without compiled files every process would compile thousands of modules at each start.
 unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
-.PHONY: help setup setup-run run test lint fmt test-fast check-chaos drift translations bench-ticks \
+.PHONY: help setup setup-run run test lint fmt test-fast check-chaos chaos drift translations bench-ticks \
 	bench-backtest screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -56,6 +58,9 @@ test-fast: setup translations ## The tests without browser, chaos and recorded d
 
 check-chaos: setup translations ## Only the tests that kill processes and servers
 	@$(PY) -m pytest -m chaos
+
+chaos: setup ## Kill workers at a hostile exchange, then compare the books (KILLS=1000 SEED=1)
+	@$(PY) -m tests.chaos.run --kills $(KILLS) --seed $(SEED)
 
 drift: setup ## Do the migrations make exactly the models' tables?
 	@echo "== migrations"

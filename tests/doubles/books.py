@@ -81,7 +81,7 @@ def differences(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Deci
     return [
         f"account {ours.account}: {line}"
         for part in (
-            _twins(ours, theirs),
+            twins(ours, theirs),
             _orders(ours, theirs),
             _fills(ours, theirs),
             _money(ours, theirs, base, quote, deposit),
@@ -90,7 +90,7 @@ def differences(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Deci
     ]
 
 
-def _twins(ours: Ours, theirs: Theirs) -> Iterable[str]:
+def twins(ours: Ours, theirs: Theirs) -> Iterable[str]:
     """Find logical orders that stood, or were filled, more than once."""
     keys = {
         row.client_id: (row.bot_id, row.epoch, row.purpose, row.level, row.side, row.cycle)

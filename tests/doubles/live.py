@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 
 from app.accounts.models import User
 from app.adapters.exchanges.keys import ApiKeys
@@ -14,10 +14,12 @@ from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
 from app.transactions import transaction
 from tests.bots.live_world import World
-from tests.doubles.books import Ours, Theirs, differences
+from tests.doubles.books import Ours, Theirs, differences, twins
 from tests.factories import make_exchange, make_user
 
 DEPOSIT = Decimal(10_000)
+# How a bot may end before its ladder stands.
+ENDS = {"range_excludes_price", "first_purchase_failed"}
 SECRET = "the-secret-of-a-customer-of-the-stand-in"
 
 
@@ -69,6 +71,29 @@ class LiveWorld:
         self.seats.append(seat)
         return seat
 
+    def add_fake_seat(self, key: str, **params: Any) -> Seat:
+        """Add a bot on an account whose exchange needs no keys and no check."""
+        self.hand.do("customer", key=key, secret=SECRET, money={"USDT": format(DEPOSIT, "f")})
+        with transaction():
+            make_exchange("bybit")
+            account = ExchangeAccount(
+                id=77_000 + len(self.seats),
+                user_id=make_user().id,
+                exchange="bybit",
+                venue="bybit",
+                label=key,
+                mode="live",
+                maker_fee=Decimal("0.001"),
+                taker_fee=Decimal("0.001"),
+            )
+            db.session.add(account)
+            number = account.id
+        bot = self.world.add_bot(number, **params)
+        self.world.change_bot(bot, mode="live")
+        seat = Seat(number, key, (bot,))
+        self.seats.append(seat)
+        return seat
+
     def play(self, *prices: Decimal | str | int) -> int:
         """Let prices happen at the exchange first, then with us; return the fills they made."""
         pair = self.symbol.replace("/", "")
@@ -80,6 +105,12 @@ class LiveWorld:
     def tick(self) -> Any:
         """Tick every account."""
         return self.world.tick()
+
+    def audit(self) -> Any:
+        """Tick every account as if the time had come to compare it as a whole."""
+        with transaction():
+            db.session.execute(update(ExchangeAccount).values(audited_at=None))
+        return self.tick()
 
     def accounts(self) -> list[int]:
         """Return the numbers of the accounts."""
@@ -96,4 +127,52 @@ class LiveWorld:
             assert seat.account in active
             theirs = Theirs.read(self.hand.do("books", key=seat.key))
             found += differences(Ours.read(seat.account), theirs, base, quote, DEPOSIT)
+        return found
+
+    def twins(self) -> list[str]:
+        """Name logical orders that stood, or were filled, more than once."""
+        return [
+            line
+            for seat in self.seats
+            for line in twins(
+                Ours.read(seat.account), Theirs.read(self.hand.do("books", key=seat.key))
+            )
+        ]
+
+    def age_doubts(self) -> None:
+        """Let the product's patience with orders in doubt be over."""
+        with transaction():
+            db.session.execute(
+                text(
+                    "update orders set doubtful_since = doubtful_since - interval '1 hour',"
+                    " created_at = created_at - interval '1 hour'"
+                    " where status in ('INTENDED', 'UNRESOLVED')"
+                )
+            )
+
+    def missing_levels(self) -> list[str]:
+        """Name the gaps of running grids in which no order stands.
+
+        A gap waits by right while its order would trade against one of the grid's own.
+        """
+        found = []
+        for seat in self.seats:
+            for bot in seat.bots:
+                row = self.world.bot(bot)
+                if row.state != "active":
+                    if row.state_reason.get("code") not in ENDS or self.world.open_orders(bot):
+                        found.append(f"bot {bot} is {row.state}: {row.state_reason}")
+                    continue
+                orders = [o for o in self.world.open_orders(bot) if o.purpose == "grid"]
+                # A gap holds a buy at its lower level or a sell at its upper one.
+                standing = {order.level - (order.side == "sell") for order in orders}
+                bids = [order.level for order in orders if order.side == "buy"]
+                asks = [order.level for order in orders if order.side == "sell"]
+                for gap, slot in enumerate(row.strategy_state["slots"]):
+                    buys = slot[0] == "buy"
+                    meets_own = (
+                        gap >= min(asks, default=999) if buys else gap + 1 <= max(bids, default=-1)
+                    )
+                    if gap not in standing and not meets_own:
+                        found.append(f"bot {bot}: no order in gap {gap}, wanted: {slot}")
         return found

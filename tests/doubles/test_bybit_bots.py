@@ -1,12 +1,17 @@
 """A bot trades through the real library against the stand-in, over HTTP."""
 
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from app.adapters.exchanges import client as client_module
 from app.adapters.exchanges.bases import use_bases
 from app.adapters.exchanges.client import forget_markets
+from app.bots.live import clock
 from tests.bots.live_world import wander
+from tests.doubles.bybit.faults import Fault, every_fault
 from tests.doubles.bybit.server import DoubleServer, serve
 from tests.doubles.bybit.venue import Venue
 from tests.doubles.live import LiveWorld
@@ -40,9 +45,67 @@ def test_a_grid_starts_fills_answers_and_agrees_with_the_exchange(live: LiveWorl
     (bot,) = seat.bots
     assert live.world.bot(bot).state == "active"
     assert len(live.world.open_orders(bot)) == 10
-    for price in wander(3, 60):
+    for price in wander(3, 40):
         live.play(price)
         live.tick()
     live.tick()
     assert live.differences() == []
-    assert len(live.world.trades(bot)) > 5
+    assert len(live.world.trades(bot)) > 2
+
+
+@pytest.fixture
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the product's patience, so that what takes minutes takes a second."""
+    monkeypatch.setattr(clock, "GRACE", timedelta(seconds=0.6))
+    monkeypatch.setattr(client_module, "TIMEOUT_MS", 400)
+
+
+@pytest.mark.usefixtures("in_haste")
+@pytest.mark.parametrize("fault", every_fault(0.3, longest_ms=300), ids=lambda fault: fault.name)
+def test_each_fault_alone_leaves_the_books_equal_and_no_level_missing(
+    live: LiveWorld, server: DoubleServer, fault: Fault
+) -> None:
+    live.play("100")
+    live.add_seat("customer-one-of-the-stand-in")
+    server.faults.add(fault)
+    for price in wander(5, 12):
+        live.play(price)
+        live.tick()
+    assert sum(server.faults.struck.values()) > 0
+    server.faults.set(())
+    settle(live)
+    assert live.differences() == []
+    assert live.missing_levels() == []
+
+
+@pytest.mark.usefixtures("in_haste")
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {"partial": 0.7},
+        {"late_fills": 0.7, "late_ms": 300},
+        {"unordered": True},
+        {"forget": 0.5, "forget_ms": 300},
+        {"partial": 0.5, "late_fills": 0.5, "late_ms": 200, "unordered": True, "forget": 0.3},
+    ],
+    ids="-".join,
+)
+def test_each_habit_of_the_exchange_leaves_the_books_equal(
+    live: LiveWorld, server: DoubleServer, habits: dict[str, object]
+) -> None:
+    live.play("100")
+    live.add_seat("customer-one-of-the-stand-in")
+    server.operator.habits(**habits)
+    for price in wander(6, 12):
+        live.play(price)
+        live.tick()
+    settle(live)
+    assert live.differences() == []
+    assert live.missing_levels() == []
+
+
+def settle(live: LiveWorld) -> None:
+    """Give the product what it has when a fault is over: its patience, and one audit."""
+    live.audit()
+    time.sleep(0.7)
+    live.audit()

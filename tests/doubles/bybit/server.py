@@ -100,8 +100,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._write(200, json.dumps(told).encode())
             return
         told = self._act(request) if struck.acts else refused(venue, 10000, "not reached")
-        if fault.kind == wrong.TWICE:
-            told = self._act(request)
+        if fault.kind == wrong.TWICE and told["retCode"] == 0:
+            # The same request arrived once more: it is known, even if its order is filled already.
+            told = refused(venue, venue.habits.duplicate_code, "OrderLinkedID is duplicate")
         if fault.ms:
             time.sleep(fault.ms / 1000)
         right = json.dumps(told).encode()

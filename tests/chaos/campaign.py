@@ -1,0 +1,191 @@
+"""Kill, spoil, repair, compare: the phases of a chaos run and what they find."""
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.bots import wake
+from tests.chaos.rig import Rig
+from tests.chaos.workers import Place
+from tests.doubles.bybit.faults import Fault, every_fault
+
+LONGEST_FAULT_MS = 250
+CALM: dict[str, Any] = {"partial": 0, "late_fills": 0, "forget": 0, "unordered": False}
+HABITS: dict[str, dict[str, Any]] = {
+    "partial fills": {"partial": 0.6},
+    "late fills": {"late_fills": 0.6, "late_ms": LONGEST_FAULT_MS},
+    "fills out of order": {"unordered": True},
+    "forgetting": {"forget": 0.4, "forget_ms": LONGEST_FAULT_MS},
+}
+EVERYTHING = {name: value for habit in HABITS.values() for name, value in habit.items()}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Faults that are on while workers are killed."""
+
+    name: str
+    faults: tuple[Fault, ...] = ()
+    habits: dict[str, Any] = field(default_factory=dict)
+    share: float = 1
+
+
+def phases() -> list[Phase]:
+    """Return kills alone, each fault singly, each habit singly, and all of it mixed."""
+    single = [
+        Phase(fault.name, (fault,)) for fault in every_fault(0.15, longest_ms=LONGEST_FAULT_MS)
+    ]
+    habits = [Phase(name, habits=habit) for name, habit in HABITS.items()]
+    mixed = tuple(every_fault(0.015, longest_ms=LONGEST_FAULT_MS))
+    return [
+        Phase("kills alone", share=4),
+        *single,
+        *habits,
+        Phase("all mixed", mixed, {**EVERYTHING, "forget": 0.1, "partial": 0.3}, share=8),
+    ]
+
+
+@dataclass
+class Result:
+    """What came of a run."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    recoveries: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    fills: int = 0
+    seconds: float = 0
+
+    @property
+    def passed(self) -> bool:
+        """Say whether nothing was found."""
+        return not self.findings
+
+
+class Campaign:
+    """One run over a rig."""
+
+    def __init__(self, rig: Rig, say: Callable[[str], None]) -> None:
+        self.rig, self.result, self._say = rig, Result(), say
+        self._hurt: dict[int, tuple[int, float]] = {}
+
+    def run(self, kills: int, chosen: Iterable[Phase]) -> Result:
+        """Spread the kills over the phases; after each one the books are compared."""
+        began = time.monotonic()
+        todo = list(chosen)
+        shares = sum(phase.share for phase in todo)
+        done = 0.0
+        for phase in todo:
+            done += phase.share
+            target = round(kills * done / shares)
+            self._run_phase(phase, target)
+            if self.result.findings:
+                break
+        self.result.kills = self.rig.workers.kills
+        self.result.fills = self.rig.fills()
+        self.result.seconds = time.monotonic() - began
+        return self.result
+
+    def leave_alone(self, times: int) -> None:
+        """Kill a worker that holds accounts and wait for the product's own clock, waking nobody."""
+        for _ in range(times):
+            rig = self.rig
+            rig.step(4)
+            place = rig.workers.places[0]
+            held = self._wait_until_holding(place)
+            rig.workers.kill(place)
+            rig.workers.kills["left alone"] += 1
+            began = time.monotonic()
+            rig.workers.revive(place, armed=False)
+            place.ends_at = float("inf")
+            before = {number: rig.leases()[number][0] for number in held}
+            while any(
+                token <= before[n] or is_held
+                for n, (token, is_held, _) in rig.leases().items()
+                if n in before
+            ):
+                time.sleep(0.02)
+            self.result.alone.append(time.monotonic() - began)
+
+    def _wait_until_holding(self, place: Place) -> set[int]:
+        while True:
+            held = {
+                number
+                for number, (_, is_held, holder) in self.rig.leases().items()
+                if is_held and holder == place.name
+            }
+            if held:
+                return held
+            self.rig.step(1)
+            time.sleep(0.005)
+
+    def _run_phase(self, phase: Phase, target: int) -> None:
+        rig = self.rig
+        rig.control.do("habits", **{**CALM, **phase.habits})
+        rig.control.fail(*phase.faults)
+        for place in rig.workers.places:
+            place.ends_at = min(place.ends_at, time.monotonic() + 1)
+        while sum(rig.workers.kills.values()) < target:
+            rig.step(rig.random.randint(1, 3))
+            wake.request_ticks(rig.live.accounts())
+            time.sleep(rig.random.uniform(0.01, 0.12))
+            self._reap()
+        rig.control.fail()
+        rig.control.do("habits", **CALM)
+        rig.workers.disarm()
+        rig.audit()
+        self._note_recovered()
+        found = [f"{phase.name}: {line}" for line in rig.findings()]
+        self.result.findings += found
+        killed, fills = sum(rig.workers.kills.values()), rig.fills()
+        self._say(
+            f"{killed:>5} kills {fills:>6} fills  {phase.name}: {len(found) or 'nothing'} found"
+        )
+
+    def _reap(self) -> None:
+        dead = self.rig.workers.reap()
+        if dead or self._hurt:
+            self._note_recovered()
+        now = time.monotonic()
+        for place in dead:
+            for number, (token, is_held, holder) in self.rig.leases().items():
+                if is_held and holder == place.name:
+                    self._hurt[number] = token, now
+            self.rig.workers.revive(place)
+
+    def _note_recovered(self) -> None:
+        """Take out the accounts that were ticked to the end since their worker died."""
+        leases = self.rig.leases()
+        for number, (token, died) in list(self._hurt.items()):
+            now, is_held, _ = leases[number]
+            if now > token and not is_held:
+                self.result.recoveries.append(time.monotonic() - died)
+                del self._hurt[number]
+
+
+def table(result: Result, faults: dict[str, Any]) -> str:
+    """Return the figures as text."""
+    lines = ["", f"{'killed':<34}{'times':>8}"]
+    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(result.kills.items())]
+    lines += [f"{'went wrong at the exchange':<34}{'times':>8}"]
+    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(faults["faults"].items())]
+    lines += [f"{'by itself':<34}"]
+    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(faults["habits"].items())]
+    lines += [
+        f"{'accounts recovered':<34}{len(result.recoveries):>8}   {_spread(result.recoveries)}",
+        f"{'... by the sweep alone':<34}{len(result.alone):>8}   {_spread(result.alone)}",
+        f"{'fills booked':<34}{result.fills:>8}",
+        f"{'seconds':<34}{result.seconds:>8.0f}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(times: list[float]) -> str:
+    if len(times) < 2:
+        return f"{times[0]:.2f} s" if times else ""
+    parts = statistics.quantiles(times, n=100, method="inclusive")
+    return f"p50 {parts[49]:.2f} s, p99 {parts[98]:.2f} s, worst {max(times):.2f} s"

@@ -1,0 +1,65 @@
+"""Prices for a long run: recorded ones where they are at hand, else made ones."""
+
+import gzip
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import islice
+from pathlib import Path
+
+from app.trading.candles import parse_candles
+from app.trading.market import Candle
+from tests.bots.live_world import candles_of, path_of, wander
+
+ROOT = Path(__file__).resolve().parents[2]
+CENT = Decimal("0.01")
+SHARED = Path(os.environ.get("BOTYARD_SHARED") or ROOT.parent / "shared")
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A row of prices, and the range in which most of them lie."""
+
+    name: str
+    prices: list[Decimal]
+    lower: Decimal
+    upper: Decimal
+
+
+def recorded(name: str = "bybit-BTCUSDT-15m*", skip: int = 500, count: int = 400) -> Tape | None:
+    """Return a stretch of recorded candles, brought to a price of about 100."""
+    found = sorted((SHARED / "data" / "candles").glob(name))
+    if not found:
+        return None
+    with gzip.open(found[0], "rt") as lines:
+        candles = list(islice(parse_candles(lines), skip, skip + count))
+    factor = 100 / candles[0].open
+    return _tape(found[0].name, [_scaled(candle, factor) for candle in candles])
+
+
+def made(seed: int, count: int = 2000) -> Tape:
+    """Return made prices."""
+    return _tape(f"made prices, seed {seed}", candles_of(wander(seed, count)))
+
+
+def for_ever(tape: Tape) -> Iterator[Decimal]:
+    """Walk the prices there and back again."""
+    while True:
+        yield from tape.prices
+        yield from reversed(tape.prices)
+
+
+def _tape(name: str, candles: list[Candle]) -> Tape:
+    prices = path_of(candles)
+    ordered = sorted(prices)
+    lower, upper = ordered[len(ordered) // 10], ordered[-len(ordered) // 10]
+    first = prices[0]
+    return Tape(name, prices, min(lower, first - 2), max(upper, first + 2))
+
+
+def _scaled(candle: Candle, factor: Decimal) -> Candle:
+    first, high, low, last = (
+        (price * factor).quantize(CENT, ROUND_HALF_EVEN) for price in candle[1:5]
+    )
+    return Candle(candle.ts_ms, first, high, low, last, candle.volume)

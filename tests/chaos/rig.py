@@ -1,0 +1,121 @@
+"""All that a chaos run needs: servers, the stand-in for the exchange, workers, bots, prices."""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+from sqlalchemy import text
+
+from app import events
+from app.bots import wake
+from app.db import db
+from app.markets.events import Move, PricesMoved
+from app.transactions import transaction
+from tests.chaos.fork_server import ForkServer
+from tests.chaos.prices import Tape, for_ever
+from tests.chaos.worker_world import count
+from tests.chaos.workers import Workers
+from tests.doubles.bybit.control import Control
+from tests.doubles.live import LiveWorld
+
+PATIENCE_S = 60
+# What the product waits for minutes, it waits for a second here; an audit comes after one or two.
+HASTE = {"ABSENCE_GRACE_SECONDS": "1", "AUDIT_SECONDS": "1"}
+LONGEST_AUDIT_S = 2.1
+TICK_WORKERS = 1
+_LEASES = text(
+    "select account_id, token, expires_at > clock_timestamp() as held, holder from account_leases"
+)
+
+
+class Rig:
+    """A running world of bots at a hostile exchange."""
+
+    def __init__(self, control: Control, workers: Workers, tape: Tape, random: Random) -> None:
+        self.control, self.workers, self.random = control, workers, random
+        self.live = LiveWorld(control)
+        self.tape = tape
+        self._prices = for_ever(tape)
+
+    def begin(self, accounts: int, bots: int) -> None:
+        """Let bots start on fresh accounts, and wait until their ladders stand."""
+        self.step(1)
+        lower, upper = self.tape.lower, self.tape.upper
+        for number in range(accounts):
+            self.live.add_seat(
+                f"customer-{number:04d}-of-the-stand-in",
+                bots,
+                lower=format(lower, "f"),
+                upper=format(upper, "f"),
+                grids=str(10 + number),
+            )
+        for number in range(TICK_WORKERS):
+            self.workers.open("ticks", f"chaos-{number}")
+        self.workers.open("scheduler", "chaos-scheduler")
+        self.audit()
+
+    def step(self, count_of_prices: int) -> None:
+        """Let prices happen at the exchange and with us, and wake whom they concern."""
+        prices = [next(self._prices) for _ in range(count_of_prices)]
+        self.live.play(*prices)
+        low, high = min(prices), max(prices)
+        move = Move(self.live.world.market_id, low, high, prices[-1], 0)
+        events.publish(PricesMoved((move,)))
+
+    def leases(self) -> dict[int, tuple[int, bool, str]]:
+        """Return token, whether it is held, and holder, by account."""
+        with transaction():
+            rows = db.session.execute(_LEASES).all()
+        return {row.account_id: (row.token, row.held, row.holder) for row in rows}
+
+    def wait_for_ticks(self, accounts: Collection[int]) -> None:
+        """Wait until each of these accounts was ticked once more, from beginning to end."""
+        before = {number: token for number, (token, _, _) in self.leases().items()}
+        deadline = time.monotonic() + PATIENCE_S
+        waiting = set(accounts)
+        wake.request_ticks(waiting)
+        asked = time.monotonic()
+        while waiting:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"accounts {sorted(waiting)} are not ticked")
+            time.sleep(0.02)
+            now = self.leases()
+            waiting = {
+                n for n in waiting if n not in now or now[n][1] or now[n][0] <= before.get(n, 0)
+            }
+            if waiting and time.monotonic() - asked > 1:
+                wake.request_ticks(waiting)
+                asked = time.monotonic()
+
+    def audit(self) -> None:
+        """Give the product its patience, then one comparison of every account."""
+        self.wait_for_ticks(self.live.accounts())
+        time.sleep(LONGEST_AUDIT_S)
+        self.wait_for_ticks(self.live.accounts())
+
+    def findings(self) -> list[str]:
+        """Say what is wrong with the books and the ladders."""
+        doubtful = count("select count(*) from orders where status in ('INTENDED', 'UNRESOLVED')")
+        found = [f"{doubtful} orders in doubt"] if doubtful else []
+        return found + self.live.differences() + self.live.missing_levels()
+
+    def fills(self) -> int:
+        """Return how many fills are booked."""
+        return count("select count(*) from fills")
+
+
+@contextmanager
+def running_rig(
+    environment: dict[str, str], control: Control, tape: Tape, log: Path, seed: int
+) -> Iterator[Rig]:
+    """Run the workers around a world; the app context, the servers and the stand-in are given."""
+    random = Random(seed)
+    forks = ForkServer(environment, log)
+    workers = Workers(forks, random)
+    try:
+        yield Rig(control, workers, tape, random)
+    finally:
+        workers.close()
+        forks.stop()
