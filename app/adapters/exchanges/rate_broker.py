@@ -34,39 +34,74 @@ RANK = {Lane.CANCEL: 0, Lane.PLACE: 1, Lane.READ: 2}
 # This part of every bucket is left for more urgent kinds.
 RESERVE = {Lane.CANCEL: 0.0, Lane.PLACE: 0.1, Lane.READ: 0.2}
 
+# A window is counted in so many parts: exchanges count whole windows, and nobody knows where
+# theirs begin, so never more than the limit may lie in any of ours.
+SLOTS = 20
+
+_WINDOW = f"""
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local slots = {SLOTS}
+local function window(key, units, seconds)
+  local width = seconds * 1000 / slots
+  local current = math.floor(now / width)
+  local fields = {{}}
+  for slot = current - slots, current do
+    fields[#fields + 1] = string.format('%.0f', slot)
+  end
+  local counts, sum = redis.call('HMGET', key, unpack(fields)), 0
+  for place, count in ipairs(counts) do
+    counts[place] = tonumber(count) or 0
+    sum = sum + counts[place]
+  end
+  local function free_in(missing)
+    for place, count in ipairs(counts) do
+      missing = missing - count
+      if missing <= 0 then
+        return math.max(1, math.ceil((current - slots + place + slots) * width - now))
+      end
+    end
+    return math.ceil(seconds * 1000)
+  end
+  local function take(amount)
+    redis.call('HINCRBYFLOAT', key, fields[#fields], tostring(amount))
+    if redis.call('HLEN', key) > 3 * slots then
+      for _, field in ipairs(redis.call('HKEYS', key)) do
+        local slot = tonumber(field)
+        if slot and slot < current - slots then redis.call('HDEL', key, field) end
+      end
+    end
+    if redis.call('PTTL', key) < seconds * 2000 then
+      redis.call('PEXPIRE', key, math.max(60000, seconds * 2000))
+    end
+  end
+  return units - sum, free_in, take
+end
+"""
+
 # KEYS: address bucket, account bucket, queue, last seen of those who wait, used of accounts.
 # ARGV: rank, cost, reserve, ticket, account, address units, seconds, account units, seconds.
 # Returns milliseconds to wait, 0 for "go", negative: stopped for so many milliseconds.
-_ACQUIRE = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+_ACQUIRE = (
+    _WINDOW
+    + """
 local rank, cost, reserve = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local ticket, account = ARGV[4], ARGV[5]
-local function level(key, units, seconds)
-  local held = redis.call('HMGET', key, 'left', 'at', 'stop')
-  local left = tonumber(held[1]) or units
-  local at = tonumber(held[2]) or now
-  left = math.min(units, left + math.max(0, now - at) * units / (seconds * 1000))
-  return left, tonumber(held[3]) or 0
-end
-local function keep(key, left, seconds)
-  redis.call('HSET', key, 'left', tostring(left), 'at', tostring(now))
-  redis.call('PEXPIRE', key, math.max(900000, seconds * 2000))
-end
-local aunits, aseconds = tonumber(ARGV[6]), tonumber(ARGV[7])
-local cunits, cseconds = tonumber(ARGV[8]), tonumber(ARGV[9])
-local aleft, astop = level(KEYS[1], aunits, aseconds)
-local cleft, cstop = level(KEYS[2], cunits, cseconds)
-local stop = math.max(astop, cstop)
+local aunits, cunits = tonumber(ARGV[6]), tonumber(ARGV[8])
+local stop = math.max(
+  tonumber(redis.call('HGET', KEYS[1], 'stop') or '0'),
+  tonumber(redis.call('HGET', KEYS[2], 'stop') or '0'))
 if stop > now then
   redis.call('ZREM', KEYS[3], ticket)
   redis.call('ZREM', KEYS[4], ticket)
   return -(stop - now)
 end
+local cleft, cfree_in, ctake = window(KEYS[2], cunits, tonumber(ARGV[9]))
 local csize = math.min(1, cunits)
-if cleft < csize + reserve * cunits and cleft < cunits then
+local cneeded = csize + reserve * cunits
+if cleft < cneeded and cleft < cunits then
   redis.call('ZREM', KEYS[3], ticket)
-  return math.max(1, math.ceil((csize + reserve * cunits - cleft) * cseconds * 1000 / cunits))
+  return cfree_in(math.min(cneeded, cunits) - cleft)
 end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - 1000)) do
   redis.call('ZREM', KEYS[3], gone)
@@ -86,10 +121,11 @@ if not waiting then
 end
 local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 local mine = (not first[1]) or first[1] == ticket or tonumber(first[2]) > score
+local aleft, afree_in, atake = window(KEYS[1], aunits, tonumber(ARGV[7]))
 local needed = asize + reserve * aunits
 if mine and (aleft >= needed or aleft >= aunits) then
-  keep(KEYS[1], aleft - asize, aseconds)
-  keep(KEYS[2], cleft - csize, cseconds)
+  atake(asize)
+  ctake(csize)
   redis.call('ZREM', KEYS[3], ticket)
   redis.call('ZREM', KEYS[4], ticket)
   redis.call('HSET', KEYS[5], '', tostring(math.max(base, share)))
@@ -100,29 +136,27 @@ redis.call('ZADD', KEYS[4], now, ticket)
 redis.call('PEXPIRE', KEYS[3], 60000)
 redis.call('PEXPIRE', KEYS[4], 60000)
 local ahead = redis.call('ZRANK', KEYS[3], ticket)
-local missing = math.max(0, needed - aleft) + ahead * asize
-return math.max(1, math.ceil(missing * aseconds * 1000 / aunits))
+local missing = math.min(needed, aunits) - aleft + ahead * asize
+if missing <= 0 then return 1 end
+return afree_in(missing)
 """
+)
 
 # KEYS: bucket. ARGV: what is left, or '' ; milliseconds to stop for, or 0; units; seconds.
-_CORRECT = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local units, seconds = tonumber(ARGV[3]), tonumber(ARGV[4])
-local held = redis.call('HMGET', KEYS[1], 'left', 'at', 'stop')
+_CORRECT = (
+    _WINDOW
+    + """
+local stop_ms = tonumber(ARGV[2])
 if ARGV[1] ~= '' then
-  local left = tonumber(held[1]) or units
-  local at = tonumber(held[2]) or now
-  left = math.min(units, left + math.max(0, now - at) * units / (seconds * 1000))
-  left = math.min(left, tonumber(ARGV[1]))
-  redis.call('HSET', KEYS[1], 'left', tostring(left), 'at', tostring(now))
+  local left, _, take = window(KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4]))
+  if left > tonumber(ARGV[1]) then take(left - tonumber(ARGV[1])) end
 end
-local stop = now + tonumber(ARGV[2])
-if tonumber(ARGV[2]) > 0 and stop > (tonumber(held[3]) or 0) then
-  redis.call('HSET', KEYS[1], 'stop', tostring(stop))
+if stop_ms > 0 and now + stop_ms > tonumber(redis.call('HGET', KEYS[1], 'stop') or '0') then
+  redis.call('HSET', KEYS[1], 'stop', string.format('%.0f', now + stop_ms))
+  redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), stop_ms + 60000))
 end
-redis.call('PEXPIRE', KEYS[1], math.max(900000, tonumber(ARGV[2]) + 60000))
 """
+)
 
 
 class Caller(NamedTuple):

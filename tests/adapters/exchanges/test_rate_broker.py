@@ -47,10 +47,10 @@ def test_no_more_calls_than_the_limit_allows_in_any_window(redis: Redis) -> None
     for _ in range(50):
         one.acquire(who, Lane.CANCEL, 1)
         moments.append(time.monotonic())
-    # 20 at once, then 20 in each second: 30 more take a second and a half.
-    assert 1.3 <= moments[-1] - moments[0] < 3
-    for start in range(len(moments) - 41):
-        assert moments[start + 41] - moments[start] > 0.95
+    # 20 at once, 20 in the next second, 10 after that.
+    assert 2 <= moments[-1] - moments[0] < 4
+    for start in range(len(moments) - 20):
+        assert moments[start + 20] - moments[start] > 0.95
 
 
 def test_accounts_have_limits_of_their_own(redis: Redis) -> None:
