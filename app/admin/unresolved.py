@@ -10,7 +10,7 @@ from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.base import StaffPage
 from app.admin.forms import ResolveForm
-from app.bots import unresolved
+from app.bots import ties, unresolved
 from app.bots.texts import ORDER_STATUS_LABELS
 from app.errors import DomainError
 from app.i18n import describe
@@ -27,6 +27,7 @@ class UnresolvedPage(StaffPage):
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/unresolved.html",
             orders=unresolved.stuck_orders(),
+            differences=ties.told_differences(),
             statuses=ORDER_STATUS_LABELS,
         )
 
@@ -57,6 +58,15 @@ class UnresolvedPage(StaffPage):
             form=form,
             statuses=ORDER_STATUS_LABELS,
         )
+
+    @expose("/note", methods=("POST",))
+    def note(self) -> ResponseReturnValue:
+        """Note that the differences of an account have been looked into."""
+        if not current_may(Permission.BOTS_STOP_ANY):
+            return self.inaccessible_callback("note")
+        with transaction():
+            ties.note_told(current_user.id, request.form.get("id", 0, type=int))
+        return redirect(url_for("admin_unresolved.index"))
 
     @expose("/look", methods=("POST",))
     def look(self) -> ResponseReturnValue:

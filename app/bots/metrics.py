@@ -55,6 +55,10 @@ class Metrics:
         position = self.books.position.after(fill, market, fee_rate)
         self.books = replace(self.books, position=position)
 
+    def add_funding(self, amount: Decimal) -> None:
+        """Count a funding payment: received if positive, else paid."""
+        self.books = self.books.with_funding(amount)
+
     @exact
     def add_matches(self, matches: Iterable[Match]) -> None:
         """Count closed round trips."""

@@ -211,6 +211,11 @@ _LOG: Mapping[str, LazyString] = {
     "order_cancelled_elsewhere": _l(
         "The %(side)s order of this bot that stands on no level was cancelled outside of it."
     ),
+    "books_differ": _l(
+        "The balance of %(currency)s on the exchange has moved by %(venue)s, and this account's "
+        "bots by %(ours)s. Somebody else trades or moves money there, or something is missing in "
+        "our books: our staff looks at it."
+    ),
     "order_adopted": _l(
         "The exchange shows an order that it did not know before: %(side)s at %(price)s. The bot "
         "takes it in again."
@@ -373,9 +378,7 @@ FIELD_HELPS: Mapping[str, LazyString] = {
     "sizing": _l("Every order the same coins, or every order the same money."),
     "investment": _l("The money that the bot may use. It never uses more."),
     "quantity": _l("The coins of each order."),
-    "reserve": _l(
-        "The part of the investment that stays aside for fees, as a fraction: 0.01 is 1%."
-    ),
+    "reserve": _l("The part of the investment that stays aside for fees and moves of the price."),
     "take_profit": _l("At this price or above the bot stops."),
     "stop_loss": _l("At this price or below the bot stops."),
     "at_exit": _l("Whether it keeps or sells its coins then."),

@@ -72,6 +72,7 @@ class ExchangeAccount(Base):
     checked_at: Mapped[datetime | None]
     check_error: Mapped[str | None]
     fills_cursor: Mapped[str] = mapped_column(default="")
+    funding_cursor: Mapped[str] = mapped_column(default="")
     # When our books were last compared with all that stands at the venue; None asks for it at once.
     audited_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
@@ -89,6 +90,28 @@ class AccountLease(Base):
     holder: Mapped[str]
     token: Mapped[int]
     expires_at: Mapped[datetime]
+
+
+class AccountAudit(Base):
+    """The last comparison of what our books and the venue say of an account's money.
+
+    `venue` are the venue's totals by currency, `ours` what our bots have moved since their first
+    fill, `foreign_fees` fees in a third currency counted in it, up to `fill_id`. From one
+    comparison to the next both sides must move by the same. A difference is `pending` until a
+    second comparison finds the same; then it is told and stays in `told` until staff has noted it.
+    """
+
+    __tablename__ = "account_audits"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"), primary_key=True)
+    at: Mapped[datetime]
+    venue: Mapped[dict[str, Any]]
+    ours: Mapped[dict[str, Any]]
+    foreign_fees: Mapped[dict[str, Any]]
+    fill_id: Mapped[int] = mapped_column(default=0)
+    pending: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    told: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    told_at: Mapped[datetime | None]
 
 
 class PaperBalance(Base):

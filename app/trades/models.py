@@ -91,6 +91,26 @@ class FillRow(Base):
     stored_at: Mapped[CreatedAt]
 
 
+class FundingRow(Base):
+    """A funding payment of a contract: positive when it was received; told twice it counts once."""
+
+    __tablename__ = "funding"
+    __table_args__ = (
+        UniqueConstraint("account_id", "funding_id"),
+        Index(None, "bot_id", "id"),
+    )
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"))
+    bot_id: Mapped[int] = mapped_column(ForeignKey("bots.id"))
+    market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"))
+    funding_id: Mapped[str]
+    amount: Mapped[Decimal]
+    currency: Mapped[str]
+    at: Mapped[datetime]
+
+
 class TradeRow(Base):
     """A round trip: opened by a buy, closed by the sell that mirrors it; `logic` says why."""
 

@@ -152,6 +152,7 @@ def upgrade() -> None:
     sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('check_error', sa.Text(), nullable=True),
     sa.Column('fills_cursor', sa.Text(), nullable=False),
+    sa.Column('funding_cursor', sa.Text(), nullable=False),
     sa.Column('audited_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
@@ -304,6 +305,19 @@ def upgrade() -> None:
     )
     op.create_index('ix_subscriptions_ending', 'subscriptions', ['ends_at'], unique=False, postgresql_where=sa.text("state = 'active' and ends_at is not null"))
     op.create_index('uq_subscriptions_one_active', 'subscriptions', ['user_id'], unique=True, postgresql_where=sa.text("state = 'active'"))
+    op.create_table('account_audits',
+    sa.Column('account_id', sa.BigInteger(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('venue', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+    sa.Column('ours', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+    sa.Column('foreign_fees', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+    sa.Column('fill_id', sa.BigInteger(), nullable=False),
+    sa.Column('pending', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+    sa.Column('told', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+    sa.Column('told_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['account_id'], ['exchange_accounts.id'], name=op.f('fk_account_audits_account_id')),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_account_audits'))
+    )
     op.create_table('account_leases',
     sa.Column('account_id', sa.BigInteger(), nullable=False),
     sa.Column('holder', sa.Text(), nullable=False),
@@ -492,6 +506,24 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['bot_id'], ['bots.id'], name=op.f('fk_bot_metrics_bot_id')),
     sa.PrimaryKeyConstraint('bot_id', name=op.f('pk_bot_metrics'))
     )
+    op.create_table('funding',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('user_id', sa.BigInteger(), nullable=False),
+    sa.Column('account_id', sa.BigInteger(), nullable=False),
+    sa.Column('bot_id', sa.BigInteger(), nullable=False),
+    sa.Column('market_id', sa.BigInteger(), nullable=False),
+    sa.Column('funding_id', sa.Text(), nullable=False),
+    sa.Column('amount', sa.Numeric(38, 18), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['exchange_accounts.id'], name=op.f('fk_funding_account_id')),
+    sa.ForeignKeyConstraint(['bot_id'], ['bots.id'], name=op.f('fk_funding_bot_id')),
+    sa.ForeignKeyConstraint(['market_id'], ['markets.id'], name=op.f('fk_funding_market_id')),
+    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_funding_user_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_funding')),
+    sa.UniqueConstraint('account_id', 'funding_id', name=op.f('uq_funding_account_id_funding_id'))
+    )
+    op.create_index(op.f('ix_funding_bot_id_id'), 'funding', ['bot_id', 'id'], unique=False)
     op.create_table('orders',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
@@ -606,6 +638,8 @@ def downgrade() -> None:
     op.drop_index('ix_orders_live', table_name='orders', postgresql_where=sa.text("status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')"))
     op.drop_index(op.f('ix_orders_bot_id_id'), table_name='orders')
     op.drop_table('orders')
+    op.drop_index(op.f('ix_funding_bot_id_id'), table_name='funding')
+    op.drop_table('funding')
     op.drop_table('bot_metrics')
     op.drop_index(op.f('ix_bot_events_bot_id_id'), table_name='bot_events')
     op.drop_table('bot_events')
@@ -624,6 +658,7 @@ def downgrade() -> None:
     op.drop_index('ix_bots_due', table_name='bots', postgresql_where=sa.text("state in ('starting', 'active', 'stopping')"))
     op.drop_table('bots')
     op.drop_table('account_leases')
+    op.drop_table('account_audits')
     op.drop_index('uq_subscriptions_one_active', table_name='subscriptions', postgresql_where=sa.text("state = 'active'"))
     op.drop_index('ix_subscriptions_ending', table_name='subscriptions', postgresql_where=sa.text("state = 'active' and ends_at is not null"))
     op.drop_table('subscriptions')

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.accounts.models import AuditEntry, Role, User
 from app.bots import unresolved
@@ -93,3 +93,17 @@ def test_an_exchange_as_a_whole_needs_the_right_to_manage_exchanges(
     client = login_as(make_user(Role.MANAGER))
     assert client.post_form("/admin/emergency/", data=data).status_code == 302
     assert desk.world.bot(desk.bot).stop_request == "emergency"
+
+
+def test_books_that_differ_stand_there_until_somebody_looked_into_it(
+    desk: Desk, login_as: Login
+) -> None:
+    desk.audit()
+    with transaction():
+        db.session.execute(text("update bot_metrics set base = base + 1.5"))
+    for _ in range(2):
+        desk.audit()
+    client = login_as(make_user(Role.SUPPORT))
+    assert "1.5" in client.get(LIST).text
+    assert client.post_form(LIST + "note", data={"id": 77}).status_code == 302
+    assert "All books agree" in client.get(LIST).text

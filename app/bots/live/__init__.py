@@ -124,6 +124,7 @@ def _read_accounts(account_ids: Iterable[int]) -> list[Account]:
         ExchangeAccount.user_id,
         ExchangeAccount.exchange,
         ExchangeAccount.fills_cursor,
+        ExchangeAccount.funding_cursor,
         ExchangeAccount.audited_at,
     )
     query = query.where(ExchangeAccount.id.in_(list(account_ids))).order_by(ExchangeAccount.id)

@@ -4,24 +4,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 
 from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
 from app.bots.live.outcomes import TAKEN_BY_OTHERS, apply_found, is_own_id
+from app.bots.live.rates import FeeRates
 from app.bots.live.rows import Event, LiveBot, read_bots
 from app.bots.metrics import Metrics, first_metrics, read_metrics
 from app.db import utc_now
 from app.money import exact_text
 from app.trades.service import (
     NewFill,
+    NewFunding,
     OwnOrder,
     count_fill,
     orders_by_client_id,
     store_fills,
+    store_funding,
     unsettled_orders,
 )
-from app.trading.market import ZERO, Market
+from app.trading.market import ZERO
 from app.trading.orders import Fill, Status, fee_in_quote
 from app.trading.ports import VenueOrder
 from app.trading.strategy import Severity
@@ -68,6 +70,7 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     _book_found(books, seen, accounts, by_client)
     for number, entry in seen.items():
         _book_strays(books, number, entry, by_client)
+        _book_funding(books, number, entry)
     return books
 
 
@@ -77,26 +80,37 @@ def _book_fills(
     by_client: Mapping[tuple[int, str], OwnOrder],
 ) -> None:
     markets = {bot.id: bot.market for bot in books.bots}
+    rates = FeeRates()
     ours = []
     for number, fill in told:
         own = by_client.get((number, fill.client_id))
         # Trades of other programs on the account are none of our business.
         if own is not None:
-            ours.append(NewFill(own, fill, _fee_quote(books, own, fill, markets[own.bot_id])))
+            market = markets[own.bot_id]
+            known = rates.rate_for(fill, market, own.market_id) or ZERO
+            ours.append(NewFill(own, fill, fee_in_quote(fill, market, known)))
     for new in store_fills(ours):
-        market = markets[new.owner.bot_id]
-        count_fill(new.owner, new.fill, market, ZERO)
-        books.metrics[new.owner.bot_id].add_fill(new.fill, market, ZERO)
-        books.fills[new.owner.bot_id].append(new)
-        books.touched[new.owner.id] = new.owner
+        own, fill, market = new.owner, new.fill, markets[new.owner.bot_id]
+        rate = rates.rate_for(fill, market, own.market_id)
+        if rate is None:
+            values = {"currency": fill.fee_currency, "amount": exact_text(fill.fee)}
+            books.events.append(Event(own.bot_id, "fee_price_unknown", values, Severity.WARNING))
+        count_fill(own, fill, market, rate or ZERO)
+        books.metrics[own.bot_id].add_fill(fill, market, rate or ZERO)
+        books.fills[own.bot_id].append(new)
+        books.touched[own.id] = own
 
 
-def _fee_quote(books: Books, own: OwnOrder, fill: Fill, market: Market) -> Decimal:
-    known = fill.fee == 0 or fill.fee_currency in {market.base, market.quote}
-    if not known:
-        values = {"currency": fill.fee_currency, "amount": str(fill.fee)}
-        books.events.append(Event(own.bot_id, "fee_price_unknown", values, Severity.WARNING))
-    return fee_in_quote(fill, market, ZERO)
+def _book_funding(books: Books, number: int, entry: Seen) -> None:
+    """Count funding payments for the bot that runs on the contract; there is one at a time."""
+    runs = {bot.market_id: bot for bot in books.bots if bot.account_id == number and bot.is_running}
+    payments = [
+        NewFunding(bot.user_id, number, bot.id, market_id, funding)
+        for market_id, funding in entry.funding
+        if (bot := runs.get(market_id)) is not None
+    ]
+    for new in store_funding(payments):
+        books.metrics[new.bot_id].add_funding(new.funding.amount)
 
 
 def _book_found(

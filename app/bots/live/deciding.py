@@ -15,16 +15,18 @@ from sqlalchemy import Table
 from app.bots.live.asking import Answer, ask, unsent, watch
 from app.bots.live.booking import Books, open_books
 from app.bots.live.facts import Account, Seen, Work
-from app.bots.live.rows import LiveBot, write_bots, write_events
+from app.bots.live.rows import Event, LiveBot, write_bots, write_events
 from app.bots.live.states import take_failure, take_success
 from app.bots.live.trips import RoundTrips
 from app.bots.metrics import write_metrics
 from app.bots.models import BotState
+from app.bots.ties import compare_accounts
 from app.bulk import bulk_update
 from app.db import db
 from app.errors import DomainError
 from app.exchanges.leases import still_held
 from app.exchanges.models import ExchangeAccount
+from app.money import exact_text
 from app.notifications.stream import hint_many
 from app.trades.service import (
     RoundTrip,
@@ -35,13 +37,14 @@ from app.trades.service import (
 )
 from app.trading.market import Triggers
 from app.trading.orders import Status
-from app.trading.strategy import Match
+from app.trading.strategy import Match, Severity
 from app.transactions import after_commit, transaction
 
 log = logging.getLogger(__name__)
 
 ACCOUNTS: Table = ExchangeAccount.__table__  # type: ignore[assignment]  # typed FromClause, is a Table
 _SAVE_CURSORS = bulk_update(ACCOUNTS, ("id",), ("fills_cursor",))
+_SAVE_FUNDING = bulk_update(ACCOUNTS, ("id",), ("funding_cursor",))
 _SAVE_AUDITS = bulk_update(ACCOUNTS, ("id",), ("audited_at",))
 
 
@@ -81,6 +84,7 @@ def decide(
         desk = _Desk(open_books(ours, accounts), ours, tick_id)
         desk.serve_all()
         desk.write()
+        desk.compare()
         moved, audited = _save_cursors(ours, accounts, desk.books.now)
         desk.tell_pages()
     for number, cursor in moved:
@@ -96,6 +100,9 @@ def _save_cursors(
     moved = [(n, e.cursor) for n, e in seen.items() if e.cursor != accounts[n].fills_cursor]
     if moved:
         db.session.execute(_SAVE_CURSORS.statement, _SAVE_CURSORS.values(moved))
+    funded = [(n, e.funding_cursor) for n, e in seen.items() if e.funding_cursor is not None]
+    if funded:
+        db.session.execute(_SAVE_FUNDING.statement, _SAVE_FUNDING.values(funded))
     audited = [(number, now) for number, entry in seen.items() if entry.is_audit]
     if audited:
         db.session.execute(_SAVE_AUDITS.statement, _SAVE_AUDITS.values(audited))
@@ -156,6 +163,30 @@ class _Desk:
         events = [*books.events, *(e for answer in self.answers.values() for e in answer.events)]
         write_events(events, books.now, self.tick_id)
         self._with_news |= {order.bot_id for order in new} | {event.bot_id for event in events}
+
+    def compare(self) -> None:
+        """Compare money with the venues that told theirs, and tell both sides of a difference."""
+        now = self.books.now
+        told = {
+            number: {name: balance.total for name, balance in entry.balances.items()}
+            for number, entry in self.seen.items()
+            if entry.balances is not None
+        }
+        events = []
+        for found in compare_accounts(told, now):
+            ours, venue = exact_text(found.ours), exact_text(found.venue)
+            log.error(
+                "books_differ account=%s currency=%s ours=%s venue=%s",
+                found.account_id, found.currency, ours, venue,
+            )  # fmt: skip
+            values = {"currency": found.currency, "ours": ours, "venue": venue}
+            events += [
+                Event(bot.id, "books_differ", values, Severity.WARNING)
+                for bot in self.books.bots
+                if bot.account_id == found.account_id and bot.is_running
+            ]
+        write_events(events, now, self.tick_id)
+        self._with_news |= {event.bot_id for event in events}
 
     def tell_pages(self) -> None:
         """Hint to open pages, after the commit, which bots have news."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from app.trades.service import OwnOrder
 from app.trading.market import PricePoint
 from app.trading.orders import Fill
-from app.trading.ports import Balance, VenueOrder
+from app.trading.ports import Balance, Funding, VenueOrder
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class Account:
     user_id: int
     exchange: str
     fills_cursor: str
+    funding_cursor: str = ""
     audited_at: datetime | None = None
 
     @property
@@ -31,11 +32,11 @@ class Seen:
     """One look at an account.
 
     `points` is where each of its markets stands; `fills` are those after the cursor, with their
-    market; `found` holds orders that were looked up by client id, None for one that the venue
-    says it lacks. `strays` are orders of ours that stand without being expected, and `balances`
-    what the venue holds; with `is_audit` all of it was asked. `is_cut` says that orders which wait
-    to be sent could not all be looked up. With `is_news` there is something to
-    decide; `is_last` says that no later price is known.
+    market, and `funding` payments of contracts; `found` holds orders that were looked up by client
+    id, None for one that the venue says it lacks. `strays` are orders of ours that stand without
+    being expected, and `balances` what the venue holds; with `is_audit` all of it was asked.
+    `is_cut` says that orders which wait to be sent could not all be looked up. With `is_news` there
+    is something to decide; `is_last` says that no later price is known.
     """
 
     account_id: int
@@ -44,6 +45,8 @@ class Seen:
     fills: list[tuple[int, Fill]] = field(default_factory=list)
     found: dict[str, VenueOrder | None] = field(default_factory=dict)
     strays: list[VenueOrder] = field(default_factory=list)
+    funding: list[tuple[int, Funding]] = field(default_factory=list)
+    funding_cursor: str | None = None
     balances: Mapping[str, Balance] | None = None
     is_audit: bool = False
     is_cut: bool = False

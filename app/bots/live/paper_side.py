@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
+from app.bots.live.clock import audit_is_due
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.outcomes import apply_cancel, apply_place, is_held_back
 from app.bots.live.rows import Seat, activate, read_seats
@@ -18,7 +19,7 @@ from app.exchanges.paper import PaperAccount, PaperVenue
 from app.exchanges.paper_rows import fills_after
 from app.markets.points import load_points, loaded_after
 from app.notifications.stream import hint_many
-from app.trades.service import OwnOrder, doubtful_orders, update_orders
+from app.trades.service import OwnOrder, doubtful_orders, unsettled_orders, update_orders
 from app.trading.market import Market, Triggers
 from app.trading.orders import Status
 from app.trading.ports import Accepted
@@ -35,7 +36,11 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
     with transaction():
         held = sorted(still_held(tokens))
         seats = _by_account(read_seats(held))
-        doubtful = doubtful_orders(held)
+        now = utc_now()
+        due = [number for number in held if audit_is_due(accounts[number], now)]
+        doubtful = doubtful_orders([number for number in held if number not in set(due)])
+        # Now and then, everything is compared.
+        doubtful += [own for own in unsettled_orders(due) if own.status.is_live]
         venue = _load(held, seats)
         venue.look_up({_key(own) for own in doubtful})
         missed = fills_after({number: accounts[number].fills_cursor for number in held})
@@ -52,6 +57,9 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
             seen[own.account_id].found[client_id] = found
         venue.save()
         _add_fills(seen, accounts)
+        for number in due:
+            seen[number].is_audit = True
+            seen[number].balances = venue.account(number).balances()
     return seen
 
 

@@ -31,7 +31,7 @@ from app.errors import Unavailable
 from app.exchanges.leases import renew, still_held
 from app.exchanges.venues import open_venue
 from app.trades.service import OwnOrder, unsettled_orders, update_orders
-from app.trading.market import ZERO
+from app.trading.market import ZERO, MarketKind
 from app.trading.orders import Status
 from app.trading.ports import Accepted, Exchange, Outcome, Refused, Unresolved, VenueOrder
 from app.transactions import transaction
@@ -70,11 +70,17 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         # Start and recovery are one path: both begin with a comparison.
         starts = any(seat.is_running and seat.is_fresh for seat in seats)
         seen.is_audit = starts or audit_is_due(account, utc_now())
-        _ask(open_venue(account.id), seats, orders, seen)
+        _ask(open_venue(account.id), account, seats, orders, seen)
     return seen
 
 
-def _ask(venue: Exchange, seats: Sequence[Seat], orders: Sequence[OwnOrder], seen: Seen) -> None:
+def _ask(
+    venue: Exchange,
+    account: Account,
+    seats: Sequence[Seat],
+    orders: Sequence[OwnOrder],
+    seen: Seen,
+) -> None:
     symbols = {seat.market_id: seat.market.symbol for seat in seats}
     answer = venue.look(_expected(symbols, orders), seen.cursor, whole=seen.is_audit)
     market_ids = {symbol: number for number, symbol in symbols.items()}
@@ -91,7 +97,26 @@ def _ask(venue: Exchange, seats: Sequence[Seat], orders: Sequence[OwnOrder], see
         ]
     _look_up(venue, symbols, orders, standing, seen)
     if seen.is_audit:
+        _ask_funding(venue, seats, account, seen)
         seen.balances = venue.balances()
+
+
+def _ask_funding(venue: Exchange, seats: Iterable[Seat], account: Account, seen: Seen) -> None:
+    contracts = {s.market.symbol: s.market_id for s in seats if s.market.kind is MarketKind.LINEAR}
+    if not contracts:
+        return
+    cursors = read_cursors(account.funding_cursor)
+    for symbol, market_id in sorted(contracts.items()):
+        page = venue.funding_since(symbol, cursors.get(symbol, ""))
+        seen.funding += [(market_id, payment) for payment in page.rows]
+        cursors[symbol] = page.cursor
+    seen.funding_cursor = "\n".join(f"{name}={cursor}" for name, cursor in sorted(cursors.items()))
+
+
+def read_cursors(text: str) -> dict[str, str]:
+    """Read where each symbol was left: `symbol=cursor` lines."""
+    pairs = (line.rsplit("=", 1) for line in text.splitlines())
+    return {symbol: cursor for symbol, cursor in pairs}
 
 
 def _expected(

@@ -1,0 +1,224 @@
+"""Do our books and the venue tell the same story? Compared by movements, to the last unit.
+
+A customer may hold other money on the account and move it, so totals can't be compared; but from
+one comparison to the next the venue's balance of a currency must move by just what our fills,
+fees and funding have moved. On a contract that is the wallet: money but the unrealised profit.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Table, select, text
+
+from app.accounts import audit
+from app.bulk import bulk_upsert
+from app.db import db
+from app.exchanges.models import AccountAudit, ExchangeAccount
+from app.money import exact_text
+from app.trading.market import ZERO, exact
+
+AUDITS: Table = AccountAudit.__table__  # type: ignore[assignment]  # typed FromClause, is a Table
+Sums = Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much a currency has moved in our books and at the venue since they last agreed."""
+
+    account_id: int
+    currency: str
+    ours: Decimal
+    venue: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Both sides at a moment; `foreign_fees` are fees in a third currency up to a fill."""
+
+    venue: Sums
+    ours: Sums
+    foreign_fees: Sums
+    fill_id: int = 0
+
+
+# What all bots of an account, ended and deleted ones too, have moved since they began.
+_MOVED = text("""
+    select bot.account_id, market.base, market.quote, market.kind, sum(metrics.base) as coins,
+        sum(metrics.quote - metrics.deposited + metrics.withdrawn) as cash,
+        sum(sign(metrics.base) * metrics.base_cost) as stake
+    from bots as bot
+    join markets as market on market.id = bot.market_id
+    join bot_metrics as metrics on metrics.bot_id = bot.id
+    where bot.account_id = any(cast(:accounts as bigint[]))
+    group by bot.account_id, market.base, market.quote, market.kind
+""")
+# The books take such a fee from the cash at its value; the venue takes it from the other coin.
+_FOREIGN_FEES = text("""
+    select bot.account_id, fill.fee_currency, market.quote,
+        sum(fill.fee) as fee, sum(fill.fee_quote) as value, max(fill.id) as last_id
+    from unnest(cast(:accounts as bigint[]), cast(:fills as bigint[])) as asked (number, fill_id)
+    join bots as bot on bot.account_id = asked.number
+    join markets as market on market.id = bot.market_id
+    join fills as fill on fill.bot_id = bot.id and fill.id > asked.fill_id
+    where fill.fee <> 0 and fill.fee_currency not in (market.base, market.quote)
+    group by bot.account_id, fill.fee_currency, market.quote
+""")
+_COLUMNS = ("at", "venue", "ours", "foreign_fees", "fill_id", "pending", "told", "told_at")
+_UPSERT = bulk_upsert(AUDITS, ("account_id",), _COLUMNS)
+
+
+def compare_accounts(balances: Mapping[int, Sums], now: datetime) -> list[Difference]:
+    """Compare accounts with what their venues hold now; return differences that are new and sure.
+
+    Call it in the transaction that has booked everything the venue had told before it told the
+    balances. The first comparison of an account only notes where both sides stand.
+    """
+    if not balances:
+        return []
+    known = _read(balances)
+    stands = stands_of(balances, known)
+    told: list[Difference] = []
+    rows = []
+    for number, stand in stands.items():
+        before = known.get(number)
+        found = [] if before is None else differences(number, _stand_of(before), stand)
+        pending = {each.currency: _both(each) for each in found}
+        sure = bool(found) and before is not None and before.pending == pending
+        if sure:
+            told += found
+        # While both sides may still be on their way, the last agreement is what counts.
+        kept = _stand_of(before) if before is not None and found and not sure else stand
+        words = (pending, now) if sure else _told_before(before)
+        rows.append(_row(number, now, kept, {} if sure else pending, *words))
+    db.session.execute(_UPSERT.statement, _UPSERT.values(rows))
+    return told
+
+
+@exact
+def stands_of(
+    balances: Mapping[int, Sums], known: Mapping[int, AccountAudit] | None = None
+) -> dict[int, Stand]:
+    """Return both sides of some accounts as they are now."""
+    known = known or {}
+    ours: dict[int, defaultdict[str, Decimal]] = {n: defaultdict(lambda: ZERO) for n in balances}
+    for row in db.session.execute(_MOVED, {"accounts": list(balances)}):
+        sums = ours[row.account_id]
+        if row.kind == "spot":
+            sums[row.base] += row.coins
+            sums[row.quote] += row.cash
+        else:
+            sums[row.quote] += row.cash + row.stake
+    fees: dict[int, defaultdict[str, Decimal]] = {
+        n: defaultdict(lambda: ZERO, _sums(known[n].foreign_fees) if n in known else {})
+        for n in balances
+    }
+    last = {n: known[n].fill_id if n in known else 0 for n in balances}
+    asked = {"accounts": list(last), "fills": list(last.values())}
+    for row in db.session.execute(_FOREIGN_FEES, asked):
+        fees[row.account_id][row.fee_currency] -= row.fee
+        fees[row.account_id][row.quote] += row.value
+        last[row.account_id] = max(last[row.account_id], row.last_id)
+    stands = {}
+    for number, venue in balances.items():
+        for currency, amount in fees[number].items():
+            ours[number][currency] += amount
+        stands[number] = Stand(dict(venue), dict(ours[number]), dict(fees[number]), last[number])
+    return stands
+
+
+@exact
+def differences(account_id: int, before: Stand, after: Stand) -> list[Difference]:
+    """Return the currencies of our bots that have moved differently on both sides."""
+    found = []
+    for currency in sorted({*before.ours, *after.ours}):
+        ours = after.ours.get(currency, ZERO) - before.ours.get(currency, ZERO)
+        venue = after.venue.get(currency, ZERO) - before.venue.get(currency, ZERO)
+        if ours != venue:
+            found.append(Difference(account_id, currency, ours, venue))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ToldDifference:
+    """A difference that waits for staff: by how much each side has moved."""
+
+    account_id: int
+    account: str
+    exchange: str
+    currency: str
+    ours: Decimal
+    venue: Decimal
+    at: datetime
+
+
+def told_differences() -> list[ToldDifference]:
+    """Return differences that nobody of staff has noted yet, oldest first."""
+    query = (
+        select(AccountAudit, ExchangeAccount.label, ExchangeAccount.exchange)
+        .join(ExchangeAccount, ExchangeAccount.id == AccountAudit.account_id)
+        .where(AccountAudit.told_at.is_not(None))
+        .order_by(AccountAudit.told_at, AccountAudit.account_id)
+    )
+    return [
+        ToldDifference(
+            row.account_id, label, exchange, currency, Decimal(ours), Decimal(venue), row.told_at
+        )
+        for row, label, exchange in db.session.execute(query)
+        for currency, (ours, venue) in sorted(row.told.items())
+        if row.told_at is not None
+    ]
+
+
+def note_told(actor_id: int, account_id: int) -> None:
+    """Note that staff has looked into the differences of an account; audited."""
+    known = 0 < account_id < 2**63
+    row = db.session.get(AccountAudit, account_id, with_for_update=True) if known else None
+    if row is None or row.told_at is None:
+        return
+    audit.record("books.noted", "exchange_account", account_id, actor_id=actor_id, before=row.told)
+    row.told, row.told_at = {}, None
+
+
+def _read(accounts: Iterable[int]) -> dict[int, AccountAudit]:
+    query = select(AccountAudit).where(AccountAudit.account_id.in_(list(accounts)))
+    rows = db.session.scalars(query.execution_options(populate_existing=True))
+    return {row.account_id: row for row in rows}
+
+
+def _stand_of(row: AccountAudit) -> Stand:
+    return Stand(_sums(row.venue), _sums(row.ours), _sums(row.foreign_fees), row.fill_id)
+
+
+def _told_before(row: AccountAudit | None) -> tuple[Mapping[str, Any], datetime | None]:
+    return ({}, None) if row is None else (row.told, row.told_at)
+
+
+def _row(
+    number: int,
+    at: datetime,
+    stand: Stand,
+    pending: Mapping[str, Any],
+    told: Mapping[str, Any],
+    told_at: datetime | None,
+) -> tuple[Any, ...]:
+    return (
+        number, at, _text(stand.venue), _text(stand.ours), _text(stand.foreign_fees),
+        stand.fill_id, json.dumps(pending), json.dumps(told), told_at,
+    )  # fmt: skip
+
+
+def _both(difference: Difference) -> list[str]:
+    return [exact_text(difference.ours), exact_text(difference.venue)]
+
+
+def _text(sums: Sums) -> str:
+    return json.dumps({currency: exact_text(amount) for currency, amount in sums.items()})
+
+
+def _sums(data: Mapping[str, Any]) -> dict[str, Decimal]:
+    return {currency: Decimal(amount) for currency, amount in data.items()}
