@@ -12,6 +12,7 @@ from wtforms import BooleanField, HiddenField, RadioField, SelectField, StringFi
 from wtforms.fields.core import Field as FormField
 
 from app.accounts.choices import choices as options
+from app.bots.queries.cards import number_of
 from app.bots.queries.draft import offered_fields, offered_strategies
 from app.bots.queries.preview import FieldLine
 from app.bots.texts import CHOICE_LABELS, FIELD_HELPS, FIELD_LABELS, STRATEGY_LABELS, say
@@ -19,23 +20,56 @@ from app.errors import InvalidInput
 from app.formatting import input_text, parse_optional_decimal
 from app.trades.owners import Pair
 from app.trades.queries import Line
+from app.trading.market import exact
 from app.trading.strategy import Field, FieldKind
 
 LARGEST_ID = 2**63 - 1
 PRESETS = ("careful", "balanced", "active", "own")
 GROUPS = {
-    "lower": "range",
-    "upper": "range",
-    "grids": "grids",
-    "spacing": "grids",
+    **dict.fromkeys(("direction", "leverage"), "futures"),
+    **dict.fromkeys(("lower", "upper", "infinity"), "range"),
+    **dict.fromkeys(("grids", "spacing"), "grids"),
     "investment": "money",
-    "take_profit": "exits",
-    "stop_loss": "exits",
-    "at_exit": "exits",
-    "sizing": "more",
-    "reserve": "more",
+    **dict.fromkeys(
+        ("take_profit", "stop_loss", "take_profit_share", "stop_loss_share", "at_exit"), "exits"
+    ),
+    "trigger_price": "start",
+    **dict.fromkeys(
+        ("trailing_up", "trailing_up_limit", "trailing_down", "trailing_down_limit"), "trailing"
+    ),
+    **dict.fromkeys(("sizing", "reserve", "profit_use", "max_resting"), "more"),
 }
-IN_QUOTE = frozenset({"lower", "upper", "investment", "take_profit", "stop_loss"})
+# What everybody is asked for; the rest is for experts, and for bots that have it set already.
+SIMPLE_FIELDS = frozenset(
+    {
+        "lower",
+        "upper",
+        "grids",
+        "spacing",
+        "investment",
+        "take_profit",
+        "stop_loss",
+        "at_exit",
+        "sizing",
+        "reserve",
+    }
+)
+FUTURES_FIELDS = frozenset({"direction", "leverage"})
+IN_QUOTE = frozenset(
+    {
+        "lower",
+        "upper",
+        "investment",
+        "take_profit",
+        "stop_loss",
+        "trigger_price",
+        "trailing_up_limit",
+        "trailing_down_limit",
+    }
+)
+# Fractions of the core, which people write in percent.
+IN_PERCENT = frozenset({"reserve", "take_profit_share", "stop_loss_share"})
+HUNDRED = Decimal(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +83,8 @@ class Parameter:
     group: str
     required: bool
     choices: tuple[str, ...]
+    is_simple: bool
+    is_set: bool
 
 
 class BotForm(FlaskForm):
@@ -56,6 +92,9 @@ class BotForm(FlaskForm):
 
     strategy_name = ""
     unit = ""
+    # Whether a typed step is kept as it is, or only says how many grids there are.
+    keeps_step = False
+    is_futures = False
 
     bot_id = HiddenField()
     account_id = SelectField(FIELD_LABELS["account_id"], validate_choice=False)
@@ -71,52 +110,83 @@ class BotForm(FlaskForm):
     name = StringField(FIELD_LABELS["name"])
 
     def parameters(self) -> list[Parameter]:
-        """Return the strategy's parameters in the order of their declaration."""
+        """Return the strategy's parameters in the order of their declaration, without the step."""
         return [
-            Parameter(
-                field=self[field.name],
-                name=field.name,
-                kind=field.kind.value,
-                unit=self.unit if field.name in IN_QUOTE else "",
-                group=GROUPS.get(field.name, "more"),
-                required=field.required,
-                choices=field.choices,
-            )
+            self._parameter(field)
             for field in offered_fields(self.strategy_name)
+            if field.name != "step" and (self.is_futures or field.name not in FUTURES_FIELDS)
         ]
+
+    def _parameter(self, field: Field) -> Parameter:
+        control = self[field.name]
+        unit = self.unit if field.name in IN_QUOTE else "%" if field.name in IN_PERCENT else ""
+        return Parameter(
+            field=control,
+            name=field.name,
+            kind=field.kind.value,
+            unit=unit,
+            group=GROUPS.get(field.name, "more"),
+            required=field.required,
+            choices=field.choices,
+            is_simple=field.name in SIMPLE_FIELDS or field.name not in GROUPS,
+            is_set=(control.data or None) not in (None, field.default, str(field.default)),
+        )
 
     def read(self, locale: str) -> tuple[dict[str, object], list[FieldLine]]:
         """Read what was typed: values by name, and what can't be read."""
         values: dict[str, object] = {}
         wrong = []
         for field in offered_fields(self.strategy_name):
+            if field.name == "step":
+                continue
             try:
                 values[field.name] = _read(field, self[field.name].data, locale)
             except InvalidInput as error:
                 wrong.append(FieldLine(field.name, Line(error.code, error.values, "error")))
+        step, fault = self._typed_step(locale)
+        if fault is not None:
+            wrong.append(fault)
+        if values.get("infinity"):
+            values["upper"] = None
+        if step is not None and (self.keeps_step or values.get("infinity")):
+            geometric = values.get("spacing") == "geometric"
+            values |= {"step": _hundredth(step) if geometric else step, "grids": None}
+            wrong = [each for each in wrong if each.field != "grids"]
+        return values, wrong
+
+    def _typed_step(self, locale: str) -> tuple[Decimal | None, FieldLine | None]:
         try:
             step = self.read_step(locale)
         except InvalidInput as error:
-            wrong.append(FieldLine("step", Line(error.code, error.values, "error")))
-        else:
-            if step is not None and step <= 0:
-                wrong.append(FieldLine("step", Line("step_not_positive", {}, "error")))
-        return values, wrong
+            return None, FieldLine("step", Line(error.code, error.values, "error"))
+        if step is not None and step <= 0:
+            return None, FieldLine("step", Line("step_not_positive", {}, "error"))
+        return step, None
 
     def read_step(self, locale: str) -> Decimal | None:
         """Return the typed step between lines, if that is what was typed last.
 
-        Raise InvalidInput for one that can't be read.
+        It is money, or percent where lines stand at equal percent. Raise InvalidInput for one that
+        can't be read.
         """
-        if self.linked.data != "step":
+        if self.linked.data != "step" and not self._is_infinite:
             return None
         return parse_optional_decimal(self.step.data, locale)
+
+    @property
+    def _is_infinite(self) -> bool:
+        return "infinity" in self and bool(self["infinity"].data)
 
     def fill(self, values: Mapping[str, object], locale: str) -> None:
         """Write stored or proposed values into the fields as a person would type them."""
         for field in offered_fields(self.strategy_name):
-            if field.name in values:
+            if field.name in values and field.name != "step":
                 self[field.name].data = _written(field, values[field.name], locale)
+        step = number_of(values.get("step"))
+        if step is not None:
+            geometric = values.get("spacing") == "geometric"
+            self.step.data = input_text(_hundredfold(step) if geometric else step, locale)
+            self.linked.data = "step"
 
     def fill_defaults(self, locale: str) -> None:
         """Write the declared defaults into the fields."""
@@ -141,7 +211,8 @@ def _read(field: Field, data: Any, locale: str) -> object:
         return data or None
     if data is None or not str(data).strip():
         return None
-    return parse_optional_decimal(str(data), locale)
+    number = parse_optional_decimal(str(data), locale)
+    return _hundredth(number) if number is not None and field.name in IN_PERCENT else number
 
 
 def _written(field: Field, value: object, locale: str) -> object:
@@ -151,8 +222,23 @@ def _written(field: Field, value: object, locale: str) -> object:
         return value
     if field.kind in {FieldKind.DECIMAL, FieldKind.INTEGER}:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
-        return input_text(number, locale)
+        return input_text(_hundredfold(number) if field.name in IN_PERCENT else number, locale)
     return str(value)
+
+
+@exact
+def _hundredth(number: Decimal) -> Decimal:
+    return number / HUNDRED
+
+
+@exact
+def _hundredfold(number: Decimal) -> Decimal:
+    return number * HUNDRED
+
+
+def declares_step(strategy: str) -> bool:
+    """Say whether a strategy can keep a step as it is typed."""
+    return any(field.name == "step" for field in offered_fields(strategy))
 
 
 @lru_cache(maxsize=32)

@@ -14,7 +14,9 @@ from app.trading.market import Market
 
 def pair_of(row: MarketRow) -> Pair:
     """Return a pair as pages name it."""
-    return Pair(row.id, row.symbol, row.base, row.quote, row.tick, row.lot, row.blocked_reason)
+    return Pair(
+        row.id, row.symbol, row.base, row.quote, row.tick, row.lot, row.blocked_reason, row.kind
+    )
 
 
 @dataclass(frozen=True, slots=True)

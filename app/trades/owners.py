@@ -17,6 +17,7 @@ class Pair:
     tick: Decimal | None
     lot: Decimal | None
     blocked: str = ""
+    kind: str = "spot"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ FORM = {
     "spacing": "arithmetic",
     "sizing": "equal_base",
     "investment": "1000",
-    "reserve": "0.05",
+    "reserve": "5",
     "at_exit": "keep",
     "preset": "own",
     "linked": "grids",
@@ -499,3 +499,43 @@ def test_the_line_that_stays_empty_is_named_before_the_start(shop: Shop, client:
     client.post_form("/bots/new", form_of(shop))
     bot = db.session.query(Bot).one()
     assert "The line at 100.00 stays empty" in client.get(f"/bots/{bot.id}/start").text
+
+
+# --- what experts are asked for -------------------------------------------------------------------
+
+
+def make_expert(shop: Shop) -> None:
+    with transaction():
+        shop.user.profile.experience = "expert"
+
+
+def test_beginners_see_the_simple_settings_and_experts_all_of_the_strategy(
+    shop: Shop, client: Client
+) -> None:
+    simple = client.get("/bots/new").text
+    assert 'name="trailing_up"' not in simple
+    assert 'name="lower"' in simple
+    make_expert(shop)
+    full = client.get("/bots/new").text
+    assert 'name="trailing_up"' in full
+    # The spot market knows neither.
+    assert 'name="leverage"' not in full
+    assert 'name="direction"' not in full
+
+
+def test_a_futures_pair_offers_direction_and_leverage(shop: Shop, client: Client) -> None:
+    make_expert(shop)
+    with transaction():
+        db.session.get_one(MarketRow, shop.market_id).kind = "linear"
+    page = client.post_form("/bots/new/form", form_of(shop)).text
+    assert 'name="leverage"' in page
+    assert 'name="direction"' in page
+    assert "Futures" in client.get(f"/bots/new/pairs?account_id={shop.account_id}&q=AAA").text
+
+
+def test_shares_are_written_in_percent_and_stored_as_fractions(shop: Shop, client: Client) -> None:
+    client.post_form("/bots/new", form_of(shop, reserve="2,5"))
+    bot = db.session.query(Bot).one()
+    assert db.session.query(BotConfig).one().params["reserve"] == "0.025"
+    page = client.get(f"/bots/{bot.id}/edit").text
+    assert re.search(r'name="reserve"[^>]*value="2\.5"', page)

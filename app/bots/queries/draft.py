@@ -16,28 +16,12 @@ from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.queries import candles, day_figures, last_prices, search_markets
 from app.trades.owners import Pair
 from app.trades.queries import Line
+from app.trading.market import MarketKind
 from app.trading.strategies import STRATEGIES
 from app.trading.strategy import Field
 
-# What a strategy declares but nobody can run yet is not asked for.
-HIDDEN_FIELDS = frozenset(
-    {
-        "direction",
-        "leverage",
-        "quantity",
-        "step",
-        "trigger_price",
-        "take_profit_share",
-        "stop_loss_share",
-        "trailing_up",
-        "trailing_down",
-        "trailing_up_limit",
-        "trailing_down_limit",
-        "infinity",
-        "profit_use",
-        "max_resting",
-    }
-)
+# The size of orders follows from the investment: nobody is asked for both.
+HIDDEN_FIELDS = frozenset({"quantity"})
 FIRST_INVESTMENT = Decimal(1000)
 PAIRS_SHOWN = 20
 
@@ -109,10 +93,18 @@ class PairChoice:
     reason: Line | None
 
 
-def find_pairs(user_id: int, account_id: int, words: str) -> tuple[PairChoice, ...]:
-    """Find pairs of an account's exchange by coin, tradable ones first."""
+def find_pairs(
+    user_id: int, account_id: int, words: str, *, futures: bool = False
+) -> tuple[PairChoice, ...]:
+    """Find pairs of an account's exchange by coin, tradable ones first; spot, or futures too."""
     account = own_account(user_id, account_id)
-    rows = search_markets(words, exchanges=[account.venue], tradable_only=False, limit=PAIRS_SHOWN)
+    rows = search_markets(
+        words,
+        exchanges=[account.venue],
+        kind=None if futures else MarketKind.SPOT.value,
+        tradable_only=False,
+        limit=PAIRS_SHOWN,
+    )
     ids = [row.id for row in rows]
     prices, days = last_prices(ids), day_figures(ids)
     found = []

@@ -12,7 +12,14 @@ from flask_login import current_user
 
 from app.accounts.choices import choices as options
 from app.bots import queries, rules
-from app.bots.forms import PRESETS, BotForm, bot_form, read_id, strategy_choices
+from app.bots.forms import (
+    PRESETS,
+    BotForm,
+    bot_form,
+    declares_step,
+    read_id,
+    strategy_choices,
+)
 from app.bots.queries import BotCard, Draft, Preview
 from app.bots.queries.draft import (
     PresetChoice,
@@ -28,6 +35,9 @@ from app.exchanges.service import read_balances
 from app.formatting import input_text
 from app.trades.queries import Line
 from app.trading.strategy import InvalidParams
+
+# Percent between two lines, as far as somebody would type it.
+STEP_SHOWN = Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,10 @@ def _settle(desk: Desk, strategy: str) -> Desk:
 
 def _linked(desk: Desk) -> Desk:
     """Let a typed step set the number of grids."""
-    form = desk.form
+    form, pair = desk.form, desk.draft.pair
+    form.is_futures = pair is not None and pair.kind != "spot"
+    is_expert = current_user.profile.experience == "expert"
+    form.keeps_step = is_expert and declares_step(form.strategy_name)
     values, wrong = form.read(locale())
     if any(each.field == "step" for each in wrong):
         return desk
@@ -202,10 +215,15 @@ def live_preview(desk: Desk) -> Preview | None:
     """Plan what the form says so far, and write the step that follows from it."""
     values, wrong = desk.form.read(locale())
     shown = preview_of_draft(current_user.id, desk.draft, desk.form.strategy_name, values, wrong)
-    if shown is not None and shown.step is not None and desk.form.linked.data != "step":
+    if shown is not None and desk.form.linked.data != "step":
         tick = desk.draft.pair.tick if desk.draft.pair else None
-        step = shown.step if tick is None else shown.step.quantize(tick)
-        desk.form.step.data = input_text(step, locale())
+        if shown.step is not None:
+            step = shown.step if tick is None else shown.step.quantize(tick)
+            desk.form.step.data = input_text(step, locale())
+        elif shown.step_share is not None:
+            desk.form.step.data = input_text(
+                (shown.step_share * 100).quantize(STEP_SHOWN), locale()
+            )
     return shown
 
 

@@ -87,24 +87,34 @@ function isGeometric() {
   return form.querySelector("[name=spacing]:checked, select[name=spacing]")?.value === "geometric";
 }
 
-// Arithmetic: step = (upper - lower) / grids. With equal percent the step is a figure of the preview.
+function isEndless() {
+  return Boolean(form.querySelector("[name=infinity]:checked"));
+}
+
+function writeShort(number, digits) {
+  const text = number.toFixed(Math.max(0, Math.min(12, digits)));
+  return inputText(text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text);
+}
+
+// The step is money, or percent where lines stand at equal percent.
 function fillStep() {
   const step = control("step");
   if (!step) return;
-  const group = step.closest(".form-group");
-  group.hidden = isGeometric();
+  const unit = step.closest(".form-group").querySelector(".unit");
+  if (unit) unit.textContent = isGeometric() ? "%" : step.dataset.quote;
+  for (const name of ["upper", "grids"]) if (control(name)) control(name).disabled = isEndless();
   const [lower, upper, grids] = [numberIn("lower"), numberIn("upper"), numberIn("grids")];
-  if (isGeometric() || lower === null || upper === null || !grids || upper <= lower) return;
-  const digits = Math.max(0, Math.min(12, 8 - Math.ceil(Math.log10(upper))));
-  step.value = inputText(Number(((upper - lower) / grids).toFixed(digits)).toString().includes("e")
-    ? ((upper - lower) / grids).toFixed(digits)
-    : String(Number(((upper - lower) / grids).toFixed(digits))));
+  if (isEndless() || lower === null || upper === null || lower <= 0 || !grids || upper <= lower) return;
+  step.value = isGeometric()
+    ? writeShort(((upper / lower) ** (1 / grids) - 1) * 100, 4)
+    : writeShort((upper - lower) / grids, 8 - Math.ceil(Math.log10(upper)));
 }
 
 function fillGrids() {
   const [lower, upper, step] = [numberIn("lower"), numberIn("upper"), numberIn("step")];
-  if (lower === null || upper === null || !step || upper <= lower) return;
-  control("grids").value = String(Math.max(2, Math.min(1000, Math.round((upper - lower) / step))));
+  if (isEndless() || lower === null || upper === null || lower <= 0 || !(step > 0) || upper <= lower) return;
+  const count = isGeometric() ? Math.log(upper / lower) / Math.log1p(step / 100) : (upper - lower) / step;
+  control("grids").value = String(Math.max(2, Math.min(1000, Math.round(count))));
 }
 
 function markOwn() {
@@ -149,9 +159,10 @@ function watch() {
     if (name === "step") {
       form.querySelector("[name=linked]").value = "step";
       fillGrids();
-    } else if (["grids", "lower", "upper", "spacing"].includes(name)) {
+    } else if (["grids", "lower", "upper"].includes(name)) {
       if (name === "grids") form.querySelector("[name=linked]").value = "grids";
-      fillStep();
+      if (form.querySelector("[name=linked]").value === "step") fillGrids();
+      else fillStep();
     }
     if (["lower", "upper", "grids", "step", "spacing"].includes(name)) markOwn();
     previewSoon();
@@ -159,7 +170,8 @@ function watch() {
   form.addEventListener("change", (event) => {
     if (event.target.matches("[data-reload]")) reloadForm({});
     else if (event.target.matches("[data-preset]")) reloadForm({ use_preset: "1" });
-    else if (event.target.dataset.parameter === "spacing") {
+    else if (["spacing", "infinity"].includes(event.target.dataset.parameter)) {
+      form.querySelector("[name=linked]").value = isEndless() ? "step" : "grids";
       fillStep();
       previewSoon();
     }
