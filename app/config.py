@@ -42,6 +42,7 @@ class Config:
     smtp_url: str | None = field(repr=False)
     mail_from: str
     outgoing_addresses: tuple[str, ...]
+    address_probe_url: str | None
     exchange_bases: Mapping[str, str]
     audit_seconds: int
     absence_grace_seconds: int | None
@@ -87,6 +88,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         smtp_url=environ.get("SMTP_URL") or None,
         mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
         outgoing_addresses=_list(environ, "OUTGOING_ADDRESSES"),
+        address_probe_url=_probe_url(environ),
         exchange_bases=_exchange_bases(environ, strict),
         audit_seconds=_whole(environ, "AUDIT_SECONDS", 30, 1, 600),
         absence_grace_seconds=_absence_grace(environ, strict),
@@ -194,6 +196,13 @@ def _whole(environ: Mapping[str, str], name: str, fallback: int, low: int, high:
 
 def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in environ.get(name, "").split(","))))
+
+
+def _probe_url(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("ADDRESS_PROBE_URL") or None
+    if url is not None and not url.startswith("https://"):
+        raise ConfigError("not_https", field="ADDRESS_PROBE_URL")
+    return url
 
 
 def _exchange_bases(environ: Mapping[str, str], strict: bool) -> dict[str, str]:

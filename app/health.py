@@ -15,6 +15,8 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.adapters.exchanges.clock import ALARM_MS
+from app.adapters.exchanges.clock import KEYS as CLOCK_KEYS
 from app.db import db, utc_now
 from app.extensions import redis_client
 from app.queues import QueueName, queue
@@ -25,6 +27,9 @@ SCHEDULER_LATE = timedelta(seconds=30)
 WORKER_LATE = timedelta(seconds=90)
 QUEUE_LATE = timedelta(seconds=60)
 PRICES_LATE = timedelta(seconds=60)
+CLOCK_LATE = timedelta(minutes=10)
+# What the probe of our own address found last.
+ADDRESS_KEY = "outgoing:address"
 _SHORT = text("set local statement_timeout = '2s'")
 
 
@@ -130,11 +135,12 @@ def overview() -> Health:
             exchanges = tuple(_exchanges())
         except SQLAlchemyError as error:
             database = _down("database", error)
-    redis, heartbeats = check_redis(), _UNSEEN
+    redis, heartbeats = check_redis(), tuple[Check, ...](_UNSEEN)
     queues, workers = tuple[QueueState, ...](), tuple[WorkerState, ...]()
     if redis.grade is Grade.OK:
         try:
             heartbeats = (_heartbeat("feed", FEED_LATE), _heartbeat("scheduler", SCHEDULER_LATE))
+            heartbeats = (*heartbeats, *_clocks(), *_address())
             queues, workers = tuple(_queues()), tuple(_workers())
         except RedisError as error:
             redis = _down("redis", error)
@@ -199,6 +205,36 @@ def _heartbeat(name: str, late: timedelta) -> Check:
     seen_at = datetime.fromtimestamp(float(raw), UTC)
     grade = Grade.OK if utc_now() - seen_at <= late else Grade.LATE
     return Check(name, grade, seen_at=seen_at)
+
+
+def _clocks() -> Iterator[Check]:
+    """Tell how far the clocks of exchanges with live accounts are from ours."""
+    client = redis_client.client
+    for key in sorted(client.scan_iter(f"{CLOCK_KEYS}*", count=1000)):
+        told = client.get(key)
+        if not told:
+            continue
+        offset, at = (int(part) for part in told.split())
+        seen_at = datetime.fromtimestamp(at, UTC)
+        is_late = abs(offset) > ALARM_MS or utc_now() - seen_at > CLOCK_LATE
+        yield Check(
+            key.decode(),
+            Grade.LATE if is_late else Grade.OK,
+            seen_at,
+            figures={"offset_ms": offset},
+        )
+
+
+def _address() -> Iterator[Check]:
+    """Tell whether exchanges see us under one of our listed addresses, if that is probed."""
+    told = redis_client.client.hgetall(ADDRESS_KEY)
+    if told:
+        yield Check(
+            "address",
+            Grade.OK if told[b"listed"] == b"1" else Grade.DOWN,
+            datetime.fromtimestamp(float(told[b"at"]), UTC),
+            figures={"address": told[b"address"].decode()},
+        )
 
 
 def _queues() -> Iterator[QueueState]:

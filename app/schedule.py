@@ -15,6 +15,7 @@ from rq.cron import CronJob, CronScheduler
 
 from app.bots import jobs as bots
 from app.db import utc_now
+from app.exchanges import jobs as exchanges
 from app.faq import jobs as faq
 from app.notifications import jobs as notifications
 from app.queues import QueueName, enqueue_once
@@ -56,6 +57,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("mark-stale", bots.mark_stale, 30, QueueName.REPORTS),
     Periodic("prune-points", bots.prune_points, 600, QueueName.REPORTS),
     Periodic("sample-equity", bots.sample_equity, 300, QueueName.REPORTS),
+    Periodic("measure-clocks", exchanges.measure_clocks, 60, QueueName.REPORTS),
+    Periodic("check-address", exchanges.check_address, 600, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
     Periodic("purge-faq-searches", faq.purge_searches, 24 * 3600, QueueName.REPORTS),

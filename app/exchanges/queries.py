@@ -92,6 +92,17 @@ def paper_balances(account_id: int) -> Balances:
     return Balances({row.currency: Balance(row.free, row.locked) for row in rows}, utc_now())
 
 
+def live_sites() -> list[tuple[str, bool]]:
+    """Return every exchange, and whether it is its test site, that has a switched on account."""
+    query = select(ExchangeAccount.exchange, ExchangeAccount.testnet).where(
+        ExchangeAccount.exchange != PAPER,
+        ExchangeAccount.active,
+        ExchangeAccount.deleted_at.is_(None),
+    )
+    rows = db.session.execute(query.distinct().order_by("exchange", "testnet"))
+    return [(exchange, testnet) for exchange, testnet in rows if exchange in VENUES]
+
+
 def is_paper(account: ExchangeAccount) -> bool:
     """Say whether an account trades with paper money."""
     return account.exchange == PAPER

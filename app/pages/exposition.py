@@ -10,9 +10,11 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import cache, health
+from app.adapters.exchanges.rate_broker import exchange_calls
 from app.bots import statistics
 from app.cache import CacheCount
 from app.db import db
+from app.extensions import redis_client
 from app.health import Grade, Health
 from app.queues import QueueName
 
@@ -32,7 +34,13 @@ class Metric:
 def collect() -> list[Metric]:
     """Look at everything; what does not answer has no samples, and `botyard_up` says so."""
     seen = health.overview()
-    return [*_of_services(seen), *_of_queues(seen), _bots(seen), *_of_cache()]
+    return [
+        *_of_services(seen),
+        *_of_queues(seen),
+        _bots(seen),
+        *_of_cache(),
+        _of_exchange_calls(),
+    ]
 
 
 def render(metrics: Iterable[Metric]) -> str:
@@ -133,6 +141,18 @@ def _of_cache() -> Iterator[Metric]:
     ):
         samples = tuple(({"name": one.name}, getattr(one, name)) for one in counts)
         yield Metric(f"botyard_cache_{name}_total", "counter", help_text, samples)
+
+
+def _of_exchange_calls() -> Metric:
+    try:
+        counts = exchange_calls(redis_client.client)
+    except RedisError:
+        counts = {}
+    samples = (
+        ({"exchange": name, "kind": kind}, count) for (name, kind), count in sorted(counts.items())
+    )
+    help_text = "Calls made to an exchange, with a key (private) or without (public)."
+    return Metric("botyard_exchange_calls_total", "counter", help_text, tuple(samples))
 
 
 def _cache_counts() -> list[CacheCount]:

@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 ALARM_MS = 500
+# Where Redis keeps them: the offset in ms and the second in which it was measured.
+KEYS = "clock:"
 # An offset that was not measured anew for so long is no longer used.
 KEPT_FOR_S = 1800
 # A process asks Redis again after so long.
@@ -81,7 +83,8 @@ class Clocks:
         if self._redis is None:
             return
         try:
-            self._redis().set(_key(name), f"{reading.offset_ms}", ex=KEPT_FOR_S)
+            kept = f"{reading.offset_ms} {int(time.time())}"
+            self._redis().set(f"{KEYS}{name}", kept, ex=KEPT_FOR_S)
         except RedisError as error:
             log.warning("clock_not_kept error=%s", type(error).__name__)
 
@@ -89,12 +92,8 @@ class Clocks:
         if self._redis is None:
             return None
         try:
-            raw: Any = self._redis().get(_key(name))
-            return int(raw) if raw is not None else None
+            raw: Any = self._redis().get(f"{KEYS}{name}")
+            return int(raw.split()[0]) if raw else None
         except (RedisError, ValueError) as error:
             log.warning("clock_not_read error=%s", type(error).__name__)
             return None
-
-
-def _key(name: str) -> str:
-    return f"clock:{name}"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from app.adapters.exchanges.clock import TRIES
 from app.adapters.exchanges.quirks import QUIRKS
 from app.errors import DomainError
 from app.trading.market import Candle, Market
@@ -43,6 +44,22 @@ def markets(name: str) -> dict[str, Market]:
         for symbol, raw in client.markets.items()
         if raw.get("active") is not False
     }
+
+
+def measure_clock(name: str, *, testnet: bool = False) -> None:
+    """Measure an exchange's clock and let every process know; raise Unavailable."""
+    from app.adapters.exchanges.client import make_client
+    from app.adapters.exchanges.errors import UnreachableError, read_error
+
+    client = make_client(name, testnet=testnet)
+    try:
+        client.traffic.set_clock(client.fetch_time, tries=TRIES)
+    except TimeoutError as error:
+        raise UnreachableError("exchange_unreachable", exchange=name) from error
+    except Exception as error:
+        raise read_error(error, QUIRKS[name], client.answer) from error
+    finally:
+        client.session.close()
 
 
 def candles(name: str, symbol: str, timeframe: str, since: datetime) -> list[Candle]:

@@ -37,6 +37,8 @@ RESERVE = {Lane.CANCEL: 0.0, Lane.PLACE: 0.1, Lane.READ: 0.2}
 # A window is counted in so many parts: exchanges count whole windows, and nobody knows where
 # theirs begin, so never more than the limit may lie in any of ours.
 SLOTS = 20
+# How many calls all processes have made, by exchange and kind.
+CALLS = "exchange:calls"
 
 _WINDOW = f"""
 local t = redis.call('TIME')
@@ -79,8 +81,9 @@ local function window(key, units, seconds)
 end
 """
 
-# KEYS: address bucket, account bucket, queue, last seen of those who wait, used of accounts.
-# ARGV: rank, cost, reserve, ticket, account, address units, seconds, account units, seconds.
+# KEYS: address bucket, account bucket, queue, last seen of those who wait, used of accounts,
+# counts of calls.
+# ARGV: rank, cost, reserve, ticket, account, address units, seconds, account units, seconds, kind.
 # Returns milliseconds to wait, 0 for "go", negative: stopped for so many milliseconds.
 _ACQUIRE = (
     _WINDOW
@@ -129,6 +132,7 @@ if mine and (aleft >= needed or aleft >= aunits) then
   redis.call('ZREM', KEYS[3], ticket)
   redis.call('ZREM', KEYS[4], ticket)
   redis.call('HSET', KEYS[5], '', tostring(math.max(base, share)))
+  redis.call('HINCRBY', KEYS[6], ARGV[10], 1)
   return 0
 end
 redis.call('ZADD', KEYS[3], score, ticket)
@@ -249,12 +253,13 @@ class RateBroker:
             place = _place(caller)
             try:
                 told: Any = self._redis().eval(
-                    _ACQUIRE, 5,
+                    _ACQUIRE, 6,
                     _bucket(caller, Scope.ADDRESS, lane), _bucket(caller, Scope.ACCOUNT, lane),
-                    f"{place}:queue", f"{place}:seen", f"{place}:used",
+                    f"{place}:queue", f"{place}:seen", f"{place}:used", CALLS,
                     str(RANK[lane]), str(cost), str(RESERVE[lane]), ticket, caller.account or "-",
                     str(address.units), str(address.seconds),
                     str(account.units), str(account.seconds),
+                    f"{quirks.code} {'private' if caller.account else 'public'}",
                 )  # fmt: skip
             except RedisError as error:
                 self._note_away(error)
@@ -322,6 +327,19 @@ class LocalLimits:
         speed = rate.units * LOCAL_SHARE / rate.seconds
         left, at = self._left.get(name, (most, now))
         return min(most, left + (now - at) * speed), most, speed
+
+
+def exchange_calls(redis: Redis) -> dict[tuple[str, str], int]:
+    """Return how many calls all processes have made: (exchange, kind) and count; raise RedisError.
+
+    Kept since Redis was emptied last.
+    """
+    told: Any = redis.hgetall(CALLS)
+    found: dict[tuple[str, str], int] = {}
+    for name, count in told.items():
+        exchange, _, kind = name.decode().partition(" ")
+        found[exchange, kind] = int(count)
+    return found
 
 
 def account_name(key: str) -> str:

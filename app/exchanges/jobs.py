@@ -1,0 +1,48 @@
+"""Periodic work around exchanges: their clocks, and the address under which they see us."""
+
+import logging
+import time
+
+from redis.exceptions import RedisError
+
+from app.adapters import address
+from app.adapters.exchanges import public
+from app.config import current_config
+from app.errors import Unavailable
+from app.exchanges.queries import live_sites
+from app.extensions import redis_client
+from app.health import ADDRESS_KEY
+
+log = logging.getLogger(__name__)
+
+KEPT_FOR_S = 24 * 3600
+
+
+def measure_clocks() -> None:
+    """Measure the clock of every exchange on which somebody trades, for all processes."""
+    for exchange, testnet in live_sites():
+        try:
+            public.measure_clock(exchange, testnet=testnet)
+        except Unavailable as error:
+            log.warning("clock_not_measured exchange=%s error=%s", exchange, error.code)
+
+
+def check_address() -> None:
+    """Look from which address we are seen; one that customers were not told raises the alarm."""
+    config = current_config()
+    if config.address_probe_url is None:
+        return
+    try:
+        seen = address.seen_from_outside(config.address_probe_url)
+    except Unavailable as error:
+        log.warning("address_not_probed error=%s", error.code)
+        return
+    listed = seen in config.outgoing_addresses
+    if not listed:
+        log.error("address_not_listed seen=%s listed=%s", seen, len(config.outgoing_addresses))
+    try:
+        note = {"address": seen, "listed": int(listed), "at": time.time()}
+        redis_client.client.hset(ADDRESS_KEY, mapping=note)  # type: ignore[arg-type]
+        redis_client.client.expire(ADDRESS_KEY, KEPT_FOR_S)
+    except RedisError as error:
+        log.warning("address_not_kept error=%s", type(error).__name__)
