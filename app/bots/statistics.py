@@ -6,15 +6,18 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Date, Select, cast, func, select
+from sqlalchemy import Date, Select, case, cast, func, literal_column, select
 
 from app.accounts.models import User
 from app.bots.models import RUNNING, Bot, BotState
 from app.db import db, utc_now
+from app.exchanges.models import ExchangeAccount
 from app.notifications.models import MessageState, OutboxMessage
 from app.trades.models import FillRow, OrderRow, TradeRow
 
 LATE_AFTER = timedelta(seconds=30)
+# Money of an exchange's test site is neither paper nor real.
+_STAGE = case((ExchangeAccount.testnet, literal_column("'testnet'")), else_=Bot.mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,11 @@ def desk_counts() -> DeskCounts:
 def bots_by_state() -> Sequence[StateCount]:
     """Count the bots that are not deleted by state and mode."""
     rows = db.session.execute(
-        select(Bot.state, Bot.mode, func.count(Bot.id))
+        select(Bot.state, _STAGE, func.count(Bot.id))
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
         .where(Bot.deleted_at.is_(None))
-        .group_by(Bot.state, Bot.mode)
-        .order_by(Bot.mode, Bot.state)
+        .group_by(Bot.state, _STAGE)
+        .order_by(_STAGE, Bot.state)
     )
     return [StateCount(*row) for row in rows]
 
@@ -120,11 +124,12 @@ def fills_per_day(days: int) -> Sequence[DayFills]:
     """Count fills by UTC day and mode, newest first."""
     day = cast(func.timezone("UTC", FillRow.at), Date)
     rows = db.session.execute(
-        select(day, Bot.mode, func.count(FillRow.id))
+        select(day, _STAGE, func.count(FillRow.id))
         .join(Bot, Bot.id == FillRow.bot_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
         .where(FillRow.at >= utc_now() - timedelta(days=days))
-        .group_by(day, Bot.mode)
-        .order_by(day.desc(), Bot.mode)
+        .group_by(day, _STAGE)
+        .order_by(day.desc(), _STAGE)
     )
     return [DayFills(*row) for row in rows]
 
@@ -135,16 +140,17 @@ def profit_per_day(days: int) -> Sequence[DayProfit]:
     rows = db.session.execute(
         select(
             day,
-            Bot.mode,
+            _STAGE,
             TradeRow.currency,
             func.count(TradeRow.id),
             func.sum(TradeRow.profit),
             func.sum(TradeRow.fees),
         )
         .join(Bot, Bot.id == TradeRow.bot_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
         .where(TradeRow.status == "closed", TradeRow.exit_at >= utc_now() - timedelta(days=days))
-        .group_by(day, Bot.mode, TradeRow.currency)
-        .order_by(day.desc(), Bot.mode, TradeRow.currency)
+        .group_by(day, _STAGE, TradeRow.currency)
+        .order_by(day.desc(), _STAGE, TradeRow.currency)
     )
     return [
         DayProfit(on, mode, currency, trades, profit or Decimal(0), fees)

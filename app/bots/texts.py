@@ -5,6 +5,7 @@ coins with their codes.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from flask_babel.speaklater import LazyString
 
 from app.bots import grid_texts
 from app.formatting import format_amount, format_money, format_percent, format_plain, full_price
+from app.formatting.filters import clock as format_clock
+from app.formatting.filters import current_zone_label as zone_of_reader
 from app.i18n import describe_code, has_text
 from app.trades.owners import Pair
 from app.trading.params import PLAIN_NUMBER
@@ -211,6 +214,13 @@ _LOG: Mapping[str, LazyString] = {
     "order_cancelled_elsewhere": _l(
         "The %(side)s order of this bot that stands on no level was cancelled outside of it."
     ),
+    "protection_fired": _l(
+        "The stop at %(price)s was reached on the exchange and sold %(quantity)s. The bot stops "
+        "and sells what is left."
+    ),
+    "protection_refused": _l(
+        "The exchange refused the stop at %(price)s. The bot itself watches the price."
+    ),
     "books_differ": _l(
         "The balance of %(currency)s on the exchange has moved by %(venue)s, and this account's "
         "bots by %(ours)s. Somebody else trades or moves money there, or something is missing in "
@@ -314,8 +324,8 @@ _NOTICES: Mapping[str, LazyString] = {
         "This bot was stopped by its stop-loss at %(price)s. Result of the whole run: %(total)s."
     ),
     "notice_unresolved": _l(
-        "%(exchange)s did not say whether an order at %(price)s was placed. We are checking and "
-        "will not send it again until we know. The other orders go on."
+        "%(exchange)s did not say whether an order at %(price)s was placed (%(since)s). We are "
+        "checking and will not send it again until we know. The other orders go on."
     ),
 }
 
@@ -499,6 +509,14 @@ def _own_coins(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     return str(value) if number is None else format_amount(number, None, currency, _locale())
 
 
+def _moment(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return str(value)
+    return f"{format_clock(moment)} {zone_of_reader()}"
+
+
 def _rule(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     code = f"rule_{value or 'none'}"
     return str(TEXTS.get(code, TEXTS["rule_none"]))
@@ -523,6 +541,7 @@ WRITERS: Mapping[str, Writer] = {
     "old": _named(ORDER_STATUS_LABELS),
     "new": _named(ORDER_STATUS_LABELS),
     "rule": _rule,
+    "since": _moment,
 }
 # Where the same word means another kind of thing.
 _COUNTS = dict.fromkeys(("limit", "used", "better_limit"), _plain)

@@ -40,7 +40,7 @@ from app.subscriptions import queries as subscriptions
 from app.transactions import transaction
 
 THEMES = ("auto", "light", "dark")
-MODES = ("paper", "live")
+MODES = ("paper", "testnet", "live")
 THEME_COOKIE = "theme"
 MODE_COOKIE = "mode"
 A_YEAR_S = 365 * 24 * 3600

@@ -29,4 +29,6 @@ class FilterForm(Form):
         self.symbol.choices = options([every, *((symbol, symbol) for symbol in choices.symbols)])
         self.side.choices = options([every, ("long", _l("Long")), ("short", _l("Short"))])
         self.status.choices = options([every, ("open", _l("Open")), ("closed", _l("Closed"))])
-        self.mode.choices = options([every, ("paper", _l("Paper")), ("live", _l("Live"))])
+        self.mode.choices = options(
+            [every, ("paper", _l("Paper")), ("testnet", _l("Testnet")), ("live", _l("Live"))]
+        )

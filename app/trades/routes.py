@@ -140,7 +140,7 @@ def _filter() -> TradeFilter:
         last=_midnight(last + timedelta(days=1)) if last else None,
         side=args["side"] if args.get("side") in {"long", "short"} else "",
         status=args["status"] if args.get("status") in {"open", "closed"} else "",
-        mode=args["mode"] if args.get("mode") in {"paper", "live"} else "",
+        mode=args["mode"] if args.get("mode") in {"paper", "testnet", "live"} else "",
     )
 
 

@@ -12,9 +12,12 @@ from app.bots.inventory import inventory
 from app.bots.models import Bot, BotEquity, BotMetrics
 from app.bots.queries import BotFilter, bot_card, dashboard, list_bots, stop_choices
 from app.bots.queries.cards import BotCard, svg_points
+from app.bots.statistics import bots_by_state, profit_per_day
 from app.bots.upkeep import sample_equity
 from app.db import db, utc_now
+from app.exchanges.models import ExchangeAccount
 from app.trades.models import FillRow, TradeRow
+from app.trades.queries import TradeFilter, trade_totals
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.shop import Shop
@@ -84,7 +87,7 @@ def test_paper_and_live_and_currencies_are_never_summed(shop: Shop) -> None:
     board = dashboard(shop.user_id, "paper", utc_now())
     assert {line.currency for line in board.totals} == {"EUR", "USDT"}
     assert second not in {shown.id for shown in board.bots}
-    assert board.modes == {"paper": 2, "live": 1}
+    assert board.modes == {"paper": 2, "testnet": 0, "live": 1}
 
 
 def test_today_begins_where_the_last_day_ended(shop: Shop) -> None:
@@ -232,3 +235,25 @@ def test_attention_comes_first_then_value(shop: Shop) -> None:
     names = [shown.name for shown in list_bots(shop.user_id, BotFilter()).bots]
     assert names == ["Broken", "Rich", "Poor"]
     assert db.session.query(Bot).count() == 3
+
+
+def test_money_of_a_test_site_is_neither_paper_nor_real(shop: Shop) -> None:
+    mine, other = shop.run_bot(97, 101), shop.add_bot("Real")
+    shop.set_bot(mine, mode="live")
+    with transaction():
+        db.session.get_one(ExchangeAccount, shop.account_id).testnet = True
+    found = list_bots(shop.user_id, BotFilter())
+    assert [line.mode for line in found.totals] == ["testnet"]
+    assert found.counts_by_mode == {"paper": 0, "testnet": 2, "live": 0}
+    assert list_bots(shop.user_id, BotFilter(mode="live")).bots == ()
+    assert {card.id for card in list_bots(shop.user_id, BotFilter(mode="testnet")).bots} == {
+        mine,
+        other,
+    }
+    assert [line.mode for line in trade_totals(shop.user_id, TradeFilter())] == ["testnet"]
+    assert trade_totals(shop.user_id, TradeFilter(mode="live")) == ()
+    overview = dashboard(shop.user_id, "live", utc_now())
+    assert (overview.totals, overview.bots, overview.modes["testnet"]) == ((), (), 2)
+    assert dashboard(shop.user_id, "testnet", utc_now()).totals
+    assert {line.mode for line in bots_by_state()} == {"testnet"}
+    assert {line.mode for line in profit_per_day(7)} == {"testnet"}

@@ -31,6 +31,9 @@ SPARK_BUCKET = timedelta(hours=3)
 SPARK_WIDTH, SPARK_HEIGHT = 120, 32
 
 
+TESTNET = "testnet"
+
+
 @dataclass(frozen=True, slots=True)
 class Actions:
     """What the state of a bot allows."""
@@ -87,6 +90,11 @@ class BotCard:
     spark: Spark | None
 
     @property
+    def stage(self) -> str:
+        """Say what money it plays with: paper, testnet or live; the three are never summed."""
+        return stage_of(self.mode, self.testnet)
+
+    @property
     def needs_attention(self) -> bool:
         """Say whether its owner should look at it."""
         outside = self.figures is not None and self.figures.range_side in {"below", "above"}
@@ -121,16 +129,23 @@ def running_bots(user_id: int) -> RunningBots:
 def bot_labels(user_id: int) -> dict[int, BotLabel]:
     """Name all bots of a person, deleted ones too, for their trades."""
     rows = db.session.execute(
-        select(Bot, MarketRow)
+        select(Bot, MarketRow, ExchangeAccount.testnet)
         .join(MarketRow, MarketRow.id == Bot.market_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
         .where(Bot.user_id == user_id)
     )
-    return {bot.id: label_of(bot, market) for bot, market in rows}
+    return {bot.id: label_of(bot, market, testnet) for bot, market, testnet in rows}
 
 
-def label_of(bot: Bot, market: MarketRow) -> BotLabel:
+def label_of(bot: Bot, market: MarketRow, testnet: bool) -> BotLabel:
     """Name one bot for its trades."""
-    return BotLabel(bot.id, bot.name, bot.mode, bot.deleted_at is not None, pair_of(market))
+    stage = stage_of(bot.mode, testnet)
+    return BotLabel(bot.id, bot.name, stage, bot.deleted_at is not None, pair_of(market))
+
+
+def stage_of(mode: str, testnet: bool) -> str:
+    """Say what money a bot plays with: paper, that of an exchange's test site, or real."""
+    return TESTNET if testnet else mode
 
 
 def _cards(user_id: int, condition: ColumnElement[bool], *, sparks: bool) -> list[BotCard]:

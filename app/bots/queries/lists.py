@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 from app.accounts.models import User
 from app.bots.models import Bot
 from app.bots.queries.cards import (
+    TESTNET,
     BotCard,
     bot_labels,
     own_cards,
@@ -26,7 +27,7 @@ from app.trading.market import ZERO, booked, exact
 from app.trading.orders import traded_value
 
 PAPER, LIVE = "paper", "live"
-MODES = (PAPER, LIVE)
+MODES = (PAPER, TESTNET, LIVE)
 DASHBOARD_BOTS = 10
 DASHBOARD_TRADES = 10
 
@@ -55,7 +56,7 @@ class FilterChoices:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over bots of one mode and currency; nothing is summed beyond that."""
+    """Sums over bots of one mode (or of a test site) and currency; never summed further."""
 
     mode: str
     currency: str
@@ -103,13 +104,13 @@ def list_bots(user_id: int, wanted: BotFilter) -> BotList:
         bots=tuple(_in_order(fitting, wanted)),
         totals=totals_of(fitting),
         choices=_choices(cards),
-        counts_by_mode={mode: sum(card.mode == mode for card in cards) for mode in MODES},
+        counts_by_mode={mode: sum(card.stage == mode for card in cards) for mode in MODES},
     )
 
 
 def _fits(card: BotCard, wanted: BotFilter) -> bool:
     asked = (
-        (wanted.mode, card.mode),
+        (wanted.mode, card.stage),
         (wanted.state, card.state),
         (wanted.strategy, card.strategy),
         (wanted.exchange, card.exchange),
@@ -145,7 +146,7 @@ def totals_of(cards: Iterable[BotCard]) -> tuple[Totals, ...]:
     """Sum bots by mode and currency."""
     sums: dict[tuple[str, str], Totals] = {}
     for card in cards:
-        key = (card.mode, card.currency)
+        key = (card.stage, card.currency)
         line = sums.get(key) or Totals(*key, 0, 0, ZERO, ZERO, ZERO, ZERO)
         found = card.figures
         sums[key] = replace(
@@ -243,12 +244,12 @@ def dashboard(
     `limit` is how many bots their plan runs; `hold` adds buying and holding to the curve.
     """
     every = own_cards(user_id)
-    cards = sorted_by_attention(card for card in every if card.mode == mode)
+    cards = sorted_by_attention(card for card in every if card.stage == mode)
     ids = [card.id for card in cards]
     period = period if period in PERIODS else "7d"
     return Dashboard(
         mode=mode,
-        modes={name: sum(card.mode == name for card in every) for name in MODES},
+        modes={name: sum(card.stage == name for card in every) for name in MODES},
         totals=_headlines(cards, totals_at(ids, today_from)),
         active=sum(card.state in RUNNING for card in cards),
         limit=limit,

@@ -70,8 +70,8 @@ def _count(condition: ColumnElement[bool]) -> int:
 
 def notices_for(card: BotCard) -> tuple[Line, ...]:
     """Return what stands in the attention strip of a bot's page, worst first."""
-    unclear = db.session.scalars(
-        select(OrderRow.price)
+    unclear = db.session.execute(
+        select(OrderRow.price, OrderRow.updated_at)
         .where(OrderRow.bot_id == card.id, OrderRow.status == "UNRESOLVED")
         .order_by(OrderRow.id)
         .limit(MOST_NOTICES)
@@ -79,10 +79,14 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
     lines = [
         Line(
             "notice_unresolved",
-            {"exchange": card.exchange, "price": "" if price is None else exact_text(price)},
+            {
+                "exchange": card.exchange,
+                "price": "" if price is None else exact_text(price),
+                "since": since.isoformat(),
+            },
             "warning",
         )
-        for price in unclear
+        for price, since in unclear
     ]
     return (*notices_of(card), *lines)
 
@@ -90,7 +94,8 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
 def trades_of(card: BotCard, number: int) -> Slice[TradeView]:
     """Return one page of a bot's trades, newest first."""
     bot = db.session.get_one(Bot, card.id)
-    return bot_trades(label_of(bot, db.session.get_one(MarketRow, bot.market_id)), number)
+    market = db.session.get_one(MarketRow, bot.market_id)
+    return bot_trades(label_of(bot, market, card.testnet), number)
 
 
 # --- levels ---------------------------------------------------------------------------------------
