@@ -88,12 +88,24 @@ def _register_blueprints(app: Flask) -> None:
     from app.bots import routes as bots
     from app.exchanges import routes as exchanges
     from app.faq import routes as faq
+    from app.markets import routes as markets
     from app.pages import metrics
     from app.pages import routes as pages
     from app.subscriptions import routes as subscriptions
     from app.trades import routes as trades
 
-    for module in (pages, metrics, accounts, tokens, exchanges, bots, trades, subscriptions, faq):
+    for module in (
+        pages,
+        metrics,
+        accounts,
+        tokens,
+        exchanges,
+        markets,
+        bots,
+        trades,
+        subscriptions,
+        faq,
+    ):
         app.register_blueprint(module.blueprint)
     # Its requests carry a token instead of a cookie: nothing that a browser would send along.
     csrf.exempt(api)

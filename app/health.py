@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from redis.exceptions import RedisError
 from rq import Worker
@@ -227,7 +228,7 @@ def _clocks() -> Iterator[Check]:
 
 def _address() -> Iterator[Check]:
     """Tell whether exchanges see us under one of our listed addresses, if that is probed."""
-    told = redis_client.client.hgetall(ADDRESS_KEY)
+    told: Any = redis_client.client.hgetall(ADDRESS_KEY)
     if told:
         yield Check(
             "address",

@@ -48,19 +48,16 @@ class Venue:
         return "" if self.is_paper else QUIRKS[self.code].key_page
 
 
-def _venue(code: str, name: str, maker_fee: str, taker_fee: str) -> Venue:
-    return Venue(code, name, True, False, Decimal(maker_fee), Decimal(taker_fee))
+def _venue(code: str, name: str, maker_fee: Decimal, taker_fee: Decimal) -> Venue:
+    # Futures say what can be traded here, not what the platform offers elsewhere.
+    return Venue(code, name, True, False, maker_fee, taker_fee)
 
 
-# Futures say what can be traded here, not what the platform offers elsewhere.
+# Whatever has an adapter, and the paper venue.
 VENUES: Mapping[str, Venue] = {
-    venue.code: venue
-    for venue in (
-        _venue("bybit", "Bybit", "0.001", "0.001"),
-        _venue("binance", "Binance", "0.001", "0.001"),
-        _venue("okx", "OKX", "0.0008", "0.001"),
-        _venue("kucoin", "KuCoin", "0.001", "0.001"),
-        _venue("mexc", "MEXC", "0", "0.0005"),
-        _venue(PAPER, "Paper", "0", "0"),
-    )
+    **{
+        one.code: _venue(one.code, one.name, one.maker_fee, one.taker_fee)
+        for one in QUIRKS.values()
+    },
+    PAPER: _venue(PAPER, "Paper", Decimal(0), Decimal(0)),
 }

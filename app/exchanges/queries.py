@@ -1,11 +1,12 @@
 """Reads of the catalogue, of accounts and of their money."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
 
+from app.adapters.exchanges.reading import Held
 from app.db import db, utc_now
 from app.errors import NotFound
 from app.exchanges.catalogue import PAPER, VENUES, Venue
@@ -36,6 +37,7 @@ class Balances:
 
     by_currency: Mapping[str, Balance]
     as_of: datetime
+    positions: Sequence[Held] = ()
 
 
 def catalogue() -> list[Listed]:

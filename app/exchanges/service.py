@@ -247,7 +247,11 @@ def read_balances(user_id: int, account_id: int) -> Balances:
     account = account_of(user_id, account_id)
     if is_paper(account):
         return paper_balances(account.id)
-    return Balances(door_of(account).open().balances(), utc_now())
+    venue = door_of(account).open()
+    try:
+        return Balances(venue.balances(), utc_now(), venue.positions())
+    finally:
+        venue.close()
 
 
 def _admit(user_id: int, label: str, mode: str) -> None:

@@ -16,7 +16,7 @@ from app.adapters.exchanges.errors import (
 from app.adapters.exchanges.looking import Reader, stands_as
 from app.adapters.exchanges.quirks import Quirks
 from app.adapters.exchanges.quirks.kinds import Lane
-from app.adapters.exchanges.reading import at, to_balances, to_fee, to_market
+from app.adapters.exchanges.reading import Held, at, to_balances, to_fee, to_market, to_position
 from app.errors import DomainError
 from app.money import exact_text
 from app.trading.market import Market
@@ -159,6 +159,15 @@ class CcxtExchange:
     def balances(self) -> Mapping[str, Balance]:
         """Return free and locked money by currency, without currencies of which there is none."""
         return to_balances(self._read(self._client.fetch_balance))
+
+    def positions(self) -> tuple[Held, ...]:
+        """List the contracts that the account holds; none where only coins are traded."""
+        params = self._quirks.positions_params
+        if not params:
+            return ()
+        rows = self._read(lambda: self._client.fetch_positions(None, dict(params)))
+        found = [to_position(raw) for raw in rows]
+        return tuple(one for one in found if one is not None)
 
     def market(self, symbol: str) -> Market:
         """Return a pair's rules and the account's fees on it."""

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from app.adapters.exchanges.clock import TRIES
 from app.adapters.exchanges.quirks import QUIRKS
@@ -17,6 +17,14 @@ CANDLES_PAGE = 1000
 MOST_PAGES = 10
 _TIMEFRAME_MS = {"1m": 60_000, "1h": 3_600_000}
 _threads = threading.local()
+
+
+class OrderBook(NamedTuple):
+    """The best prices with what stands there, best first; `at` is None if it was not told."""
+
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+    at: datetime | None
 
 
 def is_known(name: str) -> bool:
@@ -44,6 +52,20 @@ def markets(name: str) -> dict[str, Market]:
         for symbol, raw in client.markets.items()
         if raw.get("active") is not False
     }
+
+
+def order_book(name: str, symbol: str, levels: int) -> OrderBook:
+    """Return the best levels of a pair, best first; raise Unavailable."""
+    from app.adapters.exchanges.reading import at, decimal
+
+    limit = max(levels, QUIRKS[name].smallest_book)
+    book = _asked(name, lambda client: client.fetch_order_book(symbol, limit))
+    sides = []
+    for side in ("bids", "asks"):
+        rows = [(decimal(row[0]), decimal(row[1])) for row in book[side]]
+        sides.append(tuple((price, size) for price, size in rows if price and size)[:levels])
+    moment = book.get("timestamp")
+    return OrderBook(sides[0], sides[1], at(moment) if moment else None)
 
 
 def measure_clock(name: str, *, testnet: bool = False) -> None:

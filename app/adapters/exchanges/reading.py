@@ -1,6 +1,7 @@
 """What an exchange says through the library, turned into our own kinds of things."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -84,6 +85,33 @@ def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) 
         fee_currency=currency or quote,
         time=at(raw["timestamp"]),
         maker=raw.get("takerOrMaker") == "maker",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A contract position of an account; `leverage` is how many times its margin it is worth."""
+
+    symbol: str
+    side: str
+    quantity: Decimal
+    entry_price: Decimal | None
+    leverage: Decimal | None
+    liquidation_price: Decimal | None
+
+
+def to_position(raw: Mapping[str, Any]) -> Held | None:
+    """Turn the library's position into ours; None for an empty one."""
+    quantity = decimal(raw.get("contracts"))
+    if not quantity:
+        return None
+    return Held(
+        symbol=raw["symbol"],
+        side=str(raw.get("side") or ""),
+        quantity=quantity,
+        entry_price=decimal(raw.get("entryPrice")),
+        leverage=decimal(raw.get("leverage")),
+        liquidation_price=decimal(raw.get("liquidationPrice")) or None,
     )
 
 

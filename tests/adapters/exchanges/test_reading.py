@@ -272,3 +272,24 @@ def test_market_has_rules_of_the_pair_and_fees_of_the_account(name: str) -> None
     in_base = name in {"bybit", "binance", "okx"}
     assert market.fee_side is (FeeSide.RECEIVED_ASSET if in_base else FeeSide.QUOTE)
     assert network.sent == []
+
+
+def test_positions_are_told_with_their_leverage_and_empty_ones_left_out() -> None:
+    rows = [
+        {"symbol": "BTCUSDT", "side": "Buy", "size": "0.5", "avgPrice": "50000", "leverage": "10",
+         "liqPrice": "45500.5", "positionIdx": 0, "tradeMode": 0, "positionValue": "25000"},
+        {"symbol": "BTCUSDT", "side": "", "size": "0", "avgPrice": "0", "leverage": "3",
+         "liqPrice": "", "positionIdx": 0, "tradeMode": 0, "positionValue": ""},
+    ]  # fmt: skip
+    venue, network = exchange("bybit", bybit(rows))
+    (held,) = venue.positions()
+    assert (held.side, held.quantity, held.leverage) == ("long", Decimal("0.5"), Decimal(10))
+    assert (held.entry_price, held.liquidation_price) == (Decimal(50000), Decimal("45500.5"))
+    assert network.sent[0].query["category"] == "linear"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "bybit"])
+def test_exchange_of_coins_only_holds_no_positions_and_is_not_asked(name: str) -> None:
+    venue, network = exchange(name, (500, "oops"))
+    assert venue.positions() == ()
+    assert network.sent == []

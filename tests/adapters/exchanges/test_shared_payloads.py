@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.adapters.exchanges.ccxt import CcxtExchange
 from app.adapters.exchanges.check import _READERS
 from app.adapters.exchanges.client import make_client
 from app.adapters.exchanges.errors import ExchangeError
@@ -128,6 +129,17 @@ def read_book(body: Any) -> None:
         assert [[Decimal(str(one)) for one in row[:2]] for row in book[ours]] == told
 
 
+def read_positions(body: Any) -> None:
+    found = CcxtExchange(client_of("bybit", body), QUIRKS["bybit"]).positions()
+    rows = [row for row in body["result"]["list"] if Decimal(row["size"])]
+    assert len(found) == len(rows)
+    for held, row in zip(found, rows, strict=True):
+        assert held.quantity == Decimal(row["size"])
+        assert held.leverage == Decimal(row["leverage"])
+        assert held.entry_price == Decimal(row["avgPrice"])
+        assert held.side == {"Buy": "long", "Sell": "short"}[row["side"]]
+
+
 READ: dict[str, Callable[[Any], None]] = {
     r"http_get_orders_\w+": read_orders,
     r"http_get_executions": read_executions,
@@ -135,10 +147,11 @@ READ: dict[str, Callable[[Any], None]] = {
     r"http_get_instruments_\w+": read_instruments,
     r"http_get_user_query_api": read_key,
     r"http_get_orderbook": read_book,
+    r"http_get_positions\w*": read_positions,
 }
 NOT_READ = {
     r"ws_\w+": "we read no streams",
-    r"http_get_(account_info|fee_rate|positions\w*|funding_history|trades_recent|klines_linear)":
+    r"http_get_(account_info|fee_rate|funding_history|trades_recent|klines_linear)":
         "not asked by the adapter",
     r"test_\w+\.payloads": "read below",
 }  # fmt: skip

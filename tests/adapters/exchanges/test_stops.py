@@ -56,9 +56,9 @@ def test_stop_on_a_contract_only_reduces_and_waits_on_the_losing_side(
 ) -> None:
     venue, network = account(ACCEPTED["bybit"])
     assert venue.place("BTC/USDT:USDT", stop(side)) == Accepted("77")
-    fields = network.sent[0].fields
-    assert (fields["reduceOnly"], fields["triggerDirection"]) == (True, direction)
-    assert (fields["category"], fields["triggerPrice"]) == ("linear", "55000.1")
+    sent: Any = network.sent[0].fields
+    assert (sent["reduceOnly"], sent["triggerDirection"]) == (True, direction)
+    assert (sent["category"], sent["triggerPrice"]) == ("linear", "55000.1")
 
 
 def test_stop_is_cancelled_among_the_stops() -> None:

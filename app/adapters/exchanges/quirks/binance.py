@@ -1,5 +1,7 @@
 """Binance spot."""
 
+from decimal import Decimal
+
 from app.adapters.exchanges.quirks.kinds import (
     DAY_MS,
     Action,
@@ -14,6 +16,9 @@ from app.adapters.exchanges.quirks.kinds import (
 
 BINANCE = Quirks(
     code="binance",
+    name="Binance",
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
     has_testnet=True,
     needs_passphrase=False,
     fee_in_received_asset=True,

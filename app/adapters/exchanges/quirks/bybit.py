@@ -1,5 +1,7 @@
 """Bybit v5: spot and linear contracts of a unified account."""
 
+from decimal import Decimal
+
 from app.adapters.exchanges.quirks.kinds import (
     Lane,
     Limits,
@@ -13,6 +15,9 @@ from app.trading.market import MarketKind
 
 BYBIT = Quirks(
     code="bybit",
+    name="Bybit",
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
     has_testnet=True,
     needs_passphrase=False,
     fee_in_received_asset=True,
@@ -57,6 +62,7 @@ BYBIT = Quirks(
     stop_cancel_params={"trigger": True},
     fills_by_client_id="orderLinkId",
     fill_client_id="orderLinkId",
+    positions_params={"type": "swap", "subType": "linear", "settleCoin": "USDT"},
     funding_params={"execType": "Funding"},
     partner_header="Referer",
     # What each code means and asks for: the exchange's own page on errors.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -98,6 +99,10 @@ class Quirks:
     """One exchange."""
 
     code: str
+    name: str
+    # What it usually takes of the traded value.
+    maker_fee: Decimal
+    taker_fee: Decimal
     has_testnet: bool
     needs_passphrase: bool
     fee_in_received_asset: bool
@@ -132,6 +137,8 @@ class Quirks:
     all_fills: bool = False
     kind_params: Mapping[MarketKind, Mapping[str, Any]] = field(default_factory=dict)
     symbol_field: str = "symbol"
+    # Fewest levels of a book that it gives.
+    smallest_book: int = 1
     fills_page: int = 100
     fills_window_ms: int = 7 * DAY_MS
     # Parameters that name one order when its fills are asked for: by client id, or by its own id.
@@ -144,6 +151,8 @@ class Quirks:
     stop_cancel_params: Mapping[str, Any] = field(default_factory=dict)
     # Name of the client id in a raw fill; None: it must be looked up by the order's own id.
     fill_client_id: str | None = None
+    # Parameters that ask for all contract positions; empty where only coins are traded.
+    positions_params: Mapping[str, Any] = field(default_factory=dict)
     # Parameters under which the list of fills tells funding payments; empty: it tells none.
     funding_params: Mapping[str, Any] = field(default_factory=dict)
     # What carries the operator's partner id: a header (sent by the library in its own name unless

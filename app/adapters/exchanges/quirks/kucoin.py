@@ -1,5 +1,7 @@
 """KuCoin spot, its trading account for frequent orders."""
 
+from decimal import Decimal
+
 from app.adapters.exchanges.quirks.kinds import (
     Action,
     Lane,
@@ -13,6 +15,9 @@ from app.adapters.exchanges.quirks.kinds import (
 
 KUCOIN = Quirks(
     code="kucoin",
+    name="KuCoin",
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
     has_testnet=False,
     needs_passphrase=True,
     fee_in_received_asset=False,
@@ -34,6 +39,7 @@ KUCOIN = Quirks(
     ),
     client_id_length=40,
     max_open_orders=200,
+    smallest_book=20,
     envelope=frozenset({"code"}),
     fills_by_order_id="orderId",
     actions=actions(

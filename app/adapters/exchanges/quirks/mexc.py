@@ -1,9 +1,14 @@
 """MEXC spot."""
 
+from decimal import Decimal
+
 from app.adapters.exchanges.quirks.kinds import DAY_MS, Lane, Limits, Quirks, Rate, actions
 
 MEXC = Quirks(
     code="mexc",
+    name="MEXC",
+    maker_fee=Decimal("0"),
+    taker_fee=Decimal("0.0005"),
     has_testnet=False,
     needs_passphrase=False,
     fee_in_received_asset=False,

@@ -1,9 +1,14 @@
 """OKX spot."""
 
+from decimal import Decimal
+
 from app.adapters.exchanges.quirks.kinds import DAY_MS, Lane, Limits, Quirks, Rate, actions
 
 OKX = Quirks(
     code="okx",
+    name="OKX",
+    maker_fee=Decimal("0.0008"),
+    taker_fee=Decimal("0.001"),
     has_testnet=True,
     needs_passphrase=True,
     fee_in_received_asset=True,
