@@ -13,6 +13,9 @@ from tests.chaos.workers import Place
 from tests.doubles.bybit.faults import Fault, every_fault
 
 LONGEST_FAULT_MS = 250
+# A fault has its chance only when it struck so often.
+LEAST_STRUCK = 5
+LONGEST_WAIT_S = 15
 CALM: dict[str, Any] = {"partial": 0, "late_fills": 0, "forget": 0, "unordered": False}
 HABITS: dict[str, dict[str, Any]] = {
     "partial fills": {"partial": 0.6},
@@ -36,10 +39,10 @@ class Phase:
 def phases() -> list[Phase]:
     """Return kills alone, each fault singly, each habit singly, and all of it mixed."""
     single = [
-        Phase(fault.name, (fault,)) for fault in every_fault(0.15, longest_ms=LONGEST_FAULT_MS)
+        Phase(fault.name, (fault,)) for fault in every_fault(0.3, longest_ms=LONGEST_FAULT_MS)
     ]
     habits = [Phase(name, habits=habit) for name, habit in HABITS.items()]
-    mixed = tuple(every_fault(0.015, longest_ms=LONGEST_FAULT_MS))
+    mixed = tuple(every_fault(0.02, longest_ms=LONGEST_FAULT_MS))
     return [
         Phase("kills alone", share=4),
         *single,
@@ -128,8 +131,13 @@ class Campaign:
         rig.control.fail(*phase.faults)
         for place in rig.workers.places:
             place.ends_at = min(place.ends_at, time.monotonic() + 1)
-        while sum(rig.workers.kills.values()) < target:
-            rig.step(rig.random.randint(1, 3))
+        began, before = time.monotonic(), self._struck()
+        while sum(rig.workers.kills.values()) < target or (
+            phase.faults
+            and self._struck() < before + LEAST_STRUCK
+            and time.monotonic() < began + LONGEST_WAIT_S
+        ):
+            rig.step(rig.random.randint(1, 5))
             wake.request_ticks(rig.live.accounts())
             time.sleep(rig.random.uniform(0.01, 0.12))
             self._reap()
@@ -144,6 +152,9 @@ class Campaign:
         self._say(
             f"{killed:>5} kills {fills:>6} fills  {phase.name}: {len(found) or 'nothing'} found"
         )
+
+    def _struck(self) -> int:
+        return sum(self.rig.control.do("counts")["faults"].values())
 
     def _reap(self) -> None:
         dead = self.rig.workers.reap()

@@ -13,6 +13,7 @@ from app.trading.market import Candle
 from tests.bots.live_world import candles_of, path_of, wander
 
 ROOT = Path(__file__).resolve().parents[2]
+RECORDED = "bybitlinear-BTCUSDT-1h*"
 CENT = Decimal("0.01")
 SHARED = Path(os.environ.get("BOTYARD_SHARED") or ROOT.parent / "shared")
 
@@ -27,7 +28,9 @@ class Tape:
     upper: Decimal
 
 
-def recorded(name: str = "bybit-BTCUSDT-15m*", skip: int = 500, count: int = 400) -> Tape | None:
+def recorded(
+    name: str = "bybitlinear-BTCUSDT-1h*", skip: int = 500, count: int = 500
+) -> Tape | None:
     """Return a stretch of recorded candles, brought to a price of about 100."""
     found = sorted((SHARED / "data" / "candles").glob(name))
     if not found:
@@ -43,19 +46,24 @@ def made(seed: int, count: int = 2000) -> Tape:
     return _tape(f"made prices, seed {seed}", candles_of(wander(seed, count)))
 
 
-def for_ever(tape: Tape) -> Iterator[Decimal]:
-    """Walk the prices there and back again."""
+def for_ever(tape: Tape, skip: int = 0) -> Iterator[Decimal]:
+    """Walk the prices there and back again, beginning at one that lies well within the range."""
+    middle = (tape.upper - tape.lower) / 4
+    inside = (
+        number
+        for number, price in enumerate(tape.prices[skip:], skip)
+        if tape.lower + middle < price < tape.upper - middle
+    )
+    yield from tape.prices[next(inside) :]
     while True:
-        yield from tape.prices
         yield from reversed(tape.prices)
+        yield from tape.prices
 
 
 def _tape(name: str, candles: list[Candle]) -> Tape:
     prices = path_of(candles)
     ordered = sorted(prices)
-    lower, upper = ordered[len(ordered) // 10], ordered[-len(ordered) // 10]
-    first = prices[0]
-    return Tape(name, prices, min(lower, first - 2), max(upper, first + 2))
+    return Tape(name, prices, ordered[len(ordered) // 10], ordered[-len(ordered) // 10])
 
 
 def _scaled(candle: Candle, factor: Decimal) -> Candle:

@@ -18,13 +18,13 @@ from tests.chaos.prices import Tape, for_ever
 from tests.chaos.worker_world import count
 from tests.chaos.workers import Workers
 from tests.doubles.bybit.control import Control
-from tests.doubles.live import LiveWorld
+from tests.doubles.live import FIRST, SECOND, LiveWorld
 
 PATIENCE_S = 60
 # What the product waits for minutes, it waits for a second here; an audit comes after one or two.
 HASTE = {"ABSENCE_GRACE_SECONDS": "1", "AUDIT_SECONDS": "1"}
 LONGEST_AUDIT_S = 2.1
-TICK_WORKERS = 1
+TICK_WORKERS = 2
 _LEASES = text(
     "select account_id, token, expires_at > clock_timestamp() as held, holder from account_leases"
 )
@@ -37,7 +37,8 @@ class Rig:
         self.control, self.workers, self.random = control, workers, random
         self.live = LiveWorld(control)
         self.tape = tape
-        self._prices = for_ever(tape)
+        # The second pair goes the same way at another time.
+        self._prices = {FIRST: for_ever(tape), SECOND: for_ever(tape, len(tape.prices) // 3)}
 
     def begin(self, accounts: int, bots: int) -> None:
         """Let bots start on fresh accounts, and wait until their ladders stand."""
@@ -58,11 +59,13 @@ class Rig:
 
     def step(self, count_of_prices: int) -> None:
         """Let prices happen at the exchange and with us, and wake whom they concern."""
-        prices = [next(self._prices) for _ in range(count_of_prices)]
-        self.live.play(*prices)
-        low, high = min(prices), max(prices)
-        move = Move(self.live.world.market_id, low, high, prices[-1], 0)
-        events.publish(PricesMoved((move,)))
+        moves = []
+        for symbol, source in self._prices.items():
+            prices = [next(source) for _ in range(count_of_prices)]
+            self.live.play(*prices, symbol=symbol)
+            number = self.live.world_of(symbol).market_id
+            moves.append(Move(number, min(prices), max(prices), prices[-1], 0))
+        events.publish(PricesMoved(tuple(moves)))
 
     def leases(self) -> dict[int, tuple[int, bool, str]]:
         """Return token, whether it is held, and holder, by account."""

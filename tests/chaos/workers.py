@@ -12,7 +12,10 @@ from random import Random
 from tests.chaos.crash_points import NEVER, Crash, random_crash
 from tests.chaos.fork_server import ForkServer
 
-LONGEST_LIFE_S = 1.6
+# From its start, of which a good part goes by before the first tick.
+LIFE_S = (0.3, 1.6)
+# Whoever has not come to its place to die at by then is killed from outside.
+LONGEST_LIFE_S = 4.0
 
 
 @dataclass
@@ -53,7 +56,8 @@ class Workers:
         place.pid = self._forks.start(place.role, place.name, crash)
         place.handle = os.pidfd_open(place.pid)
         place.crash = crash
-        place.ends_at = time.monotonic() + self._random.uniform(0.1, LONGEST_LIFE_S)
+        life = self._random.uniform(*LIFE_S) if crash.place == NEVER else LONGEST_LIFE_S
+        place.ends_at = time.monotonic() + life
 
     def reap(self) -> list[Place]:
         """Kill whose time has come; return the places whose worker is dead, still empty."""

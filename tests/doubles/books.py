@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.bots.models import Bot, BotMetrics
 from app.db import db
+from app.markets.models import MarketRow
 from app.trades.models import FillRow, OrderRow
 from app.transactions import transaction
 
@@ -53,7 +54,7 @@ class Ours:
     account: int
     orders: list[Any]
     fills: list[Any]
-    base: Decimal
+    coins: dict[str, Decimal]
     spent: Decimal
 
     @classmethod
@@ -67,16 +68,19 @@ class Ours:
                 select(FillRow.__table__).where(FillRow.account_id == account)
             ).all()
             bots = db.session.execute(
-                select(BotMetrics.deposited, BotMetrics.quote, BotMetrics.base)
+                select(BotMetrics.deposited, BotMetrics.quote, BotMetrics.base, MarketRow.base)
                 .join(Bot, Bot.id == BotMetrics.bot_id)
+                .join(MarketRow, MarketRow.id == Bot.market_id)
                 .where(Bot.account_id == account)
             ).all()
-        base = sum((bot.base for bot in bots), ZERO)
+        coins: dict[str, Decimal] = defaultdict(Decimal)
+        for *_, amount, coin in bots:
+            coins[coin] += amount
         spent = sum((bot.deposited - bot.quote for bot in bots), ZERO)
-        return cls(account, list(orders), list(fills), base, spent)
+        return cls(account, list(orders), list(fills), dict(coins), spent)
 
 
-def differences(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Decimal) -> list[str]:
+def differences(ours: Ours, theirs: Theirs, quote: str, deposit: Decimal) -> list[str]:
     """Say where the two books differ."""
     return [
         f"account {ours.account}: {line}"
@@ -84,7 +88,7 @@ def differences(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Deci
             twins(ours, theirs),
             _orders(ours, theirs),
             _fills(ours, theirs),
-            _money(ours, theirs, base, quote, deposit),
+            _money(ours, theirs, quote, deposit),
         )
         for line in part
     ]
@@ -153,19 +157,10 @@ def _fills(ours: Ours, theirs: Theirs) -> Iterable[str]:
         yield f"fill that never was {fill}"
 
 
-def _money(ours: Ours, theirs: Theirs, base: str, quote: str, deposit: Decimal) -> Iterable[str]:
-    coins, money = theirs.wallet.get(base, ZERO), theirs.wallet.get(quote, ZERO)
-    if coins != ours.base:
-        yield f"{ours.base} {base} with us, {coins} there"
+def _money(ours: Ours, theirs: Theirs, quote: str, deposit: Decimal) -> Iterable[str]:
+    for coin, amount in ours.coins.items():
+        if theirs.wallet.get(coin, ZERO) != amount:
+            yield f"{amount} {coin} with us, {theirs.wallet.get(coin, ZERO)} there"
+    money = theirs.wallet.get(quote, ZERO)
     if money != deposit - ours.spent:
         yield f"{deposit - ours.spent} {quote} with us, {money} there"
-
-
-def missing_levels(theirs: Theirs, levels: Iterable[Decimal]) -> list[Decimal]:
-    """Return the levels of a grid at which nothing rests; one of them is empty by right."""
-    standing = {
-        Decimal(order["price"])
-        for order in theirs.ours()
-        if order["status"] in {"New", "PartiallyFilled"}
-    }
-    return [level for level in levels if level not in standing]

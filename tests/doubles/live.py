@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 
 from app.accounts.models import User
 from app.adapters.exchanges.keys import ApiKeys
@@ -15,9 +15,10 @@ from app.markets.models import MarketRow
 from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.doubles.books import Ours, Theirs, differences, twins
-from tests.factories import make_exchange, make_user
+from tests.factories import make_exchange, make_market, make_user
 
 DEPOSIT = Decimal(10_000)
+FIRST, SECOND = "AAA/USDT", "BBB/USDT"
 # How a bot may end before its ladder stands.
 ENDS = {"range_excludes_price", "first_purchase_failed"}
 SECRET = "the-secret-of-a-customer-of-the-stand-in"
@@ -42,11 +43,24 @@ class Seat:
 class LiveWorld:
     """A pair whose prices happen at the exchange and in our own feed, in lock-step."""
 
-    def __init__(self, hand: Hand, symbol: str = "AAA/USDT") -> None:
+    def __init__(self, hand: Hand) -> None:
         self.hand = hand
         self.world = World.make()
-        self.symbol = symbol
+        self.symbol = FIRST
         self.seats: list[Seat] = []
+        self._worlds = {FIRST: self.world}
+
+    def world_of(self, symbol: str) -> World:
+        """Return the world of one more pair with the rules of the first, listing it at need."""
+        if symbol not in self._worlds:
+            with transaction():
+                first = db.session.get_one(MarketRow, self.world.market_id)
+                market = make_market(symbol)
+                for name in ("tick", "lot", "min_quantity", "min_notional"):
+                    setattr(market, name, getattr(first, name))
+                market.last_price = market.last_price_at = None
+                self._worlds[symbol] = World(market.id)
+        return self._worlds[symbol]
 
     def add_account(self, key: str, money: Decimal = DEPOSIT) -> int:
         """Open an account at the exchange and connect it, its key checked there."""
@@ -62,9 +76,10 @@ class LiveWorld:
             return service.connect_keys(user, checked).id
 
     def add_seat(self, key: str, bots: int = 1, **params: Any) -> Seat:
-        """Connect an account and let bots start on it."""
+        """Connect an account and let bots start on it, on all pairs in turn."""
         account = self.add_account(key)
-        numbers = tuple(self.world.add_bot(account, **params) for _ in range(bots))
+        worlds = list(self._worlds.values())
+        numbers = tuple(worlds[n % len(worlds)].add_bot(account, **params) for n in range(bots))
         for number in numbers:
             self.world.change_bot(number, mode="live")
         seat = Seat(account, key, numbers)
@@ -94,12 +109,11 @@ class LiveWorld:
         self.seats.append(seat)
         return seat
 
-    def play(self, *prices: Decimal | str | int) -> int:
+    def play(self, *prices: Decimal | str | int, symbol: str = FIRST) -> int:
         """Let prices happen at the exchange first, then with us; return the fills they made."""
-        pair = self.symbol.replace("/", "")
         told = [format(Decimal(price), "f") for price in prices]
-        fills = self.hand.do("push", symbol=pair, prices=told)["fills"]
-        self.world.play(*prices)
+        fills = self.hand.do("push", symbol=symbol.replace("/", ""), prices=told)["fills"]
+        self.world_of(symbol).play(*prices)
         return int(fills)
 
     def tick(self) -> Any:
@@ -118,15 +132,10 @@ class LiveWorld:
 
     def differences(self) -> list[str]:
         """Say where our books and the exchange's differ; nothing when they agree."""
-        with transaction():
-            market = db.session.get_one(MarketRow, self.world.market_id)
-            base, quote = market.base, market.quote
-            active = set(db.session.scalars(select(ExchangeAccount.id)))
         found = []
         for seat in self.seats:
-            assert seat.account in active
             theirs = Theirs.read(self.hand.do("books", key=seat.key))
-            found += differences(Ours.read(seat.account), theirs, base, quote, DEPOSIT)
+            found += differences(Ours.read(seat.account), theirs, "USDT", DEPOSIT)
         return found
 
     def twins(self) -> list[str]:
