@@ -29,6 +29,7 @@ class Action(StrEnum):
     STOP = "stop"
     EMERGENCY = "emergency"
     UNLOCK = "unlock"
+    RESUME = "resume"
     EDIT = "edit"
     DELETE = "delete"
 
@@ -43,7 +44,7 @@ STATE_TABLE: dict[str, dict[Action, str]] = {
     },
     "starting": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
     "active": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
-    "paused": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
+    "paused": {Action.RESUME: "active", Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
     # A second stop may only change its mind about coins and orders; emergency outranks it.
     "stopping": {Action.STOP: "stopping", Action.EMERGENCY: "stopping"},
     # Orders of a bot that gave up may still stand: stopping it takes them back.
@@ -61,6 +62,7 @@ ALREADY: dict[Action, frozenset[str]] = {
     Action.START: frozenset({"starting", "active"}),
     Action.STOP: frozenset({"stopped", "locked"}),
     Action.UNLOCK: frozenset({"stopped"}),
+    Action.RESUME: frozenset({"active"}),
 }
 
 

@@ -45,6 +45,8 @@ _FORM: Mapping[str, LazyString] = {
     "venue_shows_it_open": _l("The exchange shows that this order stands. Cancel it there first."),
     "venue_shows_fills": _l("The exchange shows fills of this order. Let them be read first."),
     "venue_shows_it_closed": _l("The exchange shows that this order is over."),
+    "nothing_chosen": _l("No bot is chosen."),
+    "starts_alone": _l("A bot with real money is started from its own page, after its summary."),
     "choose_how": _l("Please choose what happens with coins and orders."),
 }
 
@@ -140,6 +142,17 @@ _REFUSALS: Mapping[str, LazyString] = {
     ),
     "cannot_stop": _l("A bot that is %(state)s can't be stopped."),
     "cannot_emergency": _l("A bot that is %(state)s needs no emergency stop."),
+    "cannot_resume": _l("Only a paused bot can go on; this one is %(state)s."),
+    "cannot_edit_running": _l(
+        "A bot can be changed while it trades or when it is stopped; this one is %(state)s."
+    ),
+    "too_much_to_take_out": _l(
+        "At most %(maximum)s can be taken out now: what is earned and needed by no order."
+    ),
+    "money_is_in_coins": _l(
+        "Only %(free)s of the money is cash now; the rest is in coins. Take out less, or stop the "
+        "bot first."
+    ),
     "cannot_unlock": _l("Only a locked bot can be unlocked; this one is %(state)s."),
     "cannot_edit": _l("This bot is %(state)s. Stop it first, then change its settings."),
     "cannot_delete": _l("This bot is %(state)s. Only a stopped bot can be deleted."),
@@ -164,6 +177,8 @@ _STATES: Mapping[str, LazyString] = {
     "plan_ended": _l("your plan no longer covers this bot"),
     "emergency_stop": _l("emergency stop"),
     "unlocked": _l("unlocked by you"),
+    "resumed": _l("resumed by you"),
+    "protection_fired": _l("the stop on the exchange was reached at %(price)s"),
     "stop_loss_reached": _l("the price %(price)s reached the stop-loss %(limit)s"),
     "take_profit_reached": _l("the price %(price)s reached the take-profit %(limit)s"),
     "first_purchase_failed": _l("the first purchase was refused %(tries)s times"),
@@ -187,6 +202,9 @@ _LOG: Mapping[str, LazyString] = {
     "order_resolved_filled": _l(
         "Our staff found out about the %(side)s order at %(price)s: it was filled. %(reason)s"
     ),
+    "bot_resumed": _l("The bot goes on."),
+    "edited_while_running": _l("Settings changed while the bot trades (version %(version)s)."),
+    "profit_taken_out": _l("%(amount)s taken out."),
     "bot_unlocked": _l("Bot unlocked."),
     "bot_deleted": _l("Bot deleted."),
     "bot_stopped": _l("Bot stopped."),

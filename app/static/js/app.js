@@ -1,6 +1,7 @@
 // What every page needs: CSRF for htmx, menus, dialogs, typed numbers, pending buttons, the stream.
 import { watchDecimals } from "./decimal.js";
 import { watchDialogs } from "./dialog.js";
+import { watchShortcuts } from "./shortcuts.js";
 import { openStream } from "./stream.js";
 
 const csrfToken = document.querySelector("meta[name=csrf-token]")?.content;
@@ -87,5 +88,6 @@ watchDecimals();
 guardDoubleSend();
 watchCopyButtons();
 watchAutoSubmit();
+watchShortcuts();
 document.querySelector("[data-focus]")?.focus();
 if (document.body.dataset.events) openStream(document.body.dataset.events);
