@@ -44,6 +44,7 @@ class Actions:
     delete: bool
     emergency: bool
     unlock: bool
+    resume: bool
 
 
 @dataclass(frozen=True, slots=True)
