@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test lint fmt test-fast check-chaos chaos drift translations bench-ticks \
-	bench-backtest screenshots vendor messages lock lock-check clean
+	bench-idle bench-backtest screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,9 @@ translations: setup
 
 bench-ticks: setup ## 1,000 paper bots on one worker: ticks, fills, lag, memory
 	@$(PY) -m bench.ticks
+
+bench-idle: setup ## Real accounts at a stand-in: calls and time of a tick that finds nothing to do
+	@$(PY) -m bench.idle
 
 bench-backtest: setup ## Candles per second of a back-test
 	@$(PY) -m bench.backtest
