@@ -185,6 +185,11 @@ class DoubleServer(http.server.ThreadingHTTPServer):
         host, port = cast(tuple[str, int], self.server_address)
         return f"http://{host}:{port}"
 
+    def server_close(self) -> None:
+        """Close the door and the journal."""
+        super().server_close()
+        self.venue.journal.close()
+
     def operator_hand(self) -> "Hand":
         """Return a hand on the books for tests in this very process."""
         return Hand(self.operator)

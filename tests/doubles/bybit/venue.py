@@ -261,13 +261,14 @@ class Venue:
             rises = order.trigger_direction == 1
             if price < order.trigger_price if rises else price > order.trigger_price:
                 continue
-            order.trigger_price, order.status, order.updated = ZERO, "New", self.now()
+            order.updated = self.now()
             try:
                 self._check_money(customer, self.instruments[key], order)
             except Refusal:
                 order.status, order.reject_reason = "Rejected", "EC_InsufficientBalance"
                 self._keep(customer, order)
                 continue
+            order.status = "New"
             if self._is_marketable(order):
                 self._take_now(customer, order)
                 made += 1
