@@ -50,6 +50,10 @@ SLOW_FOLDERS = ("journeys", "chaos", "dev", "doubles")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slow files first; skip what reads the recorded data, where they are absent."""
     items.sort(key=lambda item: item.path.parent.name not in SLOW_FOLDERS)
+    for item in items:
+        # Each has a twin on data made here: counting lines there too would only double its time.
+        if "shared" in item.keywords:
+            item.add_marker(pytest.mark.no_cover)
     folder = shared_folder()
     if folder.is_dir():
         return
