@@ -45,6 +45,10 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "exchange_unreachable": _l("%(exchange)s does not answer now. We try again by ourselves."),
     "exchange_rate_limited": _l("%(exchange)s asks us to wait. We try again in a moment."),
+    "margin_not_isolated": _l(
+        "The account at %(exchange)s uses one margin for all positions: a loss could take all of "
+        "it. Switch it to isolated margin there, then start the bot again."
+    ),
     "exchange_closed": _l(
         "%(exchange)s has closed this pair or its trading for now. We try again by ourselves."
     ),

@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from app.adapters.exchanges.errors import (
+    AccountUnfitError,
     RateLimitedError,
+    action_of,
     cancel_outcome_of,
     is_absent,
     outcome_of,
@@ -15,7 +17,7 @@ from app.adapters.exchanges.errors import (
 )
 from app.adapters.exchanges.looking import Reader, stands_as
 from app.adapters.exchanges.quirks import Quirks
-from app.adapters.exchanges.quirks.kinds import Lane
+from app.adapters.exchanges.quirks.kinds import Action, Lane
 from app.adapters.exchanges.reading import Held, at, to_balances, to_fee, to_market, to_position
 from app.errors import DomainError
 from app.money import exact_text
@@ -168,6 +170,27 @@ class CcxtExchange:
         rows = self._read(lambda: self._client.fetch_positions(None, dict(params)))
         found = [to_position(raw) for raw in rows]
         return tuple(one for one in found if one is not None)
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Let positions of a contract be worth so many times their margin; coins have none.
+
+        Raise AccountUnfitError where a loss could take the whole account: its owner has to switch
+        it to isolated margin, because that changes every position there. Setting twice is harmless.
+        """
+        if self._read(lambda: self._client.market(symbol))["spot"]:
+            return
+        if self._quirks.margin_mode is not None:
+            method, field, wanted = self._quirks.margin_mode
+            told = self._read(getattr(self._client, method)).get("result") or {}
+            if told.get(field) != wanted:
+                raise AccountUnfitError("margin_not_isolated", exchange=self._quirks.code)
+        try:
+            self._client.set_leverage(exact_text(leverage), symbol)
+        except DomainError:
+            raise
+        except Exception as error:
+            if action_of(error, self._quirks, self._client.answer) is not Action.NOOP:
+                raise self._read_error(error) from error
 
     def market(self, symbol: str) -> Market:
         """Return a pair's rules and the account's fees on it."""

@@ -57,6 +57,10 @@ class KeyRefusedError(ExchangeError):
     """The exchange does not take the key: pause what uses it and tell its owner."""
 
 
+class AccountUnfitError(ExchangeError):
+    """The account is set up so that a bot may not trade there: tell its owner what to change."""
+
+
 class VenueClosedError(ExchangeError):
     """The pair or the platform is closed: leave its bots waiting and try again slowly."""
 

@@ -62,6 +62,7 @@ BYBIT = Quirks(
     stop_cancel_params={"trigger": True},
     fills_by_client_id="orderLinkId",
     fill_client_id="orderLinkId",
+    margin_mode=("privateGetV5AccountInfo", "marginMode", "ISOLATED_MARGIN"),
     positions_params={"type": "swap", "subType": "linear", "settleCoin": "USDT"},
     funding_params={"execType": "Funding"},
     partner_header="Referer",
