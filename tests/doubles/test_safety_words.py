@@ -16,6 +16,7 @@ from sqlalchemy import text
 from app.bots.live import asking, clock, deciding, real_side
 from app.db import db
 from app.trades import service as trades
+from app.trading.orders import client_order_id
 from app.trading.ports import AccountLook, Refused, Unresolved
 from app.transactions import transaction
 from tests.doubles.bybit.faults import Fault, Faults
@@ -103,7 +104,8 @@ def test_a_worker_that_wakes_after_its_lease_sends_nothing(stage: Stage, guard: 
     if not guard:
         for module in (deciding, real_side):
             stage.patch.setattr(module, "still_held", lambda tokens, margin_s=0: set(tokens))
-    real, woken = real_side.act, []
+    real = real_side.act
+    woken: list[bool] = []
 
     def act_late(*args: Any) -> Any:
         if not woken:
@@ -224,14 +226,15 @@ def test_a_fill_that_is_told_again_counts_once(stage: Stage, guard: bool) -> Non
 @guarded
 def test_stop_start_start_while_a_tick_runs_leaves_one_chain(stage: Stage, guard: bool) -> None:
     if not guard:
-        real_id = asking.client_order_id
+        real_id = client_order_id
         stage.patch.setattr(
             asking,
             "client_order_id",
             lambda prefix, bot, epoch, key, attempt: real_id(prefix, bot, 1, key, attempt),
         )
     stage.tick()
-    real, pressed = real_side.act, []
+    real = real_side.act
+    pressed: list[bool] = []
 
     def act(*args: Any) -> Any:
         if not pressed:
@@ -263,7 +266,8 @@ def test_an_order_of_a_stopped_bot_is_held_back_at_the_last_moment(
     if not guard:
         stage.patch.setattr(real_side, "is_held_back", lambda own, seat: False)
     stage.tick()
-    real, sent = real_side.act, []
+    real = real_side.act
+    sent: list[int] = []
 
     def act(*args: Any) -> Any:
         if sent:
