@@ -79,11 +79,12 @@ def place_of(email: str, address: str) -> str:
 def _count(limit: Limit, who: tuple[str, ...]) -> tuple[int, int]:
     key = _key(limit, who)
     pipeline = redis_client.client.pipeline()
+    # Not EXPIRE ... NX: Redis has that only since 7.0.
+    pipeline.set(key, 0, ex=limit.seconds, nx=True)
     pipeline.incr(key)
-    pipeline.expire(key, limit.seconds, nx=True)
     pipeline.ttl(key)
     answers: list[Any] = pipeline.execute()
-    return int(answers[0]), int(answers[2])
+    return int(answers[1]), int(answers[2])
 
 
 def _key(limit: Limit, who: tuple[str, ...]) -> str:

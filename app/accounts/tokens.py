@@ -110,7 +110,7 @@ def create_token(user_id: int, wish: Wish, password: str) -> str:
     if not user.is_confirmed:
         raise Forbidden("token_for_unconfirmed")
     secret = PREFIX + secrets.token_urlsafe(32)
-    if _renewed(user_id, wish.form_key, secret):
+    if _renewed(user_id, wish, label, scopes, secret):
         return secret
     if _count_live(user_id) >= MOST_LIVE:
         raise Conflict("too_many_tokens", maximum=MOST_LIVE)
@@ -228,17 +228,20 @@ def _note_use(token: AccessToken, now: datetime) -> None:
     )
 
 
-def _renewed(user_id: int, form_key: str, secret: str) -> bool:
+def _renewed(user_id: int, wish: Wish, label: str, scopes: list[str], secret: str) -> bool:
     """Give the token of a form that is sent again at once this secret; False for a new form."""
     token = db.session.scalar(
         select(AccessToken)
-        .where(AccessToken.user_id == user_id, AccessToken.form_key == form_key)
+        .where(AccessToken.user_id == user_id, AccessToken.form_key == wish.form_key)
         .with_for_update()
     )
     if token is None:
         return False
+    asked = (label, scopes, timedelta(days=wish.days))
+    # Another wish on the same form is no second press: it must not end the token that was shown.
+    is_another = asked != (token.label, token.scopes, token.expires_at - token.created_at)
     was_needed = token.last_used_at is not None or token.revoked_at is not None
-    if was_needed or utc_now() - token.created_at > SECOND_PRESS:
+    if is_another or was_needed or utc_now() - token.created_at > SECOND_PRESS:
         raise Conflict("token_form_used")
     token.token_hash, token.last_four = _hash(secret), secret[-4:]
     return True

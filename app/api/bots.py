@@ -194,7 +194,8 @@ def _create(user_id: int, body: Mapping[str, object]) -> int:
     strategy = take_text(settings, "strategy") or USUAL_STRATEGY
     name = take_text(settings, "name")
     if name is None:
-        name = f"{STRATEGY_LABELS.get(strategy, strategy)} {symbol}"
+        # An unknown strategy is refused by its own name, not by that of the bot.
+        name = f"{STRATEGY_LABELS.get(strategy, '')} {symbol}"
     return service.create_bot(user_id, account.id, market.id, strategy, settings, name)
 
 
@@ -220,9 +221,12 @@ def _balances(user_id: int, account_id: int) -> Mapping[str, Decimal] | None:
 def _bot(user_id: int, bot_id: int) -> dict[str, Any]:
     """Return a bot as the list has it, with its settings, times and reasons."""
     card = queries.bot_card(user_id, bot_id)
-    (listed_bot,) = inventory(bot_id)
+    listed_bots = inventory(bot_id)
+    if not listed_bots:
+        # Deleted by another request since the line above.
+        raise NotFound("bot_not_found")
     return {
-        **bot_json(listed_bot),
+        **bot_json(listed_bots[0]),
         "account": card.account_id,
         "strategy": card.strategy,
         "settings": dict(queries.stored_params(bot_id)),

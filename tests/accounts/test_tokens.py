@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -238,6 +239,21 @@ def test_a_form_sent_twice_makes_one_token_and_the_last_answer_works(person: Use
         make(person.id, asked)
     assert error.value.code == "token_form_used"
     assert caller_of(second)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"label": "another"}, {"scopes": ("bots:run",)}, {"days": 365}]
+)
+def test_another_wish_on_the_same_form_ends_no_token_and_makes_none(
+    person: User, changes: dict[str, object]
+) -> None:
+    asked = wish()
+    first = make(person.id, asked)
+    with pytest.raises(Conflict) as error:
+        make(person.id, replace(asked, **changes))  # type: ignore[arg-type]
+    assert error.value.code == "token_form_used"
+    assert caller_of(first).scopes == {"bots:read"}
+    assert only_row().label == "home server"
 
 
 def test_the_same_form_sent_at_once_makes_one_token(app: Flask, person: User) -> None:

@@ -1,6 +1,8 @@
 """Bots by API: created, read, changed, deleted, started and stopped by the rules of the pages."""
 
+import io
 import json
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +11,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from app.accounts.models import User
-from app.bots import inventory, service
+from app.bots import inventory, queries, service
 from app.bots.models import Bot, BotConfig, BotEvent
 from app.db import db
 from app.exchanges.models import ExchangeAccount
@@ -130,6 +132,7 @@ def test_every_bad_setting_is_named(
         ({"symbol": "aaa/usdt' or 1=1"}, "unknown_market", "symbol"),
         ({"symbol": "AAA/USDT\0"}, "control_characters", "symbol"),
         ({"strategy": "magic"}, "unknown_strategy", "strategy"),
+        ({"strategy": "m" * 100, "name": "-"}, "unknown_strategy", "strategy"),
         ({"strategy": 1}, "not_text", "strategy"),
         ({"name": ""}, "missing", "name"),
         ({"name": "x" * 61}, "name_too_long", "name"),
@@ -223,6 +226,33 @@ def test_only_json_is_read(shop: Shop, program: Program, kind: str) -> None:
 def test_a_body_as_large_as_allowed_is_read(shop: Shop, program: Program) -> None:
     body = json.dumps(order_for(shop)).encode()
     assert program.send("/bots", body + b" " * (65_536 - len(body))).status_code == 201
+
+
+def test_a_body_in_chunks_is_refused_beyond_the_limit_not_cut(shop: Shop, program: Program) -> None:
+    body = json.dumps(order_for(shop)).encode()
+    for length, status in ((65_536, 201), (65_537, 413), (70_000, 413)):
+        sent = body + b" " * (length - len(body))
+        # As the server gives a body without a stated length to the application.
+        answer = program.call(
+            "POST",
+            "/bots",
+            input_stream=io.BytesIO(sent),
+            headers={"Content-Type": "application/json", "Transfer-Encoding": "chunked"},
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        assert answer.status_code == status, length
+    assert count_bots() == 1
+
+
+def test_a_name_that_stands_twice_among_thousands_is_found_at_once(
+    shop: Shop, program: Program
+) -> None:
+    names = [*range(6000), 5999]
+    raw = ("{" + ",".join(f'"{name:x}":1' for name in names) + "}").encode()
+    started = time.process_time()
+    answer = program.send("/bots", raw)
+    assert time.process_time() - started < 0.5
+    assert (code_of(answer), field_of(answer)) == ("duplicate_name", "176f")
 
 
 def test_many_unknown_fields_cost_little(shop: Shop, program: Program) -> None:
@@ -460,6 +490,23 @@ def test_a_deleted_bot_keeps_its_trades(shop: Shop, program: Program) -> None:
     assert program.get("/bots").get_json()["items"] == []
     trades = program.get(f"/trades?bot={bot_id}").get_json()["items"]
     assert trades and {each["bot"] for each in trades} == {bot_id}
+
+
+def test_a_bot_that_is_deleted_while_it_is_read_is_not_there(
+    shop: Shop, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot_id = shop.add_bot()
+    read = queries.bot_card
+
+    def read_and_delete(user_id: int, number: int) -> Any:
+        found = read(user_id, number)
+        with transaction():
+            service.delete_bot(user_id, number)
+        return found
+
+    monkeypatch.setattr(queries, "bot_card", read_and_delete)
+    answer = program.get(f"/bots/{bot_id}")
+    assert (answer.status_code, code_of(answer)) == (404, "bot_not_found")
 
 
 # --- running --------------------------------------------------------------------------------------
