@@ -71,18 +71,16 @@ class CcxtExchange:
         )
 
     def place(self, symbol: str, order: Order) -> Outcome:
-        """Send an order once; raise RateLimitedError if it was not sent and may go out later.
+        """Send an order once; raise RateLimitedError if it certainly is not there and may go later.
 
-        Only when the exchange has refused it for our clock's sake, the clock is measured anew and
-        the same order goes out a second time.
+        That is so when no turn came, and when the exchange has refused it for our clock's sake: the
+        clock is measured anew, but a request may also be late because this process stood still, so
+        whoever sends again has to ask first whether the account is still its own.
         """
-        outcome = self._place(symbol, order)
-        if isinstance(outcome, Refused) and outcome.code == "clock_differs" and self._set_clock():
-            return self._place(symbol, order)
-        return outcome
+        return self._unless_late(self._place(symbol, order))
 
     def cancel(self, symbol: str, client_id: str) -> Outcome:
-        """Take an order back; Accepted also if it was already gone."""
+        """Take an order back; Accepted also if it was already gone; raises as `place` does."""
 
         def send() -> Outcome:
             params = {self._quirks.cancel_id_param: self._reader.sent_id(client_id)}
@@ -93,7 +91,7 @@ class CcxtExchange:
                 return Unresolved("the answer names no order")
             return Accepted()
 
-        return self._sent(send, cancel_outcome_of, Lane.CANCEL)
+        return self._unless_late(self._sent(send, cancel_outcome_of, Lane.CANCEL))
 
     def find(self, symbol: str, client_id: str) -> VenueOrder | None:
         """Look an order up, open or closed; None only when the venue says that it lacks it."""
@@ -254,6 +252,7 @@ class CcxtExchange:
         client = self._client
         before = client.writes_sent
         client.answer = None
+        client.sending_since = time.monotonic()
         try:
             with client.traffic.lane(lane):
                 return send()
@@ -262,6 +261,8 @@ class CcxtExchange:
         except Exception as error:  # noqa: BLE001 - the library raises all kinds
             sent = client.writes_sent != before
             return judge(error, self._quirks, sent=sent, answer=client.answer)
+        finally:
+            client.sending_since = None
 
     def _read(self, read: Callable[[], T]) -> T:
         self._client.answer = None
@@ -274,6 +275,11 @@ class CcxtExchange:
 
     def _read_error(self, error: Exception) -> DomainError:
         return read_error(error, self._quirks, self._client.answer)
+
+    def _unless_late(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Refused) and outcome.code == "clock_differs" and self._set_clock():
+            raise RateLimitedError("exchange_rate_limited", exchange=self._quirks.code)
+        return outcome
 
     def _set_clock(self) -> bool:
         """Measure the exchange's clock anew; say whether that worked."""

@@ -12,13 +12,17 @@ from functools import lru_cache
 from typing import Any
 
 from app.adapters.exchanges.bases import redirect
-from app.adapters.exchanges.errors import Answer
+from app.adapters.exchanges.errors import Answer, RateLimitedError
 from app.adapters.exchanges.keys import ApiKeys
 from app.adapters.exchanges.quirks import QUIRKS
+from app.adapters.exchanges.rate_broker import PATIENCE_S
 from app.adapters.exchanges.traffic import Traffic
 
 TIMEOUT_MS = 8000
 MARKETS_FOR_S = 6 * 3600
+# From the wish to send an order until its request is signed, the wait for a turn included. Longer:
+# this process stood still, and the account may be somebody else's by now.
+LONGEST_SENDING_S = PATIENCE_S + 2
 
 _prototypes: dict[tuple[str, bool], tuple[Any, float]] = {}
 _lock = threading.Lock()
@@ -45,6 +49,8 @@ def make_client(
     client.writes_sent = 0
     client.answer = None
     client.is_private = False
+    client.sending_since = None
+    client.stamp_ms = client.milliseconds()
     client.partner_id = partner_id
     client.traffic = Traffic(quirks, keys.key if keys else "", testnet=testnet)
     # A shared setting of the library's base class would reach the others: set it on the object.
@@ -80,7 +86,16 @@ def client_class(name: str) -> type[Any]:
         self.is_private = "public" not in api
         self.traffic.enter(is_private=self.is_private, cost=cost)
         self.options["timeDifference"] = -self.traffic.clock_offset_ms()
+        # The moment is taken before the last look at how long this took: if the process stands
+        # still from here on, the exchange finds the request too old.
+        self.stamp_ms = self.milliseconds()
+        since = self.sending_since
+        if since is not None and time.monotonic() - since > LONGEST_SENDING_S:
+            raise RateLimitedError("exchange_rate_limited", exchange=name)
         return base.fetch2(self, path, api, method, params, config)
+
+    def nonce(self: Any) -> Any:
+        return self.stamp_ms - self.options["timeDifference"]
 
     def sign(self: Any, *args: Any, **named: Any) -> Any:
         request = base.sign(self, *args, **named)
@@ -126,6 +141,7 @@ def client_class(name: str) -> type[Any]:
 
     own = {
         "fetch2": fetch2,
+        "nonce": nonce,
         "sign": sign,
         "fetch": fetch,
         "on_rest_response": on_rest_response,

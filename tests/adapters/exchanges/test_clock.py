@@ -9,6 +9,7 @@ from redis import Redis
 
 from app.adapters.exchanges import traffic
 from app.adapters.exchanges.clock import ALARM_MS, Clocks, Reading, measure
+from app.adapters.exchanges.errors import RateLimitedError
 from app.adapters.exchanges.quirks import QUIRKS
 from app.adapters.exchanges.rate_broker import NoBroker
 from app.trading.ports import Accepted
@@ -124,6 +125,8 @@ def test_refusal_for_the_clock_sets_it_for_everybody() -> None:
     refused = {"retCode": 10002, "retMsg": "check your timestamp"}
     time = {"retCode": 0, "result": {}, "time": ahead}
     venue, network = exchange("bybit", refused, time, ACCEPTED["bybit"])
+    with pytest.raises(RateLimitedError):
+        venue.place("BTC/USDT", order())
     assert venue.place("BTC/USDT", order()) == Accepted("77")
     assert 59_000 <= clocks.offset_ms("bybit") <= 60_100
     first, second = (int(network.sent[n].headers["X-BAPI-TIMESTAMP"]) for n in (0, 2))

@@ -1,5 +1,6 @@
 """What is sent for an order, and what a failure proves about it."""
 
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
+from app.adapters.exchanges import client as clients
+from app.adapters.exchanges.errors import RateLimitedError
 from app.adapters.exchanges.quirks import QUIRKS
 from app.trading.orders import Side
 from app.trading.ports import Accepted, Refused, Unresolved
@@ -175,26 +178,71 @@ CLOCK_REFUSALS: list[tuple[str, int, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "status", "body"), CLOCK_REFUSALS)
-def test_order_refused_for_the_clock_goes_out_once_more_after_measuring_it(
+def test_order_refused_for_the_clock_is_not_there_and_goes_out_again_only_when_asked(
     name: str, status: int, body: Any
 ) -> None:
-    times = [(status, body), TIMES[name], ACCEPTED[name]]
-    venue, network = exchange(name, *times)
+    venue, network = exchange(name, (status, body), TIMES[name], ACCEPTED[name])
+    with pytest.raises(RateLimitedError):
+        venue.place("BTC/USDT", order())
+    # The clock was measured; whether the account is still ours is for the caller to find out.
+    assert [request.method for request in network.sent] == ["POST", "GET"]
     assert venue.place("BTC/USDT", order()) == Accepted("77")
-    assert [request.method for request in network.sent] == ["POST", "GET", "POST"]
-    first, _, second = (request.fields for request in network.sent)
+    first, second = network.sent[0].fields, network.sent[2].fields
     assert first[CLIENT_ID_FIELD[name]] == second[CLIENT_ID_FIELD[name]] == CLIENT_ID
 
 
 @pytest.mark.parametrize(("name", "status", "body"), CLOCK_REFUSALS)
-def test_order_refused_for_the_clock_twice_is_not_sent_a_third_time(
+def test_order_refused_for_the_clock_stays_refused_when_no_time_is_told(
     name: str, status: int, body: Any
 ) -> None:
-    venue, network = exchange(name, (status, body), TIMES[name], (status, body))
+    venue, network = exchange(name, (status, body), (500, "oops"))
     outcome = venue.place("BTC/USDT", order())
     assert isinstance(outcome, Refused)
     assert outcome.code == "clock_differs"
-    assert [request.method for request in network.sent] == ["POST", "GET", "POST"]
+    assert [request.method for request in network.sent] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_of_a_process_that_stood_still_is_not_sent(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue, network = exchange(name, ACCEPTED[name])
+
+    def stand_still(**_: Any) -> None:
+        monkeypatch.setattr(clients, "time", Frozen(time.monotonic() + 25))
+
+    monkeypatch.setattr(venue._client.traffic, "enter", stand_still)
+    with pytest.raises(RateLimitedError):
+        venue.place("BTC/USDT", order())
+    assert network.sent == []
+
+
+class Frozen:
+    """A clock that stands."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_is_signed_with_the_moment_before_the_last_check(name: str) -> None:
+    venue, network = exchange(name, ACCEPTED[name])
+    client = venue._client
+    sign = client.sign
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        # Standing still here makes the request old, and the exchange refuses it.
+        client.milliseconds = lambda: 9_999_999_999_999
+        return sign(*arguments, **named)
+
+    client.sign = late
+    assert venue.place("BTC/USDT", order()) == Accepted("77")
+    (request,) = network.sent
+    assert "9999999999999" not in f"{request.headers} {request.url} {request.body}"
+    assert "2286-11-20" not in str(request.headers)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -302,3 +350,14 @@ def test_no_outcome_shows_a_key_a_secret_or_a_signature(name: str, answer: Any) 
     assert KEYS.key not in text
     assert KEYS.secret not in text
     assert repr(KEYS) == "ApiKeys()"
+
+
+@pytest.mark.parametrize(("name", "status", "body"), CLOCK_REFUSALS)
+def test_cancellation_refused_for_the_clock_is_put_off_too(
+    name: str, status: int, body: Any
+) -> None:
+    venue, network = exchange(name, (status, body), TIMES[name], ACCEPTED[name])
+    with pytest.raises(RateLimitedError):
+        venue.cancel("BTC/USDT", CLIENT_ID)
+    assert isinstance(venue.cancel("BTC/USDT", CLIENT_ID), Accepted)
+    assert len(network.sent) == 3
