@@ -9,7 +9,6 @@ from typing import Any
 
 from app.bots import wake
 from tests.chaos.rig import Rig
-from tests.chaos.workers import Place
 from tests.doubles.bybit.faults import Fault, every_fault
 
 LONGEST_FAULT_MS = 250
@@ -98,7 +97,7 @@ class Campaign:
             rig = self.rig
             rig.step(4)
             place = rig.workers.places[0]
-            held = self._wait_until_holding(place)
+            held = rig.wait_until_holding(place)
             rig.workers.kill(place)
             rig.workers.kills["left alone"] += 1
             began = time.monotonic()
@@ -112,18 +111,6 @@ class Campaign:
             ):
                 time.sleep(0.02)
             self.result.alone.append(time.monotonic() - began)
-
-    def _wait_until_holding(self, place: Place) -> set[int]:
-        while True:
-            held = {
-                number
-                for number, (_, is_held, holder) in self.rig.leases().items()
-                if is_held and holder == place.name
-            }
-            if held:
-                return held
-            self.rig.step(1)
-            time.sleep(0.005)
 
     def _run_phase(self, phase: Phase, target: int) -> None:
         rig = self.rig

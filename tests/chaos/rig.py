@@ -16,7 +16,7 @@ from app.transactions import transaction
 from tests.chaos.fork_server import ForkServer
 from tests.chaos.prices import Tape, for_ever
 from tests.chaos.worker_world import count
-from tests.chaos.workers import Workers
+from tests.chaos.workers import Place, Workers
 from tests.doubles.bybit.control import Control
 from tests.doubles.live import FIRST, SECOND, LiveWorld
 
@@ -92,6 +92,22 @@ class Rig:
             if waiting and time.monotonic() - asked > 1:
                 wake.request_ticks(waiting)
                 asked = time.monotonic()
+
+    def wait_until_holding(self, place: Place) -> set[int]:
+        """Wait until a worker is in the middle of a tick; return the accounts that it holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            held = {
+                number
+                for number, (_, is_held, holder) in self.leases().items()
+                if is_held and holder == place.name
+            }
+            if held:
+                return held
+            self.step(1)
+            wake.request_ticks(self.live.accounts())
+            time.sleep(0.005)
+        raise TimeoutError(f"{place.name} does not tick")
 
     def audit(self) -> None:
         """Give the product its patience, then one comparison of every account.

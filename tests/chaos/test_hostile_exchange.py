@@ -1,12 +1,16 @@
-"""The short slice of `make chaos`: twenty kills at a hostile exchange, over HTTP."""
+"""Real workers at a hostile exchange over HTTP: paused, killed, and the short `make chaos`."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from app.adapters.exchanges.bases import use_bases
 from app.adapters.exchanges.client import forget_markets
+from app.db import db
+from app.transactions import transaction
 from tests.chaos.campaign import Campaign, phases
 from tests.chaos.prices import made
 from tests.chaos.rig import HASTE, Rig, running_rig
@@ -31,6 +35,43 @@ def rig(environment: dict[str, str], database: None, tmp_path: Path) -> Iterator
         finally:
             use_bases({})
             forget_markets()
+
+
+def test_a_worker_paused_beyond_its_lease_does_no_harm_when_it_wakes(rig: Rig) -> None:
+    first = rig.workers.places[0]
+    for _ in range(3):
+        rig.step(3)
+        held = rig.wait_until_holding(first)
+        rig.workers.signal(first, signal.SIGSTOP)
+        with transaction():
+            db.session.execute(
+                text("update account_leases set expires_at = now() where holder = :name"),
+                {"name": first.name},
+            )
+            # The database ends by itself, after ten seconds, what a paused worker has open.
+            db.session.execute(
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and state like 'idle in trans%'"
+                    " and pid <> pg_backend_pid()"
+                )
+            )
+        rig.step(2)
+        rig.wait_for_ticks(held)
+        rig.workers.signal(first, signal.SIGCONT)
+        rig.step(2)
+    rig.audit()
+    assert rig.findings() == []
+    assert not first.is_dead
+
+
+def test_a_worker_killed_inside_its_lease_goes_on_at_once_in_its_place(rig: Rig) -> None:
+    campaign = Campaign(rig, lambda line: None)
+    campaign.leave_alone(3)
+    rig.audit()
+    assert rig.findings() == []
+    # A lease lasts twenty seconds; nobody has to wait for its end.
+    assert max(campaign.result.alone) < 8
 
 
 def test_twenty_kills_and_every_fault_mixed_leave_the_books_equal(rig: Rig) -> None:

@@ -85,6 +85,11 @@ class Workers:
                 self.fill(place, Crash())
             place.ends_at = float("inf")
 
+    @staticmethod
+    def signal(place: Place, number: int) -> None:
+        """Send a signal to the worker in a place."""
+        os.kill(place.pid, number)
+
     def kill(self, place: Place) -> None:
         """Kill the worker in a place."""
         with contextlib.suppress(ProcessLookupError):
