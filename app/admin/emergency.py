@@ -11,6 +11,7 @@ from app.accounts.permissions import Permission
 from app.admin.base import StaffPage
 from app.admin.forms import EmergencyForm
 from app.bots import service
+from app.bots.statistics import EmergencyScope, emergency_scope
 from app.errors import DomainError
 from app.exchanges.catalogue import VENUES
 from app.i18n import describe
@@ -18,7 +19,7 @@ from app.transactions import transaction
 
 
 class EmergencyPage(StaffPage):
-    """One form: whose bots, why, and that one knows what it does."""
+    """One form: whose bots and why; then how many they are, typed by hand."""
 
     permission = Permission.BOTS_STOP_ANY
 
@@ -29,7 +30,14 @@ class EmergencyPage(StaffPage):
         form.exchange.choices = [("", gettext("No exchange"))]
         if current_may(Permission.EXCHANGES_MANAGE):
             form.exchange.choices += [(venue.code, venue.name) for venue in VENUES.values()]
-        if form.validate_on_submit():
+        scope = None
+        if form.validate_on_submit() and bool(form.user_id.data) != bool(form.exchange.data):
+            scope = emergency_scope(form.user_id.data, form.exchange.data or None)
+        if (
+            form.is_submitted()
+            and not form.errors
+            and (scope is None or self._is_typed(form, scope))
+        ):
             try:
                 with transaction():
                     count = service.emergency_stop_all(
@@ -44,8 +52,15 @@ class EmergencyPage(StaffPage):
                 flash(_closing(count), "success")
                 return redirect(url_for("admin_bots.index_view"))
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/emergency.html", form=form
+            "admin/emergency.html", form=form, scope=scope
         )
+
+    def _is_typed(self, form: EmergencyForm, scope: EmergencyScope) -> bool:
+        if form.count.data == scope.bots and scope.bots:
+            return True
+        if form.count.data is not None:
+            form.count.errors = [gettext("The number of bots is %(count)s.", count=scope.bots)]
+        return False
 
 
 def _closing(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField
+from wtforms import HiddenField, IntegerField, SelectField, StringField
 from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional
 
 from app.accounts.choices import choices
@@ -45,10 +45,7 @@ class EmergencyForm(ReasonForm):
 
     user_id = IntegerField(_l("Number of the user"), validators=[Optional(), NumberRange(min=1)])
     exchange = SelectField(_l("Or all bots on this exchange"))
-    sure = BooleanField(
-        _l("All orders are cancelled and all coins are sold at market"),
-        validators=[InputRequired()],
-    )
+    count = IntegerField(_l("Type the number of bots to close them"), validators=[Optional()])
 
 
 class StopForm(ReasonForm):

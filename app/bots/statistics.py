@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import Date, Select, case, cast, func, literal_column, select
 
 from app.accounts.models import User
-from app.bots.models import RUNNING, Bot, BotState
+from app.bots.models import RUNNING, Bot, BotMetrics, BotState
+from app.bots.service import EMERGENCY, IN_DANGER
 from app.db import db, utc_now
 from app.exchanges.models import ExchangeAccount
+from app.markets.models import MarketRow
 from app.notifications.models import MessageState, OutboxMessage
 from app.trades.models import FillRow, OrderRow, TradeRow
 
@@ -156,6 +158,54 @@ def profit_per_day(days: int) -> Sequence[DayProfit]:
         DayProfit(on, mode, currency, trades, profit or Decimal(0), fees)
         for on, mode, currency, trades, profit, fees in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyAtStake:
+    """Bots of one mode (or of a test site) and currency, and what they are worth."""
+
+    mode: str
+    currency: str
+    bots: int
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyScope:
+    """What an emergency stop for many would close."""
+
+    bots: int
+    users: int
+    money: tuple[MoneyAtStake, ...]
+
+
+def emergency_scope(user_id: int | None, exchange: str | None) -> EmergencyScope:
+    """Count the bots of a person or of an exchange that an emergency stop would close now."""
+    query = select(Bot.id, Bot.user_id).where(
+        Bot.deleted_at.is_(None),
+        Bot.state.in_(IN_DANGER),
+        Bot.stop_request.is_distinct_from(EMERGENCY),
+    )
+    if user_id is not None:
+        query = query.where(Bot.user_id == (user_id if 0 < user_id < 2**63 else 0))
+    else:
+        accounts = select(ExchangeAccount.id).where(ExchangeAccount.exchange == exchange)
+        query = query.where(Bot.account_id.in_(accounts))
+    mine = query.subquery()
+    bots, users = db.session.execute(
+        select(func.count(), func.count(mine.c.user_id.distinct())).select_from(mine)
+    ).one()
+    value = BotMetrics.quote + BotMetrics.base * func.coalesce(MarketRow.last_price, 0)
+    rows = db.session.execute(
+        select(_STAGE, Bot.currency, func.count(Bot.id), func.sum(value))
+        .join(mine, mine.c.id == Bot.id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
+        .join(BotMetrics, BotMetrics.bot_id == Bot.id)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .group_by(_STAGE, Bot.currency)
+        .order_by(_STAGE, Bot.currency)
+    )
+    return EmergencyScope(bots, users, tuple(MoneyAtStake(*row) for row in rows))
 
 
 def _count(query: Select[int]) -> int:

@@ -72,8 +72,14 @@ def test_staff_closes_all_bots_of_a_person(desk: Desk, login_as: Login) -> None:
         owner = db.session.scalars(select(Bot.user_id)).one()
     client = login_as(make_user(Role.SUPPORT))
     data = {"user_id": owner, "exchange": "", "reason": "Key was stolen"}
-    assert client.post_form("/admin/emergency/", data=data).status_code == 200
-    assert client.post_form("/admin/emergency/", data={**data, "sure": "y"}).status_code == 302
+    asked = client.post_form("/admin/emergency/", data=data)
+    assert asked.status_code == 200
+    assert "1 bot would be closed" in asked.text
+    assert "It belongs to 1 person" in asked.text
+    wrong = client.post_form("/admin/emergency/", data={**data, "count": "2"})
+    assert "The number of bots is 1" in wrong.text
+    assert desk.world.bot(desk.bot).stop_request is None
+    assert client.post_form("/admin/emergency/", data={**data, "count": "1"}).status_code == 302
     for _ in range(4):
         desk.audit()
     with transaction():
@@ -86,7 +92,7 @@ def test_staff_closes_all_bots_of_a_person(desk: Desk, login_as: Login) -> None:
 def test_an_exchange_as_a_whole_needs_the_right_to_manage_exchanges(
     desk: Desk, login_as: Login
 ) -> None:
-    data = {"exchange": "bybit", "reason": "It is broken", "sure": "y"}
+    data = {"exchange": "bybit", "reason": "It is broken", "count": "1"}
     client = login_as(make_user(Role.SUPPORT))
     assert client.post_form("/admin/emergency/", data=data).status_code == 200
     assert desk.world.bot(desk.bot).stop_request is None

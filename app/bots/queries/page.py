@@ -224,6 +224,7 @@ class Setting:
     name: str
     value: Decimal | int | str | bool | None
     kind: str
+    is_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +306,7 @@ def settings_of(strategy: str, params: Mapping[str, Any]) -> tuple[Setting, ...]
 def _setting(field: Field, value: Any) -> Setting:
     if field.kind.value == "decimal":
         value = number_of(value)
-    return Setting(field.name, value, field.kind.value)
+    return Setting(field.name, value, field.kind.value, value == field.default)
 
 
 # --- what a stop would do -------------------------------------------------------------------------

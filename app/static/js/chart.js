@@ -109,6 +109,38 @@ class Levels {
   }
 }
 
+// A band behind the candles: the days that a preset was made from.
+class Span {
+  constructor(chart) {
+    this.chart = chart;
+    this.bars = null;
+  }
+
+  attached({ requestUpdate }) {
+    this.requestUpdate = requestUpdate;
+  }
+
+  show(bars, colour) {
+    this.bars = bars;
+    this.colour = colour;
+    this.requestUpdate?.();
+  }
+
+  paneViews() {
+    return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.draw(target) }) }];
+  }
+
+  draw(target) {
+    if (!this.bars) return;
+    const [left, right] = this.bars.map((bar) => this.chart.timeScale().logicalToCoordinate(bar));
+    if (left === null || right === null) return;
+    target.useBitmapCoordinateSpace(({ context, bitmapSize, horizontalPixelRatio }) => {
+      context.fillStyle = this.colour;
+      context.fillRect(left * horizontalPixelRatio, 0, (right - left) * horizontalPixelRatio, bitmapSize.height);
+    });
+  }
+}
+
 // The place of the bar that holds a moment, null before the first bar.
 function barOf(starts, time) {
   let low = 0;
@@ -173,6 +205,9 @@ class BotChart {
     this.series = this.chart.addSeries(CandlestickSeries, { priceLineVisible: false });
     this.levels = new Levels();
     this.series.attachPrimitive(this.levels);
+    this.span = new Span(this.chart);
+    this.series.attachPrimitive(this.span);
+    this.ownSpan = null;
     this.markers = createSeriesMarkers(this.series, [], { autoScale: false });
     this.listen();
     this.load();
@@ -196,6 +231,10 @@ class BotChart {
       document.body.addEventListener(this.root.dataset.topic, () => this.reload());
     }
     document.body.addEventListener("refresh", () => this.reload());
+    this.root.addEventListener("chart:span", (event) => {
+      this.ownSpan = event.detail;
+      this.draw();
+    });
     this.root.addEventListener("chart:lines", (event) => {
       this.ownLines = event.detail;
       this.draw();
@@ -257,6 +296,7 @@ class BotChart {
       this.fitted = true;
     }
     this.mark();
+    this.shade(tints);
     this.describe(candles, write);
     this.explainLines(bounds, write);
     this.root.dispatchEvent(new CustomEvent("chart:drawn"));
@@ -288,6 +328,16 @@ class BotChart {
     this.spacing = this.chart.timeScale().options().barSpacing;
     const barsPerLabel = this.isNarrow ? Infinity : MARKER_LABEL_PX / this.spacing;
     this.markers.setMarkers(fillMarkers(fills, this.series.data(), colours(this.root), letters, barsPerLabel));
+  }
+
+  shade(tints) {
+    const note = this.root.querySelector("[data-span-note]");
+    const starts = this.series.data().map((candle) => candle.time);
+    const from = this.ownSpan && starts.length ? barOf(starts, this.ownSpan[0]) ?? 0 : null;
+    const to = from === null ? null : barOf(starts, this.ownSpan[1]);
+    const bars = to === null ? null : [from - 0.5, to + 0.5];
+    this.span.show(bars, withAlpha(tints.accent, 0.08));
+    if (note) note.hidden = bars === null;
   }
 
   get isNarrow() {

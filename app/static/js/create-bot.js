@@ -80,6 +80,7 @@ async function reloadForm(extra) {
   window.htmx?.process(target);
   form.dispatchEvent(new CustomEvent("fields:new"));
   fillStep();
+  drawSpan();
   await preview();
 }
 
@@ -124,6 +125,7 @@ function markOwn() {
   const name = chosen.closest("label").querySelector("strong").textContent;
   beforeOwn = chosen.value;
   own.checked = true;
+  drawSpan();
   form.querySelector("[data-own-text]").textContent = form.dataset.textOwn.replace("{preset}", name);
   form.querySelector("[data-undo-line]").hidden = false;
 }
@@ -150,6 +152,14 @@ function drawLines() {
       },
     }),
   );
+}
+
+// The days that made the chosen preset lie in a band behind the candles.
+function drawSpan() {
+  const chart = document.querySelector("[data-chart][data-own-lines]");
+  const chosen = form.querySelector("[data-preset]:checked");
+  const span = chosen?.dataset.from ? [Number(chosen.dataset.from), Number(chosen.dataset.to)] : null;
+  chart?.dispatchEvent(new CustomEvent("chart:span", { detail: span }));
 }
 
 function watch() {
@@ -193,6 +203,7 @@ function watch() {
 if (form) {
   watch();
   fillStep();
+  drawSpan();
   addRangeHandles(document.querySelector("[data-chart][data-own-lines]"), form);
   drawLines();
 }
