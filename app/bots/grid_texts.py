@@ -91,9 +91,6 @@ TEXTS: Mapping[str, LazyString] = {
     "order_withdrawn": _l("An order far from the price waits here, to let a nearer one stand."),
     "edit_started": _l("New settings: orders are being replaced."),
     "edit_done": _l("New settings: all orders stand."),
-    "liquidated": _l(
-        "The exchange has closed the position by force: the margin did not suffice any more."
-    ),
     # why a bot ended or paused
     "take_profit_share_reached": _l("the value %(equity)s reached the take-profit %(limit)s"),
     "stop_loss_share_reached": _l("the value %(equity)s fell to the stop-loss %(limit)s"),

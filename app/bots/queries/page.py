@@ -71,7 +71,7 @@ def _count(condition: ColumnElement[bool]) -> int:
 def notices_for(card: BotCard) -> tuple[Line, ...]:
     """Return what stands in the attention strip of a bot's page, worst first."""
     unclear = db.session.execute(
-        select(OrderRow.price, OrderRow.updated_at)
+        select(OrderRow.price, func.coalesce(OrderRow.doubtful_since, OrderRow.updated_at))
         .where(OrderRow.bot_id == card.id, OrderRow.status == "UNRESOLVED")
         .order_by(OrderRow.id)
         .limit(MOST_NOTICES)

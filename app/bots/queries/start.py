@@ -44,6 +44,7 @@ class StartSummary:
     live_limit: int
     problems: tuple[Line, ...]
     seen: str
+    partner_id: str = ""
 
 
 def start_summary(
@@ -94,6 +95,7 @@ def start_summary(
         loss=found.worst.loss if found.worst else None,
         problems=_start_problems(ahead, balances, bot, limits, running),
         seen=ahead.seen.text(),
+        partner_id=ahead.grounds.account.partner_id,
     )
 
 

@@ -46,6 +46,8 @@ class OrderView:
     final_at: datetime | None
     tick_id: str
     attempt: int
+    doubtful_since: datetime | None
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ def order_view(row: OrderRow) -> OrderView:
         final_at=row.final_at,
         tick_id=row.tick_id,
         attempt=row.attempt,
+        doubtful_since=row.doubtful_since,
+        answer=row.answer,
     )
 
 
