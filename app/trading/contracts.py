@@ -117,11 +117,14 @@ class OrderSums:
 def exposure(stake: Stake, orders: OrderSums) -> Decimal:
     """Return the greatest value that position and orders may come to: the dearer of both ways.
 
-    Orders count as far as they go beyond closing the position. Margin is this over the leverage.
+    Orders count as far as they go beyond closing the position. Margin is this over the leverage
+    (Bybit: the order margin of one-way positions is that of the dearer side).
     """
-    buys = _opening(orders.buys, orders.buys_value, max(ZERO, -stake.base))
-    sells = _opening(orders.sells, orders.sells_value, max(ZERO, stake.base))
-    return stake.cost + max(buys, sells)
+    long = _opening(orders.buys, orders.buys_value, max(ZERO, -stake.base))
+    short = _opening(orders.sells, orders.sells_value, max(ZERO, stake.base))
+    if stake.base > 0:
+        return max(stake.cost + long, short)
+    return max(long, stake.cost + short)
 
 
 def _opening(quantity: Decimal, value: Decimal, closes: Decimal) -> Decimal:

@@ -1,13 +1,13 @@
 """One tick: the strategy decides, then the limits. Live, paper and back-test all call this."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.trading.intents import Intent, Place, Reason
 from app.trading.market import Triggers, exact
 from app.trading.orders import FINAL, Side
 from app.trading.risk import NO_LIMITS, Denied, Limits, check
-from app.trading.strategy import LogLine, Match, Severity, Strategy, View
+from app.trading.strategy import Decision, LogLine, Match, Severity, Strategy, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Tick:
 @exact
 def tick(strategy: Strategy[Any, Any], view: View, limits: Limits = NO_LIMITS) -> Tick:
     """Decide for one moment and let the limits have their say; pure, so twice gives the same."""
-    decision = strategy.decide(view)
+    decision = _decide(strategy, view)
     verdict = check(decision.intents, view, limits)
     refusals = tuple(
         LogLine(f"denied_{each.code}", each.values, Severity.WARNING) for each in verdict.denied
@@ -47,6 +47,16 @@ def tick(strategy: Strategy[Any, Any], view: View, limits: Limits = NO_LIMITS) -
         wake=_wake(view, verdict.allowed, decision.triggers),
         finished=decision.finished,
     )
+
+
+def _decide(strategy: Strategy[Any, Any], view: View) -> Decision:
+    decision = strategy.decide(view)
+    while decision.again:
+        more = strategy.decide(replace(view, state=decision.state))
+        decision = replace(
+            more, events=decision.events + more.events, matches=decision.matches + more.matches
+        )
+    return decision
 
 
 def _wake(view: View, intents: tuple[Intent, ...], triggers: Triggers) -> Triggers:

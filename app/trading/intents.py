@@ -20,7 +20,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Ask for an order; `price` is None for a market order."""
+    """Ask for an order; `price` is None for a market order.
+
+    One that is `reduce_only` closes a contract's position and never opens one.
+    """
 
     key: OrderKey
     attempt: int
@@ -28,6 +31,7 @@ class Place:
     price: Decimal | None
     quantity: Decimal
     reason: Reason
+    reduce_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Queues:
 
     `bid_edge` and `ask_edge` are the prices at which the best order fills, so that a price that
     fills nothing costs two comparisons. `stops` are the orders that wait for their trigger.
+    Only a special market has any, or may liquidate.
     """
 
     market: Market
@@ -67,6 +68,7 @@ class Queues:
     ask_edge: Decimal | None = None
     stops: tuple[BookOrder, ...] = ()
     is_contract: bool = False
+    is_special: bool = False
     touch: bool = False
 
     def __len__(self) -> int:
@@ -76,7 +78,7 @@ class Queues:
     def rest(self, order: BookOrder) -> None:
         """Take an order in; of two at one price the older one is served first."""
         if order.kind is OrderKind.STOP:
-            self.stops = (*self.stops, order)
+            self.stops, self.is_special = (*self.stops, order), True
             return
         # The best stands last, so the older one must sort behind.
         entry = (order.price or ZERO, -order.rank, order.client_id)

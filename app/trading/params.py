@@ -1,7 +1,7 @@
 """Read parameters by their declaration: every bad field is named, nothing is guessed."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from app.money import exact_text
@@ -25,7 +25,7 @@ class BadValue(ValueError):
 
 
 def read_fields(
-    fields: Iterable[Field], values: Mapping[str, object]
+    fields: Sequence[Field], values: Mapping[str, object]
 ) -> tuple[dict[str, Value], list[Problem]]:
     """Read every declared field; return the good values and what is wrong with the others.
 
@@ -40,8 +40,24 @@ def read_fields(
             read[field.name] = read_field(field, values.get(field.name))
         except BadValue as bad:
             problems.append(problem(field.name, bad.code, **bad.values_said))
+    problems = [found for found in problems if not _is_excused(fields, values, found)]
     problems += [problem(name, "unknown_field") for name in values if name not in known]
     return read, problems
+
+
+def _is_excused(fields: Sequence[Field], values: Mapping[str, object], found: Problem) -> bool:
+    # Required, but made needless by another field that is given.
+    if found.code != "missing":
+        return False
+    names = {field.name: field.required_unless for field in fields}
+    other = names[found.field]
+    return other is not None and _is_given(values.get(other))
+
+
+def _is_given(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() not in {"", "false", "0", "off"}
+    return value is not None and value is not False
 
 
 def read_field(field: Field, value: object) -> Value:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.trading.contracts import OrderSums, Stake, margin
 from app.trading.intents import Cancel, Intent, Place, Plain, plain_values
-from app.trading.market import ONE, ZERO, Market
+from app.trading.market import ONE, ZERO, Market, MarketKind
 from app.trading.orders import FINAL, OrderKind, Purpose, Side
 from app.trading.strategy import View
 
@@ -41,11 +42,15 @@ class Verdict:
 
 @dataclass(slots=True)
 class Budget:
-    """Coins and cash that no open order has claimed yet, and how many orders stand."""
+    """Coins and cash that no open order has claimed yet, and how many orders stand.
+
+    On a contract the position and the `orders` around it count against the margin instead.
+    """
 
     base: Decimal
     quote: Decimal
     open_orders: int
+    orders: OrderSums = OrderSums()
 
 
 def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -> Verdict:
@@ -55,7 +60,8 @@ def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -
     """
     if not any(isinstance(intent, Place) for intent in intents):
         return Verdict(intents, ())
-    budget = budget_of(view)
+    contract = view.market.kind is MarketKind.LINEAR
+    budget = _contract_budget(view) if contract else budget_of(view)
     allowed: list[Intent] = []
     denied: list[Denied] = []
     for intent in intents:
@@ -66,7 +72,11 @@ def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -
         if broken is not None:
             denied.append(broken)
             continue
-        _claim(budget, intent.key.side, *_claims(intent, view))
+        if contract:
+            budget.open_orders += 1
+            budget.orders = _with_intent(budget.orders, intent, view)
+        else:
+            _claim(budget, intent.key.side, *_claims(intent, view))
         allowed.append(intent)
     return Verdict(tuple(allowed), tuple(denied))
 
@@ -124,11 +134,51 @@ def _broken_limit(intent: Place, view: View, limits: Limits, budget: Budget) -> 
             min_quantity=view.market.min_quantity,
             min_notional=view.market.min_notional,
         )
+    if view.market.kind is MarketKind.LINEAR:
+        return _beyond_margin(intent, view, budget)
+    return _beyond_budget(intent, view, budget)
+
+
+def _beyond_budget(intent: Place, view: View, budget: Budget) -> Denied | None:
     base, quote = _claims(intent, view)
     if intent.key.side is Side.BUY and quote > budget.quote:
         return _deny(intent, "over_budget", needed=quote, free=budget.quote)
     if intent.key.side is Side.SELL and base > budget.base:
         return _deny(intent, "not_enough_coins", needed=base, free=budget.base)
+    return None
+
+
+def _contract_budget(view: View) -> Budget:
+    orders, standing = OrderSums(), 0
+    for order in view.orders:
+        if order.status not in FINAL:
+            standing += 1
+            left = order.quantity - order.filled
+            price = view.price if order.price is None else order.price
+            orders = orders.plus(order.key.side, left, left * price)
+    return Budget(view.holdings.base, view.holdings.wallet, standing, orders)
+
+
+def _with_intent(orders: OrderSums, intent: Place, view: View) -> OrderSums:
+    price = view.price if intent.price is None else intent.price
+    return orders.plus(intent.key.side, intent.quantity, intent.quantity * price)
+
+
+def _beyond_margin(intent: Place, view: View, budget: Budget) -> Denied | None:
+    """Deny what would turn the position of a one-way bot, or need more margin than there is."""
+    orders = _with_intent(budget.orders, intent, view)
+    direction = getattr(view.params, "direction", None)
+    base = view.holdings.base
+    opens = intent.key.purpose is Purpose.ENTRY
+    if direction == "long" and not opens and orders.sells > max(ZERO, base):
+        return _deny(intent, "would_open_short", quantity=orders.sells, held=base)
+    if direction == "short" and not opens and orders.buys > max(ZERO, -base):
+        return _deny(intent, "would_open_long", quantity=orders.buys, held=base)
+    leverage = getattr(view.params, "leverage", ONE)
+    stake = Stake(base, view.holdings.cost)
+    needed = margin(stake, orders, leverage)
+    if needed > budget.quote and needed > margin(stake, budget.orders, leverage):
+        return _deny(intent, "over_margin", needed=needed, free=budget.quote)
     return None
 
 

@@ -35,7 +35,7 @@ class Book:
         self._sides = {market.symbol: Queues(market, [], [], touch=touch) for market in markets}
         self._ledger = Ledger((side.market for side in self._sides.values()), balances or {})
         for symbol in self._ledger.contracts:
-            self._sides[symbol].is_contract = True
+            self._sides[symbol].is_contract = self._sides[symbol].is_special = True
         self._orders: dict[str, BookOrder] = {}
         self._changed: dict[str, BookOrder] = {}
         self._last: dict[str, LastPrice] = {}
@@ -75,12 +75,14 @@ class Book:
     def would_fill(self, symbol: str, price: Decimal) -> bool:
         """Say whether a price would fill at least one open order."""
         side = self._sides[symbol]
-        return (
-            side.reaches_bid(price)
-            or side.reaches_ask(price)
-            or bool(side.stops and side.reached_stops(price))
-            or (side.is_contract and self._ledger.is_liquidated(side.market, price))
-        )
+        if side.reaches_bid(price) or side.reaches_ask(price):
+            return True
+        return side.is_special and self._is_special_at(side, price)
+
+    def _is_special_at(self, side: Queues, price: Decimal) -> bool:
+        if side.stops and side.reached_stops(price):
+            return True
+        return side.is_contract and self._ledger.is_liquidated(side.market, price)
 
     # --- storing ------------------------------------------------------------------------------
 

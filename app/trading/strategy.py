@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from app.errors import InvalidInput
 from app.trading.intents import Intent, Plain, Reason, plain_values
 from app.trading.market import ZERO, Market, Triggers, booked
-from app.trading.orders import Fill, Order
+from app.trading.orders import Fill, Order, Side
 from app.trading.position import Holdings
 
 
@@ -84,7 +84,9 @@ class FieldKind(StrEnum):
 class Field:
     """The declaration of one parameter; forms, checks and documentation are made from it.
 
-    Bounds are included unless `open_minimum` / `open_maximum` says otherwise.
+    Bounds are included unless `open_minimum` / `open_maximum` says otherwise. A required field may
+    be left out when the field that `required_unless` names is given (and is not a flag that is
+    off).
     """
 
     name: str
@@ -96,6 +98,7 @@ class Field:
     open_minimum: bool = False
     open_maximum: bool = False
     choices: tuple[str, ...] = ()
+    required_unless: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A closed round trip: a sell and the buy that it answers.
+    """A closed round trip: an order and the one that it answers, as a rule a sell and its buy.
 
     `profit` = `sell_value` - `sell_fee` - `buy_value` - `buy_fee`; all in quote. Where the venue
     took the buy's fee in coins, it shows as `quantity` smaller than `buy_quantity`, and
-    `buy_fee` is 0. `buy_client_id` is None for coins of the first purchase.
+    `buy_fee` is 0. `opened_by` is the side that came first: a sell for a short trade.
+    `entry_client_id` is None for what the first purchase (or the first short sale) opened.
     """
 
     level: int
@@ -135,10 +139,11 @@ class Match:
     buy_fee: Decimal
     sell_value: Decimal
     sell_fee: Decimal
-    buy_client_id: str | None
-    sell_client_id: str
+    entry_client_id: str | None
+    exit_client_id: str
     time: datetime
     coin_fee: Decimal = ZERO
+    opened_by: Side = Side.BUY
 
     @property
     def profit(self) -> Decimal:
@@ -167,6 +172,7 @@ class Decision:
 
     `triggers` are prices at which the strategy itself must act (exits, ends of its range), apart
     from those of its resting orders. `finished` says why the strategy has nothing more to do.
+    With `again` the strategy has only changed its mind, and wants to decide once more at once.
     """
 
     state: Any
@@ -175,6 +181,15 @@ class Decision:
     matches: tuple[Match, ...] = ()
     triggers: Triggers = Triggers()
     finished: Reason | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """A stop that should rest at the venue, so that it holds when nobody decides."""
+
+    side: Side
+    trigger: Decimal
 
 
 class Plan(Protocol):
@@ -210,7 +225,13 @@ class Strategy(Protocol[ParamsT, StateT]):
     def encode_params(self, params: ParamsT) -> dict[str, Any]:
         """Write parameters as JSON-able values that `parse` reads back exactly."""
 
-    def plan(self, params: ParamsT, market: Market, price: Decimal) -> Plan:
+    def plan(
+        self,
+        params: ParamsT,
+        market: Market,
+        price: Decimal,
+        orders_per_second: Decimal | None = None,
+    ) -> Plan:
         """Say what would happen at this price; never raises for what the numbers say."""
 
     def within_funds(
@@ -229,11 +250,24 @@ class Strategy(Protocol[ParamsT, StateT]):
     def decide(self, view: View) -> Decision:
         """Answer one moment; the same view gives the same answer."""
 
+    def edit(self, old: ParamsT, state: StateT, new: ParamsT, view: View) -> Any:
+        """Say what other settings would do to a running bot, and how it goes on with them."""
+
+    def protection(
+        self,
+        params: ParamsT,
+        state: StateT,
+        market: Market,
+        holdings: Holdings,
+        investment: Decimal,
+    ) -> Protection | None:
+        """Return the stop that should rest at the venue now, if any."""
+
     def encode_state(self, state: StateT) -> dict[str, Any]:
         """Write a state as JSON-able values."""
 
     def decode_state(self, data: Mapping[str, Any]) -> StateT:
         """Read a state back exactly."""
 
-    def is_outside(self, params: ParamsT, price: Decimal) -> bool:
+    def is_outside(self, params: ParamsT, price: Decimal, state: StateT | None = None) -> bool:
         """Say whether the strategy has nothing to trade at this price."""

@@ -67,8 +67,8 @@ def test_every_bad_field_is_named_at_once(shop: Shop) -> None:
 
 
 def test_what_cannot_run_yet_is_refused(shop: Shop) -> None:
-    error = refused(lambda: shop_create(shop, trailing_up=True), InvalidParams)
-    assert error.code == "not_available_yet"
+    error = refused(lambda: shop_create(shop, direction="short"), InvalidParams)
+    assert error.code == "spot_is_long_only"
 
 
 def shop_create(shop: Shop, **changes: Any) -> int:

@@ -155,8 +155,8 @@ def test_the_result_agrees_with_the_venues_books_to_the_last_unit(
 
 
 def _no_fill_is_used_twice(result: Any) -> None:
-    sells = [match.sell_client_id for match in result.matches]
-    buys = [match.buy_client_id for match in result.matches if match.buy_client_id]
+    sells = [match.exit_client_id for match in result.matches]
+    buys = [match.entry_client_id for match in result.matches if match.entry_client_id]
     assert len(sells) == len(set(sells))
     assert len(buys) == len(set(buys))
     filled = {o.client_id for o in result.orders if o.status is Status.FILLED}

@@ -270,7 +270,7 @@ def test_a_backtest_can_be_read_by_people(tmp_path: Path) -> None:
         ({**PARAMS, "investment": None}, "investment", "missing"),
         ({**PARAMS, "lot": "-1"}, "lot", "too_small"),
         ({**PARAMS, "lower": "100"}, "lower", "range_excludes_price"),
-        ({**PARAMS, "market_type": "linear"}, "market_type", "not_available_yet"),
+        ({**PARAMS, "direction": "short"}, "direction", "spot_is_long_only"),
         ({**PARAMS, "investment": None, "quantity": "1"}, "investment", "missing"),
     ],
 )

@@ -14,7 +14,7 @@ from app.trading.orders import Order, Purpose, Side, Status
 from app.trading.performance import figures
 from app.trading.position import Holdings
 from app.trading.strategies.grid import GRID
-from app.trading.strategies.grid_news import answering_sell
+from app.trading.strategies.grid_news import answering_order
 from app.trading.strategies.grid_state import NOTHING, Sums
 from tests.trading.world import Desk, Faults, candles, grid, market
 
@@ -31,21 +31,21 @@ BTC = market(
 
 def test_what_does_not_fill_a_lot_waits() -> None:
     bought = Sums(D(2), D(200), D("0.002"), D(0))
-    answer = answering_sell(market(lot=D("0.01")), bought, NOTHING)
+    answer = answering_order(market(lot=D("0.01")), bought, NOTHING)
     assert answer.quantity == D("1.99")
     assert answer.carried.coins == D("0.008")
-    assert answer.bought.joined(answer.carried) == bought
+    assert answer.opening.joined(answer.carried) == bought
 
 
 def test_what_waits_is_sold_along_at_its_own_cost_once_it_fills_a_lot() -> None:
     bought = Sums(D(2), D(200), D("0.002"), D(0))
     waiting = Sums(D("0.009"), D(7), D(0), D("0.1"))
-    answer = answering_sell(market(lot=D("0.01")), bought, waiting)
+    answer = answering_order(market(lot=D("0.01")), bought, waiting)
     assert answer.quantity == D(2)
-    assert answer.bought.fee_quote == D("0.1")
+    assert answer.opening.fee_quote == D("0.1")
     # 1.991 of 1.998 new coins, and everything that waited.
     own, rest = bought.split(D("1.991"))
-    assert answer.bought == own.joined(waiting)
+    assert answer.opening == own.joined(waiting)
     assert answer.carried == rest
     assert rest.coins == D("0.007")
 
@@ -61,9 +61,9 @@ def test_a_split_loses_neither_coins_nor_cost(quantity: D, fee: D, waiting: D, p
     on = market(lot=D("0.01"))
     bought = Sums(quantity, quantity * price, quantity * fee, D(0))
     carried = Sums(waiting, waiting * price, D(0), D("0.01"))
-    answer = answering_sell(on, bought, carried)
-    assert answer.bought.joined(answer.carried) == bought.joined(carried)
-    assert answer.bought.coins == answer.quantity
+    answer = answering_order(on, bought, carried)
+    assert answer.opening.joined(answer.carried) == bought.joined(carried)
+    assert answer.opening.coins == answer.quantity
     assert answer.carried.coins < max(on.lot or D(0), D("0.01"))
 
 
@@ -214,7 +214,7 @@ def test_what_the_first_purchase_leaves_over_waits_too() -> None:
 def test_a_state_of_before_coins_were_carried_is_still_read(name: str) -> None:
     desk = Desk(grid(), market(), D(95))
     stored = GRID.encode_state(desk.state)
-    del stored[name]
+    assert name not in stored
     for member in ("needed", "bought"):
         del stored["entry"][member]
     read = GRID.decode_state(stored)

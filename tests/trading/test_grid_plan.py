@@ -62,8 +62,11 @@ def test_a_grid_that_loses_on_some_levels_is_warned_of() -> None:
     assert not found.errors
 
 
-def test_more_orders_than_the_venue_takes_are_refused() -> None:
-    assert codes(plan(on=market(max_orders=3)).errors) == [("grids", "too_many_orders")]
+def test_more_orders_than_the_venue_takes_are_warned_of_and_wait() -> None:
+    found = plan(on=market(max_orders=3))
+    assert codes(found.warnings) == [("grids", "too_many_orders")]
+    assert (found.orders_resting, found.orders_virtual) == (3, 1)
+    assert not found.errors
 
 
 @pytest.mark.parametrize(
@@ -288,22 +291,6 @@ def test_fields_declare_what_parse_reads() -> None:
     params = grid(spacing="geometric", trailing_up="on", stop_loss="70.5", reserve="0.02")
     assert {field.name for field in GRID.fields} == set(GridParams.__dataclass_fields__)
     assert GRID.parse(GRID.encode_params(params)) == params
-
-
-@pytest.mark.parametrize(
-    ("changes", "on", "field"),
-    [
-        ({"trailing_up": True}, market(), "trailing_up"),
-        ({}, market(kind=MarketKind.LINEAR), "market_type"),
-        ({"direction": "neutral"}, market(kind=MarketKind.LINEAR), "direction"),
-    ],
-)
-def test_what_can_only_be_planned_is_refused_at_the_start(
-    changes: dict[str, Any], on: Market, field: str
-) -> None:
-    with pytest.raises(InvalidParams) as caught:
-        GRID.start_state(grid(**changes), on, D(95))
-    assert (field, "not_available_yet") in codes(caught.value.problems)
 
 
 def test_directions_are_the_words_of_the_parameters() -> None:

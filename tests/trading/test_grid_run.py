@@ -113,7 +113,7 @@ def test_a_round_trip_is_matched_with_the_buy_that_it_answers() -> None:
     assert (match.buy_price, match.sell_price, match.quantity) == (D(90), D(100), D("2.777"))
     assert match.profit == D("27.77")
     buys = [o.client_id for o in started.orders.values() if o.price == D(90)]
-    assert match.buy_client_id == buys[0]
+    assert match.entry_client_id == buys[0]
     assert prices(started) == LADDER
 
 
@@ -121,7 +121,7 @@ def test_coins_of_the_first_purchase_count_from_the_level_below() -> None:
     started = desk()
     started.see("111")
     (match,) = started.matches
-    assert match.buy_client_id is None
+    assert match.entry_client_id is None
     assert (match.buy_price, match.profit) == (D(100), D("27.77"))
 
 
@@ -271,8 +271,8 @@ def test_a_cancelled_rest_is_placed_again_and_both_parts_count_as_one_buy() -> N
     done = tick(GRID, replace(view, orders=orders, holdings=Holdings(D(10), D(500))))
     slot = done.state.slots[0]
     assert (slot.side, slot.quantity) == (Side.SELL, D("2.777"))
-    assert slot.bought is not None
-    assert slot.bought.value == D("222.16")
+    assert slot.opening is not None
+    assert slot.opening.value == D("222.16")
 
 
 def test_a_rest_too_small_to_trade_ends_the_order() -> None:

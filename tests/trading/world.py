@@ -9,7 +9,7 @@ from typing import Any
 
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place
-from app.trading.market import Candle, FeeSide, Market, PricePoint
+from app.trading.market import Candle, FeeSide, Market, MarketKind, PricePoint
 from app.trading.orders import Fill, Order, Side, Status, client_order_id
 from app.trading.performance import Books, opened
 from app.trading.ports import Refused
@@ -97,6 +97,8 @@ class Desk:
         self.money = params.investment or D(0)
         self.faults = faults or Faults()
         self.book = Book([on], {on.quote: self.money}, touch=touch)
+        if on.kind is MarketKind.LINEAR:
+            self.book.set_leverage(on.symbol, params.leverage)
         self.books: Books = opened(self.money, price, on)
         self.state: GridState = GRID.start_state(params, on, price, self.books.position.holdings)
         self.orders: dict[str, Order] = {}
@@ -189,10 +191,12 @@ class Desk:
         """No level holds two orders, and no own buy stands at or above an own sell."""
         live = [o for o in self.orders.values() if o.status.is_live and o.key.level is not None]
         levels = [order.key.level for order in live]
+        if self.params.max_resting is not None:
+            assert len(live) <= self.params.max_resting
         assert len(levels) == len(set(levels)), levels
         buys = [o.key.level for o in live if o.key.side is Side.BUY and o.key.level is not None]
         sells = [o.key.level for o in live if o.key.side is Side.SELL and o.key.level is not None]
-        assert max(buys, default=-1) < min(sells, default=10**6)
+        assert max(buys, default=-(10**6)) < min(sells, default=10**6)
 
     # --- inside -------------------------------------------------------------------------------
 

@@ -51,9 +51,9 @@ class RoundTrips:
     @exact
     def add_match(self, match: Match, orders: Mapping[str, OwnOrder]) -> None:
         """Close what a sell answers; coins of the first purchase get a row of their own."""
-        sale = orders[match.sell_client_id]
+        sale = orders[match.exit_client_id]
         trip = self._open.get((sale.epoch, match.level, match.cycle))
-        if trip is None or match.buy_client_id is None:
+        if trip is None or match.entry_client_id is None:
             trip = self._from_first_purchase(match, sale)
         trip.status = CLOSED
         trip.quantity = match.quantity

@@ -23,7 +23,7 @@ from app.trades.queries import OPEN_ORDER, Line, TradeView, bot_trades, count_or
 from app.trading.market import ZERO, booked, exact
 from app.trading.orders import traded_value
 from app.trading.strategies import STRATEGIES
-from app.trading.strategies.grid_plan import ladder_of
+from app.trading.strategies.grid_sizes import ladder_of
 from app.trading.strategy import Field, StopHow
 
 MOST_NOTICES = 3

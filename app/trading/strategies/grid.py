@@ -4,36 +4,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from app.trading.market import ZERO, Market, exact
-from app.trading.orders import Side
-from app.trading.params import write_fields
+from app.trading.market import Market, exact
 from app.trading.position import Holdings
-from app.trading.strategies.grid_levels import Ladder
-from app.trading.strategies.grid_news import bought_below
-from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid
-from app.trading.strategies.grid_plan import (
-    GridPlan,
-    buy_quantity,
-    first_sell_quantity,
-    ladder_of,
-    order_quantity,
-    plan_grid,
-    purchase_for,
-    rests_at,
-    spread_money,
-    within_funds,
-)
-from app.trading.strategies.grid_problems import not_yet_runnable
+from app.trading.strategies.grid_edit import Edit, edit_grid
+from app.trading.strategies.grid_exit import protection_of
+from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid, write_grid
+from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
 from app.trading.strategies.grid_run import decide_grid
-from app.trading.strategies.grid_state import (
-    Entry,
-    GridState,
-    Phase,
-    Slot,
-    decode_state,
-    encode_state,
-)
-from app.trading.strategy import Decision, Field, InvalidParams, View
+from app.trading.strategies.grid_sizes import ladder_of
+from app.trading.strategies.grid_start import start_grid
+from app.trading.strategies.grid_state import GridState, decode_state, encode_state
+from app.trading.strategy import Decision, Field, Protection, View
 
 
 class GridStrategy:
@@ -48,11 +29,17 @@ class GridStrategy:
 
     def encode_params(self, params: GridParams) -> dict[str, Any]:
         """Write parameters as JSON-able values that `parse` reads back exactly."""
-        return write_fields(FIELDS, params)
+        return write_grid(params)
 
-    def plan(self, params: GridParams, market: Market, price: Decimal) -> GridPlan:
+    def plan(
+        self,
+        params: GridParams,
+        market: Market,
+        price: Decimal,
+        orders_per_second: Decimal | None = None,
+    ) -> GridPlan:
         """Say what the grid would do at this price, for how much, and what it may earn or lose."""
-        return plan_grid(params, market, price)
+        return plan_grid(params, market, price, orders_per_second)
 
     def within_funds(
         self, params: GridParams, market: Market, price: Decimal, funds: Holdings
@@ -60,7 +47,6 @@ class GridStrategy:
         """Return parameters that take no more coins and cash than the bot holds."""
         return within_funds(params, market, price, funds)
 
-    @exact
     def start_state(
         self, params: GridParams, market: Market, price: Decimal, funds: Holdings | None = None
     ) -> GridState:
@@ -68,34 +54,28 @@ class GridStrategy:
 
         With `funds` the grid takes no more than they are worth, and counts coins among them.
         """
-        if funds is not None:
-            params = within_funds(params, market, price, funds)
-        problems = [*not_yet_runnable(params, market), *plan_grid(params, market, price).errors]
-        if problems:
-            raise InvalidParams(tuple(problems))
-        steps = ladder_of(params, market)
-        rests = rests_at(steps, price, params.direction)
-        unit = spread_money(params, market, price, steps, rests).unit
-        slots = tuple(
-            _first_slot(params, market, steps, unit, gap, sells=gap + 1 in rests.sells)
-            for gap in range(params.grids)
-        )
-        coins = sum((slot.quantity for slot in slots if slot.side is Side.SELL), ZERO)
-        held = funds.base if funds else ZERO
-        purchase = purchase_for(market, coins - held)
-        needs_entry = market.is_tradable(purchase, price)
-        return GridState(
-            phase=Phase.ENTRY if needs_entry else Phase.RUNNING,
-            unit=unit,
-            start_price=price,
-            slots=slots,
-            entry=Entry(purchase, needed=coins - held) if needs_entry else None,
-        )
+        return start_grid(params, market, price, funds)
 
     @exact
     def decide(self, view: View) -> Decision:
         """Answer one moment; the same view gives the same answer."""
         return decide_grid(view)
+
+    def edit(self, old: GridParams, state: GridState, new: GridParams, view: View) -> Edit:
+        """Say what other settings would do to a running grid, and how it goes on with them."""
+        return edit_grid(old, state, new, view)
+
+    @exact
+    def protection(
+        self,
+        params: GridParams,
+        state: GridState,
+        market: Market,
+        holdings: Holdings,
+        investment: Decimal,
+    ) -> Protection | None:
+        """Return the stop that should rest at the venue now, if any."""
+        return protection_of(params, state, market, holdings, investment)
 
     def encode_state(self, state: GridState) -> dict[str, Any]:
         """Write a state as JSON-able values."""
@@ -105,19 +85,15 @@ class GridStrategy:
         """Read a state back exactly."""
         return decode_state(data)
 
-    def is_outside(self, params: GridParams, price: Decimal) -> bool:
-        """Say whether a price is outside the range of the grid."""
-        return not params.lower <= price <= params.upper
+    def is_outside(
+        self, params: GridParams, price: Decimal, state: GridState | None = None
+    ) -> bool:
+        """Say whether a price is outside the range of the grid, where it has trailed to."""
+        if state is not None and state.trail:
+            steps = ladder_of(params, _ANY, state.trail, len(state.slots))
+            return not steps.exact[0] <= price <= steps.exact[-1]
+        return price < params.lower or (price > params.upper and not params.infinity)
 
 
-def _first_slot(
-    params: GridParams, market: Market, steps: Ladder, unit: Decimal, gap: int, *, sells: bool
-) -> Slot:
-    if not sells:
-        return Slot(Side.BUY, buy_quantity(params, market, steps, unit, gap))
-    quantity = first_sell_quantity(params, market, steps, unit, gap + 1)
-    size = order_quantity(params, market, steps, unit, gap + 1)
-    return Slot(Side.SELL, quantity, bought=bought_below(market, steps.buys[gap], size))
-
-
+_ANY = Market("", "", "")
 GRID = GridStrategy()

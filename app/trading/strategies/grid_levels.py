@@ -41,14 +41,27 @@ class Ladder:
 # A ladder is shared by all ticks of a bot; 200 levels take about 50 kB.
 @lru_cache(maxsize=2048)
 def ladder(
-    lower: Decimal, upper: Decimal, grids: int, spacing: Spacing, tick: Decimal | None
+    lower: Decimal,
+    upper: Decimal,
+    grids: int,
+    spacing: Spacing,
+    tick: Decimal | None,
+    trail: int = 0,
+    gaps: int | None = None,
 ) -> Ladder:
-    """Return the levels of a grid with `grids` gaps."""
+    """Return the levels of a grid with `grids` gaps between its bounds.
+
+    With `trail` they begin so many levels above (negative: below) the lower price; with `gaps`
+    there are so many of them. Arithmetic p_i = L + i·(U - L)/N; geometric p_i = L·(U/L)^(i/N):
+    KuCoin help 21959472633113, Phemex help 27210674200473, the same at every venue.
+    """
+    count = grids if gaps is None else gaps
     with localcontext(EXACT):
         if spacing is Spacing.GEOMETRIC:
-            found = _geometric(lower, upper, grids)
+            found = _geometric(lower, upper, grids, trail, count)
         else:
-            found = [(lower * (grids - i) + upper * i) / grids for i in range(grids + 1)]
+            numbers = range(trail, trail + count + 1)
+            found = [(lower * (grids - i) + upper * i) / grids for i in numbers]
         levels = tuple(LEVEL_DIGITS.plus(level) for level in found)
         down = tuple(floor_to_step(level, tick) for level in levels)
         up = tuple(ceil_to_step(level, tick) for level in levels)
@@ -58,12 +71,14 @@ def ladder(
         return Ladder(exact=levels, levels=levels, buys=rounded, sells=rounded)
 
 
-def _geometric(lower: Decimal, upper: Decimal, grids: int) -> list[Decimal]:
-    ratio = (upper / lower) ** (ONE / grids)
-    levels = [lower]
-    for _ in range(grids - 1):
-        levels.append(levels[-1] * ratio)
-    return [*levels, upper]
+def _geometric(lower: Decimal, upper: Decimal, grids: int, trail: int, count: int) -> list[Decimal]:
+    step = (upper / lower) ** (ONE / grids)
+    levels = [lower if trail == 0 else lower * step**trail]
+    for _ in range(count):
+        levels.append(levels[-1] * step)
+    if 0 <= grids - trail <= count:
+        levels[grids - trail] = upper
+    return levels
 
 
 @exact

@@ -5,16 +5,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from app.trading.market import ZERO, Market, booked
+from app.trading.market import ONE, ZERO, Market, booked
 from app.trading.orders import FINAL, Order, Purpose, Side, Status, traded_value
 from app.trading.strategies.grid_levels import Ladder
-from app.trading.strategies.grid_params import GridParams
-from app.trading.strategies.grid_plan import buy_quantity
+from app.trading.strategies.grid_params import GridParams, ProfitUse
+from app.trading.strategies.grid_sizes import floored, gap_quantity
 from app.trading.strategies.grid_state import NOTHING, Entry, GridState, Phase, Slot, Sums
 from app.trading.strategy import LogLine, Match, Severity, log_line
 
 # After so many refusals in a row a gap pauses; the next fill elsewhere earns it one more try.
 MOST_REFUSALS = 3
+
+OTHER = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
 @dataclass(slots=True)
@@ -25,6 +27,9 @@ class News:
     phase: Phase
     entry: Entry | None
     carried: Sums = NOTHING
+    carried_short: Sums = NOTHING
+    earned: Decimal = ZERO
+    filled: bool = False
     events: list[LogLine] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     entry_failed: bool = False
@@ -32,34 +37,47 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What does not change while orders are read."""
+    """What does not change while orders are read; `first` is the number of the lowest level."""
 
     params: GridParams
     market: Market
     steps: Ladder
     time: datetime
+    state: GridState
+
+    @property
+    def first(self) -> int:
+        """Return the number of the lowest level in the keys of orders."""
+        return self.state.first
 
 
-def gap_of(order: Order) -> int | None:
+def gap_of(order: Order, first: int) -> int | None:
     """Return the gap to which an order belongs: below its level for a sell, above it for a buy."""
     key = order.key
     if key.purpose is not Purpose.GRID or key.level is None:
         return None
-    return key.level if key.side is Side.BUY else key.level - 1
+    return key.level - first - (key.side is Side.SELL)
 
 
-def read_orders(grounds: Grounds, state: GridState, orders: tuple[Order, ...]) -> News:
-    """Take in every final order that a gap or the first purchase was waiting for."""
-    news = News(list(state.slots), state.phase, state.entry, state.carried)
-    filled = False
+def read_orders(grounds: Grounds, orders: tuple[Order, ...]) -> News:
+    """Take in every final order that a gap or the first trade was waiting for."""
+    state = grounds.state
+    news = News(
+        list(state.slots),
+        state.phase,
+        state.entry,
+        state.carried,
+        state.carried_short,
+        state.earned,
+    )
     # In an order of their own: what waits is the same however the news were sorted.
     for order in sorted((each for each in orders if each.status in FINAL), key=_rank):
-        gap = gap_of(order)
+        gap = gap_of(order, state.first)
         if gap is not None and 0 <= gap < len(news.slots):
-            filled |= _read_gap(grounds, state, news, gap, order)
+            news.filled |= _read_gap(grounds, news, gap, order)
         elif order.key.purpose is Purpose.ENTRY:
             _read_entry(grounds, news, order)
-    if filled and any(slot.refusals >= MOST_REFUSALS for slot in news.slots):
+    if news.filled and any(slot.refusals >= MOST_REFUSALS for slot in news.slots):
         news.slots = [_one_more_try(slot) for slot in news.slots]
     return news
 
@@ -75,133 +93,215 @@ def _one_more_try(slot: Slot) -> Slot:
     return replace(slot, refusals=MOST_REFUSALS - 1)
 
 
-def _read_gap(grounds: Grounds, state: GridState, news: News, gap: int, order: Order) -> bool:
+def _read_gap(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
     slot = news.slots[gap]
+    if slot.twin is not None and order.key.side is slot.twin.side:
+        return _read_twin(grounds, news, gap, order)
     if order.key.side is not slot.side or order.key.cycle != slot.cycle:
         return False
-    if order.attempt != slot.attempt:
+    if order.attempt not in (slot.attempt, slot.adopted):
         if order.attempt < slot.attempt and order.status is Status.FILLED:
             news.events.append(_late_fill(order))
         return False
     done = slot.done.plus(order)
-    left = slot.quantity - done.quantity
-    price = order_price(grounds.steps, gap, slot)
-    complete = order.status is Status.FILLED or (
-        order.filled > 0 and not grounds.market.is_tradable(left, price)
-    )
-    if complete:
-        turned = _turn_to_sell if slot.side is Side.BUY else _turn_to_buy
-        news.slots[gap] = turned(grounds, state, news, gap, order, done)
+    if _is_complete(grounds, order, slot.quantity - done.quantity):
+        turned = _opened if slot.opening is None else _closed
+        news.slots[gap] = turned(grounds, news, gap, order, done)
         return True
-    if state.phase is Phase.CLOSING:
-        news.slots[gap] = replace(slot, attempt=slot.attempt + 1, done=done)
-    else:
-        news.slots[gap] = _tried_in_vain(news, slot, order, done)
+    news.slots[gap] = _tried_in_vain(grounds, news, slot, order, done)
     return False
 
 
-def order_level(gap: int, slot: Slot) -> int:
-    """Return the level on which a gap's order stands."""
-    return gap if slot.side is Side.BUY else gap + 1
-
-
-def order_price(steps: Ladder, gap: int, slot: Slot) -> Decimal:
-    """Return the price of a gap's order: the level itself, never the price of a fill."""
-    return steps.buys[gap] if slot.side is Side.BUY else steps.sells[gap + 1]
-
-
-def _turn_to_sell(
-    grounds: Grounds, state: GridState, news: News, gap: int, order: Order, done: Sums
-) -> Slot:
-    news.events.append(
-        log_line("level_bought", level=gap, price=order.price, quantity=done.quantity)
+def _is_complete(grounds: Grounds, order: Order, left: Decimal) -> bool:
+    price = order.price or ZERO
+    return order.status is Status.FILLED or (
+        order.filled > 0 and not grounds.market.is_tradable(left, price)
     )
-    answer = answering_sell(grounds.market, done, news.carried)
-    if not grounds.market.is_tradable(answer.quantity, grounds.steps.sells[gap + 1]):
-        # What can't be sold alone waits for a bigger sell, and the level buys again.
-        news.carried = news.carried.joined(done)
-        news.events.append(log_line("level_too_small_to_sell", Severity.WARNING, level=gap + 1))
-        return _buy_again(grounds, state, gap, order)
-    news.carried = answer.carried
+
+
+def _read_twin(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
+    # The twin opens a short position; then the gap's buy, which rests already, closes it.
+    slot = news.slots[gap]
+    twin = slot.twin
+    if twin is None or order.key.cycle != twin.cycle or order.attempt != twin.attempt:
+        return False
+    done = twin.done.plus(order)
+    if _is_complete(grounds, order, twin.quantity - done.quantity):
+        news.slots[gap] = replace(slot, twin=None, opening=done, origin=order.client_id)
+        news.events.append(_opened_line(grounds, gap, order, done))
+        return True
+    news.slots[gap] = replace(slot, twin=_tried_in_vain(grounds, news, twin, order, done))
+    return False
+
+
+def order_level(first: int, gap: int, side: Side) -> int:
+    """Return the number of the level on which a gap's order stands."""
+    return first + gap + (side is Side.SELL)
+
+
+def order_price(steps: Ladder, gap: int, side: Side) -> Decimal:
+    """Return the price of a gap's order: the level itself, never the price of a fill."""
+    return steps.buys[gap] if side is Side.BUY else steps.sells[gap + 1]
+
+
+# --- turning around ---------------------------------------------------------------------------
+
+
+def _opened(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) -> Slot:
+    slot = news.slots[gap]
+    news.events.append(_opened_line(grounds, gap, order, done))
+    if slot.twin is not None:
+        # The sell that answers rests already; what it does not sell of this buy waits.
+        own, rest = done.split(slot.twin.quantity)
+        news.carried = news.carried.joined(rest)
+        return replace(slot.twin, opening=own, origin=order.client_id)
+    long = slot.side is Side.BUY
+    answer = answering_order(grounds.market, done, news.carried if long else news.carried_short)
+    price = order_price(grounds.steps, gap, OTHER[slot.side])
+    if not grounds.market.is_tradable(answer.quantity, price):
+        # What can't be closed alone waits for a bigger order, and the level opens again.
+        _wait(news, slot.side, done)
+        level = order_level(grounds.first, gap, OTHER[slot.side])
+        news.events.append(log_line("level_too_small_to_sell", Severity.WARNING, level=level))
+        return _open_again(grounds, news, gap, slot.side, order)
+    if long:
+        news.carried = answer.carried
+    else:
+        news.carried_short = answer.carried
     return Slot(
-        Side.SELL,
+        OTHER[slot.side],
         answer.quantity,
         cycle=order.key.cycle,
         origin=order.client_id,
-        bought=answer.bought,
+        opening=answer.opening,
     )
+
+
+def _opened_line(grounds: Grounds, gap: int, order: Order, done: Sums) -> LogLine:
+    code = "level_bought" if order.key.side is Side.BUY else "short_opened"
+    level = order_level(grounds.first, gap, order.key.side)
+    return log_line(code, level=level, price=order.price, quantity=done.quantity)
+
+
+def _wait(news: News, opened_by: Side, sums: Sums) -> None:
+    if opened_by is Side.BUY:
+        news.carried = news.carried.joined(sums)
+    else:
+        news.carried_short = news.carried_short.joined(sums)
 
 
 class Answer(NamedTuple):
-    """How a buy is answered: what the sell sells, what that cost, and what waits on."""
+    """How an order is answered: how much closes it, what that was opened for, what waits on."""
 
     quantity: Decimal
-    bought: Sums
+    opening: Sums
     carried: Sums
 
 
-def answering_sell(market: Market, bought: Sums, carried: Sums) -> Answer:
-    """Return the sell that answers a buy: floor to lot of the coins that the buy left.
+def answering_order(market: Market, opening: Sums, carried: Sums) -> Answer:
+    """Return the order that answers one: floor to lot of the coins that it left.
 
-    Carried coins join as soon as they make it a lot bigger. They are then closed at their own
-    cost, and what is over of the new ones waits in their place.
+    After a fee in coins that is floor to lot of q·(1 - f), as Bybit, OKX and OctoBot do. Carried
+    coins join as soon as they make it a lot bigger. They are then closed at their own cost, and
+    what is over of the new ones waits in their place.
     """
-    alone = market.quantity_down(bought.coins)
-    together = market.quantity_down(bought.coins + carried.coins)
+    alone = market.quantity_down(opening.coins)
+    together = market.quantity_down(opening.coins + carried.coins)
     if together > alone:
-        own, rest = bought.split(together - carried.coins)
+        own, rest = opening.split(together - carried.coins)
         return Answer(together, own.joined(carried), rest)
-    own, rest = bought.split(alone)
+    own, rest = opening.split(alone)
     return Answer(alone, own, carried.joined(rest))
 
 
-def _buy_again(grounds: Grounds, state: GridState, gap: int, order: Order) -> Slot:
-    size = buy_quantity(grounds.params, grounds.market, grounds.steps, state.unit, gap)
-    return Slot(Side.BUY, size, cycle=order.key.cycle + 1, origin=order.client_id)
+def _open_again(grounds: Grounds, news: News, gap: int, side: Side, order: Order) -> Slot:
+    size = opening_quantity(grounds, news.earned, gap, side)
+    return Slot(side, size, cycle=order.key.cycle + 1, origin=order.client_id)
 
 
-def _turn_to_buy(
-    grounds: Grounds, state: GridState, news: News, gap: int, order: Order, done: Sums
-) -> Slot:
+def opening_quantity(grounds: Grounds, earned: Decimal, gap: int, side: Side) -> Decimal:
+    """Return the size of an order that opens; reinvested profit makes all of them bigger alike."""
+    state, params, market = grounds.state, grounds.params, grounds.market
+    unit = state.unit
+    if params.profit_use is ProfitUse.REINVEST and state.money and earned > 0:
+        unit = unit * (ONE + earned * params.leverage / state.money)
+        unit = floored(market, unit) if _counts_coins(params) else booked(unit)
+    return gap_quantity(params, market, grounds.steps, unit, gap, side)
+
+
+def _counts_coins(params: GridParams) -> bool:
+    return params.sizing.value == "equal_base" and not params.infinity
+
+
+def _closed(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) -> Slot:
     slot = news.slots[gap]
-    bought, unsold = _parted(slot.bought or NOTHING, done.quantity, slot.quantity)
-    news.carried = news.carried.joined(unsold)
-    match = Match(
-        level=gap,
-        cycle=slot.cycle,
-        quantity=done.quantity,
-        buy_quantity=bought.quantity,
-        buy_value=bought.value,
-        buy_fee=bought.fee_quote,
-        sell_value=done.value,
-        sell_fee=done.fee_quote,
-        buy_client_id=slot.origin,
-        sell_client_id=order.client_id,
-        time=grounds.time,
-        coin_fee=bought.fee_base,
-    )
+    opening = slot.opening or NOTHING
+    done, beyond = _within(done, opening, slot)
+    if beyond != NOTHING:
+        # Beside closing it opened the other way.
+        _wait(news, slot.side, beyond)
+    opening, left = _parted(opening, done.quantity, slot.quantity)
+    _wait(news, OTHER[slot.side], left)
+    match = _match(grounds, gap, slot, order, opening, done)
     news.matches.append(match)
+    news.earned += match.profit
     news.events.append(
         log_line(
-            "level_sold",
-            level=gap + 1,
+            "level_sold" if slot.side is Side.SELL else "short_closed",
+            level=order_level(grounds.first, gap, slot.side),
             price=order.price,
             quantity=done.quantity,
             profit=match.profit,
         )
     )
-    return _buy_again(grounds, state, gap, order)
+    return _open_again(grounds, news, gap, OTHER[slot.side], order)
 
 
-def _parted(bought: Sums, sold: Decimal, whole: Decimal) -> tuple[Sums, Sums]:
-    # A sell that ended with an untradable rest closes only its part of the purchase. Coins of the
+def _within(done: Sums, opening: Sums, slot: Slot) -> tuple[Sums, Sums]:
+    # A buy that rested before its short was opened may be bigger than that (equal quote).
+    if slot.side is Side.BUY and done.quantity > opening.quantity:
+        return done.split(opening.quantity)
+    return done, NOTHING
+
+
+def _match(
+    grounds: Grounds, gap: int, slot: Slot, order: Order, opening: Sums, done: Sums
+) -> Match:
+    long = slot.side is Side.SELL
+    buy, sell = (opening, done) if long else (done, opening)
+    return Match(
+        level=grounds.first + gap,
+        cycle=slot.cycle,
+        quantity=done.quantity,
+        buy_quantity=buy.quantity,
+        buy_value=buy.value,
+        buy_fee=buy.fee_quote,
+        sell_value=sell.value,
+        sell_fee=sell.fee_quote,
+        entry_client_id=slot.origin,
+        exit_client_id=order.client_id,
+        time=grounds.time,
+        coin_fee=buy.fee_base,
+        opened_by=OTHER[slot.side],
+    )
+
+
+def _parted(opening: Sums, closed: Decimal, whole: Decimal) -> tuple[Sums, Sums]:
+    # An order that ended with an untradable rest closes only its part of the opening. Coins of the
     # first purchase count as bought with a fee that they may not have had: drop the difference.
-    if sold >= whole:
-        return bought, NOTHING
-    return replace(bought, fee_base=bought.quantity - whole).split(sold)
+    if closed >= whole or closed >= opening.quantity:
+        return opening, NOTHING
+    return replace(opening, fee_base=opening.quantity - min(whole, opening.quantity)).split(closed)
 
 
-def _tried_in_vain(news: News, slot: Slot, order: Order, done: Sums) -> Slot:
+def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done: Sums) -> Slot:
+    again = replace(slot, attempt=slot.attempt + 1, done=done, parked=False, adopted=None)
+    if order.attempt != slot.attempt:
+        # The adopted one; the next attempt's id is still free.
+        again = replace(again, attempt=slot.attempt)
+    closing = grounds.state.phase in {Phase.CLOSING, Phase.EDITING}
+    if closing or (slot.parked and order.status is Status.CANCELLED):
+        return again
     code = {
         Status.REJECTED: "order_rejected",
         Status.DENIED: "order_denied",
@@ -215,7 +315,7 @@ def _tried_in_vain(news: News, slot: Slot, order: Order, done: Sums) -> Slot:
         news.events.append(
             log_line("level_paused", Severity.WARNING, level=order.key.level, tries=refusals)
         )
-    return replace(slot, attempt=slot.attempt + 1, refusals=refusals, done=done)
+    return replace(again, refusals=refusals)
 
 
 def _late_fill(order: Order) -> LogLine:
@@ -228,9 +328,14 @@ def _late_fill(order: Order) -> LogLine:
     )
 
 
+# --- the first trade --------------------------------------------------------------------------
+
+
 def _read_entry(grounds: Grounds, news: News, order: Order) -> None:
     entry = news.entry
     if entry is None or news.phase is not Phase.ENTRY or order.attempt != entry.attempt:
+        return
+    if (order.key.side, order.key.cycle) != (entry.side, entry.cycle):
         return
     done = entry.done + order.filled
     bought = entry.bought.plus(order)
@@ -242,7 +347,8 @@ def _read_entry(grounds: Grounds, news: News, order: Order) -> None:
         news.phase = Phase.RUNNING
         if entry.needed is not None and bought.coins > entry.needed:
             news.carried = news.carried.joined(bought.split(bought.coins - entry.needed)[0])
-        news.events.append(log_line("first_purchase_done", quantity=done))
+        code = "first_purchase_done" if entry.side is Side.BUY else "first_sale_done"
+        news.events.append(log_line(code, quantity=done))
         return
     refusals = entry.refusals + (order.filled == ZERO)
     news.entry = replace(
@@ -252,12 +358,13 @@ def _read_entry(grounds: Grounds, news: News, order: Order) -> None:
     news.entry_failed = refusals >= MOST_REFUSALS
 
 
-def bought_below(market: Market, price: Decimal, quantity: Decimal) -> Sums:
-    """Return what coins of the first purchase count as having cost: the level below, with fee."""
+def counted_opening(market: Market, price: Decimal, quantity: Decimal, side: Side) -> Sums:
+    """Return what a position of the first trade counts as opened for: the next level, with fee."""
     value = traded_value(price, quantity)
+    in_coins = market.buy_fee_in_base(market.maker_fee) if side is Side.BUY else ZERO
     return Sums(
         quantity=quantity,
         value=value,
-        fee_base=quantity * market.buy_fee_in_base(market.maker_fee),
-        fee_quote=booked(value * market.buy_fee_in_quote(market.maker_fee)),
+        fee_base=quantity * in_coins,
+        fee_quote=ZERO if in_coins else booked(value * market.maker_fee),
     )

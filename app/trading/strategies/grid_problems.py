@@ -5,26 +5,42 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from app.trading.contracts import ASSUMED_RATE
 from app.trading.market import ONE, ZERO, Market, MarketKind
-from app.trading.strategies.grid_levels import Ladder, most_grids
-from app.trading.strategies.grid_params import Direction, GridParams
+from app.trading.strategies.grid_levels import LEVEL_DIGITS, Ladder, most_grids, net_profit
+from app.trading.strategies.grid_params import (
+    FEWEST_GRIDS,
+    MOST_GRIDS,
+    Direction,
+    GridParams,
+    Spacing,
+)
+from app.trading.strategies.grid_sizes import floored
 from app.trading.strategy import Problem, problem
 
 if TYPE_CHECKING:
-    from app.trading.strategies.grid_plan import GridPlan, PlannedOrder, ProfitPerGrid
+    from app.trading.strategies.grid_plan import GridPlan, PlannedOrder
 
 Found = tuple[list[Problem], list[Problem]]
+
+SHARE = Decimal("0.000001")
 
 
 def parameter_problems(
     params: GridParams,
     market: Market,
     price: Decimal,
+    price_now: Decimal | None,
     steps: Ladder,
-    profit: ProfitPerGrid | None,
+    plan: GridPlan,
 ) -> Found:
-    """Return errors and warnings that need no money to be seen."""
+    """Return errors and warnings that need no money to be seen.
+
+    `price` is where the grid starts, `price_now` where the market stands.
+    """
     errors = [*_range_errors(params, price), *_market_errors(params, market)]
+    if params.trigger_price is not None and params.trigger_price == price_now:
+        errors.append(problem("trigger_price", "trigger_already_reached", value=price))
     if steps.buys[0] == 0:
         errors.append(problem("lower", "price_below_tick", tick=market.tick))
     if steps.has_duplicates:
@@ -32,10 +48,24 @@ def parameter_problems(
         errors.append(
             problem("grids", "duplicate_levels", grids=params.grids, maximum=most, tick=market.tick)
         )
-    if market.max_orders is not None and params.grids > market.max_orders:
-        errors.append(problem("grids", "too_many_orders", maximum=market.max_orders))
+    if len(steps.levels) - 1 > MOST_GRIDS:
+        errors.append(
+            problem(
+                "step",
+                "grids_out_of_range",
+                value=len(steps.levels) - 1,
+                minimum=FEWEST_GRIDS,
+                maximum=MOST_GRIDS,
+            )
+        )
     exits, warnings = _exit_problems(params, price)
     errors += exits
+    if plan.orders_virtual and params.max_resting is None:
+        orders = (plan.orders_resting or 0) + plan.orders_virtual
+        warnings.append(
+            problem("grids", "too_many_orders", orders=orders, maximum=market.max_orders)
+        )
+    profit = plan.profit_per_grid
     if profit is not None and profit.lowest <= 0:
         loses_all = profit.highest <= 0
         found = problem(
@@ -50,7 +80,7 @@ def parameter_problems(
 
 
 def _range_errors(params: GridParams, price: Decimal) -> list[Problem]:
-    if params.lower <= price <= params.upper:
+    if params.lower <= price and (params.infinity or price <= params.upper):
         return []
     field = "upper" if price > params.upper else "lower"
     return [
@@ -60,6 +90,10 @@ def _range_errors(params: GridParams, price: Decimal) -> list[Problem]:
 
 def _market_errors(params: GridParams, market: Market) -> list[Problem]:
     if market.kind is not MarketKind.SPOT:
+        rate = market.tiers[0].rate if market.tiers else ASSUMED_RATE
+        if params.leverage * rate >= 1:
+            most = int(1 / rate)
+            return [problem("leverage", "leverage_too_high", value=params.leverage, maximum=most)]
         return []
     errors = []
     if params.direction is not Direction.LONG:
@@ -70,29 +104,42 @@ def _market_errors(params: GridParams, market: Market) -> list[Problem]:
 
 
 def _exit_problems(params: GridParams, price: Decimal) -> Found:
-    errors, warnings = [], []
     stop, target = params.stop_loss, params.take_profit
-    if stop is not None and stop >= price:
-        errors.append(problem("stop_loss", "stop_loss_not_below_price", value=stop, price=price))
-    elif stop is not None and stop > params.lower:
-        warnings.append(
-            problem("stop_loss", "stop_loss_inside_range", value=stop, lower=params.lower)
+    if params.is_short:
+        # The mirror of a long grid: the stop stands above, the target below.
+        return _exits_beyond(
+            ("take_profit", target, params.lower, "lower"),
+            ("stop_loss", stop, params.upper, "upper"),
+            price,
         )
-    if target is not None and target <= price:
-        errors.append(
-            problem("take_profit", "take_profit_not_above_price", value=target, price=price)
-        )
-    elif target is not None and target < params.upper:
-        warnings.append(
-            problem("take_profit", "take_profit_inside_range", value=target, upper=params.upper)
-        )
+    return _exits_beyond(
+        ("stop_loss", stop, params.lower, "lower"),
+        ("take_profit", target, None if params.infinity else params.upper, "upper"),
+        price,
+    )
+
+
+Exit = tuple[str, Decimal | None, Decimal | None, str]
+
+
+def _exits_beyond(below: Exit, above: Exit, price: Decimal) -> Found:
+    errors, warnings = [], []
+    for (name, value, bound, side), is_below in ((below, True), (above, False)):
+        if value is None:
+            continue
+        if value >= price if is_below else value <= price:
+            code = f"{name}_not_{'below' if is_below else 'above'}_price"
+            errors.append(problem(name, code, value=value, price=price))
+        elif bound is not None and (value > bound if is_below else value < bound):
+            warnings.append(problem(name, f"{name}_inside_range", value=value, **{side: bound}))
     return errors, warnings
 
 
-def order_problems(params: GridParams, market: Market, price: Decimal, plan: GridPlan) -> Found:
+def order_problems(
+    params: GridParams, market: Market, price: Decimal, plan: GridPlan, steps: Ladder
+) -> Found:
     """Return errors and warnings about the size of orders and the money for them."""
     errors: list[Problem] = []
-    warnings: list[Problem] = []
     investment, minimum = plan.investment or ZERO, plan.minimum_investment or ZERO
     given = params.investment
     if params.quantity is not None and given is not None and given < investment:
@@ -121,16 +168,90 @@ def order_problems(params: GridParams, market: Market, price: Decimal, plan: Gri
                 min_notional=market.min_notional,
             )
         )
-    needed = _money_with_fees(market, price, plan)
-    if market.kind is MarketKind.SPOT and needed > max(investment, given or ZERO):
-        share = needed / investment - ONE if investment else ZERO
-        warnings.append(
-            problem("reserve", "reserve_below_fees", needed=needed, share=share.quantize(SHARE))
-        )
+    warnings = [
+        *_reserve_warnings(params, market, price, plan),
+        *_liquidation_warnings(params, market, plan),
+        *trailing_warnings(params, market, plan, steps),
+    ]
     return errors, warnings
 
 
-SHARE = Decimal("0.000001")
+def _reserve_warnings(
+    params: GridParams, market: Market, price: Decimal, plan: GridPlan
+) -> list[Problem]:
+    investment = plan.investment or ZERO
+    needed = _money_with_fees(params, market, price, plan)
+    if needed <= max(investment, params.investment or ZERO):
+        return []
+    share = needed / investment - ONE if investment else ZERO
+    return [problem("reserve", "reserve_below_fees", needed=needed, share=share.quantize(SHARE))]
+
+
+def _liquidation_warnings(params: GridParams, market: Market, plan: GridPlan) -> list[Problem]:
+    if plan.liquidation is None:
+        return []
+    warnings = []
+    if not market.tiers:
+        warnings.append(problem("leverage", "maintenance_assumed", rate=ASSUMED_RATE))
+    below, above = plan.liquidation.below, plan.liquidation.above
+    for price in (below, above):
+        if price is not None and params.lower <= price <= params.upper:
+            warnings.append(
+                problem(
+                    "leverage",
+                    "liquidation_inside_range",
+                    price=LEVEL_DIGITS.plus(price),
+                    lower=params.lower,
+                    upper=params.upper,
+                )
+            )
+    stop = params.stop_loss
+    first = above if params.is_short else below
+    if (
+        stop is not None
+        and first is not None
+        and (stop >= first if params.is_short else stop <= first)
+    ):
+        warnings.append(
+            problem(
+                "stop_loss",
+                "liquidation_before_stop_loss",
+                price=LEVEL_DIGITS.plus(first),
+                stop_loss=stop,
+            )
+        )
+    return warnings
+
+
+def trailing_warnings(
+    params: GridParams, market: Market, plan: GridPlan, steps: Ladder
+) -> list[Problem]:
+    """Warn of orders too small, or steps that no longer earn, at the far end of trailing.
+
+    Equal quote buys ever fewer coins on the way up, equal base ever less value on the way down
+    (Bitsgap's help names the first; both halt a grid far from where it began).
+    """
+    warnings = []
+    step = steps.exact[1] / steps.exact[0]
+    for name, limit in (
+        ("trailing_up_limit", params.trailing_up_limit),
+        ("trailing_down_limit", params.trailing_down_limit),
+    ):
+        if limit is None:
+            continue
+        quantity = plan.quantity or floored(market, (plan.order_value or ZERO) / limit)
+        kept = floored(market, quantity * (ONE - market.buy_fee_in_base(market.maker_fee)))
+        if not market.is_tradable(kept, limit):
+            warnings.append(problem(name, "trailing_below_minimum", price=limit, quantity=kept))
+        if params.spacing is Spacing.ARITHMETIC:
+            gap = steps.exact[1] - steps.exact[0]
+            step = limit / (limit - gap) if name == "trailing_up_limit" else (limit + gap) / limit
+        profit = net_profit(step, market.maker_fee, market.fee_side)
+        if profit <= 0:
+            warnings.append(
+                problem(name, "trailing_below_fees", price=limit, profit=profit.quantize(SHARE))
+            )
+    return warnings
 
 
 def _first_too_small(market: Market, orders: tuple[PlannedOrder, ...]) -> PlannedOrder | None:
@@ -140,19 +261,14 @@ def _first_too_small(market: Market, orders: tuple[PlannedOrder, ...]) -> Planne
     )
 
 
-def _money_with_fees(market: Market, price: Decimal, plan: GridPlan) -> Decimal:
-    first = (plan.base_to_buy or ZERO) * price * (ONE + market.buy_fee_in_quote(market.taker_fee))
-    resting = plan.quote_reserved or ZERO
-    return first + resting * (ONE + market.buy_fee_in_quote(market.maker_fee))
-
-
-def not_yet_runnable(params: GridParams, market: Market) -> list[Problem]:
-    """Return what can be planned but not run: anything but a plain spot grid."""
-    problems = []
-    if market.kind is not MarketKind.SPOT:
-        problems.append(problem("market_type", "not_available_yet", value=market.kind.value))
-    if params.direction is not Direction.LONG:
-        problems.append(problem("direction", "not_available_yet", value=params.direction.value))
-    if params.trailing_up:
-        problems.append(problem("trailing_up", "not_available_yet"))
-    return problems
+def _money_with_fees(params: GridParams, market: Market, price: Decimal, plan: GridPlan) -> Decimal:
+    first, resting = abs(plan.base_to_buy or ZERO) * price, plan.quote_reserved or ZERO
+    if market.kind is MarketKind.SPOT:
+        first *= ONE + market.buy_fee_in_quote(market.taker_fee)
+        return first + resting * (ONE + market.buy_fee_in_quote(market.maker_fee))
+    sells = sum((order.price * (order.quantity or ZERO) for order in plan.sells or ()), ZERO)
+    way = {Direction.LONG: resting, Direction.SHORT: sells}.get(
+        params.direction, max(resting, sells)
+    )
+    fees = first * market.taker_fee + way * market.maker_fee
+    return (first + way) / params.leverage + fees

@@ -1,8 +1,10 @@
 """What a running grid remembers: one slot for each gap between two neighbouring levels.
 
 A gap holds exactly one order: a buy at its lower level, or a sell at its upper level. A filled buy
-turns the gap into a sell, a filled sell turns it back. The state is so a function of the orders
-that were intended and their fills, in whatever order the news of them arrives.
+turns the gap into a sell, a filled sell turns it back. An order either opens or closes: a buy opens
+in a long grid and closes in a short one; in a neutral grid the gap's first order opens. The state
+is so a function of the orders that were intended and their fills, in whatever order the news of
+them arrives.
 """
 
 from collections.abc import Mapping
@@ -19,8 +21,13 @@ from app.trading.strategy import StopHow
 
 
 class Phase(StrEnum):
-    """Where a grid stands in its life."""
+    """Where a grid stands in its life.
 
+    It may wait for its trigger price; after an edit it first takes its old orders back.
+    """
+
+    WAITING = "waiting"
+    EDITING = "editing"
     ENTRY = "entry"
     RUNNING = "running"
     CLOSING = "closing"
@@ -98,8 +105,11 @@ class Slot:
     """What one gap wants at the venue.
 
     `quantity` is the size of the order over all attempts, `done` what earlier attempts of this
-    cycle have filled. A sell keeps what its coins cost in `bought`. `origin` is the client id of
-    the order that it answers. After too many `refusals` the gap pauses until another one fills.
+    cycle have filled. An order that closes keeps the sums of what it closes in `opening`. `origin`
+    is the client id of the order that it answers. After too many `refusals` the gap pauses until
+    another one fills. A `parked` order is being taken back by the grid itself. The gap in which a
+    neutral grid starts has two orders: the sell is its `twin` until one of them fills. `adopted` is
+    the attempt that was taken as absent and turned up again.
     """
 
     side: Side
@@ -108,8 +118,11 @@ class Slot:
     attempt: int = 0
     refusals: int = 0
     origin: str | None = None
-    bought: Sums | None = None
+    opening: Sums | None = None
     done: Sums = NOTHING
+    parked: bool = False
+    twin: "Slot | None" = None
+    adopted: int | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -119,9 +132,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The first purchase at market.
+    """The first trade at market: a purchase, or a sale for a short grid or after an edit.
 
-    `needed` are the coins that the sells take of it; None in states of before this was kept.
+    `needed` are the coins that the sells take of it; None where nothing of it may be over. `cycle`
+    counts the edits, so that a second purchase has an id of its own.
     """
 
     quantity: Decimal
@@ -130,6 +144,8 @@ class Entry:
     done: Decimal = ZERO
     needed: Decimal | None = None
     bought: Sums = NOTHING
+    side: Side = Side.BUY
+    cycle: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +163,16 @@ class Exit:
 class GridState:
     """All that a grid remembers between two decisions.
 
-    `unit` is the order size (equal base) or its value (equal quote); `start_price` the price at
-    which its levels were filled with orders. `carried` are coins that lots and fees have kept from
-    being sold, with what they cost; the next sell that they make a lot bigger takes them along.
+    `unit` is the order size (equal base), its value (equal quote) or the value kept in coins
+    (infinity); `start_price` the price at which its levels were filled with orders. `carried` are
+    coins that lots and fees have kept from being sold, with what they cost; the next sell that they
+    make a lot bigger takes them along (`carried_short`: the same for short sales too small to
+    answer). The lowest level has the number `first` in the keys of orders, and lies `trail` levels
+    above the lower price of the parameters. `newest` is the highest cycle of gaps that are no more.
+    `anchor` is the price of the last fill: what rests is chosen by it, not by each price seen.
+    `earned` is the profit of round trips since the start, `money` what the grid was sized for,
+    `equity` what the bot was worth then. `waits_above` says from where the trigger price is waited
+    for; `edits` counts the changes while running.
     """
 
     phase: Phase
@@ -160,11 +183,28 @@ class GridState:
     exit: Exit | None = None
     outside: Outside | None = None
     carried: Sums = NOTHING
+    carried_short: Sums = NOTHING
+    first: int = 0
+    trail: int = 0
+    newest: int = -1
+    anchor: Decimal | None = None
+    earned: Decimal = ZERO
+    money: Decimal | None = None
+    equity: Decimal | None = None
+    waits_above: bool | None = None
+    edits: int = 0
+
+
+# Written only where they are not as at the start, for there are many states.
+_NUMBERS = ("first", "trail", "newest", "waits_above", "edits")
+_DECIMALS = ("anchor", "earned", "money", "equity")
+_SUMS = ("carried", "carried_short")
+_AT_FIRST = GridState(Phase.WAITING, ZERO, ZERO, ())
 
 
 def encode_state(state: GridState) -> dict[str, Any]:
     """Write a state as JSON-able values; slots are short lists, for there are many of them."""
-    return {
+    written = {
         "phase": state.phase.value,
         "unit": str(state.unit),
         "start_price": str(state.start_price),
@@ -172,12 +212,19 @@ def encode_state(state: GridState) -> dict[str, Any]:
         "entry": to_json(state.entry),
         "exit": to_json(state.exit),
         "outside": to_json(state.outside),
-        "carried": _encode_sums(state.carried),
     }
+    for name in (*_NUMBERS, *_DECIMALS, *_SUMS):
+        value = getattr(state, name)
+        if value != getattr(_AT_FIRST, name):
+            written[name] = _encode_sums(value) if name in _SUMS else to_json(value)
+    return written
 
 
 def decode_state(data: Mapping[str, Any]) -> GridState:
-    """Read a state back exactly."""
+    """Read a state back exactly; what an older state does not say is as at the start."""
+    more: dict[str, Any] = {name: data[name] for name in _NUMBERS if name in data}
+    more |= {name: decimal_of(data[name]) for name in _DECIMALS if name in data}
+    more |= {name: _decode_sums(data.get(name)) or NOTHING for name in _SUMS}
     return GridState(
         phase=Phase(data["phase"]),
         unit=decimal_of(data["unit"]),
@@ -186,14 +233,17 @@ def decode_state(data: Mapping[str, Any]) -> GridState:
         entry=from_json(Entry | None, data["entry"]),
         exit=from_json(Exit | None, data["exit"]),
         outside=from_json(Outside | None, data["outside"]),
-        carried=_decode_sums(data.get("carried")) or NOTHING,
+        **more,
     )
 
 
 def _encode_slot(slot: Slot) -> list[Any]:
     short: list[Any] = [slot.side.value, str(slot.quantity), slot.cycle]
-    bought = None if slot.bought is None else _encode_sums(slot.bought)
-    rest = [slot.attempt, slot.refusals, slot.origin, bought, _encode_sums(slot.done)]
+    opening = None if slot.opening is None else _encode_sums(slot.opening)
+    rest = [slot.attempt, slot.refusals, slot.origin, opening, _encode_sums(slot.done)]
+    twin = None if slot.twin is None else _encode_slot(slot.twin)
+    if slot.parked or twin is not None or slot.adopted is not None:
+        return [*short, *rest, slot.parked, twin, slot.adopted]
     return short if rest == [0, 0, None, None, None] else short + rest
 
 
@@ -201,7 +251,8 @@ def _decode_slot(row: list[Any]) -> Slot:
     side, quantity = Side(row[0]), decimal_of(row[1])
     if len(row) == 3:  # noqa: PLR2004 - the short form above
         return Slot(side, quantity, row[2])
-    attempt, refusals, origin, bought, done = row[3:]
+    attempt, refusals, origin, opening, done = row[3:8]
+    parked, twin, adopted = row[8:] or (False, None, None)
     return Slot(
         side,
         quantity,
@@ -209,8 +260,11 @@ def _decode_slot(row: list[Any]) -> Slot:
         attempt,
         refusals,
         origin,
-        _decode_sums(bought),
+        _decode_sums(opening),
         _decode_sums(done) or NOTHING,
+        parked,
+        None if twin is None else _decode_slot(twin),
+        adopted,
     )
 
 

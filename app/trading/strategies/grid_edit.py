@@ -1,0 +1,234 @@
+"""Other settings for a running grid: what that would cost, and how it is done.
+
+What concerns no order (exits, trailing, the cap) holds from the next decision on. Anything else
+takes all orders back, waits for the last news of them, and begins anew with the coins and the cash
+that are there; round trips under way end as coins held.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from app.trading.intents import Cancel, reason
+from app.trading.market import ZERO, Market, exact
+from app.trading.orders import FINAL, Order, Purpose, Side
+from app.trading.position import Holdings
+from app.trading.strategies.grid_exit import close
+from app.trading.strategies.grid_news import OTHER, News, gap_of
+from app.trading.strategies.grid_orders import AT_VENUE
+from app.trading.strategies.grid_params import GridParams
+from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
+from app.trading.strategies.grid_start import begin, start_grid
+from app.trading.strategies.grid_state import Exit, GridState, Phase, Slot, Sums
+from app.trading.strategy import (
+    Decision,
+    InvalidParams,
+    LogLine,
+    Match,
+    Problem,
+    Severity,
+    StopHow,
+    View,
+    log_line,
+)
+
+# Other values of these change the orders; all others are obeyed as they are.
+SHAPING = (
+    "lower", "upper", "grids", "step", "spacing", "sizing", "investment", "quantity", "reserve",
+    "direction", "leverage", "infinity",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EditedOrder:
+    """An order that the edit takes back or places."""
+
+    side: Side
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What new settings would do to a running grid now.
+
+    With `errors` it can't be done, and `state` is None. `base_to_buy` and `base_to_sell` are traded
+    at market for about `cost` (their value) and `fee`; `money_in` is the change of the investment,
+    negative where money comes out.
+    """
+
+    state: GridState | None
+    plan: GridPlan
+    cancels: tuple[EditedOrder, ...] = ()
+    places: tuple[EditedOrder, ...] = ()
+    base_to_buy: Decimal = ZERO
+    base_to_sell: Decimal = ZERO
+    cost: Decimal = ZERO
+    fee: Decimal = ZERO
+    money_in: Decimal = ZERO
+    warnings: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = ()
+
+
+def reshapes(old: GridParams, new: GridParams) -> bool:
+    """Say whether other settings need other orders."""
+    return any(getattr(old, name) != getattr(new, name) for name in SHAPING)
+
+
+@exact
+def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) -> Edit:
+    """Say what new settings would do, and return the state with which the next decision does it.
+
+    The view's holdings are those before any money moves.
+    """
+    market, price = view.market, view.price
+    money_in = (new.investment or ZERO) - (old.investment or ZERO)
+    funds = replace(view.holdings, quote=view.holdings.quote + money_in)
+    if state.phase is Phase.WAITING:
+        return _while_waiting(new, market, price, funds, money_in)
+    now = replace(new, trigger_price=None)
+    if not reshapes(old, new):
+        plan = plan_grid(now, market, price)
+        wrong = tuple(each for each in plan.errors if each.field in _exits())
+        return Edit(None if wrong else state, plan, warnings=plan.warnings, errors=wrong)
+    plan = plan_grid(within_funds(now, market, price, funds), market, price)
+    try:
+        begun = begin(now, market, price, funds, cycle=_next_cycle(state), edits=state.edits + 1)
+    except InvalidParams as bad:
+        return Edit(None, plan, errors=bad.problems, warnings=plan.warnings)
+    entry = begun.entry
+    buys = entry.quantity if entry is not None and entry.side is Side.BUY else ZERO
+    sells = entry.quantity if entry is not None and entry.side is Side.SELL else ZERO
+    worth = view.investment if state.equity is None else state.equity
+    return Edit(
+        state=replace(
+            state, phase=Phase.EDITING, edits=state.edits + 1, equity=worth + money_in, entry=None
+        ),
+        plan=plan,
+        cancels=tuple(_edited(order) for order in view.orders if _is_grids(order)),
+        places=tuple(
+            EditedOrder(side, order.price, order.quantity or ZERO)
+            for side, orders in ((Side.BUY, plan.buys), (Side.SELL, plan.sells))
+            for order in orders or ()
+        ),
+        base_to_buy=buys,
+        base_to_sell=sells,
+        cost=(buys + sells) * price,
+        fee=(buys + sells) * price * market.taker_fee,
+        money_in=money_in,
+        warnings=plan.warnings,
+    )
+
+
+def _exits() -> frozenset[str]:
+    return frozenset({"stop_loss", "take_profit"})
+
+
+def _while_waiting(
+    new: GridParams, market: Market, price: Decimal, funds: Holdings, money_in: Decimal
+) -> Edit:
+    plan = plan_grid(within_funds(new, market, price, funds), market, price)
+    try:
+        state = start_grid(new, market, price, funds)
+    except InvalidParams as bad:
+        return Edit(None, plan, errors=bad.problems, warnings=plan.warnings)
+    return Edit(state, plan, money_in=money_in, warnings=plan.warnings)
+
+
+def _is_grids(order: Order) -> bool:
+    return order.key.purpose in {Purpose.GRID, Purpose.ENTRY} and order.status not in FINAL
+
+
+def _edited(order: Order) -> EditedOrder:
+    return EditedOrder(order.key.side, order.price or ZERO, order.remaining)
+
+
+def _next_cycle(state: GridState) -> int:
+    return 1 + max((slot.cycle for slot in state.slots), default=state.newest)
+
+
+# --- while it happens -------------------------------------------------------------------------
+
+
+def go_on_editing(view: View, state: GridState) -> Decision:
+    """Take old orders back and count what they still filled; begin anew when none is left."""
+    news = _read_leaving(view, state)
+    state = replace(state, slots=tuple(news.slots))
+    live = [order for order in view.orders if _is_grids(order)]
+    if live:
+        cancels = tuple(
+            Cancel(order.client_id, reason("edited")) for order in live if order.status in AT_VENUE
+        )
+        return Decision(state, cancels, tuple(news.events), tuple(news.matches))
+    try:
+        begun = begin(
+            view.params,
+            view.market,
+            view.price,
+            view.holdings,
+            cycle=_next_cycle(state),
+            edits=state.edits,
+        )
+    except InvalidParams as bad:
+        why = reason("edit_failed", code=bad.code)
+        ending = Exit(StopHow.KEEP, why)
+        return close(view, replace(state, phase=Phase.CLOSING, slots=()), ending, news)
+    begun = replace(begun, equity=state.equity, outside=state.outside)
+    done = log_line("edit_done", orders=len(begun.slots))
+    return Decision(begun, (), (*news.events, done), tuple(news.matches), again=True)
+
+
+def _read_leaving(view: View, state: GridState) -> News:
+    # The old levels are not known any more, and need not be: what filled is held or matched.
+    news = News(list(state.slots), state.phase, None)
+    for order in view.orders:
+        gap = gap_of(order, state.first)
+        if order.status not in FINAL or gap is None or not 0 <= gap < len(news.slots):
+            continue
+        slot = news.slots[gap]
+        if (order.key.side, order.key.cycle, order.attempt) != (
+            slot.side,
+            slot.cycle,
+            slot.attempt,
+        ):
+            continue
+        news.slots[gap] = replace(slot, attempt=slot.attempt + 1)
+        if order.filled > 0 and slot.opening is not None:
+            news.matches.append(_last_match(view, state, gap, slot, order))
+            news.events.append(_closed_line(order, news.matches[-1]))
+    return news
+
+
+def _last_match(view: View, state: GridState, gap: int, slot: Slot, order: Order) -> Match:
+    whole = slot.opening or Sums()
+    opening, _ = replace(whole, fee_base=whole.quantity - min(whole.quantity, slot.quantity)).split(
+        min(order.filled, whole.quantity)
+    )
+    done = Sums().plus(order)
+    buy, sell = (opening, done) if slot.side is Side.SELL else (done, opening)
+    return Match(
+        level=state.first + gap,
+        cycle=slot.cycle,
+        quantity=order.filled,
+        buy_quantity=buy.quantity,
+        buy_value=buy.value,
+        buy_fee=buy.fee_quote,
+        sell_value=sell.value,
+        sell_fee=sell.fee_quote,
+        entry_client_id=slot.origin,
+        exit_client_id=order.client_id,
+        time=view.time,
+        coin_fee=buy.fee_base,
+        opened_by=OTHER[slot.side],
+    )
+
+
+def _closed_line(order: Order, match: Match) -> LogLine:
+    code = "level_sold" if order.key.side is Side.SELL else "short_closed"
+    return log_line(
+        code,
+        Severity.INFO,
+        level=order.key.level,
+        price=order.price,
+        quantity=order.filled,
+        profit=match.profit,
+    )

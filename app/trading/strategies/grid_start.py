@@ -1,0 +1,164 @@
+"""How a grid begins at a price: its gaps, its first trade, or its wait for a trigger price."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from app.trading.market import ZERO, Market, MarketKind, exact
+from app.trading.orders import Side
+from app.trading.position import Holdings
+from app.trading.strategies.grid_levels import Ladder
+from app.trading.strategies.grid_news import counted_opening
+from app.trading.strategies.grid_params import Direction, GridParams
+from app.trading.strategies.grid_plan import plan_grid, within_funds
+from app.trading.strategies.grid_sizes import (
+    Rests,
+    first_sell_quantity,
+    first_trade,
+    floored,
+    gap_quantity,
+    ladder_at,
+    purchase_for,
+    rests_at,
+    sell_quantity,
+    spread_money,
+)
+from app.trading.strategies.grid_state import Entry, GridState, Phase, Slot
+from app.trading.strategy import InvalidParams
+
+
+@exact
+def start_grid(
+    params: GridParams, market: Market, price: Decimal, funds: Holdings | None
+) -> GridState:
+    """Return the first state; raise InvalidParams if the grid can't be run from this price.
+
+    With `funds` the grid takes no more than they are worth, and counts coins among them.
+    """
+    trigger = params.trigger_price
+    if trigger is None:
+        return begin(params, market, price, funds)
+    errors = plan_grid(params, market, price).errors
+    if errors:
+        raise InvalidParams(tuple(errors))
+    return GridState(Phase.WAITING, ZERO, price, (), waits_above=price < trigger)
+
+
+@exact
+def begin(
+    params: GridParams,
+    market: Market,
+    price: Decimal,
+    funds: Holdings | None,
+    *,
+    cycle: int = 0,
+    edits: int = 0,
+) -> GridState:
+    """Return the state of a grid that places its orders now; raise InvalidParams as the plan says.
+
+    After an edit (`edits` > 0) coins that are too many are sold, and ids begin at `cycle`.
+    """
+    params = replace(params, trigger_price=None)
+    if funds is not None:
+        params = within_funds(params, market, price, funds)
+    errors = plan_grid(params, market, price).errors
+    if errors:
+        raise InvalidParams(tuple(errors))
+    steps = ladder_at(params, market, price)
+    rests = rests_at(steps, price, params.direction)
+    money = spread_money(params, market, price, steps, rests)
+    gaps = range(len(steps.exact) - 1)
+    slots = tuple(
+        replace(_first_slot(params, market, steps, money.unit, rests, gap), cycle=cycle)
+        for gap in gaps
+    )
+    if cycle:
+        slots = tuple(_cycled(slot, cycle) for slot in slots)
+    buys, sells = _total(slots, Side.BUY), _total(slots, Side.SELL)
+    empty = price if rests.empty is None else steps.exact[rests.empty]
+    wanted = first_trade(params, market, money, buys, sells, empty)
+    entry = _first_entry(params, market, price, funds, wanted, sells, edits)
+    worth = money.investment if funds is None else funds.quote + funds.base * price
+    return GridState(
+        phase=Phase.RUNNING if entry is None else Phase.ENTRY,
+        unit=money.unit,
+        start_price=price,
+        slots=slots,
+        entry=entry,
+        anchor=price,
+        money=money.investment,
+        equity=worth,
+        newest=cycle - 1,
+        edits=edits,
+    )
+
+
+def _cycled(slot: Slot, cycle: int) -> Slot:
+    twin = None if slot.twin is None else replace(slot.twin, cycle=cycle)
+    return replace(slot, cycle=cycle, twin=twin)
+
+
+def _total(slots: tuple[Slot, ...], side: Side) -> Decimal:
+    return sum((slot.quantity for slot in slots if slot.side is side), ZERO)
+
+
+def _first_entry(
+    params: GridParams,
+    market: Market,
+    price: Decimal,
+    funds: Holdings | None,
+    wanted: Decimal,
+    sells: Decimal,
+    edits: int,
+) -> Entry | None:
+    held = funds.base if funds else ZERO
+    coins = params.direction is Direction.LONG and not params.infinity
+    # What the purchase leaves is counted against the sells; its fee is added on top.
+    missing = (sells if coins else wanted) - held
+    entry = None
+    if missing > 0:
+        size = purchase_for(market, missing) if coins else floored(market, missing)
+        needed = missing if coins and market.kind is MarketKind.SPOT else None
+        entry = Entry(size, needed=needed, cycle=edits)
+    elif missing < 0 and (edits or params.is_short):
+        entry = Entry(floored(market, -missing), side=Side.SELL, cycle=edits)
+    if entry is None or not market.is_tradable(entry.quantity, price):
+        return None
+    return entry
+
+
+def _first_slot(
+    params: GridParams, market: Market, steps: Ladder, unit: Decimal, rests: Rests, gap: int
+) -> Slot:
+    buys, sells = gap in rests.buys, gap + 1 in rests.sells
+    if params.direction is Direction.NEUTRAL:
+        return _neutral_slot(params, market, steps, unit, gap, buys=buys, sells=sells)
+    if params.is_short:
+        size = gap_quantity(params, market, steps, unit, gap, Side.BUY if buys else Side.SELL)
+        if sells:
+            return Slot(Side.SELL, size)
+        owed = counted_opening(market, steps.sells[gap + 1], size, Side.SELL)
+        return Slot(Side.BUY, size, opening=owed)
+    if not sells:
+        return Slot(Side.BUY, gap_quantity(params, market, steps, unit, gap, Side.BUY))
+    quantity = first_sell_quantity(params, market, steps, unit, gap + 1)
+    size = sell_quantity(params, market, steps, unit, gap + 1)
+    return Slot(
+        Side.SELL, quantity, opening=counted_opening(market, steps.buys[gap], size, Side.BUY)
+    )
+
+
+def _neutral_slot(
+    params: GridParams,
+    market: Market,
+    steps: Ladder,
+    unit: Decimal,
+    gap: int,
+    *,
+    buys: bool,
+    sells: bool,
+) -> Slot:
+    sell = Slot(Side.SELL, gap_quantity(params, market, steps, unit, gap, Side.SELL))
+    if not buys:
+        return sell
+    size = gap_quantity(params, market, steps, unit, gap, Side.BUY)
+    return Slot(Side.BUY, size, twin=sell if sells else None)

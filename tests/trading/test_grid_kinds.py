@@ -1,0 +1,549 @@
+"""Every kind of grid: short, neutral, trailing, infinity, virtual orders, triggers, exits."""
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.trading.engine import tick
+from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
+from app.trading.orders import Side
+from app.trading.performance import figures
+from app.trading.position import Holdings
+from app.trading.strategies.grid import GRID
+from app.trading.strategies.grid_state import Phase
+from app.trading.strategy import InvalidParams, Protection, StopHow
+from tests.trading.world import Desk, Faults, grid, market
+
+FREE = market(maker_fee=D(0), taker_fee=D(0))
+PERP = market(
+    kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE, maker_fee=D(0), taker_fee=D(0),
+    tiers=(Tier(D(0), D("0.005")),),
+)  # fmt: skip
+
+
+def desk(price: str = "95", *, on: Any = FREE, **changes: Any) -> Desk:
+    opened = Desk(grid(**{"reserve": "0", **changes}), on, D(price))
+    opened.see(price)
+    return opened
+
+
+def resting(of: Desk) -> list[tuple[str, D]]:
+    return [(side, price) for side, price, _ in of.resting()]
+
+
+def sides(of: Desk, side: str) -> list[D]:
+    return [price for each, price in resting(of) if each == side]
+
+
+# --- levels by step -----------------------------------------------------------------------------
+
+
+def test_levels_may_be_counted_off_by_a_step() -> None:
+    params = grid(grids=None, step="15")
+    assert (params.grids, params.upper) == (2, D(110))
+    assert GRID.parse(GRID.encode_params(params)) == params
+
+
+def test_a_geometric_step_is_a_share() -> None:
+    params = grid(grids=None, step="0.1", spacing="geometric")
+    assert params.grids == 4
+    assert params.upper == D("117.128")
+    assert GRID.parse(GRID.encode_params(params)) == params
+
+
+@given(st.integers(1, 500), st.sampled_from(["0.001", "0.0137", "0.1"]))
+def test_a_top_counted_off_is_read_as_the_same_number_of_steps(cents: int, step: str) -> None:
+    values = {"lower": "50", "upper": D(5100 + cents * 100) / 100, "step": step, "quantity": "1"}
+    try:
+        params = GRID.parse({**values, "spacing": "geometric"})
+    except InvalidParams as bad:
+        assert bad.code in {"grids_out_of_range"}
+        return
+    assert GRID.parse(GRID.encode_params(params)) == params
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "code"),
+    [
+        ({"step": "5"}, "step", "grids_and_step"),
+        ({"grids": None, "step": "0.001"}, "step", "grids_out_of_range"),
+        ({"grids": None, "step": "30"}, "step", "grids_out_of_range"),
+        ({"infinity": True}, "step", "infinity_needs_step"),
+        ({"infinity": True, "grids": None, "step": "0.01"}, "upper", "infinity_has_no_upper"),
+        ({"trailing_up_limit": "150"}, "trailing_up_limit", "limit_without_trailing"),
+        (
+            {"trailing_up": True, "trailing_up_limit": "120"},
+            "trailing_up_limit",
+            "trailing_limit_inside_range",
+        ),
+        (
+            {"trailing_down": True, "trailing_down_limit": "80"},
+            "trailing_down_limit",
+            "trailing_limit_inside_range",
+        ),
+        ({"stop_loss_share": "1.5"}, "stop_loss_share", "too_large"),
+        ({"max_resting": 1}, "max_resting", "too_small"),
+        (
+            {"direction": "short", "stop_loss": "70", "take_profit": "130"},
+            "stop_loss",
+            "stop_loss_below_take_profit",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_named(
+    changes: dict[str, Any], field: str, code: str
+) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        grid(**changes)
+    assert (field, code) in [(each.field, each.code) for each in caught.value.problems]
+
+
+# --- short and neutral --------------------------------------------------------------------------
+
+
+def test_a_short_grid_sells_first_and_mirrors_the_long_one() -> None:
+    started = desk("105", on=PERP, direction="short")
+    assert started.books.position.base == D("-4.544")
+    assert sides(started, "sell") == [D(120), D(110)]
+    assert sides(started, "buy") == [D(90), D(80)]
+    started.see("111")
+    assert sides(started, "sell") == [D(120)]
+    assert sides(started, "buy") == [D(100), D(90), D(80)]
+    assert not started.matches
+    started.see("99")
+    (match,) = started.matches
+    assert (match.opened_by, match.sell_price, match.buy_price) == (Side.SELL, D(110), D(100))
+    assert match.profit == D("22.72")
+    assert "short_closed" in started.codes()
+
+
+def test_the_first_short_sale_counts_from_the_level_above() -> None:
+    started = desk("105", on=PERP, direction="short")
+    started.see("89")
+    (match,) = started.matches
+    assert (match.entry_client_id, match.sell_price, match.buy_price) == (None, D(100), D(90))
+
+
+def test_a_neutral_grid_starts_flat_with_an_order_on_every_level() -> None:
+    started = desk("95", on=PERP, direction="neutral", leverage="2")
+    assert started.books.position.base == 0
+    assert resting(started) == [
+        ("sell", D(120)),
+        ("sell", D(110)),
+        ("sell", D(100)),
+        ("buy", D(90)),
+        ("buy", D(80)),
+    ]
+    assert len(resting(desk("100", on=PERP, direction="neutral"))) == 4
+
+
+@pytest.mark.parametrize("first", ["89", "101"])
+def test_whichever_fills_first_of_a_neutral_grid_the_other_closes_it(first: str) -> None:
+    started = desk("95", on=PERP, direction="neutral")
+    started.see(first)
+    assert len(resting(started)) == 4
+    started.see("101" if first == "89" else "89")
+    (match,) = started.matches
+    assert match.opened_by is (Side.BUY if first == "89" else Side.SELL)
+    assert (match.buy_price, match.sell_price) == (D(90), D(100))
+    assert started.books.position.base == 0
+    assert len(resting(started)) == 4
+
+
+def test_a_long_grid_never_sells_to_open() -> None:
+    started = desk("95", on=PERP)
+    view = started.view()
+    gone = Holdings(D(1), view.holdings.quote, D(95))
+    missing = [order for order in view.orders if order.key.side is Side.BUY]
+    done = tick(GRID, type(view)(**{**members(view), "orders": tuple(missing), "holdings": gone}))
+    assert {each.code for each in done.denied} == {"would_open_short"}
+
+
+def members(view: Any) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in type(view).__dataclass_fields__}
+
+
+# --- virtual orders -----------------------------------------------------------------------------
+
+
+def test_only_the_nearest_orders_rest() -> None:
+    started = desk("100", grids=20, max_resting=6, lower="50", upper="150")
+    assert len(resting(started)) == 6
+    assert resting(started)[0] == ("sell", D(115))
+    assert resting(started)[-1] == ("buy", D(85))
+
+
+def test_orders_are_swapped_as_the_price_moves_but_not_at_every_step() -> None:
+    started = desk("100", grids=40, max_resting=8, lower="50", upper="150")
+    placed = len(started.orders)
+    for price in ("101.2", "98.7", "101.2", "98.7"):
+        started.see(price)
+        assert len(resting(started)) == 8
+    # Fills alone are answered; nothing is taken back.
+    cancelled = [o for o in started.orders.values() if o.status.value == "CANCELLED"]
+    assert not cancelled
+    for price in ("104", "107", "110", "113"):
+        started.see(price)
+    nearest = sorted(abs(price - 113) for _, price in resting(started))
+    assert nearest[-1] <= D("12.5")
+    assert len(started.orders) < placed + 40
+    assert "order_cancelled_outside" not in started.codes()
+
+
+def test_a_look_without_a_fill_changes_nothing() -> None:
+    started = desk("100", grids=40, max_resting=8, lower="50", upper="150")
+    before = resting(started)
+    started.see("101.9")
+    started.see("98.1")
+    assert resting(started) == before
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(5200, 14800), min_size=2, max_size=8), st.integers(2, 12))
+def test_with_few_orders_resting_the_same_levels_fill_as_with_all(
+    walk: list[int], most: int
+) -> None:
+    # Prices move by less than a gap, so no waiting level is jumped over.
+    price, path = 10000, [D(100)]
+    for target in walk:
+        while abs(target - price) > 200:
+            price += 200 if target > price else -200
+            path.append(D(price) / 100)
+    params = {"grids": 40, "lower": "50", "upper": "150"}
+    few, all_of_them = desk("100", max_resting=most, **params), desk("100", **params)
+    for each in path:
+        few.see(each)
+        all_of_them.see(each)
+    bare = [(fill.side, fill.price, fill.quantity) for fill in few.fills]
+    assert bare == [(fill.side, fill.price, fill.quantity) for fill in all_of_them.fills]
+
+
+# --- trailing -----------------------------------------------------------------------------------
+
+
+def test_trailing_up_gives_up_the_lowest_buy_for_one_below_the_new_top() -> None:
+    started = desk("95", trailing_up=True, grids=4)
+    started.see("121")
+    assert sides(started, "buy") == [D(110), D(100), D(90), D(80)]
+    started.see("130")
+    assert sides(started, "buy") == [D(120), D(110), D(100), D(90)]
+    assert {"lower": "90", "upper": "130"} in [event.values for event in started.events]
+    started.see("119")
+    assert resting(started)[0] == ("sell", D(130))
+    assert len(resting(started)) == 4
+
+
+def test_trailing_wakes_one_step_beyond_the_range() -> None:
+    started = desk("95", trailing_up=True)
+    started.see("121")
+    assert started.tick_once().triggers == Triggers(D(120), D(130))
+
+
+def test_trailing_stops_at_its_limit() -> None:
+    started = desk("95", trailing_up=True, trailing_up_limit="135")
+    started.see("121")
+    started.see("200")
+    assert (started.state.trail, sides(started, "buy")[0]) == (1, D(120))
+
+
+def test_trailing_down_takes_the_coins_of_the_highest_sell_lower() -> None:
+    started = desk("95", trailing_down=True)
+    started.see("79")
+    coins = started.books.position.base
+    assert sides(started, "sell") == [D(120), D(110), D(100), D(90)]
+    started.see("70")
+    assert sides(started, "sell") == [D(110), D(100), D(90), D(80)]
+    assert started.books.position.base == coins
+    started.see("81")
+    # The coins of the level at 110 went for 80: the loss is booked as what it is.
+    assert started.matches[-1].profit == (80 - 110) * D("2.777")
+
+
+def test_a_jump_over_several_steps_trails_all_of_them() -> None:
+    started = desk("95", trailing_up=True)
+    started.see("121")
+    started.see("160")
+    assert started.state.trail == 4
+    assert len(resting(started)) == 4
+    assert started.codes().count("trailed_up") == 4
+
+
+def test_levels_that_come_back_never_reuse_an_id() -> None:
+    started = desk("95", trailing_up=True, trailing_down=True)
+    for price in ("121", "160", "60", "160", "60", "121"):
+        # The desk refuses an id that was used before.
+        started.see(price)
+    assert started.state.newest > 0
+    assert len(started.state.slots) == 4
+
+
+# --- infinity -----------------------------------------------------------------------------------
+
+
+def infinite(price: str = "100", **changes: Any) -> Desk:
+    values = {"upper": None, "grids": None, "step": "0.05", "infinity": True, "lower": "80"}
+    return desk(
+        price,
+        on=market(lot=D("0.00000001"), tick=D("0.0001"), maker_fee=D(0), taker_fee=D(0)),
+        **{**values, **changes},
+    )
+
+
+def test_an_infinity_grid_keeps_the_value_of_its_coins() -> None:
+    started = infinite(max_resting=10)
+    # X = 1000 * 80 / 100, kept at the empty level 80 * 1.05^5.
+    assert abs(started.books.position.base * D("102.1025250") - 800) < D("0.001")
+    for price in ("106", "112", "118", "124", "130", "137", "145", "200", "400"):
+        started.see(price)
+        value = started.books.position.base * D(price)
+        assert D(755) < value < D(845), (price, value)
+    assert not [code for code in started.codes() if code.startswith("denied")]
+    for price in ("300", "200", "150", "110", "100", "90", "82"):
+        started.see(price)
+        assert D(755) < started.books.position.base * D(price) < D(845)
+
+
+def test_an_infinity_grid_is_never_above_its_range() -> None:
+    started = infinite(max_resting=10)
+    started.see("900")
+    assert "price_above_range" not in started.codes()
+    assert not GRID.is_outside(started.params, D(900), started.state)
+
+
+# --- the trigger price --------------------------------------------------------------------------
+
+
+def test_a_grid_waits_for_its_trigger_price() -> None:
+    started = desk("95", trigger_price="100")
+    assert started.state.phase is Phase.WAITING
+    assert not started.orders
+    assert started.tick_once().triggers == Triggers(None, D(100))
+    started.see("99.99")
+    assert not started.orders
+    started.see("100")
+    assert sides(started, "sell") == [D(120), D(110)]
+    assert started.codes()[0] == "grid_started"
+
+
+def test_a_trigger_below_is_waited_for_from_above() -> None:
+    started = desk("130", trigger_price="110")
+    started.see("111")
+    assert not started.orders
+    started.see("109")
+    assert len(resting(started)) == 4
+
+
+def test_a_jump_out_of_the_range_ends_a_waiting_grid_with_its_reason() -> None:
+    started = desk("95", trigger_price="100")
+    started.see("150")
+    assert started.finished == "start_failed"
+
+
+def test_a_waiting_grid_can_be_stopped() -> None:
+    started = desk("95", trigger_price="100")
+    started.settle(StopHow.SELL)
+    assert started.finished == "stop_requested"
+
+
+# --- exits by equity ----------------------------------------------------------------------------
+
+
+def test_a_loss_of_equity_ends_the_grid_at_the_very_price() -> None:
+    started = desk("95", stop_loss_share="0.1", at_exit="sell")
+    started.see("89")
+    trigger = started.tick_once().triggers.below
+    assert trigger is not None
+    position = started.books.position
+    assert abs(position.quote + position.base * trigger - 900) < D("1e-15")
+    started.see(trigger + D("0.01"))
+    assert started.finished is None
+    started.see(trigger)
+    assert started.finished == "stop_loss_share_reached"
+    assert started.books.position.base == 0
+
+
+def test_a_gain_of_equity_ends_the_grid() -> None:
+    started = desk("95", take_profit_share="0.05")
+    started.see("119")
+    assert started.finished == "take_profit_share_reached"
+
+
+def test_a_short_grid_ends_above_its_stop() -> None:
+    started = desk("105", on=PERP, direction="short", stop_loss="125", at_exit="sell")
+    started.see("125")
+    assert started.finished == "stop_loss_reached"
+    assert started.books.position.base == 0
+
+
+def test_the_stop_that_should_rest_follows_the_settings() -> None:
+    started = desk("95", stop_loss="70", stop_loss_share="0.9", at_exit="sell")
+    money = started.money
+
+    def protection() -> Protection | None:
+        held = started.books.position.holdings
+        return GRID.protection(started.params, started.state, FREE, held, money)
+
+    assert protection() == Protection(Side.SELL, D(70))
+    started.see("60")
+    assert protection() is None
+    short = desk("105", on=PERP, direction="short", stop_loss_share="0.1", at_exit="sell")
+    found = GRID.protection(short.params, short.state, PERP, short.books.position.holdings, D(1000))
+    assert found is not None
+    assert found.side is Side.BUY
+    assert abs(short.books.position.equity(found.trigger) - 900) < D("0.05")
+    kept = desk("95", stop_loss="70")
+    assert (
+        GRID.protection(kept.params, kept.state, FREE, kept.books.position.holdings, money) is None
+    )
+
+
+# --- profit -------------------------------------------------------------------------------------
+
+
+def test_reinvested_profit_makes_later_orders_bigger() -> None:
+    aside, reinvested = desk("95"), desk("95", profit_use="reinvest")
+    for _ in range(20):
+        for price in ("89", "101"):
+            aside.see(price)
+            reinvested.see(price)
+    assert {q for s, p, q in aside.resting() if p == 90} == {D("2.777")}
+    (bigger,) = {q for s, p, q in reinvested.resting() if p == 90}
+    earned = sum((match.profit for match in reinvested.matches), D(0))
+    assert bigger == (D("2.777") * (1 + earned / 1000)).quantize(D("0.001"), "ROUND_FLOOR")
+    assert not [code for code in reinvested.codes() if code.startswith("denied")]
+
+
+# --- whatever happens -----------------------------------------------------------------------------
+
+walks = st.lists(
+    st.integers(6000, 15000).map(lambda cents: D(cents) / 100), min_size=8, max_size=50
+)
+kinds = st.fixed_dictionaries(
+    {
+        "grids": st.integers(2, 12),
+        "spacing": st.sampled_from(["arithmetic", "geometric"]),
+        "sizing": st.sampled_from(["equal_base", "equal_quote"]),
+        "reserve": st.sampled_from(["0.01", "0.05"]),
+        "profit_use": st.sampled_from(["set_aside", "reinvest"]),
+        "trailing_up": st.booleans(),
+        "trailing_down": st.booleans(),
+    },
+    optional={
+        "max_resting": st.integers(2, 8),
+        "stop_loss_share": st.just("0.4"),
+        "take_profit": st.just("149"),
+        "trigger_price": st.sampled_from(["92", "108"]),
+    },
+)
+places = st.one_of(
+    st.builds(
+        market,
+        fee_side=st.sampled_from(FeeSide),
+        maker_fee=st.sampled_from([D(0), D("0.001")]),
+        lot=st.sampled_from([D("0.001"), D("0.01"), None]),
+        tick=st.sampled_from([D("0.01"), None]),
+    ),
+    st.builds(
+        market,
+        kind=st.just(MarketKind.LINEAR),
+        fee_side=st.just(FeeSide.QUOTE),
+        maker_fee=st.sampled_from([D(0), D("0.0002"), D("-0.0001")]),
+        lot=st.sampled_from([D("0.001"), D("0.01")]),
+        tiers=st.just((Tier(D(0), D("0.005")),)),
+    ),
+)
+faultlike = st.builds(
+    Faults,
+    seed=st.integers(0, 10**6),
+    refuse=st.sampled_from([0.0, 0.1]),
+    lose_reply=st.sampled_from([0.0, 0.2]),
+    hold_back_news=st.sampled_from([0.0, 0.5]),
+    partial=st.booleans(),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(walks, kinds, places, faultlike, st.sampled_from(["long", "neutral", "short"]))
+@exact
+def test_whatever_kind_the_books_agree_to_the_last_unit(
+    walk: list[D], changes: dict[str, Any], on: Any, faults: Faults, direction: str
+) -> None:
+    linear = on.kind is MarketKind.LINEAR
+    more = {"direction": direction} if linear else {}
+    if direction == "short" and linear:
+        changes = {name: value for name, value in changes.items() if name != "take_profit"}
+    started = Desk(grid(**changes, **more), on, D(100), faults=faults)
+    for price in [D(100), *walk]:
+        started.see(on.price_down(price))
+        for balance in started.book.balances().values():
+            assert balance.locked >= 0
+        if direction == "long" or not linear:
+            assert started.books.position.base >= 0
+        elif direction == "short":
+            assert started.books.position.base <= 0
+    faults.refuse = faults.lose_reply = faults.hold_back_news = 0
+    for _ in range(3):
+        started.settle()
+    held, venue = started.books.position, started.book.balances()
+    if linear:
+        stake = started.book.stake(on.symbol)
+        # Fills that were told late change the average cost, but never the sums.
+        assert held.base == stake.base
+        assert held.quote == venue["USDT"].total - stake.sign * stake.cost
+    else:
+        assert held.base == started.book.balance("ABC").total
+        assert held.quote == venue["USDT"].total
+    shown = figures(started.books, started.price, on)
+    assert shown.total == booked(held.quote + held.base * started.price) - started.money
+    assert shown.total == shown.grid + shown.price_change + shown.funding
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.sampled_from([Side.BUY, Side.SELL]), min_size=3, max_size=10),
+    st.integers(7900, 13100),
+)
+def test_from_any_sides_every_gap_gets_its_order(chosen: list[Side], cents: int) -> None:
+    price = D(cents) / 100
+    started = desk("100", grids=len(chosen), lower="80", upper="130", investment="10000")
+    for order in list(started.orders.values()):
+        if order.status.is_live:
+            started._cancel(order.client_id)
+    started.settle()
+    view = started.view()
+    slots = tuple(
+        type(slot)(side, D(1), cycle=5, opening=None if side is Side.BUY else slot_sums())
+        for slot, side in zip(view.state.slots, chosen, strict=True)
+    )
+    for order in list(started.orders.values()):
+        if order.status.is_live:
+            started._cancel(order.client_id)
+    started.news.clear()
+    started.state = type(view.state)(**{**members(view.state), "slots": slots})
+    coins = D(len(chosen))
+    book = started.book
+    missing = coins - book.balance("ABC").total
+    give(started, max(D(0), missing), D(100_000))
+    started.price = price
+    started.seq += 1
+    started.see(price)
+    assert len(resting(started)) == len(chosen)
+
+
+def slot_sums() -> Any:
+    from app.trading.strategies.grid_state import Sums
+
+    return Sums(D(1), D(100), D(0), D(0))
+
+
+def give(to: Desk, coins: D, cash: D) -> None:
+    to.book._ledger.move("ABC", coins, D(0))
+    to.book._ledger.move("USDT", cash, D(0))
+    position = to.books.position
+    changed = type(position)(
+        position.quote + cash, position.base + coins, position.base_cost, position.fees
+    )
+    to.books = type(to.books)(**{**members(to.books), "position": changed})
