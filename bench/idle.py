@@ -95,7 +95,7 @@ def settle(world: Any) -> None:
     from app.db import db
     from app.transactions import transaction
 
-    quiet = 0
+    quiet, waiting = 0, None
     for _ in range(PATIENCE):
         world.tick()
         with transaction():

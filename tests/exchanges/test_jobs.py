@@ -14,6 +14,7 @@ from app import config, health
 from app.accounts.models import User
 from app.adapters import address
 from app.adapters.exchanges import client as clients
+from app.adapters.exchanges import public
 from app.adapters.exchanges.clock import Clocks, Reading
 from app.errors import ConfigError, Unavailable
 from app.exchanges import jobs, service
@@ -109,7 +110,7 @@ def test_exchange_that_is_away_stops_no_other(
         seen.append(name)
         raise Unavailable("exchange_unreachable", exchange=name)
 
-    monkeypatch.setattr(jobs.public, "measure_clock", measure)
+    monkeypatch.setattr(public, "measure_clock", measure)
     jobs.measure_clocks()
     assert seen == ["bybit"]
 
