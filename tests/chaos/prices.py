@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import islice
@@ -38,12 +38,12 @@ def recorded(
     with gzip.open(found[0], "rt") as lines:
         candles = list(islice(parse_candles(lines), skip, skip + count))
     factor = 100 / candles[0].open
-    return _tape(found[0].name, [_scaled(candle, factor) for candle in candles])
+    return tape_of(found[0].name, [scaled(candle, factor) for candle in candles])
 
 
 def made(seed: int, count: int = 2000) -> Tape:
     """Return made prices."""
-    return _tape(f"made prices, seed {seed}", candles_of(wander(seed, count)))
+    return tape_of(f"made prices, seed {seed}", candles_of(wander(seed, count)))
 
 
 def for_ever(tape: Tape, skip: int = 0) -> Iterator[Decimal]:
@@ -60,13 +60,15 @@ def for_ever(tape: Tape, skip: int = 0) -> Iterator[Decimal]:
         yield from tape.prices
 
 
-def _tape(name: str, candles: list[Candle]) -> Tape:
+def tape_of(name: str, candles: Sequence[Candle]) -> Tape:
+    """Return the prices of candles as a back-test walks them, and where most of them lie."""
     prices = path_of(candles)
     ordered = sorted(prices)
     return Tape(name, prices, ordered[len(ordered) // 10], ordered[-len(ordered) // 10])
 
 
-def _scaled(candle: Candle, factor: Decimal) -> Candle:
+def scaled(candle: Candle, factor: Decimal) -> Candle:
+    """Return a candle at another price, in whole cents."""
     first, high, low, last = (
         (price * factor).quantize(CENT, ROUND_HALF_EVEN) for price in candle[1:5]
     )

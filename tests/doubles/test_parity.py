@@ -1,0 +1,123 @@
+"""Live is paper is back-test: the same fills, exactly, over the same candles fed in lock-step.
+
+Three venues of three makers take part: the stand-in for a real exchange with its own matcher, the
+paper venue, and the book of the back-test. The feed waits until every woken account has ticked.
+"""
+
+import gzip
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bots import wake
+from app.bots.live import real_side, tick_accounts
+from app.trading.backtest import BacktestResult, run_backtest
+from app.trading.candles import parse_candles
+from app.trading.market import Candle
+from tests.bots.live_world import GRID, HOLDER, candles_of, wander
+from tests.bots.test_live import paper_market
+from tests.chaos.prices import scaled, tape_of
+from tests.conftest import shared_folder
+from tests.doubles.bybit.faults import Faults
+from tests.doubles.bybit.operator import Operator
+from tests.doubles.bybit.server import Hand, Limits
+from tests.doubles.bybit.venue import Venue
+from tests.doubles.fake_exchange import FakeExchange
+from tests.doubles.live import LiveWorld
+
+pytestmark = pytest.mark.usefixtures("database")
+
+KEY = "customer-one-of-the-stand-in"
+RECORDED = sorted((shared_folder() / "data" / "candles").glob("*.csv.gz"))
+SLICE = 8
+QUIET, SPACING = Decimal("0.3"), Decimal("0.4")
+
+
+def live_and_paper(
+    patch: pytest.MonkeyPatch, candles: Sequence[Candle], params: dict[str, Any]
+) -> tuple[LiveWorld, int, int]:
+    """Let a live and a paper bot trade side by side, price by price; return both."""
+    venue, faults = Venue(), Faults()
+    live = LiveWorld(Hand(Operator(venue, faults, Limits())))
+    prices = tape_of("", candles).prices
+    live.play(prices[0])
+    (real,) = live.add_fake_seat(KEY, **params).bots
+    exchange = FakeExchange(venue, KEY, {live.symbol: ("spot", "AAAUSDT")}, faults)
+    patch.setattr(real_side, "open_venue", lambda account_id: exchange)
+    paper = live.world.add_bot(**params)
+    live.tick()
+    for price in prices[1:]:
+        live.play(price)
+        # The feed waits until everybody has ticked whom this price has woken.
+        tick_accounts(wake.pop_crossed(live.world.market_id, price, price), HOLDER)
+    live.tick()
+    return live, real, paper
+
+
+def traded(live: LiveWorld, bot: int) -> list[tuple[Any, ...]]:
+    """Return a bot's fills; of one moment in the order of their prices."""
+    return [
+        (f.side, f.price, f.quantity, f.fee, f.fee_currency, f.maker) for f in live.world.fills(bot)
+    ]
+
+
+def logical(live: LiveWorld, bot: int) -> list[tuple[Any, ...]]:
+    """Return a bot's orders without what only the venue knows."""
+    return sorted(
+        (
+            o.purpose, -1 if o.level is None else o.level, o.side, o.cycle, o.attempt,
+            o.price or 0, o.quantity, o.status, o.filled, o.value, o.fee_base, o.fee_quote,
+        )
+        for o in live.world.orders(bot)
+    )  # fmt: skip
+
+
+def assert_all_equal(live: LiveWorld, real: int, paper: int, expected: BacktestResult) -> None:
+    """Compare the three, fill by fill, order by order and in money."""
+    backtest = [
+        (f.side.value, f.price, f.quantity, f.fee, f.fee_currency, f.maker) for f in expected.fills
+    ]
+    assert sorted(traded(live, paper)) == sorted(backtest)
+    assert sorted(traded(live, real)) == sorted(backtest)
+    assert traded(live, paper) == backtest
+    assert logical(live, real) == logical(live, paper)
+    mine, theirs = live.world.metrics(real), live.world.metrics(paper)
+    for name in ("quote", "base", "base_cost", "fees", "fills", "grid_profit", "matched_trades"):
+        assert getattr(mine, name) == getattr(theirs, name), name
+    assert mine.grid_profit == expected.books.grid_profit
+    assert live.differences() == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_live_is_paper_is_back_test_over_made_candles(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    candles = candles_of(wander(40 + seed, 120))
+    expected = run_backtest("grid", GRID, paper_market(), candles, Decimal(1000))
+    assert len(expected.fills) > 8
+    live, real, paper = live_and_paper(monkeypatch, candles, GRID)
+    assert_all_equal(live, real, paper, expected)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
+def test_live_is_paper_is_back_test_over_recorded_candles(
+    monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    with gzip.open(path, "rt") as lines:
+        candles = list(islice(parse_candles(lines), 300 + SLICE))[-SLICE:]
+    factor = 100 / candles[0].open
+    candles = [scaled(candle, factor) for candle in candles]
+    tape = tape_of(path.name, candles)
+    low, high = min(tape.prices), max(tape.prices)
+    # So narrow that even a quiet stretch trades, and not so narrow that fees eat it all.
+    lower, upper = low - QUIET, high + QUIET
+    grids = max(2, min(12, int((upper - lower) / SPACING)))
+    params = {**GRID, "lower": str(lower), "upper": str(upper), "grids": str(grids)}
+    expected = run_backtest("grid", params, paper_market(), candles, Decimal(1000))
+    live, real, paper = live_and_paper(monkeypatch, candles, params)
+    assert_all_equal(live, real, paper, expected)
