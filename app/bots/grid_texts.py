@@ -61,6 +61,18 @@ TEXTS: Mapping[str, LazyString] = {
     "trailing_limit_inside_range": _l(
         "This limit lies inside of your range from %(lower)s to %(upper)s. It must lie beyond it."
     ),
+    "stop_loss_not_above_price": _l(
+        "A short grid loses when the price rises: the stop-loss must lie above the price of now, "
+        "%(price)s."
+    ),
+    "take_profit_not_below_price": _l(
+        "A short grid earns when the price falls: the take-profit must lie below the price of now, "
+        "%(price)s."
+    ),
+    "stop_loss_below_take_profit": _l("The stop-loss of a short grid lies above its take-profit."),
+    "trailing_below_fees": _l(
+        "When the range has moved to %(price)s, a completed trade earns only %(profit)s after fees."
+    ),
     "trigger_already_reached": _l(
         "The price of now has reached the start price %(value)s already."
     ),
@@ -91,15 +103,25 @@ TEXTS: Mapping[str, LazyString] = {
     "order_withdrawn": _l("An order far from the price waits here, to let a nearer one stand."),
     "edit_started": _l("New settings: orders are being replaced."),
     "edit_done": _l("New settings: all orders stand."),
+    "short_opened": _l("Level %(level)s sold %(quantity)s at %(price)s."),
+    "short_closed": _l(
+        "Level %(level)s bought %(quantity)s back at %(price)s: %(profit)s after fees."
+    ),
+    "first_sale_done": _l("First sale done: %(quantity)s."),
     # why a bot ended or paused
     "take_profit_share_reached": _l("the value %(equity)s reached the take-profit %(limit)s"),
     "stop_loss_share_reached": _l("the value %(equity)s fell to the stop-loss %(limit)s"),
     "start_failed": _l("the grid could not begin"),
+    "edit_failed": _l("the new settings could not be run"),
     "limit_max_capital": _l("the money in the bot, %(value)s, is more than your limit %(limit)s"),
     "limit_daily_loss": _l("the loss of today, %(value)s, has reached your limit %(limit)s"),
     "limit_open_orders": _l("%(value)s open orders are more than your limit of %(limit)s"),
     "limit_leverage": _l("the leverage %(value)s is more than your limit %(limit)s"),
     # why an order was taken back or was not sent
+    "first_sale": _l("First sale: the coins for the buys below the price, sold at the start."),
+    "order_would_open_short": _l("More than the bot holds would be sold."),
+    "order_would_open_long": _l("More than the bot owes would be bought back."),
+    "order_over_margin": _l("The margin of the bot does not suffice."),
     "too_far_now": _l("Taken back: others are nearer to the price."),
     "trailing": _l("Taken back: the range has moved."),
     "edited": _l("Taken back: the settings have changed."),

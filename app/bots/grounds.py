@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from app.db import db
 from app.errors import Conflict, NotFound
+from app.exchanges.catalogue import VENUES
 from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.models import MarketRow
 from app.markets.queries import LARGEST_ID, Price, last_price, market_row, to_market
@@ -27,6 +28,11 @@ class Grounds:
     row: MarketRow
     market: Market
     price: Price
+
+    @property
+    def orders_per_second(self) -> Decimal | None:
+        """Return how many orders the exchange takes of an account; paper keeps its venue's pace."""
+        return VENUES[self.account.venue].orders_per_second
 
     @property
     def known_price(self) -> Decimal:

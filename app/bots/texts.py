@@ -578,6 +578,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     **dict.fromkeys(("limit_open_orders", "limit_leverage"), {"value": _plain, "limit": _plain}),
     **dict.fromkeys(("take_profit_share_reached", "stop_loss_share_reached"), {"limit": _money}),
     "denied_not_enough_coins": {"needed": _coins, "free": _coins},
+    "trailing_below_fees": {"profit": _percent},
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "investment_too_small": {"rule": None},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from app.adapters.exchanges.quirks import QUIRKS
+from app.adapters.exchanges.quirks.kinds import Lane
 
 PAPER = "paper"
 
@@ -41,6 +42,14 @@ class Venue:
     def absence_grace_s(self) -> int:
         """Return for how long it may fail to find an order that it has."""
         return 0 if self.is_paper else QUIRKS[self.code].absence_grace_s
+
+    @property
+    def orders_per_second(self) -> Decimal | None:
+        """Return how many orders an account may place there, None where nothing limits them."""
+        if self.is_paper:
+            return None
+        rate = QUIRKS[self.code].limits.account[Lane.PLACE]
+        return Decimal(str(rate.units)) / Decimal(str(rate.seconds))
 
     @property
     def key_page(self) -> str:

@@ -504,6 +504,14 @@ def test_the_line_that_stays_empty_is_named_before_the_start(shop: Shop, client:
 # --- what experts are asked for -------------------------------------------------------------------
 
 
+def test_the_preview_says_how_long_placing_takes_at_the_pace_of_the_exchange(
+    shop: Shop, client: Client
+) -> None:
+    # 50 grids leave 50 orders; Bybit takes ten of an account in a second.
+    sent = form_of(shop, grids="50", investment="5000")
+    assert "placed in about 5 s" in client.post_form("/bots/new/preview", sent).text
+
+
 def make_expert(shop: Shop) -> None:
     with transaction():
         shop.user.profile.experience = "expert"

@@ -57,7 +57,23 @@ def spoken(speakers: dict[str, int]) -> set[str]:
     return found
 
 
-CODES = spoken(SPEAKERS)
+def chosen() -> set[str]:
+    """Return what is put into a variable called code before it is spoken."""
+    found = set()
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path.name in COMMANDS_ONLY:
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
+                    if not isinstance(node.value, ast.IfExp):
+                        continue
+                    either = (node.value.body, node.value.orelse)
+                    found |= {each.value for each in either if isinstance(each, ast.Constant)}
+    return {code for code in found if isinstance(code, str) and code}
+
+
+CODES = spoken(SPEAKERS) | chosen()
 ORDER_CODES = spoken(ORDER_SPEAKERS)
 
 

@@ -10,12 +10,15 @@ from app.bots.grounds import Grounds, find_grounds, own_account, pair_of
 from app.bots.queries.draft import Draft
 from app.trades.owners import Pair
 from app.trades.queries import Line
-from app.trading.market import ONE, ZERO, exact
+from app.trading.market import ONE, ZERO, booked, exact
 from app.trading.strategies import STRATEGIES
 from app.trading.strategies.grid_levels import most_grids
 from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing
 from app.trading.strategies.grid_plan import GridPlan
 from app.trading.strategy import InvalidParams, Problem
+
+# A liquidation nearer than this is shown as a danger.
+NEAR = Decimal("0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,13 @@ class FieldLine:
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """What is left when the price has fallen to the lower end, in money."""
+    """What is left when the price stands at the bad end of the range, in money.
+
+    `coins` are negative for a short position; `rises` says that the bad end is the upper one.
+    """
 
     price: Decimal
+    rises: bool
     coins: Decimal
     value: Decimal
     loss: Decimal
@@ -39,8 +46,21 @@ class Worst:
 
 
 @dataclass(frozen=True, slots=True)
+class Forced:
+    """A price at which the exchange closes the position by force, and how far off it is."""
+
+    price: Decimal
+    share: Decimal
+
+    @property
+    def is_near(self) -> bool:
+        """Say whether a common move of the price reaches it."""
+        return abs(self.share) < NEAR
+
+
+@dataclass(frozen=True, slots=True)
 class Purchase:
-    """The first purchase at market."""
+    """The first purchase at market, or for a short grid the first sale."""
 
     quantity: Decimal
     cost: Decimal
@@ -91,6 +111,14 @@ class Preview:
     free: Decimal | None = None
     free_left: Decimal | None = None
     worst: Worst | None = None
+    forced_below: Forced | None = None
+    forced_above: Forced | None = None
+    resting: int | None = None
+    waiting: int | None = None
+    seconds: Decimal | None = None
+    is_short: bool = False
+    is_endless: bool = False
+    starts_at: Decimal | None = None
     levels: tuple[tuple[Decimal, str], ...] = ()
     empty_level: Decimal | None = None
 
@@ -179,6 +207,7 @@ def _planned(empty: Preview, params: Any, plan: Any, grounds: Grounds) -> Previe
 def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: Grounds) -> Preview:
     price = grounds.known_price
     first, last = plan.levels[:2], plan.levels[-2:]
+    forced, pace = plan.liquidation, grounds.orders_per_second
     profit = plan.profit_per_grid
     orders = [*(plan.buys or ()), *(plan.sells or ())]
     sizes = [order.quantity for order in orders if order.quantity is not None]
@@ -210,24 +239,42 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         order_value_high=max(values, default=None),
         buys=len(plan.buys or ()),
         sells=len(plan.sells or ()),
-        first_purchase=Purchase(to_buy, plan.base_cost or ZERO) if to_buy > 0 else None,
+        first_purchase=Purchase(abs(to_buy), abs(plan.base_cost or ZERO)) if to_buy else None,
         minimum_investment=plan.minimum_investment,
         minimum_by=Line(f"rule_{plan.minimum_by}") if plan.minimum_by else None,
         investment=plan.investment,
         free_left=None if free is None or plan.investment is None else free - plan.investment,
-        worst=_worst(plan),
+        worst=_worst(plan, params),
+        forced_below=_forced(forced.below if forced else None, price),
+        forced_above=_forced(forced.above if forced else None, price),
+        resting=plan.orders_resting,
+        waiting=plan.orders_virtual,
+        seconds=plan.orders_resting / pace if plan.orders_resting and pace else None,
+        is_short=params.is_short,
+        is_endless=params.infinity,
+        starts_at=params.trigger_price,
         levels=_levels(plan),
         empty_level=plan.empty_level,
     )
 
 
-def _worst(plan: GridPlan) -> Worst | None:
+def _worst(plan: GridPlan, params: GridParams) -> Worst | None:
     found = plan.worst_case
     if found is None:
         return None
     return Worst(
-        found.price, found.coins, found.value, found.loss, found.loss_share, found.break_even
+        found.price,
+        found.price > params.lower,
+        found.coins,
+        found.value,
+        found.loss,
+        found.loss_share,
+        found.break_even,
     )
+
+
+def _forced(at: Decimal | None, price: Decimal) -> Forced | None:
+    return None if at is None else Forced(at, booked(at / price - ONE))
 
 
 def _levels(plan: GridPlan) -> tuple[tuple[Decimal, str], ...]:
