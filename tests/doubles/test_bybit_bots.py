@@ -1,15 +1,24 @@
 """A bot trades through the real library against the stand-in, over HTTP."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from flask import current_app
+from requests import Session
+from sqlalchemy import text
 
 from app.adapters.exchanges import client as client_module
 from app.adapters.exchanges.bases import use_bases
 from app.adapters.exchanges.client import forget_markets
+from app.adapters.exchanges.clock import Clocks
+from app.adapters.exchanges.traffic import network, use_network
 from app.bots.live import clock
+from app.db import db
+from app.transactions import transaction
 from tests.bots.live_world import wander
 from tests.doubles.bybit.faults import Fault, every_fault
 from tests.doubles.bybit.server import DoubleServer, serve
@@ -25,7 +34,11 @@ def server() -> Iterator[DoubleServer]:
     server = serve(Venue())
     use_bases({"bybit": server.url})
     forget_markets()
+    # What one test tells of the exchange's clock is no news for another.
+    before = network()
+    use_network(before[0], Clocks(None), before[2])
     yield server
+    use_network(*before)
     use_bases({})
     forget_markets()
     server.shutdown()
@@ -109,3 +122,45 @@ def settle(live: LiveWorld) -> None:
     live.audit()
     time.sleep(0.7)
     live.audit()
+
+
+def test_an_order_that_came_too_late_is_not_sent_again_without_asking_for_the_lease(
+    live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker is paused in the very act of sending, beyond its lease and the request's window."""
+    live.play("100")
+    live.add_seat("customer-one-of-the-stand-in")
+    real = Session.request
+    paused: list[str] = []
+
+    def request(self: Session, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        if url.endswith("/order/create") and not paused:
+            paused.append(url)
+            elsewhere(take_over)
+            server.venue.habits.clock_ms += 10_000
+        return real(self, method, url, *args, **kwargs)
+
+    def take_over() -> None:
+        with transaction():
+            db.session.execute(text("update account_leases set expires_at = now()"))
+        live.world.tick("place-2")
+
+    monkeypatch.setattr(Session, "request", request)
+    live.tick()
+    assert paused
+    for _ in range(2):
+        live.audit()
+    assert live.differences() == []
+    assert live.missing_levels() == []
+
+
+def elsewhere(what: Callable[[], Any]) -> None:
+    """Let another process do something meanwhile."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+
+    def work() -> None:
+        with app.app_context():
+            what()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result(30)

@@ -15,7 +15,10 @@ import pytest
 
 from app.adapters.exchanges.bases import use_bases
 from app.adapters.exchanges.client import forget_markets, make_client, share_markets
+from app.adapters.exchanges.clock import Clocks
 from app.adapters.exchanges.keys import ApiKeys
+from app.adapters.exchanges.rate_broker import NoBroker
+from app.adapters.exchanges.traffic import network, use_network
 from tests.doubles.bybit.control import running_double
 from tests.doubles.bybit.faults import Fault
 from tests.doubles.bybit.rows import to_json
@@ -35,7 +38,10 @@ def server(tmp_path: Path) -> Iterator[DoubleServer]:
     server.operator.push("AAAUSDT", ["100"], "linear")
     use_bases({"bybit": server.url})
     forget_markets()
+    before = network()
+    use_network(NoBroker(), Clocks(None))
     yield server
+    use_network(*before)
     use_bases({})
     forget_markets()
     server.shutdown()

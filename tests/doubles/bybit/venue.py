@@ -20,7 +20,7 @@ from tests.doubles.bybit import contracts
 from tests.doubles.bybit.account import Customer, Key
 from tests.doubles.bybit.instruments import Instrument, usual_instruments
 from tests.doubles.bybit.journal import Journal, read_journal
-from tests.doubles.bybit.rows import ZERO, Execution, Position, VenueOrder, from_json, to_json
+from tests.doubles.bybit.rows import Execution, Position, VenueOrder, from_json, to_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
