@@ -10,7 +10,15 @@ from app.bots import service
 from app.bots.figures import Range
 from app.bots.inventory import inventory
 from app.bots.models import Bot, BotEquity, BotMetrics
-from app.bots.queries import BotFilter, bot_card, dashboard, list_bots, stop_choices
+from app.bots.queries import (
+    BotFilter,
+    bot_card,
+    dashboard,
+    levels_of,
+    list_bots,
+    open_orders,
+    stop_choices,
+)
 from app.bots.queries.cards import BotCard, svg_points
 from app.bots.statistics import bots_by_state, profit_per_day
 from app.bots.upkeep import sample_equity
@@ -235,6 +243,19 @@ def test_attention_comes_first_then_value(shop: Shop) -> None:
     names = [shown.name for shown in list_bots(shop.user_id, BotFilter()).bots]
     assert names == ["Broken", "Rich", "Poor"]
     assert db.session.query(Bot).count() == 3
+
+
+def test_the_range_is_where_the_grid_has_followed_the_price_to(shop: Shop) -> None:
+    bot_id = shop.run_bot(*range(101, 126), trailing_up=True)
+    found = card(shop, bot_id)
+    assert found.lower is not None and found.upper is not None
+    assert found.lower > 100 and found.upper > 120
+    levels = levels_of(bot_id)
+    assert (levels[0].price, levels[-1].price) == (found.upper, found.lower)
+    standing = [level for level in levels if level.side is not None]
+    assert len(standing) == open_orders(bot_id)
+    below = {level.side for level in standing if level.price < 125}
+    assert below == {"buy"}
 
 
 def test_money_of_a_test_site_is_neither_paper_nor_real(shop: Shop) -> None:

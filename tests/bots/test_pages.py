@@ -547,3 +547,55 @@ def test_shares_are_written_in_percent_and_stored_as_fractions(shop: Shop, clien
     assert db.session.query(BotConfig).one().params["reserve"] == "0.025"
     page = client.get(f"/bots/{bot.id}/edit").text
     assert re.search(r'name="reserve"[^>]*value="2\.5"', page)
+
+
+def test_an_expert_keeps_a_typed_step_exactly(shop: Shop, client: Client) -> None:
+    make_expert(shop)
+    sent = form_of(shop, grids="10", step="3", linked="step")
+    assert client.post_form("/bots/new", sent).status_code == 303
+    params = db.session.query(BotConfig).one().params
+    assert (params["step"], params["grids"]) == ("3", None)
+    bot = db.session.query(Bot).one()
+    page = client.get(f"/bots/{bot.id}/edit").text
+    assert re.search(r'name="step"[^>]*value="3"', page)
+    assert hidden(page, "linked") == "step"
+    assert client.get(f"/bots/{bot.id}/start").status_code == 200
+    assert client.get(f"/bots/{bot.id}").status_code == 200
+
+
+def test_an_expert_makes_a_grid_without_an_end_that_waits_for_its_price(
+    shop: Shop, client: Client
+) -> None:
+    make_expert(shop)
+    sent = form_of(
+        shop, upper="", grids="", step="1,5", spacing="geometric", infinity="y",
+        trigger_price="95", max_resting="4", take_profit_share="20", profit_use="reinvest",
+    )  # fmt: skip
+    preview = client.post_form("/bots/new/preview", sent)
+    assert preview.status_code == 200
+    assert client.post_form("/bots/new", sent).status_code == 303
+    params = db.session.query(BotConfig).one().params
+    assert (params["infinity"], params["upper"], params["step"]) == (True, None, "0.015")
+    assert (params["take_profit_share"], params["max_resting"]) == ("0.2", 4)
+    bot = db.session.query(Bot).one()
+    summary = client.get(f"/bots/{bot.id}/start")
+    assert "Wait until the price reaches 95.00" in summary.text
+    shop.start(bot.id)
+    shop.tick()
+    parts = ("", "?tab=levels", "?tab=settings", "/chart?timeframe=1h", "/stop", "/part/figures")
+    for path in parts:
+        assert client.get(f"/bots/{bot.id}{path}").status_code == 200, path
+    for path in ("/bots", "/dashboard", f"/bots/new?from={bot.id}"):
+        assert client.get(path).status_code == 200, path
+
+
+def test_hostile_expert_settings_are_refused_with_sentences(shop: Shop, client: Client) -> None:
+    make_expert(shop)
+    for field in (
+        "trigger_price", "take_profit_share", "stop_loss_share", "trailing_up_limit",
+        "trailing_down_limit", "max_resting", "profit_use", "infinity", "trailing_down",
+    ):  # fmt: skip
+        for value in HOSTILE:
+            answer = client.post_form("/bots/new/preview", form_of(shop, **{field: value}))
+            assert answer.status_code == 200, (field, value)
+            assert "could not be done" not in answer.text, (field, value)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, select, text
 from app.bots.figures import BotFigures, Range, figures_of
 from app.bots.grounds import pair_of
 from app.bots.models import Bot, BotConfig, BotMetrics
+from app.bots.queries.ladder import is_moving, rungs_of
 from app.bots.rules import RUNNING, Action, may
 from app.db import Exact, UtcTime, db, utc_now
 from app.errors import NotFound
@@ -21,7 +22,7 @@ from app.money import parse_exact
 from app.subscriptions.rules import RunningBots
 from app.trades.owners import BotLabel, Pair
 from app.trades.queries import DaySums, Line, Reserved, line_of, reserved_by, sums_of_a_day
-from app.trading.market import ZERO
+from app.trading.market import ZERO, Market
 
 NO_DAY, NO_RESERVE = DaySums(0, ZERO), Reserved()
 # A bot whose tick is this late is stale, whatever the sweep that marks it has noticed so far.
@@ -171,11 +172,12 @@ def _cards(user_id: int, condition: ColumnElement[bool], *, sparks: bool) -> lis
     now = utc_now()
     cards = []
     for bot, metrics, config, market, account, venue in rows:
-        bounds = range_of(config.params)
+        rules = to_market(market, account)
+        bounds = range_of(bot, config.params, rules)
         found = figures_of(
             bot,
             metrics,
-            to_market(market, account),
+            rules,
             price_of(market, now),
             bounds=bounds,
             day=days.get(bot.id, NO_DAY),
@@ -183,7 +185,7 @@ def _cards(user_id: int, condition: ColumnElement[bool], *, sparks: bool) -> lis
             now=now,
         )
         cards.append(
-            _card(bot, config.params, market, account, venue, found, curves.get(bot.id), now)
+            _card(bot, config.params, bounds, market, account, venue, found, curves.get(bot.id))
         )
     return cards
 
@@ -191,14 +193,13 @@ def _cards(user_id: int, condition: ColumnElement[bool], *, sparks: bool) -> lis
 def _card(
     bot: Bot,
     params: Mapping[str, Any],
+    bounds: Range,
     market: MarketRow,
     account: ExchangeAccount,
     venue: str,
     found: BotFigures | None,
     spark: Spark | None,
-    now: datetime,
 ) -> BotCard:
-    bounds = range_of(params)
     return BotCard(
         id=bot.id,
         name=bot.name,
@@ -208,7 +209,7 @@ def _card(
         state=bot.state,
         since=bot.state_since,
         reason=line_of(bot.state_reason),
-        stale=is_stale(bot, now),
+        stale=is_stale(bot, utc_now()),
         stop_request=bot.stop_request,
         pair=pair_of(market),
         exchange=venue,
@@ -259,9 +260,13 @@ def is_stale(bot: Bot, now: datetime) -> bool:
     return bot.stale_since is not None or now - since > timedelta(seconds=bot.tick_period_s) + LATE
 
 
-def range_of(params: Mapping[str, Any]) -> Range:
-    """Return the range that settings name, if they name one."""
-    return Range(number_of(params.get("lower")), number_of(params.get("upper")))
+def range_of(bot: Bot, params: Mapping[str, Any], market: Market) -> Range:
+    """Return the range of a bot: as its settings name it, or where it has followed the price to."""
+    named = Range(number_of(params.get("lower")), number_of(params.get("upper")))
+    if bot.strategy_state is None or named.upper is None or not is_moving(params):
+        return named
+    prices = rungs_of(bot.strategy, params, bot.strategy_state, market).prices
+    return Range(prices[0], prices[-1]) if prices else named
 
 
 def number_of(value: object) -> Decimal | None:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, String, cast, func, or_, select
 
 from app.bots.models import Bot, BotConfig, BotEvent
 from app.bots.queries.cards import BotCard, label_of, number_of
+from app.bots.queries.ladder import Rungs, rungs_of
 from app.bots.queries.lists import notices_of
 from app.bots.rules import RUNNING
 from app.db import db
@@ -23,7 +24,6 @@ from app.trades.queries import OPEN_ORDER, Line, TradeView, bot_trades, count_or
 from app.trading.market import ZERO, booked, exact
 from app.trading.orders import traded_value
 from app.trading.strategies import STRATEGIES
-from app.trading.strategies.grid_sizes import ladder_of
 from app.trading.strategy import Field, StopHow
 
 MOST_NOTICES = 3
@@ -119,9 +119,7 @@ class LevelView:
 def levels_of(bot_id: int) -> tuple[LevelView, ...]:
     """Return the levels of a grid, highest first; other strategies have none."""
     bot = db.session.get_one(Bot, bot_id)
-    prices = _level_prices(bot)
-    if not prices:
-        return ()
+    rungs = _rungs(bot)
     standing = {
         level: (side, left)
         for level, side, left in db.session.execute(
@@ -132,21 +130,18 @@ def levels_of(bot_id: int) -> tuple[LevelView, ...]:
     }
     earned = {level: (count, profit) for level, count, profit in _earned(bot)}
     views = []
-    for number in range(len(prices) - 1, -1, -1):
+    for number, price in enumerate(rungs.prices, rungs.first):
         side, left = standing.get(number, (None, None))
         count, profit = earned.get(number, (0, ZERO))
-        views.append(LevelView(number, prices[number], side, left, count, profit))
-    return tuple(views)
+        views.append(LevelView(number, price, side, left, count, profit))
+    return tuple(reversed(views))
 
 
-def _level_prices(bot: Bot) -> Sequence[Decimal]:
-    if bot.strategy != "grid":
-        return ()
+def _rungs(bot: Bot) -> Rungs:
     config = db.session.get_one(BotConfig, (bot.id, bot.config_version))
     market = db.session.get_one(MarketRow, bot.market_id)
     account = db.session.get_one(ExchangeAccount, bot.account_id)
-    params = STRATEGIES["grid"].parse(config.params)
-    return ladder_of(params, to_market(market, account)).levels
+    return rungs_of(bot.strategy, config.params, bot.strategy_state, to_market(market, account))
 
 
 def _earned(bot: Bot) -> Sequence[tuple[int, int, Decimal]]:

@@ -1,0 +1,43 @@
+"""The levels of a grid as they lie now: a running one may have followed the price."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from app.trading.market import Market
+from app.trading.strategies import STRATEGIES
+from app.trading.strategies.grid_sizes import ladder_of
+
+GRID = "grid"
+# Settings with which a grid leaves the range that it began with.
+MOVING = ("trailing_up", "trailing_down", "infinity")
+
+
+@dataclass(frozen=True, slots=True)
+class Rungs:
+    """The levels from the lowest up; the lowest has the number `first` on its orders."""
+
+    first: int = 0
+    prices: Sequence[Decimal] = ()
+
+
+def rungs_of(
+    strategy: str, params: Mapping[str, Any], state: Mapping[str, Any] | None, market: Market
+) -> Rungs:
+    """Return where a grid's levels lie, by its state if it has one; other strategies have none."""
+    if strategy != GRID:
+        return Rungs()
+    grid = STRATEGIES[GRID]
+    read = grid.parse(params)
+    if state is None:
+        return Rungs(0, ladder_of(read, market).levels)
+    now = grid.decode_state(state)
+    if not now.slots:
+        return Rungs(0, ladder_of(read, market).levels)
+    return Rungs(now.first, ladder_of(read, market, now.trail, len(now.slots)).levels)
+
+
+def is_moving(params: Mapping[str, Any]) -> bool:
+    """Say whether the range may be another than the settings name."""
+    return any(params.get(name) for name in MOVING)
