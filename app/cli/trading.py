@@ -13,26 +13,16 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from app.cli.plan import BAD_INPUT, grid, json_object, problem_json, text_of
 from app.money import exact_text
 from app.trading.backtest import BacktestResult, NoCandles, run_backtest
 from app.trading.candles import BadCandle, CandleReport, check_candles, parse_candles
 from app.trading.codec import to_json
-from app.trading.inputs import MARKET_NAMES, read_market, read_plan_input
+from app.trading.inputs import MARKET_NAMES, read_market
 from app.trading.strategies import STRATEGIES
-from app.trading.strategies.grid_plan import GridPlan, PlannedOrder, plan_grid
-from app.trading.strategy import InvalidParams, Problem, problem
+from app.trading.strategy import InvalidParams
 
-BAD_INPUT = 2
 HUNDRED = Decimal(100)
-PLAN_FIGURES = (
-    "quantity",
-    "base_to_buy",
-    "base_cost",
-    "quote_reserved",
-    "base_reserved",
-    "investment",
-    "minimum_investment",
-)
 QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD", "EUR", "BRL", "BTC", "ETH")
 
 CandleFile = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -91,95 +81,6 @@ def _print_report(file: Path, report: CandleReport, good: bool) -> None:
     )
 
 
-# --- grid plan --------------------------------------------------------------------------------
-
-
-@click.group()
-def grid() -> None:
-    """Plan grids."""
-
-
-@grid.command("plan")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-@click.argument("source", type=click.File("r"), default="-")
-def plan(as_json: bool, source: TextIO) -> None:
-    """Print what a grid with the parameters of SOURCE (JSON, default standard input) would do.
-
-    Exits with code 2 when the parameters can't work; the errors then name the fields.
-    """
-    found, unknown = _planned(source.read())
-    said = _plan_json(found, unknown)
-    if as_json:
-        click.echo(json.dumps(said, indent=1))
-    else:
-        for name, value in said.items():
-            click.echo(f"{name}: {json.dumps(value)}")
-    if said["errors"]:
-        sys.exit(BAD_INPUT)
-
-
-def _planned(text: str) -> tuple[GridPlan | InvalidParams, list[str]]:
-    try:
-        params, market, price, unknown = read_plan_input(_json_object("input", text))
-    except InvalidParams as bad:
-        return bad, []
-    return plan_grid(params, market, price), unknown
-
-
-def _json_object(name: str, text: str) -> dict[str, object]:
-    try:
-        data = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        raise InvalidParams((problem(name, "not_json", detail=str(error)[:80]),)) from error
-    if not isinstance(data, dict):
-        raise InvalidParams((problem(name, "not_an_object"),))
-    return data
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _plan_json(found: GridPlan | InvalidParams, unknown: list[str]) -> dict[str, Any]:
-    if isinstance(found, InvalidParams):
-        names = ("levels", "empty_level", "buys", "sells", *PLAN_FIGURES, "profit_per_grid")
-        return {
-            **dict.fromkeys(names),
-            "warnings": [],
-            "errors": [_problem_json(each) for each in found.problems],
-        }
-    warnings = [*found.warnings, *(problem(name, "unknown_field") for name in unknown)]
-    profit = found.profit_per_grid
-    return {
-        "levels": [exact_text(level) for level in found.levels],
-        "empty_level": _text(found.empty_level),
-        "buys": _orders_json(found.buys),
-        "sells": _orders_json(found.sells),
-        **{name: _text(getattr(found, name)) for name in PLAN_FIGURES},
-        "profit_per_grid": profit
-        and {
-            "lowest_percent": exact_text(profit.lowest * HUNDRED),
-            "highest_percent": exact_text(profit.highest * HUNDRED),
-        },
-        "warnings": [_problem_json(each) for each in warnings],
-        "errors": [_problem_json(each) for each in found.errors],
-    }
-
-
-def _orders_json(orders: tuple[PlannedOrder, ...] | None) -> list[list[str | None]] | None:
-    if orders is None:
-        return None
-    return [[exact_text(order.price), _text(order.quantity)] for order in orders]
-
-
-def _problem_json(found: Problem) -> dict[str, Any]:
-    return {"field": found.field, "code": found.code, "values": dict(found.values)}
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else exact_text(value)
-
-
 # --- back-test --------------------------------------------------------------------------------
 
 
@@ -207,13 +108,13 @@ def backtest(
     """
     started = time.perf_counter()
     try:
-        values = _json_object("params", params_text)
+        values = json_object("params", params_text)
         market, _ = read_market(values, symbol or symbol_of(file))
         own = {name: value for name, value in values.items() if name not in MARKET_NAMES}
         with open_candles(file) as lines:
             result = run_backtest(strategy, own, market, parse_candles(lines), touch=touch)
     except InvalidParams as bad:
-        _refuse([_problem_json(each) for each in bad.problems], as_json)
+        _refuse([problem_json(each) for each in bad.problems], as_json)
     except BadCandle as bad:
         _refuse([{"field": "candles", "code": bad.code, "values": dict(bad.values)}], as_json)
     except NoCandles as bad:
@@ -262,8 +163,8 @@ def result_json(result: BacktestResult, *, full: bool = False) -> dict[str, Any]
         "buy_and_hold": exact_text(shown.buy_and_hold),
         "value_now": exact_text(shown.value_now),
         "invested": exact_text(shown.invested),
-        "break_even": _text(shown.break_even),
-        "average_entry": _text(shown.average_entry),
+        "break_even": text_of(shown.break_even),
+        "average_entry": text_of(shown.average_entry),
         "yearly_pace_percent": _percent(shown.yearly_pace),
         "max_drawdown_percent": _percent(result.drawdown.largest),
         "days_outside": exact_text(result.days_outside),

@@ -145,7 +145,7 @@ class Replay:
         self.events: list[LogLine] = []
         self.finished: str | None = None
         self.triggers = Triggers()
-        self._state: Any = None
+        self.state: Any = None
 
     def concerns(self, price: Decimal) -> bool:
         """Say whether a price fills something or crosses a trigger of the strategy."""
@@ -174,7 +174,7 @@ class Replay:
     def _start(self, point: PricePoint) -> None:
         self.books = opened(self.investment, point.price, self.market)
         funds = self.books.position.holdings
-        self._state = self.strategy.start_state(self.params, self.market, point.price, funds)
+        self.state = self.strategy.start_state(self.params, self.market, point.price, funds)
 
     def _decide(self, point: PricePoint, fills: list[Fill]) -> None:
         finals = self._count(fills)
@@ -210,14 +210,14 @@ class Replay:
             price=point.price,
             market=self.market,
             params=self.params,
-            state=self._state,
+            state=self.state,
             orders=(*finals, *self.live.values()),
             holdings=self.books.position.holdings,
             investment=self.investment,
             fills=tuple(fills),
         )
         done = tick(self.strategy, view, self.limits)
-        self._state, self.triggers = done.state, done.triggers
+        self.state, self.triggers = done.state, done.triggers
         self.matches += done.matches
         self.events += done.events
         if done.matches:

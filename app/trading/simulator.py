@@ -270,7 +270,7 @@ class Book:
         value = traded_value(price, quantity)
         currency = side.market.quote
         self._ledger.settle(side.market, way, price, quantity, value, ZERO, currency)
-        name = f"{LIQUIDATION}-{point.seq}"
+        name = f"{LIQUIDATION}-{symbol}-{point.seq}"
         return Fill(
             name, LIQUIDATION, way, price, quantity, ZERO, currency, point.time, maker=False
         )

@@ -253,6 +253,9 @@ class Strategy(Protocol[ParamsT, StateT]):
     def edit(self, old: ParamsT, state: StateT, new: ParamsT, view: View) -> Any:
         """Say what other settings would do to a running bot, and how it goes on with them."""
 
+    def with_flow(self, state: StateT, amount: Decimal) -> StateT:
+        """Return a state after money came in (or, negative, went out) without an edit."""
+
     def protection(
         self,
         params: ParamsT,

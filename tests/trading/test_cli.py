@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from app.cli.trading import commands as cli_commands
 from app.cli.trading import symbol_of
 from tests.conftest import shared_folder
-from tests.trading.test_vectors import agrees, recorded_cases
+from tests.trading.test_vectors import OWN_CASES, agrees, recorded_cases
 
 HEADER = "ts_ms,open,high,low,close,volume\n"
 T = 1_767_225_600_000
@@ -133,17 +133,31 @@ def test_a_plan_can_be_read_by_people() -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("case", [p for p in recorded_cases() if p.values[0]["kind"] != "cycle"])
-def test_the_command_agrees_with_published_cases(case: dict[str, Any]) -> None:
+@pytest.mark.parametrize("case", list(recorded_cases()))
+def test_the_command_agrees_with_every_published_case(case: dict[str, Any]) -> None:
+    check_command(case)
+
+
+@pytest.mark.parametrize("case", OWN_CASES, ids=lambda case: case["id"])
+def test_the_command_agrees_with_cases_computed_by_hand(case: dict[str, Any]) -> None:
+    check_command(case)
+
+
+def check_command(case: dict[str, Any]) -> None:
     if case["kind"] == "profit":
         fees = {"maker_fee": case["input"]["fee"], "price": case["input"]["lower"]}
         said, code = planned({**case["input"], **fees})
         lowest = case["expected"].get("lowest_percent") or case["expected"]["profit_percent"]
         assert agrees(lowest, D(said["profit_per_grid"]["lowest_percent"]))
-        return
     said, code = planned(case["input"])
     assert (code, said["errors"]) == (0, [])
-    for name, value in case["expected"].items():
+    parts = case["expected"] if case["kind"] == "trailing" else {"": case["expected"]}
+    for part, expected in parts.items():
+        compare(said[part] if part else said, expected)
+
+
+def compare(said: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
         if name == "sell_count":
             assert len(said["sells"]) == value
         elif isinstance(value, list):

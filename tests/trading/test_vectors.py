@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.trading.cases import liquidation_figures, trailing_figures
 from app.trading.inputs import read_plan_input
 from app.trading.market import FeeSide
 from app.trading.strategies.grid_levels import Cycle, cycle, profit_bounds, ratio
@@ -15,17 +16,17 @@ from app.trading.strategies.grid_params import Spacing
 from app.trading.strategies.grid_plan import GridPlan, plan_grid
 from tests.conftest import shared_folder
 
-KINDS = ("plan", "levels", "cycle", "profit")
+KINDS = ("plan", "levels", "cycle", "profit", "trailing", "liquidation")
 
 
 def recorded_cases() -> Iterator[Any]:
-    """Yield every case of these kinds in any file of that form."""
+    """Yield every case in the files of grids; an unknown kind fails when it is checked."""
     folder = shared_folder() / "data" / "vectors"
     for path in sorted(folder.glob("*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
         cases = data.get("cases", []) if isinstance(data, dict) else []
         for case in cases:
-            if isinstance(case, dict) and case.get("kind") in KINDS:
+            if isinstance(case, dict) and ("grid" in path.stem or case.get("kind") in KINDS):
                 yield pytest.param(case, id=f"{path.stem}:{case['id']}")
 
 
@@ -43,6 +44,8 @@ def check(case: dict[str, Any]) -> None:
         "levels": check_plan,
         "cycle": check_cycle,
         "profit": check_profit,
+        "trailing": check_trailing,
+        "liquidation": check_liquidation,
     }
     checks[case["kind"]](case["input"], case["expected"])
 
@@ -95,6 +98,25 @@ def check_profit(given: dict[str, Any], expected: dict[str, Any]) -> None:
     assert expected
     for name, value in expected.items():
         assert agrees(value, found[name]), (name, found)
+
+
+def check_trailing(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = trailing_figures(given)
+    assert set(expected) <= set(found)
+    for part, figures in expected.items():
+        for name, value in figures.items():
+            got = found[part][name]
+            if isinstance(value, list):
+                assert len(value) == len(got), (part, name, got)
+                assert all(agrees(a, D(b)) for a, b in zip(value, got, strict=True))
+            else:
+                assert agrees(value, D(got)), (part, name, got)
+
+
+def check_liquidation(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = liquidation_figures(given)
+    assert set(expected) == {"price"}
+    assert agrees(expected["price"], D(found["price"])), found
 
 
 @pytest.mark.shared
@@ -231,9 +253,50 @@ OWN_CASES = [
 ]
 
 
+OWN_CASES += [
+    {
+        "id": "own-trailing",
+        "kind": "trailing",
+        "input": {
+            "lower": "80",
+            "upper": "120",
+            "grids": 4,
+            "price": "95",
+            "trailing_up": True,
+            "then_price": "130",
+        },
+        "expected": {
+            "before": {"buys": ["90", "80"], "empty_level": "100", "sells": ["110", "120"]},
+            "after": {"cancelled": ["80"], "new_buy": "120", "lower": "90", "upper": "130"},
+        },
+    },
+    {
+        "id": "own-liquidation-short",
+        "kind": "liquidation",
+        "input": {
+            "exchange": "binance",
+            "margin": "isolated",
+            "side": "short",
+            "quantity": "10",
+            "entry_price": "100",
+            "wallet_balance": "200",
+            "maintenance_amount": "0",
+            "maintenance_rate": "0.02",
+        },
+        # (200 + 1000) / (0.2 + 10)
+        "expected": {"price": "117.647"},
+    },
+]
+
+
 @pytest.mark.parametrize("case", OWN_CASES, ids=lambda case: case["id"])
 def test_a_case_computed_by_hand_comes_out_the_same(case: dict[str, Any]) -> None:
     check(case)
+
+
+def test_an_unknown_kind_fails_loudly() -> None:
+    with pytest.raises(KeyError):
+        check({"kind": "weather", "input": {}, "expected": {}})
 
 
 def test_a_wrong_figure_is_noticed() -> None:

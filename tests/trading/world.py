@@ -18,7 +18,7 @@ from app.trading.risk import NO_LIMITS, Limits
 from app.trading.simulator import Book
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_params import GridParams
-from app.trading.strategies.grid_state import GridState
+from app.trading.strategies.grid_state import GridState, Phase
 from app.trading.strategy import LogLine, Match, StopHow, View
 
 D = Decimal
@@ -129,6 +129,7 @@ class Desk:
             self._read_inbox()
             done = self.tick_once(stop)
             if not done.intents and not done.denied:
+                self._check_cap()
                 return
         raise AssertionError("the bot does not come to rest")
 
@@ -191,14 +192,17 @@ class Desk:
         """No level holds two orders, and no own buy stands at or above an own sell."""
         live = [o for o in self.orders.values() if o.status.is_live and o.key.level is not None]
         levels = [order.key.level for order in live]
-        if self.params.max_resting is not None:
-            assert len(live) <= self.params.max_resting
         assert len(levels) == len(set(levels)), levels
         buys = [o.key.level for o in live if o.key.side is Side.BUY and o.key.level is not None]
         sells = [o.key.level for o in live if o.key.side is Side.SELL and o.key.level is not None]
         assert max(buys, default=-(10**6)) < min(sells, default=10**6)
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _check_cap(self) -> None:
+        live = [o for o in self.orders.values() if o.status.is_live and o.key.level is not None]
+        if self.params.max_resting is not None and self.state.phase is Phase.RUNNING:
+            assert len(live) <= self.params.max_resting
 
     def _check_idempotent(self, stop: StopHow | None) -> None:
         again = tick(GRID, self.view(stop), self.limits)

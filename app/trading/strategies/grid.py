@@ -6,7 +6,7 @@ from typing import Any
 
 from app.trading.market import Market, exact
 from app.trading.position import Holdings
-from app.trading.strategies.grid_edit import Edit, edit_grid
+from app.trading.strategies.grid_edit import Edit, edit_grid, with_flow
 from app.trading.strategies.grid_exit import protection_of
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid, write_grid
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
@@ -64,6 +64,11 @@ class GridStrategy:
     def edit(self, old: GridParams, state: GridState, new: GridParams, view: View) -> Edit:
         """Say what other settings would do to a running grid, and how it goes on with them."""
         return edit_grid(old, state, new, view)
+
+    @exact
+    def with_flow(self, state: GridState, amount: Decimal) -> GridState:
+        """Return a state after money came in (or, negative, went out) without an edit."""
+        return with_flow(state, amount)
 
     @exact
     def protection(

@@ -90,7 +90,8 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         plan = plan_grid(now, market, price)
         wrong = tuple(each for each in plan.errors if each.field in _exits())
         return Edit(None if wrong else state, plan, warnings=plan.warnings, errors=wrong)
-    plan = plan_grid(within_funds(now, market, price, funds), market, price)
+    fitting = within_funds(now, market, price, funds, sells_surplus=True)
+    plan = plan_grid(fitting, market, price)
     try:
         begun = begin(now, market, price, funds, cycle=_next_cycle(state), edits=state.edits + 1)
     except InvalidParams as bad:
@@ -101,7 +102,10 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
     worth = view.investment if state.equity is None else state.equity
     return Edit(
         state=replace(
-            state, phase=Phase.EDITING, edits=state.edits + 1, equity=worth + money_in, entry=None
+            with_flow(replace(state, equity=worth), money_in),
+            phase=Phase.EDITING,
+            edits=state.edits + 1,
+            entry=None,
         ),
         plan=plan,
         cancels=tuple(_edited(order) for order in view.orders if _is_grids(order)),
@@ -117,6 +121,11 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         money_in=money_in,
         warnings=plan.warnings,
     )
+
+
+def with_flow(state: GridState, amount: Decimal) -> GridState:
+    """Return a state after money came in (or, negative, went out): targets by equity move along."""
+    return state if state.equity is None else replace(state, equity=state.equity + amount)
 
 
 def _exits() -> frozenset[str]:

@@ -213,7 +213,7 @@ def _swap(
 ) -> tuple[GridState, list[Cancel]]:
     inner = ranked[: cap - cap // SLACK_PARTS]
     missing = sum(standing.order_of(want) is None for want in inner)
-    if not missing or standing.count + missing <= cap:
+    if standing.count + missing <= cap:
         return state, []
     slots = list(state.slots)
     cancels = []

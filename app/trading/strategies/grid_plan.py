@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from app.money import floor_to_step
-from app.trading.market import BOOK_STEP, ONE, ZERO, Market, exact
+from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind, exact
 from app.trading.position import Holdings
 from app.trading.strategies.grid_levels import Ladder, profit_bounds
 from app.trading.strategies.grid_params import GridParams, Sizing
@@ -129,16 +129,24 @@ def plan_grid(
 
 
 @exact
-def within_funds(params: GridParams, market: Market, price: Decimal, funds: Holdings) -> GridParams:
+def within_funds(
+    params: GridParams,
+    market: Market,
+    price: Decimal,
+    funds: Holdings,
+    *,
+    sells_surplus: bool = False,
+) -> GridParams:
     """Return parameters that take no more coins and cash than are held.
 
-    Coins beyond what the sells need pay for no buy, so the cash alone may be the limit.
+    Coins beyond what the sells need pay for no buy, so the cash alone may be the limit; unless
+    they are sold first, as an edit does.
     """
     if params.investment is None:
         return params
     worth = funds.quote + funds.base * price
     params = replace(params, investment=min(params.investment, max(ZERO, worth)))
-    if params.leverage != ONE or funds.base <= 0:
+    if sells_surplus or market.kind is not MarketKind.SPOT or funds.base <= 0:
         return params
     # Without the lot, for rounding down can only make it cheaper.
     unrounded = replace(market, lot=None)

@@ -59,7 +59,7 @@ def begin(
     """
     params = replace(params, trigger_price=None)
     if funds is not None:
-        params = within_funds(params, market, price, funds)
+        params = within_funds(params, market, price, funds, sells_surplus=edits > 0)
     errors = plan_grid(params, market, price).errors
     if errors:
         raise InvalidParams(tuple(errors))

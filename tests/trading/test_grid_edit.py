@@ -1,0 +1,197 @@
+"""Editing a running grid: the preview, what is done, and that nothing is lost on the way."""
+
+from dataclasses import replace
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.trading.market import FeeSide, MarketKind, Tier, booked, exact
+from app.trading.orders import Side
+from app.trading.performance import figures
+from app.trading.strategies.grid import GRID
+from app.trading.strategies.grid_state import Phase
+from app.trading.strategy import StopHow
+from tests.trading.world import Desk, Faults, grid, market
+
+FREE = market(maker_fee=D(0), taker_fee=D(0))
+
+
+def desk(price: str = "95", *, on: Any = FREE, **changes: Any) -> Desk:
+    opened = Desk(grid(**{"reserve": "0", **changes}), on, D(price))
+    opened.see(price)
+    return opened
+
+
+def edit(of: Desk, **changes: Any) -> Any:
+    """Edit a running grid as the caller does: money moves, then settings and state together."""
+    new = GRID.parse({**GRID.encode_params(of.params), **changes})
+    found = GRID.edit(of.params, of.state, new, of.view())
+    if found.state is None:
+        return found
+    of.book._ledger.move("USDT", found.money_in, D(0))
+    position = of.books.position
+    of.books = replace(
+        of.books,
+        position=replace(position, quote=position.quote + found.money_in),
+        deposited=of.books.deposited + found.money_in,
+    )
+    of.money += found.money_in
+    of.params, of.state = new, GRID.decode_state(GRID.encode_state(found.state))
+    return found
+
+
+def test_other_exits_change_no_order() -> None:
+    started = desk()
+    before = started.resting()
+    found = edit(started, stop_loss="70", max_resting=50)
+    assert (found.cancels, found.places, found.money_in) == ((), (), 0)
+    started.settle()
+    assert started.resting() == before
+    assert started.state.phase is Phase.RUNNING
+    started.see("70")
+    assert started.finished == "stop_loss_reached"
+
+
+def test_an_exit_that_is_already_reached_is_refused() -> None:
+    found = edit(desk(), stop_loss="96")
+    assert found.state is None
+    assert [each.code for each in found.errors] == ["stop_loss_not_below_price"]
+
+
+def test_another_range_is_previewed_and_then_done() -> None:
+    started = desk()
+    found = edit(started, lower="90", upper="110", investment="1500")
+    assert {(each.side, each.price) for each in found.cancels} == {
+        (Side.BUY, D(90)), (Side.BUY, D(80)), (Side.SELL, D(110)), (Side.SELL, D(120)),
+    }  # fmt: skip
+    assert found.money_in == 500
+    # q = 1500 / (90 + 3 * 95) over sells at 105, 110 and the empty 100... coins beyond the held.
+    needed = sum((each.quantity for each in found.places if each.side is Side.SELL), D(0))
+    assert found.base_to_buy == needed - started.books.position.base
+    assert found.cost == found.base_to_buy * 95
+    started.settle()
+    assert "edit_done" in started.codes()
+    assert {(Side(s), p, q) for s, p, q in started.resting()} == {
+        (each.side, each.price, each.quantity) for each in found.places
+    }
+    assert started.books.position.base == needed
+
+
+def test_coins_that_are_too_many_are_sold() -> None:
+    started = desk()
+    started.see("79")
+    started.see("81")
+    found = edit(started, lower="70", upper="85")
+    assert found.base_to_sell > 0
+    started.settle()
+    assert "first_sale_done" in started.codes()
+    sells = sum((q for side, _, q in started.resting() if side == "sell"), D(0))
+    assert 0 <= started.books.position.base - sells < D("0.002")
+
+
+def test_a_range_without_the_price_is_refused() -> None:
+    started = desk()
+    before = started.state
+    found = edit(started, lower="100", upper="120")
+    assert [each.code for each in found.errors] == ["range_excludes_price"]
+    assert started.state == before
+
+
+def test_a_waiting_grid_is_edited_without_orders() -> None:
+    started = desk(trigger_price="110")
+    found = edit(started, trigger_price="100", upper="130")
+    assert found.state.phase is Phase.WAITING
+    started.see("100")
+    assert started.resting()[0][1] == 130
+
+
+def test_money_that_moves_takes_the_targets_by_equity_along() -> None:
+    started = desk(stop_loss_share="0.1")
+    assert started.state.equity == 1000
+    assert GRID.with_flow(started.state, D(-50)).equity == 950
+    edit(started, investment="1400")
+    started.settle()
+    assert started.state.equity == 1400
+
+
+def test_an_edit_can_be_stopped_on_its_way() -> None:
+    started = desk()
+    edit(started, lower="85")
+    started.settle(StopHow.SELL)
+    assert started.finished == "stop_requested"
+    assert started.books.position.base == 0
+
+
+PERP = market(
+    kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE, maker_fee=D(0), taker_fee=D(0),
+    tiers=(Tier(D(0), D("0.005")),),
+)  # fmt: skip
+changes_of = st.fixed_dictionaries(
+    {},
+    optional={
+        "lower": st.sampled_from(["75", "82"]),
+        "upper": st.sampled_from(["118", "140"]),
+        "grids": st.integers(2, 9),
+        "investment": st.sampled_from(["900", "1700"]),
+        "spacing": st.sampled_from(["arithmetic", "geometric"]),
+        "sizing": st.sampled_from(["equal_base", "equal_quote"]),
+        "max_resting": st.integers(2, 6),
+        "trailing_up": st.booleans(),
+    },
+)
+walks = st.lists(
+    st.integers(8300, 11700).map(lambda cents: D(cents) / 100), min_size=2, max_size=12
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(walks, changes_of), min_size=1, max_size=4),
+    st.sampled_from(["spot", "long", "neutral", "short"]),
+    st.integers(0, 10**6),
+    st.booleans(),
+)
+@exact
+def test_after_any_edits_the_books_agree_and_every_gap_has_its_order(
+    parts: list[tuple[list[D], dict[str, Any]]], kind: str, seed: int, partial: bool
+) -> None:
+    on = FREE if kind == "spot" else PERP
+    more = {} if kind == "spot" else {"direction": kind}
+    faults = Faults(seed=seed, partial=partial, lose_reply=0.1)
+    started = Desk(grid(reserve="0.05", **more), on, D(100), faults=faults)
+    started.see("100")
+    for walk, changes in parts:
+        for price in walk:
+            started.see(price)
+        edit(started, **changes)
+        started.see(started.price)
+    faults.lose_reply, faults.partial = 0, False
+    started.settle()
+    held, venue = started.books.position, started.book
+    if kind == "spot":
+        assert held.base == venue.balance("ABC").total
+        assert held.quote == venue.balance("USDT").total
+    else:
+        stake = venue.stake(on.symbol)
+        assert held.base == stake.base
+        assert held.quote == venue.balance("USDT").total - stake.sign * stake.cost
+    shown = figures(started.books, started.price, on)
+    assert shown.total == booked(held.quote + held.base * started.price) - started.money
+    if started.finished is None:
+        assert started.state.phase is not Phase.EDITING
+
+
+@pytest.mark.parametrize("bad", [{"grids": 5}, {"lower": "70"}])
+def test_the_ids_of_an_edited_grid_are_new(bad: dict[str, Any]) -> None:
+    started = desk()
+    old = set(started.orders)
+    for _ in range(3):
+        edit(started, **bad)
+        started.settle()
+        edit(started, lower="80", grids=4)
+        started.settle()
+    # The desk refuses an id that was used before.
+    assert len(started.orders) > len(old)
