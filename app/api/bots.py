@@ -26,7 +26,6 @@ from app.api.gate import blueprint, caller, needs
 from app.bots import queries, rules, service
 from app.bots.inventory import bot_json, inventory, own_bot, own_inventory
 from app.bots.planning import prospect
-from app.bots.rules import Action, next_state
 from app.bots.texts import STRATEGY_LABELS, say
 from app.errors import DomainError, InvalidInput, NotFound
 from app.exchanges.queries import account_of
@@ -132,10 +131,10 @@ def start_bot(bot_id: int) -> ResponseReturnValue:
         raise InvalidInput("not_understood", field="understood")
     balances = _balances(user_id, bot.account_id) if bot.mode == "live" else None
     with transaction():
-        bot = own_bot(user_id, bot_id)
-        if next_state(bot.state, Action.START) is not None:
-            seen = prospect(bot).seen if confirm is None else rules.read_seen(confirm)
-            service.request_start(user_id, bot_id, seen, balances)
+        if confirm is None:
+            service.start_as_planned_now(user_id, bot_id, balances)
+        else:
+            service.request_start(user_id, bot_id, rules.read_seen(confirm), balances)
     return answer(_bot(user_id, bot_id), ACCEPTED)
 
 

@@ -78,7 +78,7 @@ _PAPER_TOTALS = """
     from exchange_accounts as account
     join paper_fills as fill on fill.account_id = account.id
         and fill.id > coalesce(nullif(account.fills_cursor, ''), '0')::bigint
-    join markets as market on market.id = fill.market_id
+    join markets as market on market.id = fill.market_id and market.kind = 'spot'
     cross join lateral (
         values
             (market.base, case fill.side when 'buy' then fill.quantity else -fill.quantity end),
@@ -95,7 +95,10 @@ _CLAIMS = """
     join markets as market on market.id = bot.market_id
     join bot_metrics as metrics on metrics.bot_id = bot.id
     cross join lateral (
-        values (market.base, metrics.base), (market.quote, metrics.quote)
+        values
+            (market.base, case market.kind when 'spot' then metrics.base else 0 end),
+            (market.quote, metrics.quote + case market.kind when 'spot' then 0
+                else sign(metrics.base) * metrics.base_cost end)
     ) as flow (currency, amount)
     where bot.account_id = :account and bot.id <> :but and bot.deleted_at is null
         and bot.state = any(cast(:states as text[]))

@@ -70,6 +70,9 @@ class Bot(Base):
     wake_above: Mapped[Decimal | None]
     strategy_state: Mapped[dict[str, Any] | None]
     plan: Mapped[dict[str, Any] | None]
+    # The stop that rests at the venue: trigger, side, how much rests and how much only the engine
+    # would sell, the last refusal, and the number of its last order.
+    protection: Mapped[dict[str, Any] | None]
     created_at: Mapped[CreatedAt]
     started_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]

@@ -29,6 +29,7 @@ from app.subscriptions.service import check_may_start
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.codec import to_json
 from app.trading.intents import plain_values
+from app.trading.market import Market, MarketKind
 from app.trading.strategy import StopHow
 from app.transactions import after_commit
 
@@ -92,9 +93,9 @@ def create_bot(
     db.session.add(bot)
     db.session.flush()
     db.session.add(BotMetrics(bot_id=bot.id, updated_at=now))
-    _add_version(bot, settings, user_id, now)
-    _tell(bot, "bot_created", user_id, {}, now)
-    _announce(bot)
+    add_version(bot, settings.strategy.encode_params(settings.params), user_id, now)
+    tell(bot, "bot_created", user_id, {}, now)
+    announce(bot)
     return bot.id
 
 
@@ -107,7 +108,7 @@ def edit_bot(
     capital: Decimal | None = None,
 ) -> None:
     """Give a bot that does not run new settings as a new version; raise Conflict if it runs."""
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     rules.next_state(bot.state, Action.EDIT)
     name = rules.tidy_name(name)
     grounds = grounds_of(bot)
@@ -120,9 +121,9 @@ def edit_bot(
         bot.config_version += 1
         bot.strategy, bot.capital = strategy, settings.capital
         bot.plan = to_json(settings.plan)
-        _add_version(bot, settings, user_id, now)
-        _tell(bot, "settings_changed", user_id, {"version": bot.config_version}, now)
-    _announce(bot)
+        add_version(bot, settings.strategy.encode_params(settings.params), user_id, now)
+        tell(bot, "settings_changed", user_id, {"version": bot.config_version}, now)
+    announce(bot)
 
 
 def change_bot(
@@ -137,11 +138,11 @@ def change_bot(
     Raise Conflict if the bot runs, InvalidParams naming every bad field. Another strategy begins
     with its own defaults.
     """
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     if not changes and strategy in {None, bot.strategy}:
         if name is not None and rules.tidy_name(name) != bot.name:
             bot.name = rules.tidy_name(name)
-            _announce(bot)
+            announce(bot)
         return
     version = db.session.get_one(BotConfig, (bot.id, bot.config_version))
     kept = version.params if strategy in {None, version.strategy} else {}
@@ -154,14 +155,17 @@ def change_bot(
     )
 
 
-def _add_version(bot: Bot, settings: Settings, actor_id: int | None, now: datetime) -> None:
+def add_version(
+    bot: Bot, params: Mapping[str, object], actor_id: int | None, now: datetime
+) -> None:
+    """Keep a bot's strategy, capital and these settings as its present version."""
     db.session.add(
         BotConfig(
             bot_id=bot.id,
             version=bot.config_version,
-            strategy=settings.strategy.name,
-            params=settings.strategy.encode_params(settings.params),
-            capital=settings.capital,
+            strategy=bot.strategy,
+            params=dict(params),
+            capital=bot.capital,
             created_at=now,
             created_by=actor_id,
         )
@@ -200,7 +204,7 @@ def request_start(
     `balances` are what a real account holds. Raise LimitReached over the plan's limit, Conflict if
     the money is not free.
     """
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     following = rules.next_state(bot.state, Action.START)
     if following is None:
         return
@@ -213,9 +217,34 @@ def request_start(
     market = ahead.grounds.market
     funds = read_funds(account, but=bot.id, balances=balances)
     check_funds(funds, market.base, market.quote, ahead.needed)
+    _check_contract_is_free(bot, market)
     _begin(bot, ahead, following)
-    _tell(bot, "start_requested", user_id, {"version": bot.config_version}, bot.state_since)
-    _announce(bot, tick=True)
+    tell(bot, "start_requested", user_id, {"version": bot.config_version}, bot.state_since)
+    announce(bot, tick=True)
+
+
+def start_as_planned_now(
+    user_id: int, bot_id: int, balances: Mapping[str, Decimal] | None = None
+) -> None:
+    """Start a bot with the plan of this moment, whatever its owner has read; else as above."""
+    bot = locked_bot(bot_id, user_id)
+    if rules.next_state(bot.state, Action.START) is not None:
+        request_start(user_id, bot_id, prospect(bot).seen, balances)
+
+
+def _check_contract_is_free(bot: Bot, market: Market) -> None:
+    """Raise Conflict if another bot trades the contract: an account has one position in it."""
+    if market.kind is not MarketKind.LINEAR:
+        return
+    other = select(Bot.name).where(
+        Bot.account_id == bot.account_id,
+        Bot.market_id == bot.market_id,
+        Bot.id != bot.id,
+        Bot.state.in_(rules.RUNNING),
+    )
+    name = db.session.scalar(other.limit(1))
+    if name is not None:
+        raise Conflict("contract_is_taken", name=name)
 
 
 def _begin(bot: Bot, ahead: Prospect, state: str) -> None:
@@ -257,7 +286,7 @@ def request_stop(user_id: int, bot_id: int, how: StopHow, *, by_operator: bool =
     Raise Forbidden when a beginner wants to leave orders on the exchange; whoever runs the
     installation may do it for them.
     """
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     if how is StopHow.LEAVE_ORDERS and not by_operator and not is_expert(user_id):
         raise Forbidden("leave_orders_for_experts", field="how")
     _stop(bot, how, user_id, "stopped_by_owner", {"how": how.value})
@@ -269,7 +298,7 @@ def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.K
     The caller has checked the right.
     """
     reason = _tidy_reason(reason)
-    bot = _locked(bot_id)
+    bot = locked_bot(bot_id)
     before = {"state": bot.state, "stop_request": bot.stop_request}
     _stop(bot, how, actor_id, "stopped_by_staff", {"reason": reason, "how": how.value})
     audit.record(
@@ -292,7 +321,7 @@ def _tidy_reason(reason: str) -> str:
 
 def system_stop(bot_id: int, code: str, how: StopHow = StopHow.KEEP, **values: str | int) -> None:
     """Stop a bot because the product says so (key off, plan ended); the code says why."""
-    bot = _locked(bot_id)
+    bot = locked_bot(bot_id)
     if rules.may(bot.state, Action.STOP):
         _stop(bot, how, None, code, values)
 
@@ -308,8 +337,8 @@ def _stop(
     if bot.state != following:
         _turn(bot, following, now, code, values)
     bot.next_tick_at = now
-    _tell(bot, code, actor_id, values, now)
-    _announce(bot, tick=True)
+    tell(bot, code, actor_id, values, now)
+    announce(bot, tick=True)
 
 
 def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | None = None) -> None:
@@ -317,7 +346,7 @@ def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | Non
 
     `by_staff` names who of the staff does it, and the reason that the owner reads.
     """
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     following = rules.next_state(bot.state, Action.EMERGENCY)
     if following is None or bot.stop_request == EMERGENCY or bot.state == following == "locked":
         return
@@ -332,11 +361,11 @@ def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | Non
         bot.next_tick_at = now
     _turn(bot, following, now, "emergency_stop")
     if by_staff is None:
-        _tell(bot, "emergency_requested", user_id, {}, now, "warning")
+        tell(bot, "emergency_requested", user_id, {}, now, "warning")
     else:
         actor_id, reason = by_staff
-        _tell(bot, "emergency_by_staff", actor_id, {"reason": reason}, now, "warning")
-    _announce(bot, tick=True)
+        tell(bot, "emergency_by_staff", actor_id, {"reason": reason}, now, "warning")
+    announce(bot, tick=True)
 
 
 def emergency_stop_all(
@@ -376,31 +405,45 @@ def emergency_stop_all(
 
 def unlock(user_id: int, bot_id: int) -> None:
     """Let a bot be started again after an emergency stop."""
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     following = rules.next_state(bot.state, Action.UNLOCK)
     if following is None:
         return
     now = utc_now()
     _turn(bot, following, now, "unlocked")
-    _tell(bot, "bot_unlocked", user_id, {}, now)
-    _announce(bot)
+    tell(bot, "bot_unlocked", user_id, {}, now)
+    announce(bot)
+
+
+def resume(user_id: int, bot_id: int) -> None:
+    """Let a paused bot trade on; its next tick looks at its limits again."""
+    bot = locked_bot(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.RESUME)
+    if following is None:
+        return
+    now = utc_now()
+    _turn(bot, following, now, "resumed")
+    bot.next_tick_at = now
+    tell(bot, "bot_resumed", user_id, {}, now)
+    announce(bot, tick=True)
 
 
 def delete_bot(user_id: int, bot_id: int) -> None:
     """Take a stopped bot out of all lists; its orders and trades stay in the history."""
-    bot = _locked(bot_id, user_id)
+    bot = locked_bot(bot_id, user_id)
     rules.next_state(bot.state, Action.DELETE)
     if _has_live_orders(bot):
         raise Conflict("orders_still_open")
     bot.deleted_at = utc_now()
-    _tell(bot, "bot_deleted", user_id, {}, bot.deleted_at)
-    _announce(bot)
+    tell(bot, "bot_deleted", user_id, {}, bot.deleted_at)
+    announce(bot)
 
 
 # --- shared ---------------------------------------------------------------------------------------
 
 
-def _locked(bot_id: int, user_id: int | None = None) -> Bot:
+def locked_bot(bot_id: int, user_id: int | None = None) -> Bot:
+    """Return a bot, locked to the transaction's end; raise NotFound for one that is not theirs."""
     query = (
         select(Bot)
         .where(Bot.id == bot_id, Bot.deleted_at.is_(None))
@@ -427,7 +470,7 @@ def _turn(
     bot.state_reason = {"code": code, "values": dict(values or {})}
 
 
-def _tell(
+def tell(
     bot: Bot,
     code: str,
     actor_id: int | None,
@@ -435,6 +478,7 @@ def _tell(
     now: datetime,
     level: str = "info",
 ) -> None:
+    """Add a line to a bot's log."""
     db.session.add(
         BotEvent(
             bot_id=bot.id,
@@ -447,7 +491,8 @@ def _tell(
     )
 
 
-def _announce(bot: Bot, *, tick: bool = False) -> None:
+def announce(bot: Bot, *, tick: bool = False) -> None:
+    """Tell open pages after the commit, and have the account ticked."""
     user_id, bot_id, account_id = bot.user_id, bot.id, bot.account_id
     if tick:
         after_commit(lambda: request_ticks([account_id]))

@@ -142,6 +142,10 @@ _REFUSALS: Mapping[str, LazyString] = {
     ),
     "cannot_stop": _l("A bot that is %(state)s can't be stopped."),
     "cannot_emergency": _l("A bot that is %(state)s needs no emergency stop."),
+    "contract_is_taken": _l(
+        "“%(name)s” trades this contract on the same account, and an account has only one position "
+        "in it."
+    ),
     "cannot_resume": _l("Only a paused bot can go on; this one is %(state)s."),
     "cannot_edit_running": _l(
         "A bot can be changed while it trades or when it is stopped; this one is %(state)s."
@@ -178,6 +182,7 @@ _STATES: Mapping[str, LazyString] = {
     "emergency_stop": _l("emergency stop"),
     "unlocked": _l("unlocked by you"),
     "resumed": _l("resumed by you"),
+    "liquidated": _l("the exchange has liquidated its position at %(price)s"),
     "protection_fired": _l("the stop on the exchange was reached at %(price)s"),
     "stop_loss_reached": _l("the price %(price)s reached the stop-loss %(limit)s"),
     "take_profit_reached": _l("the price %(price)s reached the take-profit %(limit)s"),
@@ -232,6 +237,18 @@ _LOG: Mapping[str, LazyString] = {
     "order_cancelled_elsewhere": _l(
         "The %(side)s order of this bot that stands on no level was cancelled outside of it."
     ),
+    "liquidated": _l(
+        "The exchange has liquidated the position of %(quantity)s at %(price)s: its losses had "
+        "used up the margin. The bot stops."
+    ),
+    "paused_exchange_key_refused": _l(
+        "The exchange refuses the key of this account: it has ended, was deleted, or is bound to "
+        "other addresses. The bot pauses; check the key, then let it go on."
+    ),
+    "paused_margin_not_isolated": _l(
+        "The account at the exchange is not set to isolated margin, so contracts are not traded "
+        "there. The bot pauses; change it at the exchange, then let it go on."
+    ),
     "protection_fired": _l(
         "The stop at %(price)s was reached on the exchange and sold %(quantity)s. The bot stops "
         "and sells what is left."
@@ -279,6 +296,10 @@ _LOG: Mapping[str, LazyString] = {
 }
 
 _REASONS: Mapping[str, LazyString] = {
+    "protection": _l(
+        "The stop that rests on the exchange at %(trigger)s, for %(quantity)s that no other order "
+        "covers."
+    ),
     "first_purchase": _l(
         "First purchase: the coins for the sells above the price, bought at market at the start."
     ),

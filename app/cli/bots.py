@@ -3,15 +3,17 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 
 import click
 
-from app.bots import service
+from app.bots import running, service
 from app.bots.inventory import InventoryBot, any_bot, bot_json, inventory
 from app.bots.live import tick_accounts
-from app.bots.planning import prospect
 from app.bots.rules import Action, next_state
 from app.cli.edge import DatabaseGroup
+from app.trading.codec import to_json
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 
@@ -51,7 +53,7 @@ def start_bot(bot_id: int) -> None:
         bot = any_bot(bot_id)
         if next_state(bot.state, Action.START) is None:
             raise click.ClickException(f"Bot {bot_id} runs already.")
-        service.request_start(bot.user_id, bot_id, prospect(bot).seen)
+        service.start_as_planned_now(bot.user_id, bot_id)
 
     _do(start)
     click.echo(f"Bot {bot_id} is starting.")
@@ -85,6 +87,58 @@ def unlock_bot(bot_id: int) -> None:
     """Let a locked bot be started again."""
     _do(lambda: service.unlock(any_bot(bot_id).user_id, bot_id))
     click.echo(f"Bot {bot_id} is unlocked.")
+
+
+@bots.command("resume")
+@click.argument("bot_id", type=int)
+def resume_bot(bot_id: int) -> None:
+    """Let a paused bot trade on."""
+    _do(lambda: service.resume(any_bot(bot_id).user_id, bot_id))
+    click.echo(f"Bot {bot_id} goes on.")
+
+
+@bots.command("change")
+@click.argument("bot_id", type=int)
+@click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.option("--yes", is_flag=True, help="Do it; without it only the cost is shown.")
+def change_bot(bot_id: int, settings: tuple[str, ...], yes: bool) -> None:
+    """Give a trading bot other settings: print what it costs, and with --yes do it."""
+    values: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{setting}: write NAME=VALUE.")
+        values[name] = value or None
+    with transaction():
+        bot = any_bot(bot_id)
+        cost = running.edit_preview(bot.user_id, bot_id, values)
+        if yes:
+            running.edit_running(bot.user_id, bot_id, values, bot.config_version)
+    shown = to_json(replace(cost, state=None))
+    click.echo(json.dumps(shown, indent=1))
+    if yes:
+        click.echo(f"Bot {bot_id} changes at its next tick.")
+
+
+@bots.command("money")
+@click.argument("bot_id", type=int)
+@click.option("--add", "added", type=Decimal, help="Raise the investment by so much.")
+@click.option("--take", "taken", type=Decimal, help="Take so much of the earned money out.")
+def move_money(bot_id: int, added: Decimal | None, taken: Decimal | None) -> None:
+    """Put money into a trading bot or take earned money out; show how much can be moved."""
+
+    def move() -> running.MoneyLimits:
+        owner = any_bot(bot_id).user_id
+        if added is not None:
+            running.add_money(owner, bot_id, added)
+        if taken is not None:
+            running.take_out(owner, bot_id, taken)
+        return running.money_limits(owner, bot_id)
+
+    with transaction():
+        limits = move()
+    most_in = "unknown" if limits.most_in is None else f"{limits.most_in:f}"
+    click.echo(f"can be put in: {most_in}; can be taken out: {limits.most_out:f} {limits.currency}")
 
 
 @bots.command("tick")

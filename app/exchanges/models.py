@@ -115,18 +115,30 @@ class AccountAudit(Base):
 
 
 class PaperBalance(Base):
-    """What the paper venue holds for an account in one currency."""
+    """What the paper venue holds for an account in one currency.
+
+    `free` is negative while a contract binds more margin than the wallet has left.
+    """
 
     __tablename__ = "paper_balances"
-    __table_args__ = (
-        CheckConstraint("free >= 0", name="free_not_negative"),
-        CheckConstraint("locked >= 0", name="locked_not_negative"),
-    )
+    __table_args__ = (CheckConstraint("locked >= 0", name="locked_not_negative"),)
 
     account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"), primary_key=True)
     currency: Mapped[str] = mapped_column(primary_key=True)
     free: Mapped[Decimal]
     locked: Mapped[Decimal]
+
+
+class PaperStake(Base):
+    """A position in a contract at the paper venue: coins (negative when short) and their cost."""
+
+    __tablename__ = "paper_stakes"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"), primary_key=True)
+    market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"), primary_key=True)
+    base: Mapped[Decimal]
+    cost: Mapped[Decimal]
+    leverage: Mapped[Decimal]
 
 
 class PaperOrder(Base):

@@ -7,6 +7,7 @@ answers each fill at the price of its time, however late the tick comes.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from heapq import merge
 
 from app.exchanges.paper_rows import (
@@ -17,7 +18,7 @@ from app.exchanges.paper_rows import (
     read_accounts,
     read_orders,
 )
-from app.trading.market import Market, PricePoint, Triggers
+from app.trading.market import ONE, Market, MarketKind, PricePoint, Triggers
 from app.trading.orders import Fill, Order
 from app.trading.ports import Accepted, Balance, FillPage, Outcome, Refused, VenueOrder
 from app.trading.simulator import Book, BookOrder, BookRows
@@ -47,9 +48,18 @@ class PaperAccount:
         }
         last = ((markets[m].symbol, point.price, point.seq) for m, point in rows.points.items())
         orders = (order for _, order in rows.orders)
+        stakes = [
+            (markets[number].symbol, base, cost, leverage)
+            for number, base, cost, leverage in rows.stakes
+            if number in markets
+        ]
         self._book = Book.from_rows(
-            markets.values(), BookRows(tuple(rows.balances), tuple(orders), tuple(last))
+            markets.values(),
+            BookRows(tuple(rows.balances), tuple(orders), tuple(last), tuple(stakes)),
         )
+        self._contracts = [n for n, m in markets.items() if m.kind is MarketKind.LINEAR]
+        self._leverage = {number: leverage for number, _, _, leverage in rows.stakes}
+        self._stored_stakes = {number: tuple(stake) for number, *stake in rows.stakes}
         self._moved: set[int] = set()
         self._placed: dict[str, tuple[int, int]] = {}
         self._fills: list[tuple[int, int, Fill]] = []
@@ -110,6 +120,13 @@ class PaperAccount:
         """Return the pair's rules with the account's fees."""
         return self._markets[self._market_ids[symbol]]
 
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Set how many times its margin the position in a contract may be worth."""
+        market_id = self._market_ids[symbol]
+        if self._leverage.get(market_id) != leverage:
+            self._book.set_leverage(symbol, leverage)
+            self._leverage[market_id] = leverage
+
     # --- time ---------------------------------------------------------------------------------
 
     def point(self, market_id: int) -> PricePoint | None:
@@ -141,7 +158,9 @@ class PaperAccount:
                 continue
             symbol = self._markets[market_id].symbol
             waiting = tuple(each for each in triggers.get(market_id, ()) if each != Triggers())
-            if waiting or self._book.open_orders(symbol):
+            # A position may be liquidated at any price.
+            held = self._book.stake(symbol).base != 0
+            if waiting or held or self._book.open_orders(symbol):
                 walked[market_id] = (symbol, later, waiting)
             else:
                 self._book.advance(symbol, later[-1])
@@ -199,6 +218,12 @@ class PaperAccount:
             if self._stored_balances.get(currency) != balance:
                 changes.balances.append((number, currency, *balance))
                 self._stored_balances[currency] = balance
+        for market_id in self._contracts:
+            stake = self._book.stake(self._markets[market_id].symbol)
+            now = (stake.base, stake.cost, self._leverage.get(market_id, ONE))
+            if self._stored_stakes.get(market_id) != now:
+                changes.stakes.append((number, market_id, *now))
+                self._stored_stakes[market_id] = now
         for market_id in sorted(self._moved):
             point = self._points[market_id]
             changes.cursors.append((number, market_id, point.seq, point.price, point.time))

@@ -10,7 +10,7 @@ from sqlalchemy import Row, Table, text
 
 from app.bulk import Bulk, bulk_insert, bulk_update, bulk_upsert, plain_columns
 from app.db import db
-from app.exchanges.models import PaperBalance, PaperCursor, PaperFill, PaperOrder
+from app.exchanges.models import PaperBalance, PaperCursor, PaperFill, PaperOrder, PaperStake
 from app.trading.market import PricePoint
 from app.trading.orders import Fill, OrderKind, Side, Status
 from app.trading.simulator import BookOrder
@@ -18,6 +18,7 @@ from app.trading.simulator import BookOrder
 BALANCES: Table = PaperBalance.__table__  # type: ignore[assignment]
 ORDERS: Table = PaperOrder.__table__  # type: ignore[assignment]
 FILLS: Table = PaperFill.__table__  # type: ignore[assignment]
+STAKES: Table = PaperStake.__table__  # type: ignore[assignment]
 CURSORS: Table = PaperCursor.__table__  # type: ignore[assignment]
 
 
@@ -88,6 +89,7 @@ class AccountRows:
     balances: list[tuple[str, Decimal, Decimal]] = field(default_factory=list)
     orders: list[tuple[int, BookOrder]] = field(default_factory=list)
     points: dict[int, PricePoint] = field(default_factory=dict)
+    stakes: list[tuple[int, Decimal, Decimal, Decimal]] = field(default_factory=list)
 
 
 _ORDER_COLUMNS = plain_columns(
@@ -109,6 +111,10 @@ _CURSORS = text(f"""
     select {plain_columns(CURSORS, ("account_id", "market_id", "point_seq", "at", "price"))}
     from paper_cursors where {_ASKED}
 """)  # noqa: S608 - names of our own columns
+_STAKES = text(f"""
+    select {plain_columns(STAKES, ("account_id", "market_id", "base", "cost", "leverage"))}
+    from paper_stakes where {_ASKED}
+""")  # noqa: S608 - names of our own columns
 _BY_CLIENT_ID = text(f"""
     select {_ORDER_COLUMNS} from paper_orders
     join unnest(cast(:accounts as bigint[]), cast(:client_ids as text[])) as asked (number, name)
@@ -129,6 +135,8 @@ def read_accounts(symbols: Mapping[int, Mapping[int, str]]) -> dict[int, Account
     for account_id, market_id, seq, at, price in db.session.execute(_CURSORS, asked).all():
         if market_id in symbols[account_id]:
             rows[account_id].points[market_id] = PricePoint(seq, at, price)
+    for account_id, *stake in db.session.execute(_STAKES, asked).all():
+        rows[account_id].stakes.append((stake[0], stake[1], stake[2], stake[3]))
     return rows
 
 
@@ -199,6 +207,7 @@ _INSERT_FILLS = bulk_insert(
     ),
 )  # fmt: skip
 _UPSERT_BALANCES = bulk_upsert(BALANCES, ("account_id", "currency"), ("free", "locked"))
+_UPSERT_STAKES = bulk_upsert(STAKES, ("account_id", "market_id"), ("base", "cost", "leverage"))
 _UPSERT_CURSORS = bulk_upsert(CURSORS, ("account_id", "market_id"), ("point_seq", "price", "at"))
 
 
@@ -211,6 +220,7 @@ class Changes:
     fills: list[tuple[Any, ...]] = field(default_factory=list)
     balances: list[tuple[Any, ...]] = field(default_factory=list)
     cursors: list[tuple[Any, ...]] = field(default_factory=list)
+    stakes: list[tuple[Any, ...]] = field(default_factory=list)
 
     def add_placed(self, account_id: int, market_id: int, seq: int, order: BookOrder) -> None:
         """Note a new order."""
@@ -242,6 +252,7 @@ class Changes:
         _run(_UPDATE_ORDERS, self.changed)
         _run(_INSERT_FILLS, self.fills)
         _run(_UPSERT_BALANCES, self.balances)
+        _run(_UPSERT_STAKES, self.stakes)
         _run(_UPSERT_CURSORS, self.cursors)
 
 

@@ -106,6 +106,7 @@ class RoundTrip:
     exit_at: datetime | None = None
     profit: Decimal | None = None
     exit_order_id: int | None = None
+    side: str = "long"
     id: int | None = None
 
 
@@ -380,7 +381,7 @@ def write_round_trips(trips: Iterable[RoundTrip]) -> None:
     if fresh:
         new_rows = (
             (
-                trip.user_id, trip.bot_id, trip.symbol, "long", trip.status, trip.quantity,
+                trip.user_id, trip.bot_id, trip.symbol, trip.side, trip.status, trip.quantity,
                 trip.entry_price, trip.exit_price, trip.entry_at, trip.exit_at, trip.profit,
                 trip.fees, trip.currency, trip.entry_order_id, trip.exit_order_id,
                 json.dumps(trip.logic),

@@ -138,6 +138,12 @@ class Exchange(Protocol):
     def fills_since(self, symbol: str, cursor: str) -> FillPage:
         """List fills after a cursor; an empty cursor starts at the beginning."""
 
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Let a contract be traded with this leverage; said again, it changes nothing.
+
+        On spot there is nothing to do. Raise Unavailable if the account can't be traded so.
+        """
+
     def balances(self) -> Mapping[str, Balance]:
         """Return free and locked money by currency."""
 

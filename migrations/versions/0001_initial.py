@@ -349,6 +349,7 @@ def upgrade() -> None:
     sa.Column('wake_above', sa.Numeric(38, 18), nullable=True),
     sa.Column('strategy_state', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
     sa.Column('plan', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+    sa.Column('protection', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('stopped_at', sa.DateTime(timezone=True), nullable=True),
@@ -386,7 +387,6 @@ def upgrade() -> None:
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('free', sa.Numeric(38, 18), nullable=False),
     sa.Column('locked', sa.Numeric(38, 18), nullable=False),
-    sa.CheckConstraint('free >= 0', name=op.f('ck_paper_balances_free_not_negative')),
     sa.CheckConstraint('locked >= 0', name=op.f('ck_paper_balances_locked_not_negative')),
     sa.ForeignKeyConstraint(['account_id'], ['exchange_accounts.id'], name=op.f('fk_paper_balances_account_id')),
     sa.PrimaryKeyConstraint('account_id', 'currency', name=op.f('pk_paper_balances'))
@@ -441,6 +441,16 @@ def upgrade() -> None:
     sa.UniqueConstraint('account_id', 'client_id', name=op.f('uq_paper_orders_account_id_client_id'))
     )
     op.create_index('ix_paper_orders_open', 'paper_orders', ['account_id'], unique=False, postgresql_where=sa.text("status = 'open'"))
+    op.create_table('paper_stakes',
+    sa.Column('account_id', sa.BigInteger(), nullable=False),
+    sa.Column('market_id', sa.BigInteger(), nullable=False),
+    sa.Column('base', sa.Numeric(38, 18), nullable=False),
+    sa.Column('cost', sa.Numeric(38, 18), nullable=False),
+    sa.Column('leverage', sa.Numeric(38, 18), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['exchange_accounts.id'], name=op.f('fk_paper_stakes_account_id')),
+    sa.ForeignKeyConstraint(['market_id'], ['markets.id'], name=op.f('fk_paper_stakes_market_id')),
+    sa.PrimaryKeyConstraint('account_id', 'market_id', name=op.f('pk_paper_stakes'))
+    )
     op.create_table('price_points',
     sa.Column('market_id', sa.BigInteger(), nullable=False),
     sa.Column('seq', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -646,6 +656,7 @@ def downgrade() -> None:
     op.drop_table('bot_equity')
     op.drop_table('bot_configs')
     op.drop_table('price_points')
+    op.drop_table('paper_stakes')
     op.drop_index('ix_paper_orders_open', table_name='paper_orders', postgresql_where=sa.text("status = 'open'"))
     op.drop_table('paper_orders')
     op.drop_index(op.f('ix_paper_fills_account_id_id'), table_name='paper_fills')

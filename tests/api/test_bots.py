@@ -3,12 +3,13 @@
 import io
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.accounts.models import User
 from app.bots import inventory, queries, service
@@ -28,6 +29,16 @@ GRID = {"lower": "90", "upper": "110", "grids": 10, "investment": "1000", "reser
 def order_for(shop: Shop, **changes: Any) -> dict[str, Any]:
     body = {"account": shop.account_id, "symbol": "AAA/USDT", "name": "By program", **GRID}
     return {name: value for name, value in (body | changes).items() if value != "-"}
+
+
+def wait_for_a_lock() -> None:
+    """Wait until somebody waits for a row of this transaction."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    for _ in range(100):
+        if db.session.scalar(waiting):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")
 
 
 def count_bots() -> int:
@@ -574,6 +585,19 @@ def test_a_plan_that_moved_is_not_started(shop: Shop, program: Program) -> None:
     assert shop.bot(bot_id).state == "stopped"
     word = program.get(f"/bots/{bot_id}/plan").get_json()["confirm"]
     assert program.post(f"/bots/{bot_id}/start", {"confirm": word}).status_code == 202
+
+
+def test_without_a_word_the_bot_starts_with_the_plan_of_the_moment(app: Flask, shop: Shop) -> None:
+    bot_id = shop.add_bot()
+    program = Program(app, give_token(shop.user_id))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction():
+            # What a change of the settings at the same time does: it holds the bot, then commits.
+            service.change_bot(shop.user_id, bot_id, {"grids": 12})
+            starting = pool.submit(program.post, f"/bots/{bot_id}/start")
+            wait_for_a_lock()
+        answer = starting.result(10)
+    assert (answer.status_code, answer.get_json()["settings"]["grids"]) == (202, 12)
 
 
 def test_a_live_bot_wants_to_hear_that_the_risk_is_known(shop: Shop, program: Program) -> None:

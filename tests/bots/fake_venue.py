@@ -43,6 +43,7 @@ class FakeVenue:
         self.sent: list[str] = []
         self.looked_up: list[str] = []
         self.looks: list[bool] = []
+        self.leverages: list[Decimal] = []
         self.seq = 0
         # Faults: the answer is lost after or before the order arrived; all is refused; nobody
         # answers; fills are told late; orders are not remembered.
@@ -133,6 +134,11 @@ class FakeVenue:
     def funding_since(self, symbol: str, cursor: str) -> FundingPage:
         """Tell nothing: a pair of coins has no funding."""
         return FundingPage((), cursor)
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Note it."""
+        self._answer()
+        self.leverages.append(leverage)
 
     def balances(self) -> Mapping[str, Balance]:
         """Return the money."""

@@ -18,7 +18,7 @@ from tests.factories import make_exchange, make_user
 class Desk:
     """A bot on a real account, and the exchange behind it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **params: Any) -> None:
         self.world = World.make()
         self.venue = FakeVenue()
         monkeypatch.setattr(real_side, "open_venue", lambda account_id: self.venue)
@@ -35,7 +35,7 @@ class Desk:
                 taker_fee=Decimal("0.001"),
             )
             db.session.add(account)
-        self.bot = self.world.add_bot(77)
+        self.bot = self.world.add_bot(77, **params)
         self.play("100")
 
     def play(self, price: str) -> None:

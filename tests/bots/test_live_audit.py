@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from app.bots import service
 from app.bots.live import clock, outcomes, real_side
 from app.bots.live.facts import Account
 from app.db import db, utc_now
@@ -111,7 +112,7 @@ def test_an_order_taken_back_by_others_is_logged_and_not_placed_anew_at_once(
     assert desk.world.events(desk.bot).count("order_cancelled_outside") == 1
     assert len(desk.orders("OPEN")) == 9
     # Somebody may want it so for a moment: it comes back a minute later.
-    monkeypatch.setattr("app.bots.live.asking.RESTORE_AFTER", timedelta(0))
+    monkeypatch.setattr("app.bots.live.clock.RESTORE_AFTER", timedelta(0))
     desk.tick()
     again = desk.world.orders(desk.bot)[-1]
     assert (again.level, again.side, again.attempt) == (victim.level, victim.side, 1)
@@ -122,7 +123,7 @@ def test_an_order_taken_back_by_others_is_logged_and_not_placed_anew_at_once(
 def test_a_level_that_is_taken_back_three_times_is_left_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.bots.live.asking.RESTORE_AFTER", timedelta(0))
+    monkeypatch.setattr("app.bots.live.clock.RESTORE_AFTER", timedelta(0))
     victim = desk.orders("OPEN")[0]
     for _ in range(3):
         desk.venue.take_away(victim.client_id)
@@ -293,6 +294,29 @@ def test_a_brake_sends_nothing_and_the_orders_wait_as_they_are(
         assert len(desk.orders("INTENDED")) == 2
     desk.tick()
     assert desk.orders("INTENDED", "UNRESOLVED") == []
+    desk.assert_one_chain()
+
+
+def test_bots_of_a_key_that_the_exchange_refuses_pause_and_go_on_when_it_is_taken_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise Unavailable("exchange_key_refused", exchange="bybit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.venue, "look", refuse)
+        for refusals in range(1, 6):
+            desk.tick()
+            assert desk.world.bot(desk.bot).state == ("active" if refusals < 3 else "paused")
+    assert desk.world.bot(desk.bot).state_reason["code"] == "exchange_key_refused"
+    assert desk.world.events(desk.bot).count("paused_exchange_key_refused") == 1
+    owner = desk.world.bot(desk.bot).user_id
+    with transaction():
+        service.resume(owner, desk.bot)
+    for _ in range(2):
+        desk.tick()
+    assert desk.world.bot(desk.bot).state == "active"
+    assert len(desk.orders("OPEN")) == 10
     desk.assert_one_chain()
 
 

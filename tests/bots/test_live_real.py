@@ -79,7 +79,8 @@ def test_a_level_stays_frozen_while_nobody_knows_and_is_tried_anew_when_it_is_ce
 
 
 def test_binance_is_given_longer_to_remember(desk: Desk) -> None:
-    assert clock.LONG_GRACE["binance"] >= timedelta(minutes=30)
+    assert clock.grace_of("binance") >= timedelta(minutes=30)
+    assert clock.grace_of("bybit") == clock.GRACE
 
 
 def test_an_order_that_vanished_is_doubted_and_comes_back(desk: Desk) -> None:

@@ -133,3 +133,30 @@ def test_the_demo_bot_is_made_and_started_once(
     assert (bot.state, bot.mode, bot.symbols) == ("starting", "paper", ["BTC/USDT"])
     metrics = db.session.get_one(BotMetrics, bot.id)
     assert metrics.deposited == bot.capital == Decimal(4000)
+
+
+def test_a_trading_bot_is_changed_after_its_cost_was_shown(app: Flask, shop: Shop) -> None:
+    bot_id = str(shop.run_bot())
+    shown = run(app, "change", bot_id, "lower=80")
+    assert shown.exit_code == 0
+    assert json.loads(shown.output)["money_in"] == "0"
+    assert shop.bot(int(bot_id)).config_version == 1
+    assert run(app, "change", bot_id, "lower=80", "--yes").exit_code == 0
+    assert shop.bot(int(bot_id)).config_version == 2
+    assert run(app, "change", bot_id, "lower").exit_code != 0
+    assert run(app, "change", bot_id, "lower=120").exit_code != 0
+
+
+def test_money_moves_in_and_out_of_a_trading_bot(app: Flask, shop: Shop) -> None:
+    bot_id = str(shop.run_bot("97.9", "100.1"))
+    assert "can be put in: 9000" in run(app, "money", bot_id).output
+    assert run(app, "money", bot_id, "--add", "100").exit_code == 0
+    assert shop.bot(int(bot_id)).capital == 1100
+    assert run(app, "money", bot_id, "--take", "5000").exit_code != 0
+
+
+def test_a_paused_bot_goes_on(app: Flask, shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    shop.set_bot(bot_id, state="paused")
+    assert run(app, "resume", str(bot_id)).exit_code == 0
+    assert shop.bot(bot_id).state == "active"

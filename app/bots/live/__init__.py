@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from rq.timeouts import BaseTimeoutException
@@ -18,13 +19,14 @@ from app.bots.live import paper_side, real_side
 from app.bots.live.deciding import Waiting, decide
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.filing import file_waiting
-from app.bots.live.rows import fail_bots
-from app.db import db
+from app.bots.live.rows import fail_bots, pause_bots
+from app.db import db, utc_now
 from app.errors import Unavailable
 from app.exchanges.audits import ask_for_audit
 from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew
 from app.exchanges.models import ExchangeAccount
-from app.transactions import transaction
+from app.notifications.stream import hint_many
+from app.transactions import after_commit, transaction
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,11 @@ BATCH = 100
 LONGEST_TICK_S = 10.0
 RENEW_AFTER_S = LEASE_SECONDS / 4
 MOST_LOOKS = 4
+# The venue answers, but not to this key or not for this kind of account: looking again and again
+# helps nobody, its owner has to do something.
+UNUSABLE = frozenset({"exchange_key_refused", "margin_not_isolated"})
+MOST_REFUSALS = 3
+_refusals: dict[int, int] = {}
 # Not the fault of an account: the database is away, or the job's time is up.
 PASSED_ON = (OperationalError, InterfaceError, BaseTimeoutException)
 
@@ -131,6 +138,21 @@ def _read_accounts(account_ids: Iterable[int]) -> list[Account]:
     return [Account(*row) for row in db.session.execute(query)]
 
 
+def _note_away(account: Account, code: str) -> None:
+    """Compare everything when the venue is back; pause the bots if it is not, but refuses us."""
+    with transaction():
+        ask_for_audit([account.id])
+    if code not in UNUSABLE:
+        return
+    _refusals[account.id] = _refusals.get(account.id, 0) + 1
+    if _refusals[account.id] < MOST_REFUSALS:
+        return
+    with transaction():
+        owners = pause_bots(account.id, code, utc_now())
+        topics = ["dashboard", *(f"bot:{bot}" for bot in owners)]
+        after_commit(partial(hint_many, dict.fromkeys(owners.values(), topics)))
+
+
 class _Tick:
     """The rounds of one batch; accounts leave it one by one as they come to rest."""
 
@@ -178,10 +200,9 @@ class _Tick:
             except Unavailable as error:
                 log.warning("venue_away account=%s error=%s", account.id, error.code)
                 self.report.put_off.add(account.id)
-                # When it is back, compare everything first.
-                with transaction():
-                    ask_for_audit([account.id])
+                _note_away(account, error.code)
                 return
+            _refusals.pop(account.id, None)
             if seen is None:
                 self.report.unfinished.add(account.id)
                 return

@@ -2,25 +2,26 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from app.bots.live.booking import NOTED, Books
-from app.bots.live.clock import RESTORE_AFTER
 from app.bots.live.facts import Seen
-from app.bots.live.outcomes import PREFIX, TAKEN_BY_OTHERS
+from app.bots.live.outcomes import PREFIX, rests_for_now
+from app.bots.live.protect import NOTHING, Guarding, guard, is_protection, note_fired, wake_with
 from app.bots.live.rows import Event, LiveBot
 from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place, Reason
 from app.trading.market import PricePoint, Triggers
-from app.trading.orders import Order, Status, client_order_id
+from app.trading.orders import Order, Purpose, Side, Status, client_order_id
 from app.trading.risk import Limits
 from app.trading.strategies import strategy_named
 from app.trading.strategy import (
     InvalidParams,
     LogLine,
     Match,
+    Protection,
     Severity,
     Strategy,
     View,
@@ -62,6 +63,21 @@ def watch(orders: Iterable[OwnOrder], *, take_back: bool = False) -> Answer:
     )
 
 
+def rest(orders: Iterable[OwnOrder], held: Decimal) -> Answer:
+    """Answer for a paused bot: what would open more is taken back, what closes stays.
+
+    Nothing is settled: what happens meanwhile is news to the strategy when the bot goes on.
+    """
+    closing = Side.SELL if held >= 0 else Side.BUY
+    unwanted = (
+        own
+        for own in orders
+        if own.status is Status.INTENDED
+        or (own.status in CANCELLABLE and own.order.key.side is not closing)
+    )
+    return Answer(cancels=[own for own in unwanted if not is_protection(own)])
+
+
 def unsent(orders: Iterable[OwnOrder], epoch: int, seen: Seen) -> list[OwnOrder]:
     """Return the intended orders of this start that were looked up just now, in vain."""
     return [
@@ -98,24 +114,35 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     else:
         state = strategy.decode_state(bot.strategy_state)
     current = [own for own in orders if own.epoch == bot.epoch]
-    resting = [] if bot.stop_request else [own for own in current if _rests(own, books.now)]
+    answer.events += note_fired(bot, current, books.now)
+    stops = [own for own in current if own.order.key.purpose is Purpose.PROTECT]
+    traded = [own for own in current if own not in stops] if stops else current
+    resting = [] if bot.stop_request else [o for o in current if rests_for_now(o, books.now)]
     view = View(
         time=point.time,
         price=point.price,
         market=bot.market,
         params=params,
         state=state,
-        orders=tuple(_shown(own, resting) for own in current),
+        orders=tuple(
+            [own.order for own in traded] if not resting else [_shown(o, resting) for o in traded]
+        ),
         holdings=books.metrics[bot.id].books.position.holdings,
         investment=bot.capital,
         fills=tuple(new.fill for new in books.fills.get(bot.id, ())),
         stop_request=bot.how,
     )
     result = tick(strategy, view, Limits(halted=bot.is_emergency))
-    _read(answer, bot, [own for own in current if own not in resting], result, tick_id)
+    wanted = _protection(books, strategy, bot, view, result)
+    guarding = NOTHING
+    if stops or wanted is not None or bot.protection is not None:
+        guarding = guard(bot, stops, wanted, result, view, books.now)
+    known = [own for own in current if own not in resting] if resting else current
+    _read(answer, bot, known, result, tick_id, guarding)
     waiting = unsent(current, bot.epoch, seen)
     taken_back = {own.id for own in answer.cancels}
     answer.unsent = [own for own in waiting if own.id not in taken_back]
+    answer.wake = wake_with(answer.wake, wanted)
     _remember(bot, strategy.encode_state(result.state))
     bot.triggers = result.triggers
     metrics = books.metrics[bot.id]
@@ -124,13 +151,13 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     return answer
 
 
-def _rests(own: OwnOrder, now: datetime) -> bool:
-    """Say whether an order that somebody else took back is not placed anew yet."""
-    noticed = own.final_at
-    return (
-        own.status is Status.CANCELLED
-        and own.error == TAKEN_BY_OTHERS
-        and (noticed is None or now - noticed < RESTORE_AFTER)
+def _protection(
+    books: Books, strategy: Strategy[Any, Any], bot: LiveBot, view: View, result: Tick
+) -> Protection | None:
+    if bot.stop_request is not None or bot.account_id not in books.with_stops:
+        return None
+    return strategy.protection(
+        view.params, result.state, view.market, view.holdings, view.investment
     )
 
 
@@ -156,10 +183,22 @@ def _first_state(
     return state
 
 
-def _read(answer: Answer, bot: LiveBot, orders: list[OwnOrder], result: Tick, tick_id: str) -> None:
+def _read(
+    answer: Answer,
+    bot: LiveBot,
+    orders: list[OwnOrder],
+    result: Tick,
+    tick_id: str,
+    guarding: Guarding,
+) -> None:
     by_client = {own.order.client_id: own for own in orders}
-    for intent in result.intents:
+    answer.cancels += guarding.cancels
+    answer.events += guarding.events
+    stop = () if guarding.place is None else (guarding.place,)
+    for intent in (*result.intents, *stop):
         if isinstance(intent, Place):
+            if intent in guarding.held_back:
+                continue
             order = _ordered(bot, intent, Status.INTENDED)
             answer.new_orders.append(_new(bot, order, intent.reason, tick_id))
         else:
@@ -172,7 +211,8 @@ def _read(answer: Answer, bot: LiveBot, orders: list[OwnOrder], result: Tick, ti
     answer.events += [_event(bot, e) for e in result.events if e.code != NOTED]
     answer.matches = result.matches
     answer.wake = result.wake
-    answer.finished = result.finished
+    # A stop that still locks coins at the venue is taken back first.
+    answer.finished = None if guarding.lives else result.finished
     # Denied orders are news to the strategy, at this very price.
     answer.again = bool(result.denied)
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from app.bots.live.clock import grace_of
@@ -11,24 +11,32 @@ from app.bots.live.outcomes import TAKEN_BY_OTHERS, apply_found, is_own_id
 from app.bots.live.rates import FeeRates
 from app.bots.live.rows import Event, LiveBot, read_bots
 from app.bots.metrics import Metrics, first_metrics, read_metrics
+from app.bots.models import BotState
 from app.db import utc_now
+from app.exchanges.catalogue import VENUES
 from app.money import exact_text
 from app.trades.service import (
     NewFill,
     NewFunding,
+    NewOrder,
     OwnOrder,
     count_fill,
+    insert_orders,
     orders_by_client_id,
     store_fills,
     store_funding,
     unsettled_orders,
 )
+from app.trading.intents import Reason
 from app.trading.market import ZERO
-from app.trading.orders import Fill, Status, fee_in_quote
+from app.trading.orders import Fill, Order, OrderKey, OrderKind, Purpose, Status, fee_in_quote
 from app.trading.ports import VenueOrder
-from app.trading.strategy import Severity
+from app.trading.simulator import LIQUIDATION
+from app.trading.strategy import Severity, StopHow
 
 NOTED = "order_cancelled_outside"
+# Apart from the numbers that a strategy gives its closing orders.
+LIQUIDATED = 1_000_000
 
 
 @dataclass(slots=True)
@@ -43,6 +51,8 @@ class Books:
     events: list[Event] = field(default_factory=list)
     # Orders to be written back, by id.
     touched: dict[int, OwnOrder] = field(default_factory=dict)
+    # Accounts whose venue lets stop orders rest.
+    with_stops: frozenset[int] = frozenset()
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
 
@@ -66,6 +76,9 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     for own in by_client.values():
         by_bot[own.bot_id].append(own)
     books = Books(utc_now(), bots, metrics, by_bot)
+    books.with_stops = frozenset(n for n in seen if VENUES[accounts[n].exchange].has_stops)
+    for number, entry in seen.items():
+        told += _liquidations(books, number, entry, by_client)
     _book_fills(books, told, by_client)
     _book_found(books, seen, accounts, by_client)
     for number, entry in seen.items():
@@ -99,6 +112,58 @@ def _book_fills(
         books.metrics[own.bot_id].add_fill(fill, market, rate or ZERO)
         books.fills[own.bot_id].append(new)
         books.touched[own.id] = own
+
+
+def _liquidations(
+    books: Books, number: int, entry: Seen, by_client: dict[tuple[int, str], OwnOrder]
+) -> list[tuple[int, Fill]]:
+    """Give fills by which the venue closed a position an order of its bot, so that they count.
+
+    The bot then ends: whatever it still has at the venue is taken back.
+    """
+    runs = {bot.market_id: bot for bot in books.bots if bot.account_id == number and bot.is_running}
+    taken = []
+    for market_id, fill in entry.fills:
+        bot = runs.get(market_id)
+        if fill.client_id != LIQUIDATION or bot is None:
+            continue
+        own = by_client.get((number, fill.trade_id))
+        if own is None:
+            written = insert_orders([_forced_order(bot, fill)])
+            # Told before: it was booked and settled then.
+            if not written:
+                continue
+            own = by_client[number, fill.trade_id] = written[0]
+            books.orders[bot.id].append(own)
+            bot.stop_request = bot.stop_request or StopHow.KEEP.value
+            values = {"price": exact_text(fill.price), "quantity": exact_text(fill.quantity)}
+            bot.turn(BotState.STOPPING, "liquidated", values, books.now)
+            books.events.append(Event(bot.id, "liquidated", values, Severity.ERROR))
+        taken.append((number, replace(fill, client_id=fill.trade_id)))
+    return taken
+
+
+def _forced_order(bot: LiveBot, fill: Fill) -> NewOrder:
+    return NewOrder(
+        user_id=bot.user_id,
+        account_id=bot.account_id,
+        bot_id=bot.id,
+        market_id=bot.market_id,
+        symbol=bot.market.symbol,
+        epoch=bot.epoch,
+        order=Order(
+            client_id=fill.trade_id,
+            key=OrderKey(Purpose.CLOSE, None, fill.side, cycle=LIQUIDATED),
+            attempt=0,
+            kind=OrderKind.MARKET,
+            price=None,
+            quantity=fill.quantity,
+            status=Status.OPEN,
+        ),
+        reason=Reason("liquidated"),
+        config_version=bot.config_version,
+        tick_id=LIQUIDATION,
+    )
 
 
 def _book_funding(books: Books, number: int, entry: Seen) -> None:

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from app.bots.live.facts import Account
 from app.config import current_config
+from app.exchanges.catalogue import VENUES
 
-# How long a venue may not remember an order before it is taken as absent.
-GRACE = timedelta(minutes=5)
-LONG_GRACE = {"binance": timedelta(minutes=30)}
+# How long a venue may not remember an order before it is taken as absent, if its entry in the
+# catalogue asks for no more.
+USUAL_GRACE = timedelta(minutes=5)
+GRACE = USUAL_GRACE
 # An order that somebody else took back is placed anew so long after it was noticed.
 RESTORE_AFTER = timedelta(seconds=60)
 
@@ -24,4 +26,7 @@ def audit_is_due(account: Account, now: datetime) -> bool:
 def grace_of(exchange: str) -> timedelta:
     """Return how long an order is looked for before it is taken as absent."""
     given = current_config().absence_grace_seconds
-    return LONG_GRACE.get(exchange, GRACE) if given is None else timedelta(seconds=given)
+    if given is not None:
+        return timedelta(seconds=given)
+    longer = timedelta(seconds=VENUES[exchange].absence_grace_s)
+    return longer if longer > USUAL_GRACE else GRACE

@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlalchemy import Table
 
-from app.bots.live.asking import Answer, ask, unsent, watch
+from app.bots.live.asking import Answer, ask, rest, unsent, watch
 from app.bots.live.booking import Books, open_books
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
@@ -130,6 +130,7 @@ class _Desk:
                 continue
             if not bot.is_running:
                 self._keep(bot, self._watch(bot))
+                bot.last_tick_at = self.books.now
                 continue
             try:
                 answer = ask(self.books, bot, self.seen[bot.account_id], self.tick_id)
@@ -224,6 +225,9 @@ class _Desk:
         self._keep(bot, running if goes_on else self._watch(bot))
 
     def _watch(self, bot: LiveBot) -> Answer:
+        if bot.state == BotState.PAUSED.value:
+            position = self.books.metrics[bot.id].books.position
+            return rest(self.books.orders[bot.id], position.base)
         # Taking orders back needs no strategy: a stop wins even if that fails.
         ends = bot.state == BotState.ERROR.value or bot.stop_request is not None
         return watch(self.books.orders[bot.id], take_back=ends)

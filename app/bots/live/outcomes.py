@@ -1,7 +1,9 @@
 """What an answer of the venue makes of an order, and which orders may not be sent any more."""
 
 import re
+from datetime import datetime
 
+from app.bots.live import clock
 from app.bots.live.rows import Seat
 from app.db import utc_now
 from app.trades.service import OwnOrder
@@ -19,7 +21,7 @@ NEVER_CAME = "unknown_order"
 ASKED_BACK = "asked_back"
 # Somebody else took the order back.
 TAKEN_BY_OTHERS = "cancelled_outside"
-_OPENING = frozenset({Purpose.GRID, Purpose.ENTRY})
+_OPENING = frozenset({Purpose.GRID, Purpose.ENTRY, Purpose.PROTECT})
 DETAIL_LENGTH = 300
 
 
@@ -33,6 +35,16 @@ def is_held_back(own: OwnOrder, seat: Seat) -> bool:
     if not seat.is_running or own.epoch != seat.epoch:
         return True
     return seat.stop_request is not None and own.order.key.purpose in _OPENING
+
+
+def rests_for_now(own: OwnOrder, now: datetime) -> bool:
+    """Say whether an order that somebody else took back is not placed anew yet."""
+    noticed = own.final_at
+    return (
+        own.status is Status.CANCELLED
+        and own.error == TAKEN_BY_OTHERS
+        and (noticed is None or now - noticed < clock.RESTORE_AFTER)
+    )
 
 
 def apply_place(own: OwnOrder, outcome: Outcome) -> None:

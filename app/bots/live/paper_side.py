@@ -11,7 +11,7 @@ from functools import partial
 from app.bots.live.clock import audit_is_due
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.outcomes import apply_cancel, apply_place, is_held_back
-from app.bots.live.rows import Seat, activate, read_seats
+from app.bots.live.rows import Seat, activate, read_leverages, read_seats
 from app.bots.models import BotState
 from app.db import utc_now
 from app.exchanges.leases import still_held
@@ -185,10 +185,14 @@ def _load(held: Collection[int], seats: Mapping[int, Sequence[Seat]]) -> PaperVe
         number: {seat.market_id: seat.market for seat in seats.get(number, ())} for number in held
     }
     venue = PaperVenue.load(markets)
-    for number in held:
-        for seat in seats.get(number, ()):
-            if seat.last_point is not None:
-                venue.account(number).begin_at(seat.market_id, seat.last_point)
+    every = [seat for number in held for seat in seats.get(number, ())]
+    leverages = read_leverages(every)
+    for seat in every:
+        account = venue.account(seat.account_id)
+        if seat.last_point is not None:
+            account.begin_at(seat.market_id, seat.last_point)
+        if seat.id in leverages:
+            account.set_leverage(seat.market.symbol, leverages[seat.id])
     load_points(
         (seat.market_id, point.seq)
         for number in held

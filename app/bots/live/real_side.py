@@ -25,7 +25,7 @@ from app.bots.live.outcomes import (
     is_own_id,
 )
 from app.bots.live.paper_side import announce_started
-from app.bots.live.rows import Seat, read_seats
+from app.bots.live.rows import Seat, read_leverages, read_seats
 from app.db import utc_now
 from app.errors import Unavailable
 from app.exchanges.leases import renew, still_held
@@ -62,6 +62,7 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
             return None
         seats = read_seats([account.id])
         orders = unsettled_orders([account.id])
+        leverages = read_leverages(seats)
     seen = Seen(account.id, cursor=account.fills_cursor, is_news=True)
     for seat in seats:
         if seat.last_point is not None:
@@ -70,7 +71,12 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         # Start and recovery are one path: both begin with a comparison.
         starts = any(seat.is_running and seat.is_fresh for seat in seats)
         seen.is_audit = starts or audit_is_due(account, utc_now())
-        _ask(open_venue(account.id), account, seats, orders, seen)
+        venue = open_venue(account.id)
+        if seen.is_audit:
+            for seat in seats:
+                if seat.id in leverages:
+                    venue.set_leverage(seat.market.symbol, leverages[seat.id])
+        _ask(venue, account, seats, orders, seen)
     return seen
 
 

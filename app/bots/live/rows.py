@@ -71,9 +71,12 @@ class LiveBot(Seat):
     last_error: str | None
     last_error_at: datetime | None
     failures: int
+    protection: dict[str, Any] | None
     # Prices that wake it, resting orders included; for the index, not stored.
     wake: Triggers = Triggers()
     state_changed: bool = False
+    # As it stands in the row.
+    protection_stored: dict[str, Any] | None = None
 
     @property
     def how(self) -> StopHow | None:
@@ -98,7 +101,7 @@ class LiveBot(Seat):
 _OWN = (
     "strategy", "capital", "config_version", "strategy_state", "state_since", "state_reason",
     "tick_number", "tick_period_s", "started_at", "stopped_at", "last_tick_at", "next_tick_at",
-    "last_error", "last_error_at", "failures",
+    "last_error", "last_error_at", "failures", "protection",
 )  # fmt: skip
 _SEAT = ", ".join(
     (
@@ -157,10 +160,30 @@ def read_bots(account_ids: Collection[int], also: Iterable[int] = ()) -> list[Li
     rows = db.session.execute(_READ_BOTS, asked)
     return [
         LiveBot(
-            **_seat_values(row), params=row.params, **{name: getattr(row, name) for name in _OWN}
+            **_seat_values(row),
+            params=row.params,
+            **{name: getattr(row, name) for name in _OWN},
+            protection_stored=row.protection,
         )
         for row in rows.all()
     ]
+
+
+_LEVERAGES = text("""
+    select bot.id, coalesce(config.params ->> 'leverage', '1') as leverage
+    from bots as bot
+    join bot_configs as config on config.bot_id = bot.id and config.version = bot.config_version
+    where bot.id = any(cast(:bots as bigint[]))
+""")
+
+
+def read_leverages(seats: Iterable[Seat]) -> dict[int, Decimal]:
+    """Return the leverage that running bots on contracts want, by bot; spot has none."""
+    bots = [s.id for s in seats if s.is_running and s.market.kind is MarketKind.LINEAR]
+    if not bots:
+        return {}
+    rows = db.session.execute(_LEVERAGES, {"bots": bots})
+    return {row.id: Decimal(row.leverage) for row in rows}
 
 
 def _seat_values(row: Row[Any]) -> dict[str, Any]:
@@ -207,6 +230,7 @@ _CHANGED = (
 )  # fmt: skip
 _UPDATE_BOTS = bulk_update(BOTS, ("id",), _CHANGED)
 _UPDATE_STATES = bulk_update(BOTS, ("id",), ("strategy_state",))
+_UPDATE_STOPS = bulk_update(BOTS, ("id",), ("protection",))
 _ACTIVATE = bulk_update(
     BOTS, ("id",), ("state", "state_since", "started_at"), "and bots.state = 'starting'"
 )
@@ -230,6 +254,13 @@ def write_bots(bots: Collection[LiveBot]) -> None:
     changed = [(bot.id, json.dumps(bot.strategy_state)) for bot in bots if bot.state_changed]
     if changed:
         db.session.execute(_UPDATE_STATES.statement, _UPDATE_STATES.values(changed))
+    stops = [
+        (bot.id, json.dumps(bot.protection))
+        for bot in bots
+        if bot.protection != bot.protection_stored
+    ]
+    if stops:
+        db.session.execute(_UPDATE_STOPS.statement, _UPDATE_STOPS.values(stops))
 
 
 def activate(bot_ids: Iterable[int], now: datetime) -> None:
@@ -254,6 +285,24 @@ _FAIL_BOTS = text("""
 def fail_bots(account_id: int) -> None:
     """Note that the tick of a whole account failed; after five in a row its bots give up."""
     db.session.execute(_FAIL_BOTS, {"account": account_id, "most": MOST_FAILURES})
+
+
+_PAUSE_BOTS = text("""
+    update bots set state = 'paused', state_since = now(), next_tick_at = null,
+        state_reason = jsonb_build_object(
+            'code', cast(:code as text), 'values', jsonb_build_object()
+        )
+    where account_id = :account and state in ('starting', 'active')
+    returning id, user_id
+""")
+
+
+def pause_bots(account_id: int, code: str, now: datetime) -> dict[int, int]:
+    """Pause the bots of an account that can't be traded, and say why; return their owners."""
+    rows = db.session.execute(_PAUSE_BOTS, {"account": account_id, "code": code})
+    owners = {row.id: row.user_id for row in rows}
+    write_events([Event(bot, f"paused_{code}", {}, Severity.ERROR) for bot in owners], now, "")
+    return owners
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from typing import Any
 
 from app.bots.live.rows import LiveBot
 from app.trades.service import NewFill, OwnOrder, RoundTrip
-from app.trading.market import ZERO, booked, exact
+from app.trading.market import ZERO, MarketKind, booked, exact
 from app.trading.orders import Purpose, Side, Status
 from app.trading.risk import CLOSING
 from app.trading.strategy import Match
 
+ENDING = CLOSING | {Purpose.PROTECT}
 OPEN, CLOSED = "open", "closed"
 
 
@@ -34,6 +35,9 @@ class RoundTrips:
         key = own.order.key
         if key.purpose is not Purpose.GRID or key.side is not Side.BUY:
             return
+        # On a contract a buy may close: such trips get their row when they are closed.
+        if self._bot.market.kind is not MarketKind.SPOT:
+            return
         place = (own.epoch, key.level, key.cycle)
         trip = self._open.get(place)
         if trip is None:
@@ -56,9 +60,11 @@ class RoundTrips:
         if trip is None or match.entry_client_id is None:
             trip = self._from_first_purchase(match, sale)
         trip.status = CLOSED
+        is_long = match.opened_by is Side.BUY
+        trip.side = "long" if is_long else "short"
         trip.quantity = match.quantity
-        trip.entry_price = booked(match.buy_price)
-        trip.exit_price = booked(match.sell_price)
+        trip.entry_price = booked(match.buy_price if is_long else match.sell_price)
+        trip.exit_price = booked(match.sell_price if is_long else match.buy_price)
         trip.exit_at = match.time
         trip.profit = match.profit
         trip.fees = match.buy_fee + match.sell_fee + booked(match.coin_fee * match.buy_price)
@@ -71,7 +77,7 @@ class RoundTrips:
         """Close what is open when the last sale of a bot is done, each at its average price."""
         own = new.owner
         order = own.order
-        if order.key.purpose not in CLOSING or order.status is not Status.FILLED:
+        if order.key.purpose not in ENDING or order.status is not Status.FILLED:
             return
         price = booked(order.value / order.filled)
         share = order.fee_quote / order.filled

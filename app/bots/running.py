@@ -1,0 +1,222 @@
+"""Changing a bot while it trades: other settings, more money, profit taken out.
+
+All of it happens under the bot's row lock, as ticks do: the next tick finds the new settings with
+the strategy's state for them, and cancels and places by itself. A crash in between leaves nothing
+half done, for settings, state and money change in one transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from app.bots.funds import check_funds, read_funds
+from app.bots.grounds import Grounds, check_usable
+from app.bots.metrics import flow_money
+from app.bots.models import Bot, BotConfig, BotMetrics, BotState
+from app.bots.planning import grounds_of
+from app.bots.service import add_version, announce, locked_bot, tell
+from app.db import db, utc_now
+from app.errors import Conflict, InvalidInput
+from app.trades.service import unsettled_orders
+from app.trading.codec import to_json
+from app.trading.market import ZERO, exact
+from app.trading.orders import Side
+from app.trading.position import Holdings
+from app.trading.risk import budget_of
+from app.trading.strategies import strategy_named
+from app.trading.strategy import InvalidParams, Strategy, View
+
+# Below this nobody means it.
+LEAST_FLOW = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyLimits:
+    """How much may be put into a running bot and taken out of it now, in its quote currency.
+
+    What can be put in is unknown (None) on a real account until its balances are asked.
+    """
+
+    most_in: Decimal | None
+    most_out: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A running bot with all that a decision about it needs."""
+
+    bot: Bot
+    grounds: Grounds
+    strategy: Strategy[Any, Any]
+    params: Any
+    state: Any
+    view: View
+
+
+def edit_preview(user_id: int, bot_id: int, params: Mapping[str, object]) -> Any:
+    """Say what other settings would do to a running bot now, as the strategy's `Edit`.
+
+    Raise InvalidParams naming every bad field, Conflict unless the bot is active.
+    """
+    running = _running(locked_bot(bot_id, user_id))
+    return _edit(running, running.strategy.parse(_whole(running, params)))
+
+
+def edit_running(
+    user_id: int,
+    bot_id: int,
+    params: Mapping[str, object],
+    version: int,
+    balances: Mapping[str, Decimal] | None = None,
+) -> None:
+    """Give a running bot other settings as a new version; its next tick does what they need.
+
+    `version` is the one that its owner has read: raise Conflict `plan_moved` if it is another by
+    now. Raise InvalidParams if it can't be done, Conflict if the money it needs is not free.
+    """
+    running = _running(locked_bot(bot_id, user_id))
+    bot = running.bot
+    if version != bot.config_version:
+        raise Conflict("plan_moved")
+    read = running.strategy.parse(_whole(running, params))
+    if read == running.params:
+        return
+    edit = _edit(running, read)
+    if edit.state is None:
+        raise InvalidParams(edit.errors)
+    _apply(running, read, edit, user_id, balances)
+
+
+def add_money(
+    user_id: int,
+    bot_id: int,
+    amount: Decimal,
+    balances: Mapping[str, Decimal] | None = None,
+) -> None:
+    """Raise a running bot's investment; its orders grow by it. Raise Conflict if it is not free."""
+    running = _running(locked_bot(bot_id, user_id))
+    _check_amount(amount)
+    read = replace(running.params, investment=running.bot.capital + amount)
+    edit = _edit(running, read)
+    if edit.state is None:
+        raise InvalidParams(edit.errors)
+    _apply(running, read, edit, user_id, balances)
+
+
+def take_out(user_id: int, bot_id: int, amount: Decimal) -> None:
+    """Take earned money out of a running bot; its orders stay as they are.
+
+    Raise Conflict beyond what is earned and not needed by its orders.
+    """
+    running = _running(locked_bot(bot_id, user_id))
+    _check_amount(amount)
+    most = _most_out(running)
+    if amount > most:
+        raise Conflict("too_much_to_take_out", field="amount", maximum=most)
+    metrics = db.session.get_one(BotMetrics, bot_id, with_for_update=True)
+    grounds, now = running.grounds, utc_now()
+    flow_money(metrics, -amount, grounds.known_price, grounds.market, now)
+    tell(running.bot, "profit_taken_out", user_id, {"amount": amount}, now)
+    announce(running.bot, tick=True)
+
+
+def money_limits(user_id: int, bot_id: int) -> MoneyLimits:
+    """Return how much money may go in and out now."""
+    running = _running(locked_bot(bot_id, user_id))
+    account, market = running.grounds.account, running.grounds.market
+    most_in = None
+    if account.mode == "paper":
+        most_in = read_funds(account).free(market.quote)
+    return MoneyLimits(most_in, _most_out(running), market.quote)
+
+
+def _running(bot: Bot) -> _Running:
+    if bot.state != BotState.ACTIVE.value or bot.strategy_state is None or bot.stop_request:
+        raise Conflict("cannot_edit_running", state=bot.state)
+    grounds = grounds_of(bot)
+    check_usable(grounds)
+    version = db.session.get_one(BotConfig, (bot.id, bot.config_version))
+    strategy = strategy_named(bot.strategy)
+    params = strategy.parse(version.params)
+    state = strategy.decode_state(bot.strategy_state)
+    metrics = db.session.get_one(BotMetrics, bot.id, populate_existing=True)
+    own = [o for o in unsettled_orders([bot.account_id]) if o.bot_id == bot.id]
+    view = View(
+        time=utc_now(),
+        price=grounds.known_price,
+        market=grounds.market,
+        params=params,
+        state=state,
+        orders=tuple(o.order for o in own if o.epoch == bot.epoch),
+        holdings=Holdings(metrics.base, metrics.quote, metrics.base_cost),
+        investment=bot.capital,
+    )
+    return _Running(bot, grounds, strategy, params, state, view)
+
+
+def _whole(running: _Running, params: Mapping[str, object]) -> dict[str, object]:
+    """Fill up what was not given with what is: a change names only what changes."""
+    known = running.strategy.encode_params(running.params)
+    return {**known, **params}
+
+
+def _edit(running: _Running, read: Any) -> Any:
+    return running.strategy.edit(running.params, running.state, read, running.view)
+
+
+def _apply(
+    running: _Running,
+    read: Any,
+    edit: Any,
+    actor_id: int,
+    balances: Mapping[str, Decimal] | None,
+) -> None:
+    bot, grounds, now = running.bot, running.grounds, utc_now()
+    if edit.money_in > 0:
+        funds = read_funds(grounds.account, balances=balances)
+        market = grounds.market
+        check_funds(funds, market.base, market.quote, Holdings(ZERO, edit.money_in))
+    if edit.money_in:
+        metrics = db.session.get_one(BotMetrics, bot.id, with_for_update=True)
+        if metrics.quote + edit.money_in < 0:
+            raise Conflict("money_is_in_coins", field="investment", free=metrics.quote)
+        flow_money(metrics, edit.money_in, grounds.known_price, grounds.market, now)
+    bot.config_version += 1
+    bot.capital += edit.money_in
+    bot.plan = to_json(edit.plan)
+    bot.strategy_state = running.strategy.encode_state(edit.state)
+    bot.wake_below = bot.wake_above = None
+    bot.next_tick_at = now
+    add_version(bot, running.strategy.encode_params(read), actor_id, now)
+    values = {"version": bot.config_version, "money": edit.money_in}
+    tell(bot, "edited_while_running", actor_id, values, now)
+    announce(bot, tick=True)
+
+
+@exact
+def _most_out(running: _Running) -> Decimal:
+    """Return earned money that no order needs, neither one that rests nor one that waits."""
+    metrics = db.session.get_one(BotMetrics, running.bot.id)
+    free = budget_of(running.view).quote - _needed_later(running)
+    return max(ZERO, min(metrics.grid_profit - metrics.withdrawn, free))
+
+
+def _needed_later(running: _Running) -> Decimal:
+    """Return the cash of buys that the plan knows and that do not rest now."""
+    plan = running.bot.plan or {}
+    resting = sum(
+        (o.price * o.remaining for o in running.view.orders
+         if o.status.is_live and o.key.side is Side.BUY and o.price is not None),
+        ZERO,
+    )  # fmt: skip
+    planned = Decimal(str(plan.get("quote_reserved") or 0))
+    return max(ZERO, planned - resting)
+
+
+def _check_amount(amount: Decimal) -> None:
+    if not amount.is_finite() or amount < LEAST_FLOW:
+        raise InvalidInput("too_small", field="amount", minimum=LEAST_FLOW)
+    if amount > Decimal(10) ** 15:
+        raise InvalidInput("too_large", field="amount", maximum=Decimal(10) ** 15)

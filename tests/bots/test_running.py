@@ -1,0 +1,215 @@
+"""Changing a bot while it trades: settings, more money, profit taken out, a pause ended."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.bots import running, service
+from app.bots.models import BotConfig, BotEvent, BotMetrics
+from app.db import db
+from app.errors import Conflict, DomainError, InvalidInput, NotFound
+from app.exchanges.models import PaperBalance
+from app.trades.models import OrderRow
+from app.trading.strategy import InvalidParams, StopHow
+from app.transactions import transaction
+from tests.bots.shop import Shop
+from tests.factories import make_user
+
+
+@pytest.fixture
+def shop(database: None) -> Shop:
+    return Shop.open()
+
+
+def edit(shop: Shop, bot_id: int, version: int = 1, **changes: Any) -> None:
+    with transaction():
+        ask(shop, bot_id, version, **changes)
+
+
+def ask(shop: Shop, bot_id: int, version: int = 1, **changes: Any) -> None:
+    running.edit_running(shop.user_id, bot_id, changes, version)
+
+
+def refused(call: Any, kind: type[DomainError]) -> DomainError:
+    with pytest.raises(kind) as refusal, transaction():
+        call()
+    return refusal.value
+
+
+def standing(bot_id: int) -> list[OrderRow]:
+    with transaction():
+        query = select(OrderRow).where(OrderRow.bot_id == bot_id, OrderRow.status == "OPEN")
+        return list(db.session.scalars(query.order_by(OrderRow.price)))
+
+
+def assert_money_agrees(shop: Shop, bot_id: int) -> None:
+    with transaction():
+        metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+        rows = db.session.scalars(
+            select(PaperBalance)
+            .where(PaperBalance.account_id == shop.account_id)
+            .execution_options(populate_existing=True)
+        )
+        held = {row.currency: row.free + row.locked for row in rows}
+        moved = metrics.quote - metrics.deposited + metrics.withdrawn
+        assert held["USDT"] - Decimal(10_000) == moved
+        assert held.get("AAA", Decimal(0)) == metrics.base
+
+
+def ticks(shop: Shop, count: int = 4) -> None:
+    for _ in range(count):
+        shop.tick()
+
+
+def test_a_wider_range_takes_the_orders_back_and_begins_anew_with_what_is_there(
+    shop: Shop,
+) -> None:
+    bot_id = shop.run_bot("97.5", 99)
+    with transaction():
+        cost = running.edit_preview(shop.user_id, bot_id, {"lower": Decimal(80)})
+    assert len(cost.cancels) >= 9
+    assert cost.money_in == 0
+    edit(shop, bot_id, lower=Decimal(80))
+    ticks(shop)
+    orders = standing(bot_id)
+    assert orders[0].price == Decimal(80)
+    assert len(orders) == 10
+    assert {order.config_version for order in orders} == {2}
+    bot = shop.bot(bot_id)
+    assert (bot.state, bot.config_version) == ("active", 2)
+    with transaction():
+        version = db.session.get_one(BotConfig, (bot_id, 2))
+        assert version.params["lower"] == "80"
+        codes = [e.code for e in db.session.query(BotEvent).filter_by(bot_id=bot_id)]
+    assert "edited_while_running" in codes
+    assert_money_agrees(shop, bot_id)
+
+
+def test_exits_alone_move_no_order(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    before = {order.client_id for order in standing(bot_id)}
+    edit(shop, bot_id, stop_loss=Decimal(85))
+    ticks(shop)
+    assert before <= {order.client_id for order in standing(bot_id)}
+    shop.play("84")
+    ticks(shop)
+    assert shop.bot(bot_id).state == "stopped"
+    assert_money_agrees(shop, bot_id)
+
+
+def test_the_same_settings_change_nothing(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    edit(shop, bot_id, lower=Decimal(90))
+    assert shop.bot(bot_id).config_version == 1
+
+
+def test_what_its_owner_read_must_still_hold(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    edit(shop, bot_id, lower=Decimal(85))
+    assert refused(lambda: ask(shop, bot_id, lower=Decimal(80)), Conflict).code == "plan_moved"
+
+
+def test_a_bot_that_does_not_trade_or_is_not_theirs_is_not_changed_so(shop: Shop) -> None:
+    bot_id = shop.add_bot()
+    error = refused(lambda: ask(shop, bot_id, lower=Decimal(80)), Conflict)
+    assert error.code == "cannot_edit_running"
+    with transaction():
+        stranger = make_user().id
+    refused(lambda: running.edit_preview(stranger, bot_id, {}), NotFound)
+    refused(lambda: running.take_out(stranger, bot_id, Decimal(1)), NotFound)
+
+
+def test_settings_that_can_not_be_are_named(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    error = refused(lambda: ask(shop, bot_id, lower=Decimal(120)), InvalidParams)
+    assert isinstance(error, InvalidParams)
+    error = refused(lambda: ask(shop, bot_id, lower=Decimal(101)), InvalidParams)
+    assert error.code
+    assert shop.bot(bot_id).config_version == 1
+
+
+def test_more_money_makes_larger_orders_and_is_taken_from_what_is_free(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    before = standing(bot_id)
+    with transaction():
+        limits = running.money_limits(shop.user_id, bot_id)
+        assert limits.most_in == Decimal(9_000)
+        running.add_money(shop.user_id, bot_id, Decimal(500))
+    ticks(shop)
+    after = standing(bot_id)
+    assert len(after) == len(before)
+    assert after[0].quantity > before[0].quantity * Decimal("1.4")
+    bot = shop.bot(bot_id)
+    assert bot.capital == Decimal(1500)
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.deposited == Decimal(1500)
+    assert_money_agrees(shop, bot_id)
+    error = refused(lambda: running.add_money(shop.user_id, bot_id, Decimal(9_000)), Conflict)
+    assert error.code == "not_enough_money"
+
+
+def test_earned_money_is_taken_out_and_nothing_more(shop: Shop) -> None:
+    bot_id = shop.run_bot("97.9", "100.1", "97.9", "100.1")
+    with transaction():
+        most = running.money_limits(shop.user_id, bot_id).most_out
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert 0 < most <= metrics.grid_profit
+    orders = {order.client_id for order in standing(bot_id)}
+    error = refused(
+        lambda: running.take_out(shop.user_id, bot_id, most + Decimal("0.01")), Conflict
+    )
+    assert error.code == "too_much_to_take_out"
+    if most >= running.LEAST_FLOW:
+        with transaction():
+            running.take_out(shop.user_id, bot_id, most)
+    ticks(shop)
+    assert {order.client_id for order in standing(bot_id)} == orders
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.withdrawn == most
+    assert_money_agrees(shop, bot_id)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "0.001", "NaN", "Infinity", "1e30"])
+def test_amounts_that_nobody_means_are_refused(shop: Shop, amount: str) -> None:
+    bot_id = shop.run_bot()
+    for verb in (running.add_money, running.take_out):
+        refused(lambda verb=verb: verb(shop.user_id, bot_id, Decimal(amount)), InvalidInput)
+
+
+def test_a_stop_while_it_changes_ends_it_as_ever(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    edit(shop, bot_id, lower=Decimal(80))
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+    ticks(shop)
+    assert shop.bot(bot_id).state == "stopped"
+    assert standing(bot_id) == []
+    assert_money_agrees(shop, bot_id)
+
+
+def test_a_paused_bot_keeps_what_closes_and_goes_on_where_it_was(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    shop.set_bot(bot_id, state="paused")
+    ticks(shop, 2)
+    assert {order.side for order in standing(bot_id)} == {"sell"}
+    # A sell is filled meanwhile; it is booked now and answered when the bot goes on.
+    shop.play("102.1")
+    ticks(shop, 2)
+    assert {order.side for order in standing(bot_id)} == {"sell"}
+    assert_money_agrees(shop, bot_id)
+    with transaction():
+        service.resume(shop.user_id, bot_id)
+        service.resume(shop.user_id, bot_id)
+    ticks(shop)
+    orders = standing(bot_id)
+    assert shop.bot(bot_id).state == "active"
+    assert len(orders) == 10
+    assert len({(order.level, order.side) for order in orders}) == 10
+    assert_money_agrees(shop, bot_id)
+
+
+def test_only_a_paused_bot_is_resumed(shop: Shop) -> None:
+    bot_id = shop.add_bot()
+    assert refused(lambda: service.resume(shop.user_id, bot_id), Conflict).code == "cannot_resume"
