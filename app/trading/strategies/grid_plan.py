@@ -151,10 +151,33 @@ def within_funds(
     # Without the lot, for rounding down can only make it cheaper.
     unrounded = replace(market, lot=None)
     cash = _cash_needed(plan_grid(params, unrounded, price), unrounded, price, funds.base)
-    if cash <= funds.quote or cash <= 0:
+    share = ONE if cash <= funds.quote or cash <= 0 else max(ZERO, funds.quote) / cash
+    share = min(share, _share_for_new_buys(params, market, price, funds))
+    if share == ONE:
         return params
-    fitting = floor_to_step((params.investment or ZERO) * max(ZERO, funds.quote) / cash, BOOK_STEP)
-    return replace(params, investment=fitting)
+    return replace(params, investment=floor_to_step((params.investment or ZERO) * share, BOOK_STEP))
+
+
+def _share_for_new_buys(
+    params: GridParams, market: Market, price: Decimal, funds: Holdings
+) -> Decimal:
+    """Return how much of the investment leaves cash for the buys that answer the first sells.
+
+    These buy q, while a first sell of floor(q·(1 - fee)) brought less: the difference, which a
+    start with cash alone keeps over from its purchase, and the reserve have to be there in cash.
+    """
+    unrounded = plan_grid(params, replace(market, lot=None), price)
+    sells = unrounded.sells or ()
+    sold = sum((order.quantity or ZERO for order in sells), ZERO)
+    if funds.base < sold:
+        return ONE
+    kept_back = ((unrounded.base_reserved or ZERO) - sold) * price
+    fixed = len(sells) * (market.lot or ZERO) * price if kept_back else ZERO
+    reserve = params.reserve * (params.investment or ZERO)
+    growing = (unrounded.quote_reserved or ZERO) + kept_back + reserve
+    if growing <= 0 or growing + fixed <= funds.quote:
+        return ONE
+    return max(ZERO, funds.quote - fixed) / growing
 
 
 def _cash_needed(plan: GridPlan, market: Market, price: Decimal, held: Decimal) -> Decimal:

@@ -77,6 +77,8 @@ def begin(
     empty = price if rests.empty is None else steps.exact[rests.empty]
     wanted = first_trade(params, market, money, buys, sells, empty)
     entry = _first_entry(params, market, price, funds, wanted, sells, edits)
+    if entry is None and funds is not None and params.direction is Direction.LONG:
+        slots = _within_coins(market, slots, sells - funds.base)
     worth = money.investment if funds is None else funds.quote + funds.base * price
     return GridState(
         phase=Phase.RUNNING if entry is None else Phase.ENTRY,
@@ -90,6 +92,28 @@ def begin(
         newest=cycle - 1,
         edits=edits,
     )
+
+
+def _within_coins(market: Market, slots: tuple[Slot, ...], missing: Decimal) -> tuple[Slot, ...]:
+    """Take from the sells, highest first, coins that are missing but too few to be bought.
+
+    Each gives a lot, as long as coins are missing; without a lot the highest gives them all.
+    """
+    changed = list(slots)
+    step = market.lot or missing
+    while missing > 0:
+        before = missing
+        for gap in reversed(range(len(changed))):
+            slot = changed[gap]
+            if missing <= 0 or slot.side is not Side.SELL or slot.quantity <= step:
+                continue
+            quantity = slot.quantity - step
+            opening = None if slot.opening is None else slot.opening.split(quantity)[0]
+            changed[gap] = replace(slot, quantity=quantity, opening=opening)
+            missing -= step
+        if missing == before:
+            break
+    return tuple(changed)
 
 
 def _cycled(slot: Slot, cycle: int) -> Slot:
@@ -142,9 +166,9 @@ def _first_slot(
         return Slot(Side.BUY, gap_quantity(params, market, steps, unit, gap, Side.BUY))
     quantity = first_sell_quantity(params, market, steps, unit, gap + 1)
     size = sell_quantity(params, market, steps, unit, gap + 1)
-    return Slot(
-        Side.SELL, quantity, opening=counted_opening(market, steps.buys[gap], size, Side.BUY)
-    )
+    # Only what is sold was bought: the lot that a fee would have kept back is not there to pay for.
+    opening, _ = counted_opening(market, steps.buys[gap], size, Side.BUY).split(quantity)
+    return Slot(Side.SELL, quantity, opening=opening)
 
 
 def _neutral_slot(

@@ -1,0 +1,93 @@
+"""A grid that starts with coins of before: every sell has its coins, every buy its cash."""
+
+import random
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from app.trading.backtest import run_backtest
+from app.trading.orders import Side, client_order_id
+from app.trading.position import Holdings
+from app.trading.strategies.grid import GRID
+from app.trading.strategy import StopHow
+from tests.trading import world
+from tests.trading.world import Desk, candles, grid, market
+
+BTC = market(
+    symbol="BTC/USDT",
+    base="BTC",
+    tick=D("0.01"),
+    lot=D("0.00001"),
+    min_quantity=D("0.00001"),
+    min_notional=D(5),
+)
+WIDE = {"lower": "60000", "upper": "70000", "grids": "50", "investment": "6000"}
+
+
+def test_first_sells_of_a_coarse_lot_earn_what_their_coins_cost() -> None:
+    """A lot that the fee would have kept back was never bought, so it is not paid for."""
+    on = market(lot=D("0.1"))
+    rows = candles(("95", "95", "95", "95"), ("95", "121", "95", "121"))
+    result = run_backtest("grid", {"lower": "80", "upper": "120", "grids": 4,
+                                   "investment": "1000"}, on, rows)  # fmt: skip
+    assert result.matches
+    for match in result.matches:
+        paid = match.quantity / (1 - on.maker_fee) * match.buy_value / match.buy_quantity
+        expected = match.sell_value - match.sell_fee - paid
+        assert abs(match.profit - expected) < D("0.000001")
+
+
+def test_coins_that_are_missing_but_too_few_to_buy_come_from_the_highest_sells() -> None:
+    whole = GRID.start_state(grid(**WIDE), BTC, D(65000), Holdings(D(0), D(6000)))
+    sells = sum((s.quantity for s in whole.slots if s.side is Side.SELL), D(0))
+    held = sells - D("0.0000243")
+    # So little is worth less than the venue's smallest order.
+    state = GRID.start_state(grid(**WIDE), BTC, D(65000), Holdings(held, D(6000)))
+    assert state.entry is None
+    asked = [s.quantity for s in state.slots if s.side is Side.SELL]
+    before = [s.quantity for s in whole.slots if s.side is Side.SELL]
+    assert sum(asked, D(0)) == sells - D("0.00003")
+    given = [b - a for a, b in zip(asked, before, strict=True)]
+    assert given[-3:] == [D("0.00001")] * 3
+    assert not any(given[:-3])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_level_starves_after_a_stop_and_a_new_start(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = random.Random(seed)
+    params = grid(
+        **WIDE,
+        spacing=source.choice(["geometric", "arithmetic"]),
+        sizing=source.choice(["equal_base", "equal_quote"]),
+    )
+    epochs = number_starts(monkeypatch)
+    desk = Desk(params, BTC, D(65000))
+    price = 65000.0
+    for epoch in range(1, 5):
+        for _ in range(25):
+            desk.see(str(round(price, 2)))
+            price = max(60100, min(69900, price + source.gauss(0, 700)))
+        assert not [code for code in desk.codes() if code.startswith("denied_")], epoch
+        desk.see(str(round(price, 2)), stop=StopHow.KEEP)
+        epochs[0] += 1
+        start_again(desk)
+
+
+def number_starts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    epochs = [1]
+
+    def with_epoch(prefix: str, bot_id: int, _epoch: int, *rest: Any) -> str:
+        return client_order_id(prefix, bot_id, epochs[0], *rest)
+
+    monkeypatch.setattr(world, "client_order_id", with_epoch)
+    return epochs
+
+
+def start_again(desk: Desk) -> None:
+    desk.state = GRID.start_state(
+        desk.params, desk.market, desk.price, desk.books.position.holdings
+    )
+    desk.orders, desk.news, desk.inbox, desk.finished = {}, [], [], None
