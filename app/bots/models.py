@@ -73,6 +73,9 @@ class Bot(Base):
     # The stop that rests at the venue: trigger, side, how much rests and how much only the engine
     # would sell, the last refusal, and the number of its last order.
     protection: Mapped[dict[str, Any] | None]
+    # Limits that its owner has set, and where the day began for them: day, equity, net money in.
+    guard: Mapped[dict[str, Any] | None]
+    guard_day: Mapped[dict[str, Any] | None]
     created_at: Mapped[CreatedAt]
     started_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]

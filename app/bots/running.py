@@ -118,6 +118,8 @@ def take_out(user_id: int, bot_id: int, amount: Decimal) -> None:
     metrics = db.session.get_one(BotMetrics, bot_id, with_for_update=True)
     grounds, now = running.grounds, utc_now()
     flow_money(metrics, -amount, grounds.known_price, grounds.market, now)
+    state = running.strategy.with_flow(running.state, -amount)
+    running.bot.strategy_state = running.strategy.encode_state(state)
     tell(running.bot, "profit_taken_out", user_id, {"amount": amount}, now)
     announce(running.bot, tick=True)
 

@@ -28,6 +28,7 @@ from app.subscriptions.queries import limits_of
 from app.subscriptions.service import check_may_start
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.codec import to_json
+from app.trading.guard import read_guard, write_guard
 from app.trading.intents import plain_values
 from app.trading.market import Market, MarketKind
 from app.trading.strategy import StopHow
@@ -423,8 +424,26 @@ def resume(user_id: int, bot_id: int) -> None:
         return
     now = utc_now()
     _turn(bot, following, now, "resumed")
+    # Whoever lets it go on after a loss counts from here.
+    bot.guard_day = None
     bot.next_tick_at = now
     tell(bot, "bot_resumed", user_id, {}, now)
+    announce(bot, tick=True)
+
+
+def set_limits(user_id: int, bot_id: int, values: Mapping[str, object]) -> None:
+    """Set the limits beyond which a bot pauses; what is not named is no limit.
+
+    Raise InvalidParams naming every bad field.
+    """
+    bot = locked_bot(bot_id, user_id)
+    limits = write_guard(read_guard(values))
+    kept = {name: value for name, value in limits.items() if value is not None} or None
+    if bot.guard == kept:
+        return
+    now = utc_now()
+    bot.guard, bot.guard_day = kept, None
+    tell(bot, "limits_changed", user_id, {}, now)
     announce(bot, tick=True)
 
 

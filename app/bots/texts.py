@@ -45,6 +45,7 @@ _FORM: Mapping[str, LazyString] = {
     "venue_shows_it_open": _l("The exchange shows that this order stands. Cancel it there first."),
     "venue_shows_fills": _l("The exchange shows fills of this order. Let them be read first."),
     "venue_shows_it_closed": _l("The exchange shows that this order is over."),
+    "choose_way": _l("Please choose whether money goes in or out."),
     "nothing_chosen": _l("No bot is chosen."),
     "starts_alone": _l("A bot with real money is started from its own page, after its summary."),
     "choose_how": _l("Please choose what happens with coins and orders."),
@@ -207,6 +208,7 @@ _LOG: Mapping[str, LazyString] = {
     "order_resolved_filled": _l(
         "Our staff found out about the %(side)s order at %(price)s: it was filled. %(reason)s"
     ),
+    "limits_changed": _l("Limits changed."),
     "bot_resumed": _l("The bot goes on."),
     "edited_while_running": _l("Settings changed while the bot trades (version %(version)s)."),
     "profit_taken_out": _l("%(amount)s taken out."),

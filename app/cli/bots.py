@@ -103,12 +103,7 @@ def resume_bot(bot_id: int) -> None:
 @click.option("--yes", is_flag=True, help="Do it; without it only the cost is shown.")
 def change_bot(bot_id: int, settings: tuple[str, ...], yes: bool) -> None:
     """Give a trading bot other settings: print what it costs, and with --yes do it."""
-    values: dict[str, object] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{setting}: write NAME=VALUE.")
-        values[name] = value or None
+    values = _read_settings(settings)
     with transaction():
         bot = any_bot(bot_id)
         cost = running.edit_preview(bot.user_id, bot_id, values)
@@ -118,6 +113,16 @@ def change_bot(bot_id: int, settings: tuple[str, ...], yes: bool) -> None:
     click.echo(json.dumps(shown, indent=1))
     if yes:
         click.echo(f"Bot {bot_id} changes at its next tick.")
+
+
+@bots.command("limits")
+@click.argument("bot_id", type=int)
+@click.argument("limits", nargs=-1, metavar="NAME=VALUE...")
+def limit_bot(bot_id: int, limits: tuple[str, ...]) -> None:
+    """Set the limits beyond which a bot pauses; without any, it has none."""
+    values = _read_settings(limits)
+    _do(lambda: service.set_limits(any_bot(bot_id).user_id, bot_id, values))
+    click.echo(f"Bot {bot_id} has {len(values)} limits: {', '.join(sorted(values)) or 'none'}.")
 
 
 @bots.command("money")
@@ -150,6 +155,16 @@ def tick_bot(bot_id: int) -> None:
     if report.busy:
         raise click.ClickException("A worker is ticking this account right now; try again.")
     click.echo(f"Ticked: {report.fills} fills, {report.sent} orders sent, {report.failed} failed.")
+
+
+def _read_settings(settings: tuple[str, ...]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{setting}: write NAME=VALUE.")
+        values[name] = value or None
+    return values
 
 
 def _do(action: Callable[[], None]) -> None:

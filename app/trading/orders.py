@@ -125,6 +125,7 @@ class Order:
 
     `price` is None for market orders and the trigger of a stop. `value` is the sum of price ×
     quantity over its fills; `fee_base` and `fee_quote` are what the fills cost in each currency.
+    An `excused` one ended without anybody having refused it: nobody had ever seen it.
     """
 
     client_id: str
@@ -138,6 +139,7 @@ class Order:
     value: Decimal = ZERO
     fee_base: Decimal = ZERO
     fee_quote: Decimal = ZERO
+    excused: bool = False
 
     @property
     def remaining(self) -> Decimal:

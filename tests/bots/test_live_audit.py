@@ -320,6 +320,23 @@ def test_bots_of_a_key_that_the_exchange_refuses_pause_and_go_on_when_it_is_take
     desk.assert_one_chain()
 
 
+def test_orders_that_never_arrived_do_not_count_as_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "GRACE", timedelta(0))
+    desk.play("97.9")
+    desk.venue.lose_requests = True
+    for _ in range(9):
+        desk.tick()
+    assert len(desk.orders("REJECTED")) >= 3
+    assert "level_paused" not in desk.world.events(desk.bot)
+    desk.venue.lose_requests = False
+    for _ in range(3):
+        desk.tick()
+    assert len(desk.orders("OPEN")) == 10
+    desk.assert_one_chain()
+
+
 # --- the lease ------------------------------------------------------------------------------------
 
 

@@ -213,3 +213,61 @@ def test_a_paused_bot_keeps_what_closes_and_goes_on_where_it_was(shop: Shop) -> 
 def test_only_a_paused_bot_is_resumed(shop: Shop) -> None:
     bot_id = shop.add_bot()
     assert refused(lambda: service.resume(shop.user_id, bot_id), Conflict).code == "cannot_resume"
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def limit(shop: Shop, bot_id: int, **limits: Any) -> None:
+    with transaction():
+        service.set_limits(shop.user_id, bot_id, limits)
+
+
+def test_a_loss_beyond_the_days_limit_pauses_the_bot_and_says_why(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    limit(shop, bot_id, max_daily_loss=Decimal(10))
+    ticks(shop, 1)
+    shop.play("95.9", "92.5")
+    ticks(shop, 2)
+    bot = shop.bot(bot_id)
+    assert (bot.state, bot.state_reason["code"]) == ("paused", "limit_daily_loss")
+    assert {order.side for order in standing(bot_id)} == {"sell"}
+    with transaction():
+        codes = [e.code for e in db.session.query(BotEvent).filter_by(bot_id=bot_id)]
+    assert codes.count("limit_daily_loss") == 1
+    # Whoever lets it go on counts from here.
+    with transaction():
+        service.resume(shop.user_id, bot_id)
+    ticks(shop, 3)
+    assert shop.bot(bot_id).state == "active"
+    assert_money_agrees(shop, bot_id)
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"max_capital": "900"}, "limit_max_capital"),
+        ({"max_open_orders": "5"}, "limit_open_orders"),
+    ],
+)
+def test_each_limit_pauses(shop: Shop, limits: dict[str, Any], code: str) -> None:
+    bot_id = shop.run_bot()
+    limit(shop, bot_id, **limits)
+    ticks(shop, 2)
+    assert shop.bot(bot_id).state_reason["code"] == code
+
+
+def test_limits_within_bounds_change_nothing_and_can_be_taken_away(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    limit(shop, bot_id, max_daily_loss="500", max_leverage="3")
+    limit(shop, bot_id, max_daily_loss="500", max_leverage="3")
+    ticks(shop, 2)
+    assert shop.bot(bot_id).state == "active"
+    assert shop.bot(bot_id).guard == {"max_daily_loss": "500", "max_leverage": "3"}
+    limit(shop, bot_id)
+    assert shop.bot(bot_id).guard is None
+    error = refused(
+        lambda: service.set_limits(shop.user_id, bot_id, {"max_daily_loss": "-1", "x": 1}),
+        InvalidParams,
+    )
+    assert isinstance(error, InvalidParams)

@@ -7,9 +7,11 @@ from typing import Any
 
 from app.bots.live.booking import NOTED, Books
 from app.bots.live.facts import Seen
-from app.bots.live.outcomes import PREFIX, rests_for_now
+from app.bots.live.limits import broken_limit
+from app.bots.live.outcomes import PREFIX, is_excused, rests_for_now
 from app.bots.live.protect import NOTHING, Guarding, guard, is_protection, note_fired, wake_with
 from app.bots.live.rows import Event, LiveBot
+from app.bots.models import BotState
 from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place, Reason
@@ -101,6 +103,12 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     if point is None:
         answer.events = _no_price(bot)
         return answer
+    beyond = broken_limit(books, bot, orders, point)
+    if beyond is not None:
+        bot.turn(BotState.PAUSED, beyond.code, beyond.values, books.now)
+        paused = rest(orders, books.metrics[bot.id].books.position.base)
+        paused.events = [Event(bot.id, beyond.code, dict(beyond.values), Severity.WARNING)]
+        return paused
     strategy = strategy_named(bot.strategy)
     params = _params(strategy, bot)
     if bot.strategy_state is None:
@@ -124,9 +132,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         market=bot.market,
         params=params,
         state=state,
-        orders=tuple(
-            [own.order for own in traded] if not resting else [_shown(o, resting) for o in traded]
-        ),
+        orders=tuple([_shown(own, resting) if own.error else own.order for own in traded]),
         holdings=books.metrics[bot.id].books.position.holdings,
         investment=bot.capital,
         fills=tuple(new.fill for new in books.fills.get(bot.id, ())),
@@ -163,7 +169,9 @@ def _protection(
 
 def _shown(own: OwnOrder, resting: list[OwnOrder]) -> Order:
     # A level whose order is shown as unresolved is left alone.
-    return replace(own.order, status=Status.UNRESOLVED) if own in resting else own.order
+    if own in resting:
+        return replace(own.order, status=Status.UNRESOLVED)
+    return replace(own.order, excused=True) if is_excused(own) else own.order
 
 
 def _first_state(

@@ -21,6 +21,8 @@ NEVER_CAME = "unknown_order"
 ASKED_BACK = "asked_back"
 # Somebody else took the order back.
 TAKEN_BY_OTHERS = "cancelled_outside"
+# Ends that say nothing about the next attempt.
+EXCUSED = frozenset({"never_arrived", "vanished", "resolved_by_staff"})
 _OPENING = frozenset({Purpose.GRID, Purpose.ENTRY, Purpose.PROTECT})
 DETAIL_LENGTH = 300
 
@@ -35,6 +37,11 @@ def is_held_back(own: OwnOrder, seat: Seat) -> bool:
     if not seat.is_running or own.epoch != seat.epoch:
         return True
     return seat.stop_request is not None and own.order.key.purpose in _OPENING
+
+
+def is_excused(own: OwnOrder) -> bool:
+    """Say whether an order ended without anybody having refused it."""
+    return own.error in EXCUSED and own.status in {Status.REJECTED, Status.CANCELLED}
 
 
 def rests_for_now(own: OwnOrder, now: datetime) -> bool:

@@ -72,11 +72,14 @@ class LiveBot(Seat):
     last_error_at: datetime | None
     failures: int
     protection: dict[str, Any] | None
+    guard: dict[str, Any] | None
+    guard_day: dict[str, Any] | None
     # Prices that wake it, resting orders included; for the index, not stored.
     wake: Triggers = Triggers()
     state_changed: bool = False
     # As it stands in the row.
     protection_stored: dict[str, Any] | None = None
+    guard_day_stored: dict[str, Any] | None = None
 
     @property
     def how(self) -> StopHow | None:
@@ -102,6 +105,7 @@ _OWN = (
     "strategy", "capital", "config_version", "strategy_state", "state_since", "state_reason",
     "tick_number", "tick_period_s", "started_at", "stopped_at", "last_tick_at", "next_tick_at",
     "last_error", "last_error_at", "failures", "protection",
+    "guard", "guard_day",
 )  # fmt: skip
 _SEAT = ", ".join(
     (
@@ -164,6 +168,7 @@ def read_bots(account_ids: Collection[int], also: Iterable[int] = ()) -> list[Li
             params=row.params,
             **{name: getattr(row, name) for name in _OWN},
             protection_stored=row.protection,
+            guard_day_stored=row.guard_day,
         )
         for row in rows.all()
     ]
@@ -231,6 +236,7 @@ _CHANGED = (
 _UPDATE_BOTS = bulk_update(BOTS, ("id",), _CHANGED)
 _UPDATE_STATES = bulk_update(BOTS, ("id",), ("strategy_state",))
 _UPDATE_STOPS = bulk_update(BOTS, ("id",), ("protection",))
+_UPDATE_DAYS = bulk_update(BOTS, ("id",), ("guard_day",))
 _ACTIVATE = bulk_update(
     BOTS, ("id",), ("state", "state_since", "started_at"), "and bots.state = 'starting'"
 )
@@ -261,6 +267,11 @@ def write_bots(bots: Collection[LiveBot]) -> None:
     ]
     if stops:
         db.session.execute(_UPDATE_STOPS.statement, _UPDATE_STOPS.values(stops))
+    days = [
+        (bot.id, json.dumps(bot.guard_day)) for bot in bots if bot.guard_day != bot.guard_day_stored
+    ]
+    if days:
+        db.session.execute(_UPDATE_DAYS.statement, _UPDATE_DAYS.values(days))
 
 
 def activate(bot_ids: Iterable[int], now: datetime) -> None:

@@ -310,6 +310,8 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
     news.events.append(
         log_line(code, Severity.WARNING, level=order.key.level, side=order.key.side.value)
     )
+    if order.excused:
+        return again
     refusals = slot.refusals + 1
     if refusals == MOST_REFUSALS:
         news.events.append(
