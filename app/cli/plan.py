@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TextIO
 import click
 from flask.cli import with_appcontext
 
+from app.exchanges.catalogue import VENUES
 from app.markets.models import MarketRow
 from app.markets.queries import find_market, to_market
 from app.money import exact_text
@@ -44,7 +45,12 @@ def grid() -> None:
 @click.option("--exchange", default=None, help="Take rules, fees and price of this exchange.")
 @click.option("--symbol", default=None, help="The pair there, as BTC/USDT.")
 @click.option("--params", default=None, help="Parameters as a JSON object instead of SOURCE.")
-@click.option("--orders-per-second", type=click.IntRange(1, 1000), default=None)
+@click.option(
+    "--orders-per-second",
+    type=click.IntRange(1, 1000),
+    default=None,
+    help="How fast orders may be placed; without it what the exchange allows.",
+)
 @click.option("--full", is_flag=True, help="Add worst case, liquidation, and time to place.")
 @click.argument("source", type=click.File("r"), default="-")
 @click.pass_context
@@ -70,7 +76,7 @@ def plan(
     known: dict[str, object] = {}
     if exchange is not None and symbol is not None:
         known = context.invoke(with_appcontext(_rules_of), exchange=exchange, symbol=symbol)
-    pace = None if orders_per_second is None else Decimal(orders_per_second)
+    pace = _pace_of(exchange) if orders_per_second is None else Decimal(orders_per_second)
     full = full or pace is not None or bool(known)
     said = _answered(text, known, pace, full=full)
     if as_json:
@@ -80,6 +86,11 @@ def plan(
             click.echo(f"{name}: {json.dumps(value)}")
     if said["errors"]:
         sys.exit(BAD_INPUT)
+
+
+def _pace_of(exchange: str | None) -> Decimal | None:
+    venue = None if exchange is None else VENUES.get(exchange.lower())
+    return None if venue is None else venue.orders_per_second
 
 
 def _rules_of(exchange: str, symbol: str) -> dict[str, object]:
