@@ -291,5 +291,16 @@ class StopForm(FlaskForm):
     )
 
 
+class MoneyForm(FlaskForm):
+    """Money into a bot that trades, or out of it."""
+
+    way = RadioField(
+        _l("Which way"),
+        choices=options((("in", _l("Put money in")), ("out", _l("Take profit out")))),
+        validate_choice=False,
+    )
+    amount = StringField(_l("Amount"))
+
+
 class PlainForm(FlaskForm):
     """A button with its token."""

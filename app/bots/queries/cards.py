@@ -49,6 +49,16 @@ class Actions:
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """The stop of a bot: how much of it rests at the exchange, and how much only we watch."""
+
+    trigger: Decimal
+    resting: Decimal
+    by_engine: Decimal
+    refused: Line | None
+
+
+@dataclass(frozen=True, slots=True)
 class Spark:
     """A small curve as points of an SVG polyline, 120 x 32, and where it leads."""
 
@@ -90,6 +100,7 @@ class BotCard:
     actions: Actions
     figures: BotFigures | None
     spark: Spark | None
+    protection: Protection | None
 
     @property
     def stage(self) -> str:
@@ -231,6 +242,20 @@ def _card(
         actions=_actions(bot, found),
         figures=found,
         spark=spark,
+        protection=_protection(bot.protection),
+    )
+
+
+def _protection(kept: Mapping[str, Any] | None) -> Protection | None:
+    trigger = number_of((kept or {}).get("trigger"))
+    if kept is None or trigger is None:
+        return None
+    refused = kept.get("refused")
+    return Protection(
+        trigger,
+        number_of(kept.get("resting")) or ZERO,
+        number_of(kept.get("by_engine")) or ZERO,
+        Line(f"order_{refused}", {}, "error") if refused else None,
     )
 
 

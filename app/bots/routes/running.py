@@ -1,0 +1,131 @@
+"""Changing a bot while it trades: other settings, money in, profit out."""
+
+from decimal import Decimal
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from flask_login import current_user
+
+from app.accounts.access import requires
+from app.accounts.permissions import Permission
+from app.bots import queries, running, service
+from app.bots.forms import MoneyForm, PlainForm, bot_form, read_id
+from app.bots.queries import BotCard
+from app.bots.routes import blueprint
+from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
+from app.bots.routes.desk import (
+    Desk,
+    balances_of,
+    desk_of_bot,
+    live_preview,
+    locale,
+    problems_of,
+    refreshed,
+    refused,
+)
+from app.bots.texts import say
+from app.errors import Conflict, DomainError, InvalidInput
+from app.formatting import parse_decimal
+from app.trades.queries import Line
+from app.transactions import transaction
+
+
+@blueprint.route("/bots/<int:bot_id>/change", methods=["GET", "POST"])
+@requires(Permission.BOTS_OWN)
+def change(bot_id: int) -> ResponseReturnValue:
+    """Change the settings of a bot that trades: first what that would cost, then do it."""
+    card = queries.bot_card(current_user.id, bot_id)
+    if card.state != "active":
+        return _away(card)
+    form = bot_form(card.strategy)
+    if request.method == "GET":
+        desk = desk_of_bot(card, form(formdata=None))
+        desk.form.fill(queries.stored_params(bot_id), locale())
+        desk.form.name.data = card.name
+        return desk.page("bots/change.html", live_preview(desk))
+    desk = desk_of_bot(card, form())
+    if "refresh" in request.form or "past" in request.form:
+        return refreshed(desk, "bots/change.html")
+    values, wrong = desk.form.read(locale())
+    if not desk.form.validate() or wrong:
+        return refused(desk, "bots/change.html", wrong)
+    return _changed(card, desk, values)
+
+
+def _changed(card: BotCard, desk: Desk, values: dict[str, object]) -> ResponseReturnValue:
+    try:
+        if "confirmed" not in request.form:
+            with transaction():
+                edit = running.edit_preview(current_user.id, card.id, values)
+            sent = [each for each in request.form.items(multi=True) if each[0] != "csrf_token"]
+            return render_template("bots/change_cost.html", bot=card, edit=edit, sent=sent)
+        with transaction():
+            version = read_id(request.form.get("version")) or 0
+            balances = balances_of(card.account_id, card.mode)
+            running.edit_running(current_user.id, card.id, values, version, balances)
+    except Conflict as error:
+        flash(say(error, card.pair), "warning")
+        return redirect(url_for("bots.change", bot_id=card.id), SEE_OTHER)
+    except DomainError as error:
+        return refused(desk, "bots/change.html", problems_of(error))
+    flash(gettext("The new settings are being put in place."), "success")
+    return redirect(url_for("bots.show", bot_id=card.id), SEE_OTHER)
+
+
+@blueprint.route("/bots/<int:bot_id>/money", methods=["GET", "POST"])
+@requires(Permission.BOTS_OWN)
+def money(bot_id: int) -> ResponseReturnValue:
+    """Put more money into a bot that trades, or take earned money out."""
+    card = queries.bot_card(current_user.id, bot_id)
+    if card.state != "active":
+        return _away(card)
+    form = MoneyForm()
+    status = 200
+    if form.validate_on_submit():
+        try:
+            amount = _amount(form)
+            with transaction():
+                _move(card, form.way.data, amount)
+        except DomainError as error:
+            form.amount.errors = [say(error, card.pair)]
+            status = UNPROCESSABLE
+        else:
+            return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
+    with transaction():
+        limits = running.money_limits(current_user.id, bot_id)
+    page = render_template("bots/money.html", bot=card, form=form, limits=limits)
+    return page, status
+
+
+def _amount(form: MoneyForm) -> Decimal:
+    if form.way.data not in {"in", "out"}:
+        raise InvalidInput("choose_way", field="way")
+    return parse_decimal(form.amount.data or "", locale())
+
+
+def _move(card: BotCard, way: str, amount: Decimal) -> None:
+    if way == "out":
+        running.take_out(current_user.id, card.id, amount)
+        return
+    balances = balances_of(card.account_id, card.mode)
+    running.add_money(current_user.id, card.id, amount, balances)
+
+
+@blueprint.post("/bots/<int:bot_id>/resume")
+@requires(Permission.BOTS_OWN)
+def resume(bot_id: int) -> ResponseReturnValue:
+    """Let a paused bot trade on."""
+    card = queries.bot_card(current_user.id, bot_id)
+    if PlainForm().validate_on_submit():
+        try:
+            with transaction():
+                service.resume(current_user.id, bot_id)
+        except DomainError as error:
+            flash(say(error, card.pair), "warning")
+    return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
+
+
+def _away(card: BotCard) -> ResponseReturnValue:
+    flash(say(Line("cannot_edit_running", {"state": card.state}), card.pair), "info")
+    return redirect(url_for("bots.show", bot_id=card.id), SEE_OTHER)
