@@ -17,6 +17,7 @@ from tests.doubles.bybit.protocol import Answer, Request, answer, refused
 from tests.doubles.bybit.venue import Venue
 
 PAGE = b"<!DOCTYPE html><html><body><h1>Please wait while we check your browser</h1></body></html>"
+SHORT_STOP_S = 0.3
 MESSAGES = {
     10000: "Server Timeout",
     10002: "invalid request, please check your server timestamp or recv_window param.",
@@ -105,6 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             told = refused(venue, venue.habits.duplicate_code, "OrderLinkedID is duplicate")
         if fault.ms:
             time.sleep(fault.ms / 1000)
+        # Whoever believes that a limit was exceeded is told to wait for a moment only.
+        self._limit_ends = time.time() + SHORT_STOP_S
         right = json.dumps(told).encode()
         if fault.kind == wrong.LOST:
             self._hang_up()
