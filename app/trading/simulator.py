@@ -75,7 +75,11 @@ class Book:
     def would_fill(self, symbol: str, price: Decimal) -> bool:
         """Say whether a price would fill at least one open order."""
         side = self._sides[symbol]
-        if side.reaches_bid(price) or side.reaches_ask(price):
+        # Asked for every price of a back-test: as a rule two comparisons are all.
+        bid, ask = side.bid_edge, side.ask_edge
+        if bid is not None and price <= bid and side.reaches_bid(price):
+            return True
+        if ask is not None and price >= ask and side.reaches_ask(price):
             return True
         return side.is_special and self._is_special_at(side, price)
 
