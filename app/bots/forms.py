@@ -302,5 +302,26 @@ class MoneyForm(FlaskForm):
     amount = StringField(_l("Amount"))
 
 
+class LimitsForm(FlaskForm):
+    """The limits beyond which a bot pauses."""
+
+    max_capital = StringField(FIELD_LABELS["max_capital"], description=FIELD_HELPS["max_capital"])
+    max_daily_loss = StringField(
+        FIELD_LABELS["max_daily_loss"], description=FIELD_HELPS["max_daily_loss"]
+    )
+    max_open_orders = StringField(
+        FIELD_LABELS["max_open_orders"], description=FIELD_HELPS["max_open_orders"]
+    )
+    max_leverage = StringField(
+        FIELD_LABELS["max_leverage"], description=FIELD_HELPS["max_leverage"]
+    )
+
+    def fill(self, values: Mapping[str, Any], locale: str) -> None:
+        """Write stored limits as a person would type them."""
+        for name, value in values.items():
+            if name in self and value is not None:
+                self[name].data = input_text(Decimal(str(value)), locale)
+
+
 class PlainForm(FlaskForm):
     """A button with its token."""

@@ -104,3 +104,23 @@ def test_the_stop_says_what_rests_and_what_is_only_watched(shop: Shop, client: C
     page = client.get(f"/bots/{bot_id}").text
     assert "A stop at 85.00 rests on the exchange for 0.5" in page
     assert "Botyard itself watches the stop at 85.00 for 1.2" in page
+
+
+def test_limits_are_set_and_refused_beside_their_field(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(97)
+    address = f"/bots/{bot_id}/limits"
+    assert address in client.get(f"/bots/{bot_id}?tab=settings").text
+    sent = {"max_capital": "2 000,5", "max_daily_loss": "50", "max_open_orders": "30"}
+    assert client.post_form(address, sent).status_code == 303
+    assert shop.bot(bot_id).guard == {
+        "max_capital": "2000.5",
+        "max_daily_loss": "50",
+        "max_open_orders": 30,
+    }
+    assert 'value="2000.5"' in client.get(address).text
+    for field in ("max_capital", "max_daily_loss", "max_open_orders", "max_leverage"):
+        for value in ("-1", "abc", "NaN", "9" * 60, "1e400", "\x00"):
+            answer = client.post_form(address, {field: value})
+            assert answer.status_code == 422, (field, value)
+    assert client.post_form(address, {}).status_code == 303
+    assert shop.bot(bot_id).guard is None

@@ -279,6 +279,11 @@ def current_settings(bot_id: int) -> tuple[Setting, ...]:
     return settings_of(config.strategy, config.params)
 
 
+def limits_of_bot(bot_id: int) -> Mapping[str, Any]:
+    """Return the limits beyond which a bot pauses, as they are stored."""
+    return db.session.get_one(Bot, bot_id).guard or {}
+
+
 def stored_params(bot_id: int) -> Mapping[str, Any]:
     """Return a bot's parameters as they are stored, to fill a form."""
     bot = db.session.get_one(Bot, bot_id)

@@ -1,0 +1,55 @@
+"""The limits beyond which a bot pauses by itself."""
+
+from decimal import Decimal
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from flask_login import current_user
+
+from app.accounts.access import requires
+from app.accounts.permissions import Permission
+from app.bots import queries, service
+from app.bots.forms import LimitsForm
+from app.bots.routes import blueprint
+from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
+from app.bots.routes.desk import locale, problems_of
+from app.bots.texts import say
+from app.errors import DomainError
+from app.formatting import parse_optional_decimal
+from app.trading.guard import GUARD_FIELDS
+from app.transactions import transaction
+
+
+@blueprint.route("/bots/<int:bot_id>/limits", methods=["GET", "POST"])
+@requires(Permission.BOTS_OWN)
+def limits(bot_id: int) -> ResponseReturnValue:
+    """Show and set a bot's limits; an empty field is no limit."""
+    card = queries.bot_card(current_user.id, bot_id)
+    form = LimitsForm()
+    if request.method == "GET":
+        form.fill(queries.limits_of_bot(bot_id), locale())
+    status = 200
+    if form.validate_on_submit():
+        try:
+            values = _read(form)
+            if not any(field.errors for field in form):
+                with transaction():
+                    service.set_limits(current_user.id, bot_id, values)
+                flash(gettext("The limits are saved."), "success")
+                return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
+        except DomainError as error:
+            for entry in problems_of(error):
+                form[entry.field].errors = [say(entry.line, card.pair)]
+        status = UNPROCESSABLE
+    return render_template("bots/limits.html", bot=card, form=form), status
+
+
+def _read(form: LimitsForm) -> dict[str, Decimal | None]:
+    values: dict[str, Decimal | None] = {}
+    for field in GUARD_FIELDS:
+        try:
+            values[field.name] = parse_optional_decimal(form[field.name].data, locale())
+        except DomainError as error:
+            form[field.name].errors = [say(error)]
+    return values
