@@ -162,26 +162,36 @@ class LiveWorld:
     def missing_levels(self) -> list[str]:
         """Name the gaps of running grids in which no order stands.
 
-        A gap waits by right while its order would trade against one of the grid's own.
+        A gap waits by right while its order would cross another of the grid's own, one that stands
+        or one that is wanted: that one goes first.
         """
-        found = []
-        for seat in self.seats:
-            for bot in seat.bots:
-                row = self.world.bot(bot)
-                if row.state != "active":
-                    if row.state_reason.get("code") not in ENDS or self.world.open_orders(bot):
-                        found.append(f"bot {bot} is {row.state}: {row.state_reason}")
-                    continue
-                orders = [o for o in self.world.open_orders(bot) if o.purpose == "grid"]
-                # A gap holds a buy at its lower level or a sell at its upper one.
-                standing = {order.level - (order.side == "sell") for order in orders}
-                bids = [order.level for order in orders if order.side == "buy"]
-                asks = [order.level for order in orders if order.side == "sell"]
-                for gap, slot in enumerate(row.strategy_state["slots"]):
-                    buys = slot[0] == "buy"
-                    meets_own = (
-                        gap >= min(asks, default=999) if buys else gap + 1 <= max(bids, default=-1)
-                    )
-                    if gap not in standing and not meets_own:
-                        found.append(f"bot {bot}: no order in gap {gap}, wanted: {slot}")
-        return found
+        return [
+            line
+            for seat in self.seats
+            for bot in seat.bots
+            for line in _missing(bot, self.world.bot(bot), self.world.open_orders(bot))
+        ]
+
+
+def _missing(bot: int, row: Any, standing: list[Any]) -> list[str]:
+    if row.state != "active":
+        ended = row.state_reason.get("code") in ENDS and not standing
+        return [] if ended else [f"bot {bot} is {row.state}: {row.state_reason}"]
+    orders = [order for order in standing if order.purpose == "grid"]
+    slots = row.strategy_state["slots"]
+    # A gap holds a buy at its lower level or a sell at its upper one.
+    filled = {order.level - (order.side == "sell") for order in orders}
+    empty = [gap for gap in range(len(slots)) if gap not in filled]
+    bids = {order.level for order in orders if order.side == "buy"}
+    asks = {order.level for order in orders if order.side == "sell"}
+    bids |= {gap for gap in empty if slots[gap][0] == "buy"}
+    asks |= {gap + 1 for gap in empty if slots[gap][0] == "sell"}
+    found = []
+    for gap in empty:
+        if slots[gap][0] == "buy":
+            waits = gap >= min(asks, default=len(slots) + 1)
+        else:
+            waits = gap + 1 <= max(bids, default=-1)
+        if not waits:
+            found.append(f"bot {bot}: no order in gap {gap}, wanted: {slots[gap]}")
+    return found
