@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from app.bots import wake
@@ -72,7 +73,7 @@ class Campaign:
 
     def __init__(self, rig: Rig, say: Callable[[str], None]) -> None:
         self.rig, self.result, self._say = rig, Result(), say
-        self._hurt: dict[int, tuple[int, float]] = {}
+        self._hurt: dict[int, tuple[datetime, float]] = {}
 
     def run(self, kills: int, chosen: Iterable[Phase]) -> Result:
         """Spread the kills over the phases; after each one the books are compared."""
@@ -100,15 +101,10 @@ class Campaign:
             held = rig.wait_until_holding(place)
             rig.workers.kill(place)
             rig.workers.kills["left alone"] += 1
-            began = time.monotonic()
+            began, died = time.monotonic(), rig.now()
             rig.workers.revive(place, armed=False)
             place.ends_at = float("inf")
-            before = {number: rig.leases()[number][0] for number in held}
-            while any(
-                token <= before[n] or is_held
-                for n, (token, is_held, _) in rig.leases().items()
-                if n in before
-            ):
+            while not held <= rig.ticked_since(died):
                 time.sleep(0.02)
             self.result.alone.append(time.monotonic() - began)
 
@@ -147,19 +143,17 @@ class Campaign:
         dead = self.rig.workers.reap()
         if dead or self._hurt:
             self._note_recovered()
-        now = time.monotonic()
         for place in dead:
-            for number, (token, is_held, holder) in self.rig.leases().items():
+            now, died = time.monotonic(), self.rig.now()
+            for number, (_, is_held, holder) in self.rig.leases().items():
                 if is_held and holder == place.name:
-                    self._hurt[number] = token, now
+                    self._hurt[number] = died, now
             self.rig.workers.revive(place)
 
     def _note_recovered(self) -> None:
         """Take out the accounts that were ticked to the end since their worker died."""
-        leases = self.rig.leases()
-        for number, (token, died) in list(self._hurt.items()):
-            now, is_held, _ = leases[number]
-            if now > token and not is_held:
+        for number, (moment, died) in list(self._hurt.items()):
+            if number in self.rig.ticked_since(moment):
                 self.result.recoveries.append(time.monotonic() - died)
                 del self._hurt[number]
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from random import Random
 
@@ -29,6 +30,15 @@ TICK_WORKERS = 2
 _LEASES = text(
     "select account_id, token, expires_at > clock_timestamp() as held, holder from account_leases"
 )
+
+
+_TICKED = text("""
+    select bots.account_id from bots
+    left join account_leases as lease on lease.account_id = bots.account_id
+    group by bots.account_id
+    having bool_and(coalesce(bots.last_tick_at > :moment, false))
+       and not bool_or(coalesce(lease.expires_at > clock_timestamp(), false))
+""")
 
 
 class Rig:
@@ -74,9 +84,20 @@ class Rig:
             rows = db.session.execute(_LEASES).all()
         return {row.account_id: (row.token, row.held, row.holder) for row in rows}
 
+    def now(self) -> datetime:
+        """Return the database's time."""
+        with transaction():
+            moment: datetime = db.session.execute(text("select clock_timestamp()")).scalar_one()
+        return moment
+
+    def ticked_since(self, moment: datetime) -> set[int]:
+        """Return the accounts all of whose bots have decided since, and whose tick is over."""
+        with transaction():
+            return set(db.session.scalars(_TICKED, {"moment": moment}))
+
     def wait_for_ticks(self, accounts: Collection[int]) -> None:
         """Wait until each of these accounts was ticked once more, from beginning to end."""
-        before = {number: token for number, (token, _, _) in self.leases().items()}
+        began = self.now()
         deadline = time.monotonic() + PATIENCE_S
         waiting = set(accounts)
         wake.request_ticks(waiting)
@@ -85,10 +106,7 @@ class Rig:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"accounts {sorted(waiting)} are not ticked")
             time.sleep(0.02)
-            now = self.leases()
-            waiting = {
-                n for n in waiting if n not in now or now[n][1] or now[n][0] <= before.get(n, 0)
-            }
+            waiting -= self.ticked_since(began)
             if waiting and time.monotonic() - asked > 1:
                 wake.request_ticks(waiting)
                 asked = time.monotonic()
