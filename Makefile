@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 BIN := .venv/bin
 # More test processes than most machines have cores: many tests wait for processes that they kill.
-JOBS ?= 4
+JOBS ?= 3
 # COVERAGE=1 counts covered lines too and asks for nine in ten; it makes the tests half as slow again.
 COVER := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=90)
 KILLS ?= 1000
@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
-.PHONY: help setup setup-run run test lint fmt test-fast check-chaos chaos drift translations bench-ticks \
-	bench-idle bench-backtest screenshots vendor messages lock lock-check clean
+.PHONY: help setup setup-run run test checks lint types style templates imports dead-code fmt \
+	test-fast check-chaos chaos drift translations bench-ticks bench-idle bench-backtest screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -30,25 +30,34 @@ run: setup-run ## Start everything on this machine (PORT=8000 DEMO=1 MARKET_REPL
 	@exec $(PY) -m dev.run
 
 test: setup ## All checks and all tests (COVERAGE=1 counts covered lines too)
-	@failed=""; \
-	for check in lint lock-check translations drift; do \
-		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
-	done; \
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 checks; checks=$$?; \
 	echo "== tests"; \
-	if [ -n "$$failed" ]; then echo "FAILED CHECKS:$$failed (see above); going on with the tests"; fi; \
+	if [ $$checks != 0 ]; then echo "FAILED CHECKS (see above); going on with the tests"; fi; \
 	$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(COVER); status=$$?; \
-	if [ -n "$$failed" ]; then exit 1; fi; exit $$status
+	if [ $$checks != 0 ]; then exit 1; fi; exit $$status
 
-lint: setup ## Style, types, templates, import rules, dead code
+checks: lint lock-check translations drift
+
+lint: types style templates imports dead-code ## Style, types, templates, import rules, dead code
+
+types: setup
+	@echo "== mypy --strict"
+	@$(BIN)/mypy
+
+style: setup
 	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@echo "== mypy --strict"
-	@$(BIN)/mypy
+
+templates: setup
 	@echo "== djlint"
 	@$(BIN)/djlint app/templates --lint --quiet
+
+imports: setup
 	@echo "== import rules"
 	@$(BIN)/lint-imports --no-logo
+
+dead-code: setup
 	@echo "== dead code"
 	@$(PY) -m dev.dead_code
 
