@@ -29,10 +29,21 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5) -> bool:
 
 
 @pytest.fixture
-def hub(redis_url: str) -> Iterator[Hub]:
+def hub(redis_url: str, redis_db: Redis) -> Iterator[Hub]:
+    end_other_readers(redis_db)
     hub = Hub(redis_url, capacity=20)
     yield hub
     end(hub)
+
+
+def end_other_readers(redis: Redis) -> None:
+    """Let nobody listen: an app of an earlier test may have left its reader in this process.
+
+    Who waits for a listener would take that one for its own and speak before its own listens.
+    """
+    stream.end_when(lambda: True)
+    assert wait_for(lambda: not is_listening(redis), 10)
+    stream.end_when(lambda: False)
 
 
 def end(hub: Hub) -> None:
