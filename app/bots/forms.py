@@ -299,12 +299,14 @@ class MoneyForm(FlaskForm):
         choices=options((("in", _l("Put money in")), ("out", _l("Take profit out")))),
         validate_choice=False,
     )
-    amount = StringField(_l("Amount"))
+    amount = StringField(_l("How much money"))
+    seen = HiddenField()
 
 
 class LimitsForm(FlaskForm):
     """The limits beyond which a bot pauses."""
 
+    seen = HiddenField()
     max_capital = StringField(FIELD_LABELS["max_capital"], description=FIELD_HELPS["max_capital"])
     max_daily_loss = StringField(
         FIELD_LABELS["max_daily_loss"], description=FIELD_HELPS["max_daily_loss"]
@@ -321,6 +323,12 @@ class LimitsForm(FlaskForm):
         for name, value in values.items():
             if name in self and value is not None:
                 self[name].data = input_text(Decimal(str(value)), locale)
+
+
+class ResumeForm(FlaskForm):
+    """Let a paused bot go on; it says which pause its reader has seen."""
+
+    seen = HiddenField()
 
 
 class PlainForm(FlaskForm):

@@ -15,6 +15,7 @@ from app.bots.grounds import Grounds, check_usable
 from app.bots.metrics import flow_money
 from app.bots.models import Bot, BotConfig, BotMetrics, BotState
 from app.bots.planning import grounds_of
+from app.bots.rules import Seen, changed_materially, seen_of
 from app.bots.service import add_version, announce, locked_bot, tell
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput
@@ -41,6 +42,8 @@ class MoneyLimits:
     most_in: Decimal | None
     most_out: Decimal
     currency: str
+    # All that ever went in and came out: whoever has read it can't move the same money twice.
+    seen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +58,53 @@ class _Running:
     view: View
 
 
-def edit_preview(user_id: int, bot_id: int, params: Mapping[str, object]) -> Any:
-    """Say what other settings would do to a running bot now, as the strategy's `Edit`.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What other settings would do to a running bot: the strategy's `Edit`, and what is read of it.
+
+    The version is that of the settings which the edit starts from.
+    """
+
+    edit: Any
+    seen: Seen
+
+
+def edit_preview(user_id: int, bot_id: int, params: Mapping[str, object]) -> Cost:
+    """Say what other settings would do to a running bot now.
 
     Raise InvalidParams naming every bad field, Conflict unless the bot is active.
     """
     running = _running(locked_bot(bot_id, user_id))
-    return _edit(running, running.strategy.parse(_whole(running, params)))
+    edit = _edit(running, running.strategy.parse(_whole(running, params)))
+    return Cost(edit, _seen(running.bot, edit))
 
 
 def edit_running(
     user_id: int,
     bot_id: int,
     params: Mapping[str, object],
-    version: int,
+    seen: Seen | None,
     balances: Mapping[str, Decimal] | None = None,
 ) -> None:
     """Give a running bot other settings as a new version; its next tick does what they need.
 
-    `version` is the one that its owner has read: raise Conflict `plan_moved` if it is another by
-    now. Raise InvalidParams if it can't be done, Conflict if the money it needs is not free.
+    `seen` is what its owner has read: raise Conflict `settings_moved_meanwhile` if the bot has
+    other settings by now, `plan_moved` if they would cost something else. Settings that it has
+    already are left alone, so a form that is sent twice does no harm. Raise InvalidParams if it
+    can't be done, Conflict if the money it needs is not free.
     """
     running = _running(locked_bot(bot_id, user_id))
     bot = running.bot
-    if version != bot.config_version:
-        raise Conflict("plan_moved")
     read = running.strategy.parse(_whole(running, params))
     if read == running.params:
         return
+    if seen is None or seen.version != bot.config_version:
+        raise Conflict("settings_moved_meanwhile")
     edit = _edit(running, read)
     if edit.state is None:
         raise InvalidParams(edit.errors)
+    if changed_materially(seen, _seen(bot, edit), bot.capital):
+        raise Conflict("plan_moved")
     _apply(running, read, edit, user_id, balances)
 
 
@@ -94,10 +113,16 @@ def add_money(
     bot_id: int,
     amount: Decimal,
     balances: Mapping[str, Decimal] | None = None,
+    seen: str | None = None,
 ) -> None:
-    """Raise a running bot's investment; its orders grow by it. Raise Conflict if it is not free."""
+    """Raise a running bot's investment; its orders grow by it. Raise Conflict if it is not free.
+
+    `seen` is that of the `MoneyLimits` which the owner has read: raise Conflict
+    `money_moved_meanwhile` if money has moved since. Without it nobody has read anything.
+    """
     running = _running(locked_bot(bot_id, user_id))
     _check_amount(amount)
+    _check_unmoved(running, seen)
     read = replace(running.params, investment=running.bot.capital + amount)
     edit = _edit(running, read)
     if edit.state is None:
@@ -105,13 +130,14 @@ def add_money(
     _apply(running, read, edit, user_id, balances)
 
 
-def take_out(user_id: int, bot_id: int, amount: Decimal) -> None:
+def take_out(user_id: int, bot_id: int, amount: Decimal, seen: str | None = None) -> None:
     """Take earned money out of a running bot; its orders stay as they are.
 
-    Raise Conflict beyond what is earned and not needed by its orders.
+    Raise Conflict beyond what is earned and not needed by its orders; `seen` as for `add_money`.
     """
     running = _running(locked_bot(bot_id, user_id))
     _check_amount(amount)
+    _check_unmoved(running, seen)
     most = _most_out(running)
     if amount > most:
         raise Conflict("too_much_to_take_out", field="amount", maximum=most)
@@ -131,7 +157,18 @@ def money_limits(user_id: int, bot_id: int) -> MoneyLimits:
     most_in = None
     if account.mode == "paper":
         most_in = read_funds(account).free(market.quote)
-    return MoneyLimits(most_in, _most_out(running), market.quote)
+    return MoneyLimits(most_in, _most_out(running), market.quote, _moved_so_far(running))
+
+
+def _moved_so_far(running: _Running) -> str:
+    # Both sums only grow, so no two moments with a flow between them look the same.
+    metrics = db.session.get_one(BotMetrics, running.bot.id)
+    return f"{metrics.deposited:f}|{metrics.withdrawn:f}"
+
+
+def _check_unmoved(running: _Running, seen: str | None) -> None:
+    if seen is not None and seen != _moved_so_far(running):
+        raise Conflict("money_moved_meanwhile")
 
 
 def _running(bot: Bot) -> _Running:
@@ -162,6 +199,15 @@ def _whole(running: _Running, params: Mapping[str, object]) -> dict[str, object]
     """Fill up what was not given with what is: a change names only what changes."""
     known = running.strategy.encode_params(running.params)
     return {**known, **params}
+
+
+def _seen(bot: Bot, edit: Any) -> Seen:
+    """Gather what an owner decides on: coins traded at once, the worst case, what is warned of."""
+    lines = (*edit.errors, *edit.warnings)
+    at_once = edit.cost if edit.base_to_buy else -edit.cost
+    worst = edit.plan.worst_case
+    loss = None if worst is None else worst.loss
+    return seen_of(bot.config_version, at_once, loss, (line.code for line in lines))
 
 
 def _edit(running: _Running, read: Any) -> Any:

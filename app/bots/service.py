@@ -416,12 +416,18 @@ def unlock(user_id: int, bot_id: int) -> None:
     announce(bot)
 
 
-def resume(user_id: int, bot_id: int) -> None:
-    """Let a paused bot trade on; its next tick looks at its limits again."""
+def resume(user_id: int, bot_id: int, seen: str | None = None) -> None:
+    """Let a paused bot trade on; its next tick looks at its limits again.
+
+    `seen` is since when it paused, as its owner has read it: raise Conflict `paused_anew` if it has
+    paused once more since, maybe for another reason.
+    """
     bot = locked_bot(bot_id, user_id)
     following = rules.next_state(bot.state, Action.RESUME)
     if following is None:
         return
+    if seen is not None and seen != bot.state_since.isoformat():
+        raise Conflict("paused_anew")
     now = utc_now()
     _turn(bot, following, now, "resumed")
     # Whoever lets it go on after a loss counts from here.
@@ -431,20 +437,35 @@ def resume(user_id: int, bot_id: int) -> None:
     announce(bot, tick=True)
 
 
-def set_limits(user_id: int, bot_id: int, values: Mapping[str, object]) -> None:
+def set_limits(
+    user_id: int, bot_id: int, values: Mapping[str, object], seen: str | None = None
+) -> None:
     """Set the limits beyond which a bot pauses; what is not named is no limit.
 
-    Raise InvalidParams naming every bad field.
+    `seen` are those that its owner has read (`limits_text`): raise Conflict
+    `limits_moved_meanwhile` if they are others by now. Raise InvalidParams naming every bad field.
     """
     bot = locked_bot(bot_id, user_id)
-    limits = write_guard(read_guard(values))
-    kept = {name: value for name, value in limits.items() if value is not None} or None
+    kept = checked_limits(values)
     if bot.guard == kept:
         return
+    if seen is not None and seen != limits_text(bot.guard):
+        raise Conflict("limits_moved_meanwhile")
     now = utc_now()
     bot.guard, bot.guard_day = kept, None
     tell(bot, "limits_changed", user_id, {}, now)
     announce(bot, tick=True)
+
+
+def checked_limits(values: Mapping[str, object]) -> dict[str, str | int | bool | None] | None:
+    """Return limits as they are stored, None if there is none; raise InvalidParams for bad ones."""
+    limits = write_guard(read_guard(values))
+    return {name: value for name, value in limits.items() if value is not None} or None
+
+
+def limits_text(guard: Mapping[str, object] | None) -> str:
+    """Write stored limits for a hidden field."""
+    return ",".join(f"{name}={value}" for name, value in sorted((guard or {}).items()))
 
 
 def delete_bot(user_id: int, bot_id: int) -> None:

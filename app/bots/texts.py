@@ -123,6 +123,21 @@ _REFUSALS: Mapping[str, LazyString] = {
     "market_no_prices": _l("There are no prices of %(symbol)s here at the moment."),
     "market_delisted": _l("%(symbol)s is not traded any more."),
     "too_many_bots": _l("You have %(maximum)s bots. Delete some that you no longer need."),
+    "money_moved_meanwhile": _l(
+        "Money of this bot has moved since you opened this page, maybe because the form was sent "
+        "twice. Look at the figures of now before you move more."
+    ),
+    "settings_moved_meanwhile": _l(
+        "This bot has got other settings since you opened this page. Look at them before you "
+        "change them again."
+    ),
+    "limits_moved_meanwhile": _l(
+        "This bot has got other limits since you opened this page. Look at them before you change "
+        "them again."
+    ),
+    "paused_anew": _l(
+        "This bot has paused once more since you opened this page. Read why before it goes on."
+    ),
     "plan_moved": _l(
         "The price has moved and the plan is a different one by now. Please read it again."
     ),

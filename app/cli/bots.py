@@ -108,8 +108,8 @@ def change_bot(bot_id: int, settings: tuple[str, ...], yes: bool) -> None:
         bot = any_bot(bot_id)
         cost = running.edit_preview(bot.user_id, bot_id, values)
         if yes:
-            running.edit_running(bot.user_id, bot_id, values, bot.config_version)
-    shown = to_json(replace(cost, state=None))
+            running.edit_running(bot.user_id, bot_id, values, cost.seen)
+    shown = to_json(replace(cost.edit, state=None))
     click.echo(json.dumps(shown, indent=1))
     if yes:
         click.echo(f"Bot {bot_id} changes at its next tick.")

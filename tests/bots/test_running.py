@@ -1,14 +1,19 @@
 """Changing a bot while it trades: settings, more money, profit taken out, a pause ended."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from app.bots import running, service
 from app.bots.models import BotConfig, BotEvent, BotMetrics
-from app.db import db
+from app.bots.rules import Seen
+from app.db import db, utc_now
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.exchanges.models import PaperBalance
 from app.trades.models import OrderRow
@@ -29,7 +34,11 @@ def edit(shop: Shop, bot_id: int, version: int = 1, **changes: Any) -> None:
 
 
 def ask(shop: Shop, bot_id: int, version: int = 1, **changes: Any) -> None:
-    running.edit_running(shop.user_id, bot_id, changes, version)
+    try:
+        seen = replace(running.edit_preview(shop.user_id, bot_id, changes).seen, version=version)
+    except DomainError:
+        seen = Seen(version, Decimal(0), Decimal(0), ())
+    running.edit_running(shop.user_id, bot_id, changes, seen)
 
 
 def refused(call: Any, kind: type[DomainError]) -> DomainError:
@@ -68,7 +77,7 @@ def test_a_wider_range_takes_the_orders_back_and_begins_anew_with_what_is_there(
 ) -> None:
     bot_id = shop.run_bot("97.5", 99)
     with transaction():
-        cost = running.edit_preview(shop.user_id, bot_id, {"lower": Decimal(80)})
+        cost = running.edit_preview(shop.user_id, bot_id, {"lower": Decimal(80)}).edit
     assert len(cost.cancels) >= 9
     assert cost.money_in == 0
     edit(shop, bot_id, lower=Decimal(80))
@@ -108,7 +117,23 @@ def test_the_same_settings_change_nothing(shop: Shop) -> None:
 def test_what_its_owner_read_must_still_hold(shop: Shop) -> None:
     bot_id = shop.run_bot()
     edit(shop, bot_id, lower=Decimal(85))
-    assert refused(lambda: ask(shop, bot_id, lower=Decimal(80)), Conflict).code == "plan_moved"
+    error = refused(lambda: ask(shop, bot_id, lower=Decimal(80)), Conflict)
+    assert error.code == "settings_moved_meanwhile"
+    # The same form once more finds its work done.
+    edit(shop, bot_id, lower=Decimal(85))
+    assert shop.bot(bot_id).config_version == 2
+
+
+def test_a_change_that_would_trade_otherwise_by_now_is_read_again(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    changes = {"upper": Decimal(140), "grids": Decimal(50)}
+    with transaction():
+        seen = running.edit_preview(shop.user_id, bot_id, changes).seen
+    shop.play(91)
+    error = refused(lambda: running.edit_running(shop.user_id, bot_id, changes, seen), Conflict)
+    assert error.code == "plan_moved"
+    refused(lambda: running.edit_running(shop.user_id, bot_id, changes, None), Conflict)
+    assert shop.bot(bot_id).config_version == 1
 
 
 def test_a_bot_that_does_not_trade_or_is_not_theirs_is_not_changed_so(shop: Shop) -> None:
@@ -171,6 +196,50 @@ def test_earned_money_is_taken_out_and_nothing_more(shop: Shop) -> None:
     assert_money_agrees(shop, bot_id)
 
 
+def test_the_same_money_moves_once_however_often_the_form_is_sent(shop: Shop) -> None:
+    bot_id = shop.run_bot("97.9", "100.1", "97.9", "100.1")
+    with transaction():
+        seen = running.money_limits(shop.user_id, bot_id).seen
+        running.add_money(shop.user_id, bot_id, Decimal(500), seen=seen)
+    for again in (
+        lambda: running.add_money(shop.user_id, bot_id, Decimal(500), seen=seen),
+        lambda: running.take_out(shop.user_id, bot_id, Decimal("0.01"), seen=seen),
+        lambda: running.add_money(shop.user_id, bot_id, Decimal(500), seen=""),
+    ):
+        assert refused(again, Conflict).code == "money_moved_meanwhile"
+    with transaction():
+        seen = running.money_limits(shop.user_id, bot_id).seen
+        running.take_out(shop.user_id, bot_id, Decimal("0.01"), seen=seen)
+    again = lambda: running.take_out(shop.user_id, bot_id, Decimal("0.01"), seen=seen)  # noqa: E731
+    assert refused(again, Conflict).code == "money_moved_meanwhile"
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert (metrics.deposited, metrics.withdrawn) == (Decimal(1500), Decimal("0.01"))
+
+
+def test_money_sent_twice_at_once_moves_once(shop: Shop, app: Flask) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        seen = running.money_limits(shop.user_id, bot_id).seen
+    together = Barrier(4)
+
+    def send(_: int) -> str:
+        with app.app_context():
+            together.wait(10)
+            try:
+                with transaction():
+                    running.add_money(shop.user_id, bot_id, Decimal(500), seen=seen)
+            except Conflict as error:
+                return error.code
+            return "moved"
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(send, range(4)))
+    assert answers == [*["money_moved_meanwhile"] * 3, "moved"]
+    db.session.rollback()
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.deposited == Decimal(1500)
+
+
 @pytest.mark.parametrize("amount", ["0", "-1", "0.001", "NaN", "Infinity", "1e30"])
 def test_amounts_that_nobody_means_are_refused(shop: Shop, amount: str) -> None:
     bot_id = shop.run_bot()
@@ -208,6 +277,18 @@ def test_a_paused_bot_keeps_what_closes_and_goes_on_where_it_was(shop: Shop) -> 
     assert len(orders) == 10
     assert len({(order.level, order.side) for order in orders}) == 10
     assert_money_agrees(shop, bot_id)
+
+
+def test_a_pause_that_nobody_has_read_of_is_not_ended_by_an_old_page(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    shop.set_bot(bot_id, state="paused")
+    read = shop.bot(bot_id).state_since.isoformat()
+    with transaction():
+        service.resume(shop.user_id, bot_id, read)
+    shop.set_bot(bot_id, state="paused", state_since=utc_now())
+    error = refused(lambda: service.resume(shop.user_id, bot_id, read), Conflict)
+    assert error.code == "paused_anew"
+    assert shop.bot(bot_id).state == "paused"
 
 
 def test_only_a_paused_bot_is_resumed(shop: Shop) -> None:
@@ -266,6 +347,13 @@ def test_limits_within_bounds_change_nothing_and_can_be_taken_away(shop: Shop) -
     assert shop.bot(bot_id).guard == {"max_daily_loss": "500", "max_leverage": "3"}
     limit(shop, bot_id)
     assert shop.bot(bot_id).guard is None
+    error = refused(
+        lambda: service.set_limits(
+            shop.user_id, bot_id, {"max_daily_loss": "5"}, "max_daily_loss=500"
+        ),
+        Conflict,
+    )
+    assert error.code == "limits_moved_meanwhile"
     error = refused(
         lambda: service.set_limits(shop.user_id, bot_id, {"max_daily_loss": "-1", "x": 1}),
         InvalidParams,

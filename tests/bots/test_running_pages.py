@@ -8,8 +8,8 @@ from html import unescape
 import pytest
 
 from app.accounts.models import User
-from app.bots.models import BotConfig, BotMetrics
-from app.db import db
+from app.bots.models import BotConfig, BotEvent, BotMetrics
+from app.db import db, utc_now
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.factories import make_user
@@ -34,7 +34,8 @@ def client(shop: Shop, login_as: Login) -> Client:
 
 def confirmed(page: str) -> dict[str, str]:
     """Return what the page of the cost would send."""
-    fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page)
+    fields = re.findall(r'name="(\w+)" type="hidden" value="([^"]*)"', page)
+    fields += re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page)
     return {name: unescape(value) for name, value in fields if name != "csrf_token"}
 
 
@@ -48,9 +49,10 @@ def test_a_running_grid_is_changed_after_its_cost_was_read(shop: Shop, client: C
     assert "Orders taken back" in cost.text
     assert db.session.query(BotConfig).count() == 1
     sent = confirmed(cost.text)
-    assert (sent["grids"], sent["version"]) == ("5", "1")
-    assert client.post_form(address, sent).status_code == 303
-    assert shop.bot(bot_id).config_version == 2
+    assert (sent["grids"], sent["seen"][:2]) == ("5", "1|")
+    for _ in range(2):
+        assert client.post_form(address, sent).location == f"/bots/{bot_id}"
+        assert shop.bot(bot_id).config_version == 2
     for _ in range(4):
         shop.tick()
     assert shop.bot(bot_id).state == "active"
@@ -62,19 +64,49 @@ def test_a_running_grid_is_changed_after_its_cost_was_read(shop: Shop, client: C
 def test_money_goes_in_and_no_more_comes_out_than_was_earned(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(97, 101)
     address = f"/bots/{bot_id}/money"
-    assert "Can be taken out" in client.get(address).text
-    assert client.post_form(address, {"way": "in", "amount": "500"}).status_code == 303
+    page = client.get(address).text
+    assert "Can be taken out" in page
+    sent = {**confirmed(page), "way": "in", "amount": "500"}
+    assert client.post_form(address, sent).status_code == 303
     assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).deposited == 1500
     shop.tick()
-    for way, amount in (
-        ("out", "100000"),
-        ("in", "99999999"),
-        ("in", "abc"),
-        ("", "5"),
-        ("in", "-5"),
+    seen = confirmed(client.get(address).text)
+    for way, amount, field in (
+        ("out", "100000", "amount"),
+        ("in", "99999999", "amount"),
+        ("in", "abc", "amount"),
+        ("in", "", "amount"),
+        ("in", "NaN", "amount"),
+        ("in", "9" * 31, "amount"),
+        ("", "5", "way"),
+        ("sideways", "5", "way"),
+        ("in", "-5", "amount"),
     ):
-        assert client.post_form(address, {"way": way, "amount": amount}).status_code == 422, amount
+        answer = client.post_form(address, {**seen, "way": way, "amount": amount})
+        assert answer.status_code == 422, amount
+        assert re.findall(r'id="(\w+)-error"', answer.text) == [field], (way, amount)
     assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).deposited == Decimal(1500)
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_money_form_sent_twice_moves_the_money_once(shop: Shop, client: Client, way: str) -> None:
+    bot_id = shop.run_bot("97.9", "100.1", "97.9", "100.1")
+    address = f"/bots/{bot_id}/money"
+    sent = {**confirmed(client.get(address).text), "way": way, "amount": "0.5"}
+    assert client.post_form(address, sent).status_code == 303
+    again = client.post_form(address, sent)
+    assert again.status_code == 409
+    assert "has moved since you opened this page" in again.text
+    assert 'value="0.5"' not in again.text
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.deposited - 1000 + metrics.withdrawn == Decimal("0.5")
+    # The page that was shown then is one of now: whoever means it does it once more.
+    anew = {**confirmed(again.text), "way": way, "amount": "0.5"}
+    assert client.post_form(address, anew).status_code == 303
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.deposited - 1000 + metrics.withdrawn == 1
+    # A form without the field was never shown by us.
+    assert client.post_form(address, {"way": way, "amount": "0.5"}).status_code == 409
 
 
 def test_nobody_changes_the_bot_of_another(shop: Shop, login_as: Login) -> None:
@@ -93,8 +125,14 @@ def test_a_paused_bot_offers_to_go_on(shop: Shop, client: Client) -> None:
     shop.set_bot(bot_id, state="paused")
     page = client.get(f"/bots/{bot_id}").text
     assert f"/bots/{bot_id}/resume" in page
-    assert client.post_form(f"/bots/{bot_id}/resume", {}).status_code == 303
-    assert shop.bot(bot_id).state == "active"
+    sent = confirmed(page)
+    for _ in range(2):
+        assert client.post_form(f"/bots/{bot_id}/resume", sent).status_code == 303
+        assert shop.bot(bot_id).state == "active"
+    shop.set_bot(bot_id, state="paused", state_since=utc_now())
+    assert client.post_form(f"/bots/{bot_id}/resume", sent).status_code == 303
+    assert shop.bot(bot_id).state == "paused"
+    assert "has paused once more" in client.get(f"/bots/{bot_id}").text
 
 
 def test_the_stop_says_what_rests_and_what_is_only_watched(shop: Shop, client: Client) -> None:
@@ -110,8 +148,17 @@ def test_limits_are_set_and_refused_beside_their_field(shop: Shop, client: Clien
     bot_id = shop.run_bot(97)
     address = f"/bots/{bot_id}/limits"
     assert address in client.get(f"/bots/{bot_id}?tab=settings").text
-    sent = {"max_capital": "2 000,5", "max_daily_loss": "50", "max_open_orders": "30"}
-    assert client.post_form(address, sent).status_code == 303
+    sent = {
+        **confirmed(client.get(address).text),
+        "max_capital": "2 000,5",
+        "max_daily_loss": "50",
+        "max_open_orders": "30",
+    }
+    for _ in range(2):
+        assert client.post_form(address, sent).status_code == 303
+    old = client.post_form(address, {**sent, "max_daily_loss": "5"})
+    assert old.status_code == 422
+    assert "has got other limits" in old.text
     assert shop.bot(bot_id).guard == {
         "max_capital": "2000.5",
         "max_daily_loss": "50",
@@ -122,5 +169,24 @@ def test_limits_are_set_and_refused_beside_their_field(shop: Shop, client: Clien
         for value in ("-1", "abc", "NaN", "9" * 60, "1e400", "\x00"):
             answer = client.post_form(address, {field: value})
             assert answer.status_code == 422, (field, value)
-    assert client.post_form(address, {}).status_code == 303
+    seen = confirmed(client.get(address).text)["seen"]
+    assert client.post_form(address, {"seen": seen}).status_code == 303
     assert shop.bot(bot_id).guard is None
+
+
+def test_an_emergency_stop_or_a_bulk_stop_sent_twice_is_one(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(97)
+    for _ in range(2):
+        sent = {"do": "stop", "id": str(bot_id), "how": "keep"}
+        assert client.post_form("/bots/bulk", sent).status_code == 303
+    for _ in range(2):
+        assert client.post_form(f"/bots/{bot_id}/emergency", {}).status_code == 303
+    for _ in range(3):
+        shop.tick()
+    assert client.post_form(f"/bots/{bot_id}/emergency", {}).status_code == 303
+    assert shop.bot(bot_id).state == "locked"
+    db.session.rollback()
+    codes = [e.code for e in db.session.query(BotEvent).filter_by(bot_id=bot_id)]
+    assert codes.count("stopped_by_owner") == codes.count("emergency_requested") == 1
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.base < Decimal("0.001")

@@ -27,20 +27,27 @@ def limits(bot_id: int) -> ResponseReturnValue:
     """Show and set a bot's limits; an empty field is no limit."""
     card = queries.bot_card(current_user.id, bot_id)
     form = LimitsForm()
+    stored = queries.limits_of_bot(bot_id)
+    seen = form.seen.data or ""
+    form.seen.data = service.limits_text(stored)
     if request.method == "GET":
-        form.fill(queries.limits_of_bot(bot_id), locale())
+        form.fill(stored, locale())
     status = 200
     if form.validate_on_submit():
         try:
             values = _read(form)
             if not any(field.errors for field in form):
                 with transaction():
-                    service.set_limits(current_user.id, bot_id, values)
+                    service.set_limits(current_user.id, bot_id, values, seen)
                 flash(gettext("The limits are saved."), "success")
                 return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
         except DomainError as error:
             for entry in problems_of(error):
-                form[entry.field].errors = [say(entry.line, card.pair)]
+                text = say(entry.line, card.pair)
+                if entry.field in form:
+                    form[entry.field].errors = [text]
+                else:
+                    form.form_errors.append(text)
         status = UNPROCESSABLE
     return render_template("bots/limits.html", bot=card, form=form), status
 

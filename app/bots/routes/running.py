@@ -9,11 +9,11 @@ from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
-from app.bots import queries, running, service
-from app.bots.forms import MoneyForm, PlainForm, bot_form, read_id
+from app.bots import queries, rules, running, service
+from app.bots.forms import MoneyForm, ResumeForm, bot_form
 from app.bots.queries import BotCard
 from app.bots.routes import blueprint
-from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
+from app.bots.routes.actions import CONFLICT, SEE_OTHER, UNPROCESSABLE
 from app.bots.routes.desk import (
     Desk,
     balances_of,
@@ -29,6 +29,9 @@ from app.errors import Conflict, DomainError, InvalidInput
 from app.formatting import parse_decimal
 from app.trades.queries import Line
 from app.transactions import transaction
+
+# What the page of the cost adds by itself.
+_OWN_FIELDS = frozenset({"csrf_token", "seen", "confirmed"})
 
 
 @blueprint.route("/bots/<int:bot_id>/change", methods=["GET", "POST"])
@@ -57,13 +60,13 @@ def _changed(card: BotCard, desk: Desk, values: dict[str, object]) -> ResponseRe
     try:
         if "confirmed" not in request.form:
             with transaction():
-                edit = running.edit_preview(current_user.id, card.id, values)
-            sent = [each for each in request.form.items(multi=True) if each[0] != "csrf_token"]
-            return render_template("bots/change_cost.html", bot=card, edit=edit, sent=sent)
+                cost = running.edit_preview(current_user.id, card.id, values)
+            sent = [each for each in request.form.items(multi=True) if each[0] not in _OWN_FIELDS]
+            return render_template("bots/change_cost.html", bot=card, cost=cost, sent=sent)
         with transaction():
-            version = read_id(request.form.get("version")) or 0
+            seen = rules.read_seen(request.form.get("seen", ""))
             balances = balances_of(card.account_id, card.mode)
-            running.edit_running(current_user.id, card.id, values, version, balances)
+            running.edit_running(current_user.id, card.id, values, seen, balances)
     except Conflict as error:
         flash(say(error, card.pair), "warning")
         return redirect(url_for("bots.change", bot_id=card.id), SEE_OTHER)
@@ -86,14 +89,15 @@ def money(bot_id: int) -> ResponseReturnValue:
         try:
             amount = _amount(form)
             with transaction():
-                _move(card, form.way.data, amount)
+                _move(card, form, amount)
         except DomainError as error:
-            form.amount.errors = [say(error, card.pair)]
-            status = UNPROCESSABLE
+            status = _complain(form, card, error)
         else:
             return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
     with transaction():
         limits = running.money_limits(current_user.id, bot_id)
+    # What the person reads now is what they move money by next.
+    form.seen.data = limits.seen
     page = render_template("bots/money.html", bot=card, form=form, limits=limits)
     return page, status
 
@@ -101,15 +105,35 @@ def money(bot_id: int) -> ResponseReturnValue:
 def _amount(form: MoneyForm) -> Decimal:
     if form.way.data not in {"in", "out"}:
         raise InvalidInput("choose_way", field="way")
-    return parse_decimal(form.amount.data or "", locale())
+    try:
+        return parse_decimal(form.amount.data or "", locale())
+    except InvalidInput as error:
+        raise InvalidInput(error.code, field="amount", **error.values) from None
 
 
-def _move(card: BotCard, way: str, amount: Decimal) -> None:
-    if way == "out":
-        running.take_out(current_user.id, card.id, amount)
+def _move(card: BotCard, form: MoneyForm, amount: Decimal) -> None:
+    seen = form.seen.data or ""
+    if form.way.data == "out":
+        running.take_out(current_user.id, card.id, amount, seen)
         return
     balances = balances_of(card.account_id, card.mode)
-    running.add_money(current_user.id, card.id, amount, balances)
+    running.add_money(current_user.id, card.id, amount, balances, seen)
+
+
+def _complain(form: MoneyForm, card: BotCard, error: DomainError) -> int:
+    """Show what is wrong beside the field that it is about, else above the form."""
+    is_moved = error.code == "money_moved_meanwhile"
+    if is_moved:
+        # Nobody shall send the same amount again without meaning it.
+        form.amount.data = ""
+    for entry in problems_of(error):
+        name = "amount" if entry.field == "investment" else entry.field
+        text = say(entry.line, card.pair)
+        if name in form:
+            form[name].errors = [*form[name].errors, text]
+        else:
+            form.form_errors.append(text)
+    return CONFLICT if is_moved else UNPROCESSABLE
 
 
 @blueprint.post("/bots/<int:bot_id>/resume")
@@ -117,10 +141,11 @@ def _move(card: BotCard, way: str, amount: Decimal) -> None:
 def resume(bot_id: int) -> ResponseReturnValue:
     """Let a paused bot trade on."""
     card = queries.bot_card(current_user.id, bot_id)
-    if PlainForm().validate_on_submit():
+    form = ResumeForm()
+    if form.validate_on_submit():
         try:
             with transaction():
-                service.resume(current_user.id, bot_id)
+                service.resume(current_user.id, bot_id, form.seen.data or "")
         except DomainError as error:
             flash(say(error, card.pair), "warning")
     return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
