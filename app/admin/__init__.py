@@ -1,7 +1,9 @@
 """The staff desk: Flask-Admin, closed by default, read-only until a view turns something on."""
 
+from collections.abc import Iterable
+
 from flask import Flask
-from flask_admin import Admin
+from flask_admin import Admin, BaseView
 from flask_babel import lazy_gettext as _l
 
 from app.admin import audit, bots, exchanges, faq, people, plans, trading
@@ -22,23 +24,30 @@ def init_admin(app: Flask) -> None:
         index_view=HomePage(name=_l("Overview"), endpoint="admin", url="/admin"),
         csp_nonce_generator=app.jinja_env.globals["csp_nonce"],
     )
-    for view in (
-        *people.views(),
-        *exchanges.views(),
-        *bots.views(),
-        UnresolvedPage(
-            name=_l("Unclear orders"), endpoint="admin_unresolved", url="/admin/unclear-orders"
-        ),
-        EmergencyPage(
-            name=_l("Emergency stop"), endpoint="admin_emergency", url="/admin/emergency"
-        ),
-        *trading.views(),
-        *plans.views(),
-        *faq.views(),
-        QueuesPage(name=_l("Queues"), endpoint="admin_queues", url="/admin/queues"),
-        HealthPage(name=_l("Services"), endpoint="admin_health", url="/admin/health"),
-        StatisticsPage(name=_l("Statistics"), endpoint="admin_statistics", url="/admin/statistics"),
-        SettingsPage(name=_l("Settings"), endpoint="admin_settings", url="/admin/settings"),
-        *audit.views(),
-    ):
-        admin.add_view(view)
+    for group, views in _menu().items():
+        for view in views:
+            view.category = group
+            admin.add_view(view)
+
+
+def _menu() -> dict[str, Iterable[BaseView]]:
+    """Return the views by the heading they stand under; the menu puts the headings into words."""
+    unclear = UnresolvedPage(
+        name=_l("Unclear orders"), endpoint="admin_unresolved", url="/admin/unclear-orders"
+    )
+    emergency = EmergencyPage(
+        name=_l("Emergency stop"), endpoint="admin_emergency", url="/admin/emergency"
+    )
+    queues = QueuesPage(name=_l("Queues"), endpoint="admin_queues", url="/admin/queues")
+    services = HealthPage(name=_l("Services"), endpoint="admin_health", url="/admin/health")
+    statistics = StatisticsPage(
+        name=_l("Statistics"), endpoint="admin_statistics", url="/admin/statistics"
+    )
+    settings = SettingsPage(name=_l("Settings"), endpoint="admin_settings", url="/admin/settings")
+    return {
+        "trading": (*bots.views(), *trading.views(), unclear, emergency),
+        "people": (*people.views(), *plans.views()),
+        "exchanges": exchanges.views(),
+        "help": faq.views(),
+        "system": (services, queues, statistics, settings, *audit.views()),
+    }
