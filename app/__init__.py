@@ -81,6 +81,7 @@ def _redis() -> Redis:
 
 
 def _register_blueprints(app: Flask) -> None:
+    from app.accounts import credential_routes as credentials
     from app.accounts import routes as accounts
     from app.accounts import token_routes as tokens
     from app.admin import init_admin
@@ -98,6 +99,7 @@ def _register_blueprints(app: Flask) -> None:
         pages,
         metrics,
         accounts,
+        credentials,
         tokens,
         exchanges,
         markets,

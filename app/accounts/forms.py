@@ -23,6 +23,9 @@ from app.i18n import LANGUAGES
 _required = InputRequired(_l("Please fill this in."))
 _MAX_EMAIL_LENGTH = 254
 _MAX_CODE_LENGTH = 40
+PASSWORD_ADVICE = _l(
+    "At least 8 characters; 15 or more are better, for example four words with spaces."
+)
 
 
 class NewPasswordMixin:
@@ -36,9 +39,7 @@ class NewPasswordMixin:
     password = PasswordField(
         _l("Password"),
         [_required],
-        description=_l(
-            "At least 8 characters; 15 or more are better, for example four words with spaces."
-        ),
+        description=PASSWORD_ADVICE,
         render_kw={"minlength": MIN_PASSWORD_LENGTH, "maxlength": MAX_PASSWORD_LENGTH},
     )
     # Filled in by the browser; anything unknown becomes UTC.

@@ -22,6 +22,10 @@ RESEND = Limit("resend", 1, 60)
 RESEND_HOURLY = Limit("resend-hourly", 5, 3600)
 # Nobody's mailbox is filled by somebody who types its address again and again.
 REGISTRATION_MAILS = Limit("registration-mails", 5, 3600)
+# The same for the links with which a forgotten password is changed, and for new addresses.
+RESET_MAILS = Limit("reset-mails", 5, 3600)
+ADDRESS_CHANGES = Limit("address-changes", 5, 3600)
+ADDRESS_MAILS = Limit("address-mails", 5, 3600)
 PLACE_DAYS = 30
 SET_UP = Limit("set-up", 20, 3600)
 # Typing the password once more before something that lasts.

@@ -33,6 +33,8 @@ class User(Base):
     blocked_at: Mapped[datetime | None]
     blocked_reason: Mapped[str | None]
     last_login_at: Mapped[datetime | None]
+    # Sessions that began before this moment are dead, even where Redis did not hear of it.
+    sessions_from: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
     profile: Mapped["Profile"] = relationship(
@@ -96,7 +98,7 @@ class OwnerKey(Base):
 
 
 class OneTimeCode(Base):
-    """A mailed six-digit code: hashed, bound to a person and a purpose, ten minutes, five tries."""
+    """A mailed code or link: hashed, bound to a person and a purpose, ten minutes, five tries."""
 
     __tablename__ = "one_time_codes"
     __table_args__ = (Index(None, "user_id", "purpose"),)
@@ -108,6 +110,8 @@ class OneTimeCode(Base):
     # The password typed at the registration that asked for this code. It becomes the account's own
     # only when the mailed code proves who typed it, so nobody can prepare an account for somebody.
     password_hash: Mapped[str | None]
+    # The address to which the code was mailed, when it is to become the account's own.
+    new_email: Mapped[str | None]
     tries: Mapped[int] = mapped_column(Integer, default=0)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

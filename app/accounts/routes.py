@@ -1,7 +1,6 @@
 """Register, confirm, log in and out, profile, settings, first-run set-up."""
 
 import logging
-from typing import Any
 
 from flask import (
     Blueprint,
@@ -18,12 +17,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
-from flask_wtf import FlaskForm
 
 from app.accounts import checks, queries, service, session_store
 from app.accounts import setup as first_run
 from app.accounts.access import public, requires
 from app.accounts.cards import profile_cards
+from app.accounts.form_pages import attach, form_page
 from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm, SetupForm
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
@@ -44,7 +43,6 @@ blueprint = Blueprint("accounts", __name__)
 ATTEMPT = "confirming"
 SETUP_CLOSED = "botyard_setup_closed"
 SETUP_CODE_SHOWN = "botyard_setup_code_shown"
-UNPROCESSABLE = 422
 
 
 def _succeeded(response: Response) -> bool:
@@ -69,11 +67,11 @@ def register() -> ResponseReturnValue:
             with transaction():
                 attempt = service.register(_new_person(form))
         except InvalidInput as error:
-            _attach(form, error)
+            attach(form, error)
         else:
             _keep_attempt(attempt)
             return redirect(url_for("accounts.confirm"), 303)
-    return _form_page("accounts/register.html", form)
+    return form_page("accounts/register.html", form)
 
 
 @blueprint.route("/confirm", methods=["GET", "POST"])
@@ -101,7 +99,7 @@ def confirm() -> ResponseReturnValue:
             )
         ]
     email = attempt.email if attempt is not None else current_user.email
-    return _form_page(
+    return form_page(
         "accounts/confirm.html",
         form,
         email=email,
@@ -149,11 +147,11 @@ def login() -> ResponseReturnValue:
                     form.email.data or "", form.password.data or "", request.remote_addr or ""
                 )
         except (InvalidInput, Forbidden) as error:
-            _attach(form, error)
+            attach(form, error)
         else:
             sign_in(user)
             return redirect(target, 303)
-    return _form_page("accounts/login.html", form)
+    return form_page("accounts/login.html", form)
 
 
 @blueprint.post("/logout")
@@ -176,12 +174,12 @@ def profile() -> ResponseReturnValue:
             with transaction():
                 service.change_profile(current_user.id, _profile_change(form))
         except InvalidInput as error:
-            _attach(form, error)
+            attach(form, error)
         else:
             flash(_("Your profile is saved."), "success")
             return redirect(url_for("accounts.profile"), 303)
     cards, values = profile_cards(current_user.id)
-    return _form_page("accounts/profile.html", form, own=own, cards=cards, **values)
+    return form_page("accounts/profile.html", form, own=own, cards=cards, **values)
 
 
 @blueprint.get("/settings")
@@ -230,13 +228,13 @@ def setup() -> ResponseReturnValue:
                     form.code.data or "", _new_person(form), request.remote_addr or ""
                 )
         except InvalidInput as error:
-            _attach(form, error)
+            attach(form, error)
         else:
             sign_in(user)
             flash(_("The set-up is done. You are the administrator."), "success")
             return redirect(url_for("pages.dashboard"), 303)
     _show_setup_code()
-    return _form_page("accounts/setup.html", form)
+    return form_page("accounts/setup.html", form)
 
 
 @blueprint.get("/setup/checks")
@@ -274,20 +272,6 @@ def _show_setup_code() -> None:
     if current_app.extensions.get(SETUP_CODE_SHOWN) != code:
         current_app.extensions[SETUP_CODE_SHOWN] = code
         log.warning("first-run set-up waits at /setup and asks for %s", code)
-
-
-def _form_page(template: str, form: FlaskForm, **values: Any) -> ResponseReturnValue:
-    status = UNPROCESSABLE if form.errors else 200
-    return render_template(template, form=form, **values), status
-
-
-def _attach(form: FlaskForm, error: DomainError) -> None:
-    field = error.field if error.field and error.field in form else None
-    message = describe(error)
-    if field is None:
-        form.form_errors = [*form.form_errors, message]
-    else:
-        form[field].errors = [*form[field].errors, message]
 
 
 def _new_person(form: RegisterForm | SetupForm) -> NewPerson:

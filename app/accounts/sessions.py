@@ -287,10 +287,18 @@ def _load_user(user_id: str) -> User | None:
         # The error page asks again who is there: answer "nobody" instead of failing twice.
         g._login_user = login_manager.anonymous_user()
         raise
-    if user is None or not user.is_active:
+    if user is None or not user.is_active or _is_overtaken(user):
         current_session().end()
         return None
     return user
+
+
+def _is_overtaken(user: User) -> bool:
+    """Tell whether the session is from before the moment at which all of them ended."""
+    stored = current_session().stored
+    if user.sessions_from is None or stored is None:
+        return False
+    return stored.created < user.sessions_from.timestamp()
 
 
 def _refuse_writes_without_session() -> ResponseReturnValue | None:

@@ -31,6 +31,10 @@ TEXTS: Mapping[str, LazyString] = {
     "text_too_long": _l("This has at most %(maximum)s characters."),
     "control_characters": _l("This holds characters that can't be shown."),
     "wrong_password": _l("This is not your password."),
+    "bad_reset_code": _l(
+        "This code does not fit. It works once, for ten minutes; ask for a new mail if in doubt."
+    ),
+    "email_unchanged": _l("This is your address already."),
     "token_label_missing": _l("Name the token after the program that will use it."),
     "token_without_scopes": _l("Choose at least one right: a token without any can do nothing."),
     "token_for_unconfirmed": _l("Confirm your e-mail address first, then make a token."),

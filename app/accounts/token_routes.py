@@ -7,16 +7,14 @@ from flask_login import current_user
 
 from app.accounts import tokens
 from app.accounts.access import requires
+from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
 from app.accounts.token_forms import SCOPE_LABELS, TokenForm
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, TooManyTries
 from app.extensions import limiter
-from app.i18n import describe
 from app.transactions import transaction
 
 blueprint = Blueprint("tokens", __name__)
-
-UNPROCESSABLE = 422
 
 
 @blueprint.get("/settings/tokens")
@@ -86,7 +84,4 @@ def _wish(form: TokenForm) -> tokens.Wish:
 def _attach(form: TokenForm, error: DomainError) -> None:
     if error.code == "token_form_used":
         form.form_key.data = tokens.new_form_key()
-    if error.field and error.field in form:
-        form[error.field].errors = [*form[error.field].errors, describe(error)]
-    else:
-        form.form_errors = [*form.form_errors, describe(error)]
+    attach(form, error)

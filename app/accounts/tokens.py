@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from sqlalchemy import func, or_, select, update
 
-from app.accounts import audit, limits, passwords
+from app.accounts import audit, identity
 from app.accounts.models import AccessToken, User
 from app.db import db, utc_now
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
@@ -105,7 +105,7 @@ def create_token(user_id: int, wish: Wish, password: str) -> str:
         raise InvalidInput("unknown_choice", field="days")
     if not _FORM_KEY.fullmatch(wish.form_key):
         raise InvalidInput("token_form_used")
-    _check_password(user_id, password)
+    identity.check_password(user_id, password)
     user = _locked(user_id)
     if not user.is_confirmed:
         raise Forbidden("token_for_unconfirmed")
@@ -245,14 +245,6 @@ def _renewed(user_id: int, wish: Wish, label: str, scopes: list[str], secret: st
         raise Conflict("token_form_used")
     token.token_hash, token.last_four = _hash(secret), secret[-4:]
     return True
-
-
-def _check_password(user_id: int, password: str) -> None:
-    limits.spend(limits.PASSWORD_AGAIN, str(user_id))
-    stored = db.session.scalar(select(User.password_hash).where(User.id == user_id))
-    if stored is None or not passwords.matches(stored, password):
-        raise InvalidInput("wrong_password", field="password")
-    limits.forget(limits.PASSWORD_AGAIN, str(user_id))
 
 
 def _locked(user_id: int) -> User:

@@ -12,6 +12,7 @@ from app.accounts import passwords
 from app.accounts.models import Role, User
 from app.db import db
 from app.notifications.queries import CaughtMail, caught_mails
+from app.queues import QueueName, queue
 from tests.client import Client
 from tests.factories import make_user
 
@@ -46,6 +47,16 @@ def newest_code() -> str:
     found = re.search(r"\b\d{6}\b", mails()[0].body)
     assert found is not None
     return found.group()
+
+
+def work_off(name: QueueName = QueueName.MESSAGES) -> list[str]:
+    """Run the waiting jobs of a queue, as a worker would; return their names."""
+    done = []
+    for job in queue(name).jobs:
+        job.func(*job.args)
+        job.delete()
+        done.append(job.func_name or "")
+    return done
 
 
 def cookie_of(client: Client) -> str | None:

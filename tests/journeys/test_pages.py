@@ -46,10 +46,13 @@ CABINET = [
     "/exchanges/new?exchange=paper",
     "/subscriptions",
     "/profile",
+    "/settings",
     "/settings/tokens",
+    "/settings/password",
+    "/settings/email",
     "/faq",
 ]
-PUBLIC = ["/", "/pricing", "/login", "/register", "/legal/risk"]
+PUBLIC = ["/", "/pricing", "/login", "/register", "/reset", "/reset/new", "/legal/risk"]
 DESK = ["/admin/", "/admin/bots/", "/admin/orders/", "/admin/users/", "/admin/statistics/"]
 # Where wide tables or two columns could overflow on a large screen.
 WIDE = {"/dashboard", "/bots", "/bots/{bot}", "/bots/new", "/trades", "/admin/orders/"}

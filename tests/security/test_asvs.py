@@ -1,0 +1,149 @@
+"""Lines of OWASP ASVS 5.0, one test each; docs/security.md lists where the rest is proved."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+
+from app.accounts import credentials, passwords
+from app.errors import InvalidInput
+from app.transactions import transaction
+from tests.accounts.people import (
+    EMAIL,
+    PASSWORD,
+    cookie_of,
+    is_signed_in,
+    log_in,
+    mails,
+    make_person,
+    newest_code,
+)
+from tests.client import Client
+from tests.conftest import new_client
+
+NEW_PASSWORD = "an umbrella for the moon"
+
+
+def registered(client: Client, email: str = EMAIL, password: str = PASSWORD) -> int:
+    return client.post_form("/register", {"email": email, "password": password}).status_code
+
+
+# 6: authentication ------------------------------------------------------------------------------
+
+
+def test_v6_2_1_seven_characters_are_refused_and_64_kept_unmodified(client: Client) -> None:
+    assert registered(client, password="7 chars") == 422
+    assert "15 or more" in client.get("/register").text
+    long = "ab cd Äö 😀 " * 6
+    assert len(long) > 64
+    assert registered(client, password=long) == 303
+    client.post_form("/confirm", {"code": newest_code()})
+    client.post_form("/logout")
+    assert log_in(client, password=long.strip()) == 422
+    assert log_in(client, password=long[:64]) == 422
+    assert log_in(client, password=long) == 303
+
+
+def test_v6_2_4_the_commonest_passwords_are_refused() -> None:
+    lines = passwords.LIST_FILE.read_text(encoding="utf-8").splitlines()
+    common = [one for one in lines if len(one) >= passwords.MIN_LENGTH and not one.startswith("#")]
+    assert len(common) >= 3000
+    for password in common:
+        with pytest.raises(InvalidInput):
+            passwords.check_new_password(password, EMAIL)
+
+
+def test_v6_3_1_guessing_is_slowed_and_locks_nobody_out(app: Flask, client: Client) -> None:
+    user = make_person()
+    assert [log_in(client, password="wrong") for _ in range(11)] == [422] * 10 + [429]
+    with transaction():
+        credentials.mail_reset_link(user.id)
+    code = mails()[0].body.split("/reset/new#")[1].split()[0]
+    owner = new_client(app)
+    owner.post_form("/reset/new", {"code": code, "password": NEW_PASSWORD})
+    assert log_in(owner, password=NEW_PASSWORD) == 303
+
+
+def test_v6_3_8_known_and_unknown_addresses_get_the_same_answer(app: Flask, client: Client) -> None:
+    make_person()
+    answers: dict[str, list[tuple[int, str | None]]] = {}
+    for email in (EMAIL, "nobody@example.org"):
+        for path, password in (
+            ("/login", "a wrong one"),
+            ("/reset", ""),
+            ("/register", NEW_PASSWORD),
+        ):
+            form = {"email": email, "password": password}
+            answer = new_client(app).post_form(path, form)
+            answers.setdefault(path, []).append((answer.status_code, answer.location))
+    assert all(known == unknown for known, unknown in answers.values()), answers
+
+
+def test_v6_5_1_a_mailed_code_works_once(app: Flask, client: Client) -> None:
+    registered(client)
+    other = new_client(app)
+    registered(other)
+    code = newest_code()
+    assert other.post_form("/confirm", {"code": code}).location == "/dashboard"
+    other.post_form("/logout")
+    registered(other)
+    assert other.post_form("/confirm", {"code": code}).status_code == 422
+
+
+def test_v6_5_5_a_mailed_code_dies_after_ten_minutes(client: Client) -> None:
+    with time_machine.travel("2031-05-01T12:00:00Z", tick=False) as clock:
+        registered(client)
+        clock.shift(timedelta(minutes=10, seconds=1))
+        assert client.post_form("/confirm", {"code": newest_code()}).status_code == 422
+
+
+def test_v6_6_3_the_sixth_try_of_a_code_is_refused(client: Client) -> None:
+    registered(client)
+    code = newest_code()
+    wrong = "000000" if code != "000000" else "111111"
+    for _ in range(5):
+        assert client.post_form("/confirm", {"code": wrong}).status_code == 422
+    assert client.post_form("/confirm", {"code": code}).status_code == 422
+
+
+# 7: sessions ------------------------------------------------------------------------------------
+
+
+def test_v7_2_4_the_session_id_is_new_after_the_log_in(app: Flask, client: Client) -> None:
+    make_person()
+    client.get("/login")
+    before = cookie_of(client)
+    log_in(client)
+    assert before and cookie_of(client) != before
+    old = new_client(app)
+    old.set_cookie("session", before)
+    assert not is_signed_in(old)
+
+
+def test_v7_3_2_a_busy_session_ends_at_the_absolute_limit(client: Client) -> None:
+    make_person()
+    with time_machine.travel("2031-05-01T12:00:00Z", tick=False) as clock:
+        log_in(client)
+        for _ in range(12 * 6 - 1):
+            clock.shift(timedelta(minutes=10))
+            assert is_signed_in(client)
+        clock.shift(timedelta(minutes=10, seconds=1))
+        assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("act", ["logout", "block", "password"])
+def test_v7_4_1_a_copied_cookie_dies_with_the_session(app: Flask, client: Client, act: str) -> None:
+    user = make_person()
+    log_in(client)
+    thief = new_client(app)
+    thief.set_cookie("session", cookie_of(client) or "")
+    assert is_signed_in(thief)
+    if act == "logout":
+        client.post_form("/logout")
+    elif act == "block":
+        user.blocked_at = user.created_at
+    else:
+        form = {"current": PASSWORD, "password": NEW_PASSWORD}
+        assert client.post_form("/settings/password", form).status_code == 303
+    assert not is_signed_in(thief)
