@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 
+from app.accounts import audit_chain
 from app.bots import jobs as bots
 from app.db import utc_now
 from app.exchanges import jobs as exchanges
@@ -61,6 +62,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("check-address", exchanges.check_address, 600, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
+    Periodic("check-audit", audit_chain.check_daily, 24 * 3600, QueueName.REPORTS),
     Periodic("purge-faq-searches", faq.purge_searches, 24 * 3600, QueueName.REPORTS),
 )
 

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import api, i18n
+from app.accounts import audit
 from app.config import Config
 from app.db import db
 from app.errors import (
@@ -50,6 +51,7 @@ def init_web(app: Flask, config: Config) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.before_request(_begin_request)
     app.after_request(_add_headers)
+    app.teardown_request(_end_request)
     app.jinja_env.globals["csp_nonce"] = csp_nonce
     app.register_error_handler(DomainError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -69,9 +71,14 @@ def csp_nonce() -> str:
 def _begin_request() -> None:
     g.request_id = secrets.token_hex(8)
     request_id.set(g.request_id)
+    audit.client_address.set(request.remote_addr)
     # PostgreSQL stores no NUL: an address with one can't mean anything of ours.
     if any("\x00" in value for values in request.args.listvalues() for value in values):
         abort(400)
+
+
+def _end_request(_error: BaseException | None) -> None:
+    audit.client_address.set(None)
 
 
 def _add_headers(response: Response) -> Response:

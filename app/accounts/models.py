@@ -4,7 +4,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    FetchedValue,
+    ForeignKey,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
@@ -145,14 +153,20 @@ class AccessToken(Base):
 
 
 class AuditEntry(Base):
-    """Who did what to which thing, with the values before and after; never edited."""
+    """Who did what to which thing, with the values before and after; never edited.
+
+    The database gives number, time and hash, and refuses everything but new rows. The people are
+    named by number only: the trail outlives them.
+    """
 
     __tablename__ = "audit_log"
     __table_args__ = (Index(None, "object_type", "object_id"), Index(None, "actor_id", "at"))
 
     id: Mapped[RowId]
     at: Mapped[CreatedAt]
-    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    actor_id: Mapped[int | None]
+    # In whose name, when staff act for a customer.
+    on_behalf_of_id: Mapped[int | None]
     action: Mapped[str]
     object_type: Mapped[str]
     object_id: Mapped[str]
@@ -161,6 +175,15 @@ class AuditEntry(Base):
     reason: Mapped[str | None]
     address: Mapped[str | None]
     request_id: Mapped[str | None]
+    # Over this row and the hash of the one before it.
+    hash: Mapped[str] = mapped_column(server_default=FetchedValue())
+
+    actor: Mapped[User | None] = relationship(
+        primaryjoin="foreign(AuditEntry.actor_id) == User.id", viewonly=True, lazy="selectin"
+    )
+    on_behalf_of: Mapped[User | None] = relationship(
+        primaryjoin="foreign(AuditEntry.on_behalf_of_id) == User.id", viewonly=True, lazy="selectin"
+    )
 
 
 class Installation(Base):

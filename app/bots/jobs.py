@@ -10,9 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots import upkeep, wake
-from app.bots.alarms import alarm_owners
 from app.bots.live import BATCH, tick_accounts
-from app.bots.silence import restart_silent_bots
 from app.exchanges.leases import take_back
 from app.exchanges.queries import slowest_cursors
 from app.markets.service import prune_points as prune_market_points
@@ -112,13 +110,10 @@ def prune_points() -> None:
 
 
 def mark_stale() -> None:
-    """Mark running bots whose ticks stay away, have them ticked anew, tell staff and owners."""
-    looked_at = wake.looked_at()
+    """Mark running bots whose ticks stay away, tell staff, and have them ticked anew."""
     with transaction():
-        silent = restart_silent_bots(looked_at, wake.away_of)
+        silent = upkeep.restart_silent_bots()
     wake.request_ticks(silent)
-    with transaction():
-        alarm_owners()
 
 
 def sample_equity() -> None:

@@ -13,6 +13,7 @@ from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
+from app.formatting.cells import safe_cell
 from app.money import exact_text
 from app.trades import queries
 from app.trades.forms import FIRST_DAY, LAST_DAY, FilterForm
@@ -27,8 +28,6 @@ COLUMNS = (
     "id", "bot_id", "bot", "mode", "pair", "side", "status", "quantity", "entry_time_utc",
     "entry_price", "exit_time_utc", "exit_price", "profit", "fees", "currency", "reason", "tick",
 )  # fmt: skip
-# A cell that begins like this would be run as a formula by spreadsheets.
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @blueprint.get("/trades")
@@ -109,11 +108,6 @@ def _row(trade: TradeView) -> list[str]:
         trade.reason.code if trade.reason else "",
         trade.tick_id or "",
     ]
-
-
-def safe_cell(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 
 def _exact(value: Decimal | None) -> str:
