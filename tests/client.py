@@ -12,7 +12,7 @@ from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
 from app.accounts.models import User
-from app.accounts.sessions import LOCAL_COOKIE, current_session, sign_in
+from app.accounts.sessions import LOCAL_COOKIE, LOCAL_REFRESH, current_session, sign_in
 from app.db import db
 
 
@@ -36,9 +36,10 @@ class Client(FlaskClient):
             found = db.session.get(User, user_id)
             assert found is not None, "the user must be stored"
             sign_in(found)
-            token = current_session().token
-        assert token is not None
-        self.set_cookie(LOCAL_COOKIE, token)
+            pair = current_session().pair
+        assert pair.refresh is not None
+        self.set_cookie(LOCAL_COOKIE, pair.access)
+        self.set_cookie(LOCAL_REFRESH, pair.refresh)
 
     def csrf_token(self) -> str:
         """Return a token for the session of this client."""

@@ -196,6 +196,8 @@ def sessions() -> ResponseReturnValue:
     return render_template(
         "accounts/sessions.html",
         sessions=session_store.list_sessions(current_user.id),
+        count=session_store.count_sessions(current_user.id),
+        most=session_store.LISTED,
         own_key=session_key(),
     )
 

@@ -1,9 +1,8 @@
-"""Sessions in Redis: the key is a hash of the id, so a reader of Redis can't take a session over.
+"""Sessions in Redis, under names that open nothing; `session_tokens` leads to them.
 
 Each person's sessions also stand in a sorted set, so that they are listed and ended without a scan.
 """
 
-import hashlib
 import json
 import secrets
 import time
@@ -13,9 +12,13 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from app.accounts.session_tokens import families
 from app.extensions import redis_client
 
-TOKEN_BYTES = 32
+KEY_BYTES = 32
+# As many as one page shows, and as many as one command takes.
+LISTED = 50
+BATCH = 1000
 
 
 @dataclass(slots=True)
@@ -30,6 +33,9 @@ class StoredSession:
     address: str = ""
     device: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+    # When the person last proved who it is, and whether with a second factor.
+    proved: float = 0
+    second_factor: bool = False
 
     @property
     def ends_at(self) -> float:
@@ -47,14 +53,9 @@ class SessionInfo:
     device: str
 
 
-def new_token() -> str:
-    """Make a session id of 256 random bits."""
-    return secrets.token_urlsafe(TOKEN_BYTES)
-
-
-def key_of(token: str) -> str:
-    """Return the name under which a session id is stored."""
-    return hashlib.sha256(token.encode()).hexdigest()
+def new_key() -> str:
+    """Make a name for a session."""
+    return secrets.token_hex(KEY_BYTES)
 
 
 def is_reachable() -> bool:
@@ -68,10 +69,7 @@ def is_reachable() -> bool:
 def load(key: str) -> StoredSession | None:
     """Read a session; None when it is unknown, was ended or has run out."""
     raw: Any = redis_client.client.get(_session(key))
-    if raw is None:
-        return None
-    stored = StoredSession(**json.loads(raw))
-    return stored if time.time() < stored.ends_at else None
+    return _read(raw)
 
 
 def create(key: str, stored: StoredSession) -> None:
@@ -96,7 +94,7 @@ def replace(key: str, stored: StoredSession) -> bool:
 def end(key: str, user_id: int | None) -> None:
     """End one session now."""
     pipeline = redis_client.client.pipeline()
-    pipeline.delete(_session(key))
+    pipeline.delete(_session(key), *families([key]))
     if user_id is not None:
         pipeline.zrem(_listing(user_id), key)
     pipeline.execute()
@@ -105,29 +103,29 @@ def end(key: str, user_id: int | None) -> None:
 def end_all(user_id: int, keep: str | None = None) -> int:
     """End every session of a person, except the one named `keep`; return how many."""
     keys = [key for key in _keys(user_id) if key != keep]
-    if keys:
+    for start in range(0, len(keys), BATCH):
+        batch = keys[start : start + BATCH]
         pipeline = redis_client.client.pipeline()
-        pipeline.delete(*map(_session, keys))
-        pipeline.zrem(_listing(user_id), *keys)
+        pipeline.delete(*map(_session, batch), *families(batch))
+        pipeline.zrem(_listing(user_id), *batch)
         pipeline.execute()
     return len(keys)
 
 
-def list_sessions(user_id: int) -> list[SessionInfo]:
-    """Return a person's living sessions, the last used first."""
-    found = [(key, load(key)) for key in _keys(user_id)]
-    sessions = [
-        SessionInfo(
-            key=key,
-            created_at=datetime.fromtimestamp(stored.created, UTC),
-            seen_at=datetime.fromtimestamp(stored.seen, UTC),
-            address=stored.address,
-            device=stored.device,
-        )
-        for key, stored in found
-        if stored is not None
-    ]
-    return sorted(sessions, key=lambda session: session.seen_at, reverse=True)
+def list_sessions(user_id: int, limit: int = LISTED) -> list[SessionInfo]:
+    """Return a person's living sessions that began last, the last used first."""
+    sessions: list[SessionInfo] = []
+    keys = _keys(user_id)
+    for start in range(0, len(keys), BATCH):
+        sessions += _living(keys[start : start + BATCH])
+        if len(sessions) >= limit:
+            break
+    return sorted(sessions[:limit], key=lambda session: session.seen_at, reverse=True)
+
+
+def count_sessions(user_id: int) -> int:
+    """Return how many sessions a person may have open; a few of them may have run out."""
+    return redis_client.client.zcard(_listing(user_id))
 
 
 def end_own(user_id: int, key: str) -> bool:
@@ -144,8 +142,30 @@ def is_alive(key: str) -> bool:
 
 
 def _keys(user_id: int) -> list[str]:
-    members: Any = redis_client.client.zrange(_listing(user_id), 0, -1)
+    members: Any = redis_client.client.zrevrange(_listing(user_id), 0, -1)
     return [member.decode() for member in members]
+
+
+def _living(keys: list[str]) -> list[SessionInfo]:
+    texts: Any = redis_client.client.mget([_session(key) for key in keys])
+    return [
+        SessionInfo(
+            key=key,
+            created_at=datetime.fromtimestamp(stored.created, UTC),
+            seen_at=datetime.fromtimestamp(stored.seen, UTC),
+            address=stored.address,
+            device=stored.device,
+        )
+        for key, text in zip(keys, texts, strict=True)
+        if (stored := _read(text)) is not None
+    ]
+
+
+def _read(text: bytes | None) -> StoredSession | None:
+    if text is None:
+        return None
+    stored = StoredSession(**json.loads(text))
+    return stored if time.time() < stored.ends_at else None
 
 
 def _session(key: str) -> str:

@@ -19,19 +19,24 @@ from flask_login import current_user, login_user
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.accounts import queries, session_store
+from app.accounts import queries, session_store, session_tokens
 from app.accounts.access import GUARD, PUBLIC
 from app.accounts.models import Role, User
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.session_store import StoredSession
+from app.accounts.session_tokens import Pair
 from app.config import Config
 from app.extensions import csrf, login_manager
+from app.queues import QueueName, enqueue_once
 
 log = logging.getLogger(__name__)
 
 SECURE_COOKIE = "__Host-session"
 LOCAL_COOKIE = "session"
+SECURE_REFRESH = "__Host-refresh"
+LOCAL_REFRESH = "refresh"
+WARN_JOB = "app.accounts.jobs.warn_of_reuse"
 ANONYMOUS_SECONDS = 3600
 STAFF_IDLE_SECONDS = 15 * 60
 # "Last seen" is written again only when it is this much older, so that most requests write nothing.
@@ -56,29 +61,37 @@ class Limits:
     def cookie(self) -> str:
         return SECURE_COOKIE if self.secure else LOCAL_COOKIE
 
+    @property
+    def refresh_cookie(self) -> str:
+        return SECURE_REFRESH if self.secure else LOCAL_REFRESH
+
 
 class ServerSession(SessionMixin):
     """The session of one request; it reads Redis at first use."""
 
-    def __init__(self, token: str | None) -> None:
-        self.given = token is not None
+    def __init__(self, access: str | None = None, refresh: str | None = None) -> None:
+        self.given = bool(access or refresh)
         self.modified = False
         self.unavailable = False
-        self.token_changed = False
+        self.tokens_changed = False
         self.ended = False
-        self._token = token
+        # Whose session ended just now because a used refresh token came again.
+        self.robbed_user_id: int | None = None
+        self._pair = Pair(access or "", refresh)
+        self._key: str | None = None
         self._loaded = False
         self._stored: StoredSession | None = None
         self._draft: dict[str, Any] = {}
 
     @property
-    def token(self) -> str | None:
-        return self._token
+    def pair(self) -> Pair:
+        """The tokens for this browser's cookies."""
+        return self._pair
 
     @property
     def key(self) -> str | None:
         """The name of the stored session, None when there is none."""
-        return session_store.key_of(self._token) if self.stored and self._token else None
+        return self._key if self.stored else None
 
     @property
     def loaded(self) -> bool:
@@ -93,32 +106,45 @@ class ServerSession(SessionMixin):
 
     @property
     def lost(self) -> bool:
-        """The browser sent an id, but its session has run out or was ended."""
+        """The browser sent tokens, but their session has run out or was ended."""
         return self.given and self.stored is None and not self.unavailable and not self.ended
 
     def begin(self, stored: StoredSession) -> None:
-        """Replace this session by a new one with a new id, and end the old one."""
+        """Replace this session by a new one with new tokens, and end the old one."""
         old = self.stored
-        if old is not None and self._token:
-            session_store.end(session_store.key_of(self._token), old.user_id)
-        self._token = session_store.new_token()
+        if old is not None and self._key:
+            session_store.end(self._key, old.user_id)
+        self._key = session_store.new_key()
         self._stored, self._draft = stored, {}
-        self._loaded = self.token_changed = self.modified = True
+        self._loaded = self.modified = True
         self.ended = False
 
     def write(self) -> None:
         """Store the new session now, so that a failure is seen before the answer is made."""
-        if self._stored is None or self._token is None:
+        if self._stored is None or self._key is None:
             raise RuntimeError("begin() comes first")
-        session_store.create(session_store.key_of(self._token), self._stored)
-        self.modified = False
+        session_store.create(self._key, self._stored)
+        self._pair = session_tokens.issue(self._key, self._stored.user_id, self._stored.absolute_s)
+        self.tokens_changed, self.modified = True, False
+
+    def prove(self, *, second_factor: bool) -> None:
+        """Note that the person has just proved who it is, and give the session new tokens."""
+        stored = self.stored
+        if stored is None or self._key is None or stored.user_id is None:
+            raise RuntimeError("nobody is signed in")
+        stored.proved = time.time()
+        stored.second_factor = stored.second_factor or second_factor
+        session_store.replace(self._key, stored)
+        left = max(1, int(stored.created + stored.absolute_s - time.time()))
+        self._pair = session_tokens.replace(self._key, self._pair, stored.user_id, left)
+        self.tokens_changed = True
 
     def end(self) -> None:
         """End this session for good."""
         stored = self.stored
-        if stored is not None and self._token:
-            session_store.end(session_store.key_of(self._token), stored.user_id)
-        self._token, self._stored, self._draft = None, None, {}
+        if stored is not None and self._key:
+            session_store.end(self._key, stored.user_id)
+        self._key, self._stored, self._draft = None, None, {}
         self.modified, self.ended = False, True
 
     def keep(self, quiet: bool) -> None:
@@ -133,30 +159,43 @@ class ServerSession(SessionMixin):
             return
         if not quiet:
             self._stored.seen = now
-        if self._token:
-            session_store.replace(session_store.key_of(self._token), self._stored)
+        if self._key:
+            session_store.replace(self._key, self._stored)
 
     def _start_anonymous(self) -> None:
         now = time.time()
-        stored = StoredSession(
+        self._key = session_store.new_key()
+        self._stored = StoredSession(
             created=now,
             seen=now,
             idle_s=ANONYMOUS_SECONDS,
             absolute_s=ANONYMOUS_SECONDS,
             data=self._draft,
         )
-        token = session_store.new_token()
-        session_store.create(session_store.key_of(token), stored)
-        self._token, self._stored, self.token_changed = token, stored, True
+        self.write()
 
     def _load(self) -> None:
-        if self._token is None:
+        if not self.given:
             return
         try:
-            self._stored = session_store.load(session_store.key_of(self._token))
+            self._key = self._find_key()
+            self._stored = session_store.load(self._key) if self._key else None
         except RedisError as error:
             self.unavailable = True
             log.warning("session_unavailable error=%s", type(error).__name__)
+
+    def _find_key(self) -> str | None:
+        key = session_tokens.key_of(self._pair.access) if self._pair.access else None
+        if key is not None or self._pair.refresh is None:
+            return key
+        renewal = session_tokens.renew(self._pair.refresh)
+        if renewal is None:
+            return None
+        if renewal.pair is None:
+            self.robbed_user_id = renewal.robbed_user_id
+            return None
+        self._pair, self.tokens_changed = renewal.pair, True
+        return renewal.key
 
     @property
     def _data(self) -> dict[str, Any]:
@@ -189,8 +228,9 @@ class RedisSessions(SessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> ServerSession:
         if request.path.startswith(COOKIELESS):
-            return ServerSession(None)
-        return ServerSession(request.cookies.get(self.limits.cookie) or None)
+            return ServerSession()
+        names = self.limits.cookie, self.limits.refresh_cookie
+        return ServerSession(*(request.cookies.get(name) or None for name in names))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         own = cast(ServerSession, session)
@@ -203,29 +243,34 @@ class RedisSessions(SessionInterface):
         except RedisError as error:
             log.warning("session_not_kept error=%s", type(error).__name__)
             return
-        if own.token_changed and own.token:
-            self._set_cookie(response, own.token)
+        if own.robbed_user_id is not None:
+            warn_of_reuse(own.robbed_user_id)
+        if own.stored is not None and own.tokens_changed:
+            self._set_cookies(response, own.pair)
         elif own.ended or own.lost:
-            self._drop_cookie(response)
+            self._drop_cookies(response)
 
-    def _set_cookie(self, response: Response, token: str) -> None:
-        response.set_cookie(
-            self.limits.cookie,
-            token,
-            path="/",
-            secure=self.limits.secure,
-            httponly=True,
-            samesite="Lax",
-        )
+    def _set_cookies(self, response: Response, pair: Pair) -> None:
+        flags = self._flags()
+        response.set_cookie(self.limits.cookie, pair.access, **flags)
+        if pair.refresh:
+            response.set_cookie(self.limits.refresh_cookie, pair.refresh, **flags)
+        elif self.limits.refresh_cookie in request.cookies:
+            response.delete_cookie(self.limits.refresh_cookie, **flags)
 
-    def _drop_cookie(self, response: Response) -> None:
-        response.delete_cookie(
-            self.limits.cookie,
-            path="/",
-            secure=self.limits.secure,
-            httponly=True,
-            samesite="Lax",
-        )
+    def _drop_cookies(self, response: Response) -> None:
+        for name in (self.limits.cookie, self.limits.refresh_cookie):
+            if name == self.limits.cookie or name in request.cookies:
+                response.delete_cookie(name, **self._flags())
+
+    def _flags(self) -> dict[str, Any]:
+        return {"path": "/", "secure": self.limits.secure, "httponly": True, "samesite": "Lax"}
+
+
+def warn_of_reuse(user_id: int) -> None:
+    """Let a mail tell that a used refresh token came again and its session was ended."""
+    log.warning("refresh_token_reused user=%s address=%s", user_id, request.remote_addr)
+    enqueue_once(QueueName.MESSAGES, WARN_JOB, user_id, key=f"reuse-{user_id}", slot_seconds=60)
 
 
 def init_sessions(app: Flask, config: Config) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flask import Flask
 
-from app.accounts import passwords
+from app.accounts import passwords, session_tokens
 from app.accounts.models import Role, User
 from app.db import db
 from app.notifications.queries import CaughtMail, caught_mails
@@ -63,6 +63,11 @@ def cookie_of(client: Client) -> str | None:
     """Return the session id that this browser holds."""
     cookie = client.get_cookie(SESSION_COOKIE)
     return cookie.value if cookie else None
+
+
+def session_name(token: str | None) -> str:
+    """Return the name of the session that a cookie opens; nothing when it opens none."""
+    return session_tokens.key_of(token or "") or ""
 
 
 def is_signed_in(client: Client) -> bool:

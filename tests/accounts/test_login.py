@@ -11,7 +11,7 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
-from app.accounts import service, session_store
+from app.accounts import service, session_store, session_tokens
 from app.accounts.models import AuditEntry, Role, User
 from app.db import db
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyTries
@@ -26,6 +26,7 @@ from tests.accounts.people import (
     is_signed_in,
     log_in,
     make_person,
+    session_name,
 )
 from tests.client import Client
 from tests.conftest import new_client
@@ -199,10 +200,12 @@ def test_logging_in_makes_a_new_session_and_kills_the_old_one(app: Flask, client
     client.get("/login")
     before = cookie_of(client)
     assert before
+    name = session_name(before)
+    assert session_store.load(name) is not None
     log_in(client)
     after = cookie_of(client)
     assert after and after != before
-    assert session_store.load(session_store.key_of(before)) is None
+    assert session_store.load(name) is None
 
 
 def test_an_id_that_an_attacker_planted_is_never_taken_over(app: Flask, client: Client) -> None:
@@ -262,11 +265,14 @@ def test_only_a_hash_of_the_session_id_is_stored(client: Client, redis_db: Redis
     log_in(client)
     token = cookie_of(client)
     assert token and len(token) >= 43
+    refresh = client.get_cookie("refresh")
+    assert refresh and len(refresh.value) >= 43
     names = cast(list[bytes], redis_db.keys("*"))
-    texts = [cast(bytes, redis_db.get(name)) for name in redis_db.keys("session:*")]
-    dump = b" ".join([*names, *texts])
+    dump = b" ".join([*names, *(redis_db.dump(name) or b"" for name in names)])
     assert token.encode() not in dump
-    assert session_store.key_of(token).encode() in dump
+    assert refresh.value.encode() not in dump
+    assert session_tokens.hash_of(token).encode() in dump
+    assert session_tokens.hash_of(refresh.value).encode() in dump
 
 
 def test_a_blocked_person_is_out_at_once_and_does_not_get_in_again(
@@ -357,7 +363,7 @@ def test_a_person_signs_other_devices_out_but_nobody_elses(app: Flask, client: C
     (eves,) = session_store.list_sessions(eve.id)
     client.post_form("/profile/sessions/end", {"key": eves.key})
     assert is_signed_in(stranger)
-    phones = session_store.key_of(cookie_of(phone) or "")
+    phones = session_name(cookie_of(phone))
     client.post_form("/profile/sessions/end", {"key": phones})
     assert not is_signed_in(phone)
     assert is_signed_in(laptop)

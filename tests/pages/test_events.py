@@ -14,6 +14,7 @@ from app.accounts import session_store
 from app.accounts.models import User
 from app.notifications.stream import hint, hint_everybody
 from app.transactions import transaction
+from tests.accounts.people import session_name
 from tests.client import Client
 from tests.factories import make_user
 
@@ -193,7 +194,7 @@ def test_a_full_process_answers_503_and_still_serves_pages(
 def test_the_stream_ends_with_its_session(server: Server, people: list[tuple[int, str]]) -> None:
     user_id, cookie = people[0]
     stream = server.stream(cookie)
-    session_store.end(session_store.key_of(cookie), user_id)
+    session_store.end(session_name(cookie), user_id)
     assert stream.has_ended(12)
 
 
@@ -201,7 +202,7 @@ def test_an_open_stream_does_not_prolong_its_session(
     server: Server, people: list[tuple[int, str]]
 ) -> None:
     cookie = people[0][1]
-    key = session_store.key_of(cookie)
+    key = session_name(cookie)
     stored = session_store.load(key)
     assert stored is not None
     stored.seen -= 120

@@ -9,7 +9,7 @@ from flask import Flask
 
 from app.accounts.sessions import Limits, RedisSessions
 from app.config import current_config, use_config
-from tests.accounts.people import log_in, make_person
+from tests.accounts.people import EMAIL, PASSWORD, log_in, make_person
 from tests.client import Client
 
 PUBLIC_PAGES = ("/login", "/register", "/pricing", "/faq", "/legal/terms", "/healthz", "/nowhere")
@@ -18,6 +18,8 @@ INLINE = re.compile(
     r"<[^>]+\son[a-z]+\s*=|<[^>]+\sstyle\s*=|<script(?![^>]*\ssrc=)[^>]*>|<style|javascript:",
     re.IGNORECASE,
 )
+
+INPUT = re.compile(r'name="csrf_token" value="([^"]+)"')
 
 
 @pytest.fixture
@@ -42,6 +44,26 @@ def test_the_session_cookie_is_locked_down_over_https(client: Client, over_https
     assert parts == {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
 
 
+def test_the_refresh_cookie_is_locked_down_over_https(client: Client, over_https: None) -> None:
+    make_person()
+    form = {"email": EMAIL, "password": PASSWORD}
+    site = {"base_url": "https://localhost"}
+    client.get("/login", **site)
+    token = INPUT.findall(client.get("/login", **site).text)[0]
+    answer = client.post(
+        "/login",
+        data=form | {"csrf_token": token},
+        headers={"Referer": "https://localhost/login"},
+        **site,
+    )
+    assert answer.status_code == 303
+    cookies = {one.split("=")[0]: one for one in answer.headers.getlist("Set-Cookie")}
+    assert set(cookies) == {"__Host-session", "__Host-refresh"}
+    for cookie in cookies.values():
+        parts = {part.strip() for part in cookie.split(";")[1:]}
+        assert parts == {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
+
+
 def test_the_local_cookie_differs_only_in_what_http_can_not_do(client: Client) -> None:
     cookie = client.get("/login").headers.getlist("Set-Cookie")[0]
     assert cookie.startswith("session=")
@@ -52,10 +74,12 @@ def test_the_local_cookie_differs_only_in_what_http_can_not_do(client: Client) -
 def test_the_session_id_stands_in_no_page(client: Client) -> None:
     make_person()
     log_in(client)
-    cookie = client.get_cookie("session")
-    assert cookie is not None
+    cookie, refresh = client.get_cookie("session"), client.get_cookie("refresh")
+    assert cookie is not None and refresh is not None
     for path in OWN_PAGES:
-        assert cookie.value not in client.get(path, follow_redirects=True).text, path
+        page = client.get(path, follow_redirects=True).text
+        assert cookie.value not in page, path
+        assert refresh.value not in page, path
 
 
 @pytest.mark.parametrize("path", PUBLIC_PAGES)
