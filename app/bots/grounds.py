@@ -10,7 +10,7 @@ from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.models import MarketRow
 from app.markets.queries import LARGEST_ID, Price, last_price, market_row, to_market
 from app.trades.owners import Pair
-from app.trading.market import Market
+from app.trading.market import Market, MarketKind
 
 
 def pair_of(row: MarketRow) -> Pair:
@@ -68,5 +68,20 @@ def check_usable(grounds: Grounds) -> None:
         exchange = db.session.get(Exchange, code)
         if exchange is None or not exchange.enabled:
             raise Conflict("exchange_disabled", field="account_id", exchange=code.capitalize())
+    _check_contracts(account, row)
     if row.blocked_reason:
         raise Conflict(f"market_{row.blocked_reason}", field="market_id", symbol=row.symbol)
+
+
+def _check_contracts(account: ExchangeAccount, row: MarketRow) -> None:
+    """Raise Conflict for a contract where bots trade none, or that the key may not trade."""
+    if row.kind == MarketKind.SPOT.value:
+        return
+    venue = VENUES[account.venue]
+    if not venue.futures:
+        raise Conflict("venue_has_no_contracts", field="market_id", exchange=venue.name)
+    if account.permissions.get("contracts") is False:
+        raise Conflict(
+            "key_can_not_trade_contracts", field="account_id", account=account.label,
+            exchange=venue.name,
+        )  # fmt: skip

@@ -13,7 +13,7 @@ from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from app.bots import grid_texts
+from app.bots import contract_texts, grid_texts
 from app.formatting import format_amount, format_money, format_percent, format_plain, full_price
 from app.formatting.filters import clock as format_clock
 from app.formatting.filters import current_zone_label as zone_of_reader
@@ -393,6 +393,7 @@ TEXTS: Mapping[str, LazyString] = {
     **_FORM, **_PLAN, **_REFUSALS, **_LOG, **_STATES, **_REASONS, **_NOTICES,
     **{f"order_{code}": text for code, text in _ORDERS.items()},
     **grid_texts.TEXTS,
+    **contract_texts.TEXTS,
 }  # fmt: skip
 
 # --- names ----------------------------------------------------------------------------------------

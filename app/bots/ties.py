@@ -2,7 +2,8 @@
 
 A customer may hold other money on the account and move it, so totals can't be compared; but from
 one comparison to the next the venue's balance of a currency must move by just what our fills,
-fees and funding have moved. On a contract that is the wallet: money but the unrealised profit.
+fees and funding have moved. On a contract that is the wallet: money but the unrealised profit;
+the position itself is compared under the contract's symbol, like a currency.
 """
 
 import json
@@ -48,14 +49,16 @@ class Stand:
 
 # What all bots of an account, ended and deleted ones too, have moved since they began.
 _MOVED = text("""
-    select bot.account_id, market.base, market.quote, market.kind, sum(metrics.base) as coins,
+    select bot.account_id, market.base, market.quote, market.kind,
+        case market.kind when 'spot' then market.base else market.symbol end as held,
+        sum(metrics.base) as coins,
         sum(metrics.quote - metrics.deposited + metrics.withdrawn) as cash,
         sum(sign(metrics.base) * metrics.base_cost) as stake
     from bots as bot
     join markets as market on market.id = bot.market_id
     join bot_metrics as metrics on metrics.bot_id = bot.id
     where bot.account_id = any(cast(:accounts as bigint[]))
-    group by bot.account_id, market.base, market.quote, market.kind
+    group by bot.account_id, market.base, market.quote, market.kind, market.symbol
 """)
 # The books take such a fee from the cash at its value; the venue takes it from the other coin.
 _FOREIGN_FEES = text("""
@@ -108,11 +111,14 @@ def stands_of(
     ours: dict[int, defaultdict[str, Decimal]] = {n: defaultdict(lambda: ZERO) for n in balances}
     for row in db.session.execute(_MOVED, {"accounts": list(balances)}):
         sums = ours[row.account_id]
+        sums[row.quote] += row.cash
         if row.kind == "spot":
-            sums[row.base] += row.coins
-            sums[row.quote] += row.cash
-        else:
-            sums[row.quote] += row.cash + row.stake
+            sums[row.held] += row.coins
+            continue
+        sums[row.quote] += row.stake
+        if row.held in balances[row.account_id]:
+            # A venue that does not tell its positions is compared by its money alone.
+            sums[row.held] += row.coins
     fees: dict[int, defaultdict[str, Decimal]] = {
         n: defaultdict(lambda: ZERO, _sums(known[n].foreign_fees) if n in known else {})
         for n in balances

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 
 from app.bots.live.rows import RUNNING_STATES
 from app.bots.metrics import read_metrics, write_equity
-from app.bots.models import Bot, BotEvent
+from app.bots.models import Bot, BotEvent, BotMetrics
 from app.db import db, utc_now
 from app.markets.models import MarketRow
 from app.trades.models import OrderRow
-from app.trading.market import Triggers
+from app.trading.market import MarketKind, Triggers
 from app.trading.orders import traded_value
 
 log = logging.getLogger(__name__)
@@ -21,12 +21,23 @@ log = logging.getLogger(__name__)
 # A bot may miss two periods before anybody is told.
 PERIODS_BEFORE_STALE = 3
 LEAST_SILENCE_S = 30
-# Orders left at the venue by a stopped bot are looked at this often.
-LEFT_ORDERS = timedelta(seconds=60)
+# Orders and contracts left at the venue by a stopped bot are looked at this often.
+LEFT_BEHIND = timedelta(seconds=60)
+
+
+_CONTRACTS_LEFT = (
+    select(BotMetrics.bot_id)
+    .join(Bot, Bot.id == BotMetrics.bot_id)
+    .join(MarketRow, MarketRow.id == Bot.market_id)
+    .where(MarketRow.kind != MarketKind.SPOT.value, BotMetrics.base != 0)
+)
 
 
 def find_due_accounts(limit: int) -> set[int]:
-    """Return accounts with a bot whose next tick is due, or with orders that a stopped bot left."""
+    """Return accounts with a bot whose next tick is due, or with what a stopped bot has left.
+
+    That is orders, or a position in a contract.
+    """
     now = utc_now()
     due = (
         select(Bot.account_id)
@@ -38,8 +49,11 @@ def find_due_accounts(limit: int) -> set[int]:
         select(Bot)
         .where(
             Bot.state.not_in(RUNNING_STATES),
-            Bot.id.in_(select(OrderRow.bot_id).where(~OrderRow.settled)),
-            func.coalesce(Bot.last_tick_at, Bot.created_at) < now - LEFT_ORDERS,
+            or_(
+                Bot.id.in_(select(OrderRow.bot_id).where(~OrderRow.settled)),
+                Bot.id.in_(_CONTRACTS_LEFT),
+            ),
+            func.coalesce(Bot.last_tick_at, Bot.created_at) < now - LEFT_BEHIND,
         )
         .with_only_columns(Bot.account_id)
     )

@@ -32,7 +32,10 @@ PLAN_FIGURES = (
 )
 # Beside or instead of the plan: what the input asks for by names that no plan has.
 WITH_PLAN = {"trailing": "then_price", "profit": "fee"}
-RULES = ("tick", "lot", "min_quantity", "min_notional", "maker_fee", "taker_fee", "max_orders")
+RULES = (
+    "tick", "lot", "min_quantity", "min_notional", "maker_fee", "taker_fee", "max_orders",
+    "max_leverage", "margin_rule",
+)  # fmt: skip
 
 
 @click.group()
@@ -104,6 +107,7 @@ def _inputs_of(row: MarketRow, market: Market) -> dict[str, object]:
     values: dict[str, object] = {"market_type": market.kind.value, "price": row.last_price}
     values |= {name: getattr(market, name) for name in RULES}
     values["fee_side"] = market.fee_side.value
+    values["margin_rule"] = market.margin_rule.value
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from app.adapters.exchanges.quirks import QUIRKS
 from app.adapters.exchanges.quirks.kinds import Lane
+from app.trading.market import MarketKind
 
 PAPER = "paper"
 
@@ -57,16 +58,19 @@ class Venue:
         return "" if self.is_paper else QUIRKS[self.code].key_page
 
 
-def _venue(code: str, name: str, maker_fee: Decimal, taker_fee: Decimal) -> Venue:
-    # Futures say what can be traded here, not what the platform offers elsewhere.
-    return Venue(code, name, True, False, maker_fee, taker_fee)
-
-
-# Whatever has an adapter, and the paper venue.
+# Whatever has an adapter, and the paper venue, which has what the venue of its prices has. Futures
+# say what can be traded here, not what the platform offers elsewhere.
 VENUES: Mapping[str, Venue] = {
     **{
-        one.code: _venue(one.code, one.name, one.maker_fee, one.taker_fee)
+        one.code: Venue(
+            one.code,
+            one.name,
+            MarketKind.SPOT in one.kinds,
+            MarketKind.LINEAR in one.kinds,
+            one.maker_fee,
+            one.taker_fee,
+        )
         for one in QUIRKS.values()
     },
-    PAPER: _venue(PAPER, "Paper", Decimal(0), Decimal(0)),
+    PAPER: Venue(PAPER, "Paper", True, True, Decimal(0), Decimal(0)),
 }

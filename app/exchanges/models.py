@@ -189,6 +189,28 @@ class PaperFill(Base):
     at: Mapped[datetime]
 
 
+class PaperFunding(Base):
+    """A funding payment at the paper venue; `id` is the cursor by which an account asks for news.
+
+    `amount` is negative when the position paid; `rate` and `price` say how it was counted.
+    """
+
+    __tablename__ = "paper_funding"
+    __table_args__ = (
+        UniqueConstraint("account_id", "market_id", "point_seq"),
+        Index(None, "account_id", "id"),
+    )
+
+    id: Mapped[RowId]
+    account_id: Mapped[int] = mapped_column(ForeignKey("exchange_accounts.id"))
+    market_id: Mapped[int] = mapped_column(ForeignKey("markets.id"))
+    point_seq: Mapped[int]
+    at: Mapped[datetime]
+    rate: Mapped[Decimal]
+    price: Mapped[Decimal]
+    amount: Mapped[Decimal]
+
+
 class PaperCursor(Base):
     """The last price point that an account's book has seen of a market, and its price."""
 

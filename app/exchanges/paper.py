@@ -21,18 +21,22 @@ from app.exchanges.paper_rows import (
 from app.trading.market import ONE, Market, MarketKind, PricePoint, Triggers
 from app.trading.orders import Fill, Order
 from app.trading.ports import Accepted, Balance, FillPage, Outcome, Refused, VenueOrder
-from app.trading.simulator import Book, BookOrder, BookRows
+from app.trading.simulator import Book, BookOrder, BookRows, Payment
 
 Markets = Mapping[int, Market]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What moving an account forward has met; `caught_up` when no later point is known."""
+    """What moving an account forward has met; `caught_up` when no later point is known.
+
+    With `funded` a position has paid or received funding.
+    """
 
     fills: tuple[Fill, ...]
     crossed: frozenset[int]
     caught_up: bool
+    funded: bool = False
 
 
 class PaperAccount:
@@ -63,6 +67,7 @@ class PaperAccount:
         self._moved: set[int] = set()
         self._placed: dict[str, tuple[int, int]] = {}
         self._fills: list[tuple[int, int, Fill]] = []
+        self._payments: list[tuple[int, Payment]] = []
         self._known: dict[str, VenueOrder] = {}
 
     # --- the port -----------------------------------------------------------------------------
@@ -116,6 +121,10 @@ class PaperAccount:
         """Return free and locked money by currency."""
         return self._book.balances()
 
+    def position(self, market_id: int) -> Decimal:
+        """Return how many coins of a contract are held, negative when owed."""
+        return self._book.stake(self._markets[market_id].symbol).base
+
     def market(self, symbol: str) -> Market:
         """Return the pair's rules with the account's fees."""
         return self._markets[self._market_ids[symbol]]
@@ -147,7 +156,7 @@ class PaperAccount:
     def advance(
         self, points: Mapping[int, Sequence[PricePoint]], triggers: Mapping[int, Sequence[Triggers]]
     ) -> Progress:
-        """Walk through points until one fills an order or reaches a trigger, or none is left.
+        """Walk through points until one fills, pays, or reaches a trigger, or none is left.
 
         `points` are those after the account's cursor, by market; several markets are walked in
         the order of time. Where nothing rests and nothing waits, the last point is all that counts.
@@ -179,11 +188,13 @@ class PaperAccount:
             fills = self._book.advance(symbol, point)
             reached[market_id] = point
             crossed = any(each.crossed(point.price) for each in waiting)
-            if fills or crossed:
+            payments = [] if point.funding is None else self._book.take_payments()
+            if fills or crossed or payments:
                 self._keep(market_id, point, fills)
+                self._payments += [(market_id, payment) for payment in payments]
                 caught_up = next(iter(steps), None) is None
                 touched = frozenset({market_id} if crossed else ())
-                progress = Progress(tuple(fills), touched, caught_up)
+                progress = Progress(tuple(fills), touched, caught_up, bool(payments))
                 break
         for market_id, point in reached.items():
             self._stand_at(market_id, point)
@@ -214,6 +225,9 @@ class PaperAccount:
         for fill in self._fills:
             changes.add_fill(number, *fill)
         self._fills.clear()
+        for market_id, payment in self._payments:
+            changes.add_payment(number, market_id, payment)
+        self._payments.clear()
         for currency, balance in self._book.balances().items():
             if self._stored_balances.get(currency) != balance:
                 changes.balances.append((number, currency, *balance))

@@ -10,15 +10,24 @@ from sqlalchemy import Row, Table, text
 
 from app.bulk import Bulk, bulk_insert, bulk_update, bulk_upsert, plain_columns
 from app.db import db
-from app.exchanges.models import PaperBalance, PaperCursor, PaperFill, PaperOrder, PaperStake
+from app.exchanges.models import (
+    PaperBalance,
+    PaperCursor,
+    PaperFill,
+    PaperFunding,
+    PaperOrder,
+    PaperStake,
+)
 from app.trading.market import PricePoint
 from app.trading.orders import Fill, OrderKind, Side, Status
-from app.trading.simulator import BookOrder
+from app.trading.ports import Funding
+from app.trading.simulator import BookOrder, Payment
 
 BALANCES: Table = PaperBalance.__table__  # type: ignore[assignment]
 ORDERS: Table = PaperOrder.__table__  # type: ignore[assignment]
 FILLS: Table = PaperFill.__table__  # type: ignore[assignment]
 STAKES: Table = PaperStake.__table__  # type: ignore[assignment]
+FUNDING: Table = PaperFunding.__table__  # type: ignore[assignment]
 CURSORS: Table = PaperCursor.__table__  # type: ignore[assignment]
 
 
@@ -77,6 +86,46 @@ def _fill_of(row: Row[Any]) -> Fill:
         time=row.at,
         maker=row.maker,
     )
+
+
+# --- funding payments as news ---------------------------------------------------------------------
+
+_PAYMENTS_AFTER = text("""
+    select payment.id, payment.account_id, payment.market_id, payment.point_seq, payment.at,
+        trim_scale(payment.amount) as amount, market.symbol, market.quote
+    from unnest(cast(:accounts as bigint[]), cast(:cursors as bigint[]))
+        as asked (account_id, cursor)
+    join paper_funding as payment
+        on payment.account_id = asked.account_id and payment.id > asked.cursor
+    join markets as market on market.id = payment.market_id
+    order by payment.id
+""")
+
+
+@dataclass(slots=True)
+class Payments:
+    """Funding payments of one account after its cursor, and the cursor after them."""
+
+    rows: list[tuple[int, Funding]] = field(default_factory=list)
+    cursor: str = ""
+
+
+def payments_after(cursors: Mapping[int, str]) -> dict[int, Payments]:
+    """Return the payments of each account after its cursor, oldest first; without any no entry."""
+    news: dict[int, Payments] = {}
+    if not cursors:
+        return news
+    asked = {
+        "accounts": list(cursors),
+        "cursors": [int(cursor or 0) for cursor in cursors.values()],
+    }
+    for row in db.session.execute(_PAYMENTS_AFTER, asked):
+        entry = news.setdefault(row.account_id, Payments())
+        entry.cursor = str(row.id)
+        name = f"{row.symbol}-{row.point_seq}"
+        payment = Funding(name, row.symbol, row.amount, row.quote, row.at)
+        entry.rows.append((row.market_id, payment))
+    return news
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -206,6 +255,9 @@ _INSERT_FILLS = bulk_insert(
         "fee_currency", "maker", "point_seq", "at",
     ),
 )  # fmt: skip
+_INSERT_PAYMENTS = bulk_insert(
+    FUNDING, ("account_id", "market_id", "point_seq", "at", "rate", "price", "amount")
+)
 _UPSERT_BALANCES = bulk_upsert(BALANCES, ("account_id", "currency"), ("free", "locked"))
 _UPSERT_STAKES = bulk_upsert(STAKES, ("account_id", "market_id"), ("base", "cost", "leverage"))
 _UPSERT_CURSORS = bulk_upsert(CURSORS, ("account_id", "market_id"), ("point_seq", "price", "at"))
@@ -218,6 +270,7 @@ class Changes:
     placed: list[tuple[Any, ...]] = field(default_factory=list)
     changed: list[tuple[Any, ...]] = field(default_factory=list)
     fills: list[tuple[Any, ...]] = field(default_factory=list)
+    payments: list[tuple[Any, ...]] = field(default_factory=list)
     balances: list[tuple[Any, ...]] = field(default_factory=list)
     cursors: list[tuple[Any, ...]] = field(default_factory=list)
     stakes: list[tuple[Any, ...]] = field(default_factory=list)
@@ -246,11 +299,18 @@ class Changes:
             )
         )  # fmt: skip
 
+    def add_payment(self, account_id: int, market_id: int, paid: Payment) -> None:
+        """Note a funding payment."""
+        self.payments.append(
+            (account_id, market_id, paid.seq, paid.time, paid.rate, paid.price, paid.amount)
+        )
+
     def write(self) -> None:
         """Write each table with one statement."""
         _run(_INSERT_ORDERS, self.placed)
         _run(_UPDATE_ORDERS, self.changed)
         _run(_INSERT_FILLS, self.fills)
+        _run(_INSERT_PAYMENTS, self.payments)
         _run(_UPSERT_BALANCES, self.balances)
         _run(_UPSERT_STAKES, self.stakes)
         _run(_UPSERT_CURSORS, self.cursors)

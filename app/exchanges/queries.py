@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from app.adapters.exchanges.reading import Held
 from app.db import db, utc_now
@@ -16,6 +16,7 @@ from app.exchanges.models import (
     PaperBalance,
     PaperCursor,
     PaperOrder,
+    PaperStake,
 )
 from app.trading.ports import Balance
 
@@ -113,20 +114,29 @@ def is_paper(account: ExchangeAccount) -> bool:
 def slowest_cursors() -> dict[int, int]:
     """Return for each pair that paper accounts follow the last point that all of them have seen.
 
-    An account follows a pair while an order of it stands there.
+    An account follows a pair while an order of it stands there, or a position in a contract.
     """
     rows = db.session.execute(
         select(PaperCursor.market_id, func.min(PaperCursor.point_seq))
         .join(ExchangeAccount, ExchangeAccount.id == PaperCursor.account_id)
         .where(
             ExchangeAccount.deleted_at.is_(None),
-            select(PaperOrder.id)
-            .where(
-                PaperOrder.account_id == PaperCursor.account_id,
-                PaperOrder.market_id == PaperCursor.market_id,
-                PaperOrder.status == "open",
-            )
-            .exists(),
+            or_(
+                select(PaperOrder.id)
+                .where(
+                    PaperOrder.account_id == PaperCursor.account_id,
+                    PaperOrder.market_id == PaperCursor.market_id,
+                    PaperOrder.status == "open",
+                )
+                .exists(),
+                select(PaperStake.base)
+                .where(
+                    PaperStake.account_id == PaperCursor.account_id,
+                    PaperStake.market_id == PaperCursor.market_id,
+                    PaperStake.base != 0,
+                )
+                .exists(),
+            ),
         )
         .group_by(PaperCursor.market_id)
     )

@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.trading.funding import USUAL_INTERVAL_S
+from app.trading.market import MarketKind, Tier
+
 QUOTE = "USDT"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Steps and minimums of a pair, and the exchange's ordinary fees as fractions of the value."""
+    """Steps and minimums of a pair, and the exchange's ordinary fees as fractions of the value.
+
+    The last three are those of contracts; `tiers` are maintenance margins, lowest first.
+    """
 
     tick: Decimal | None
     lot: Decimal | None
@@ -22,20 +28,25 @@ class Rules:
     maker_fee: Decimal
     taker_fee: Decimal
     fee_side: str
+    max_leverage: Decimal | None = None
+    tiers: tuple[Tier, ...] = ()
+    funding_interval_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One pair at one exchange."""
+    """One pair at one exchange: the coins themselves, or a contract on them settled in quote."""
 
     exchange: str
     base: str
     quote: str
     rules: Rules
+    kind: MarketKind = MarketKind.SPOT
 
     @property
     def symbol(self) -> str:
-        return f"{self.base}/{self.quote}"
+        spot = f"{self.base}/{self.quote}"
+        return spot if self.kind is MarketKind.SPOT else f"{spot}:{self.quote}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,18 @@ _VENUES = {
     ),
 }  # fmt: skip
 
+# Where bots trade contracts: fees, and coin, tick, lot, greatest leverage.
+_CONTRACTS = {
+    "bybit": _Venue(
+        "0.0002", "0.00055", "quote", "5",
+        """
+        BTC 0.1 0.001 100           ETH 0.01 0.01 100         SOL 0.01 0.1 100
+        XRP 0.0001 0.1 100          DOGE 0.00001 1 75         ADA 0.0001 1 75
+        LTC 0.01 0.1 50             TRX 0.00001 1 75          BNB 0.1 0.01 50
+        """,
+    ),
+}  # fmt: skip
+
 # Where the synthetic market turns around.
 BASE_PRICES = {
     coin: Decimal(price)
@@ -112,9 +135,12 @@ BASE_PRICES = {
 }  # fmt: skip
 
 
-def default_rules(exchange: str, *, tick: Decimal | None = None) -> Rules:
+def default_rules(
+    exchange: str, *, tick: Decimal | None = None, kind: MarketKind = MarketKind.SPOT
+) -> Rules:
     """Return what holds for a pair of an exchange of which only the tick is known."""
-    venue = _VENUES[exchange]
+    is_contract = kind is MarketKind.LINEAR
+    venue = _CONTRACTS.get(exchange, _VENUES[exchange]) if is_contract else _VENUES[exchange]
     return Rules(
         tick=tick,
         lot=None,
@@ -122,21 +148,46 @@ def default_rules(exchange: str, *, tick: Decimal | None = None) -> Rules:
         min_notional=_decimal(venue.min_notional),
         maker_fee=Decimal(venue.maker_fee),
         taker_fee=Decimal(venue.taker_fee),
-        fee_side=venue.fee_side,
+        fee_side="quote" if is_contract else venue.fee_side,
+        funding_interval_s=USUAL_INTERVAL_S if is_contract else None,
     )
 
 
 def known_pairs() -> Iterator[Pair]:
-    """Yield the pairs of all exchanges."""
+    """Yield the pairs of all exchanges, contracts last."""
     for exchange, venue in _VENUES.items():
-        words = iter(venue.coins.split())
-        row: list[str] = []
-        for word in words:
-            if word.isalpha() and row:
-                yield _pair(exchange, row)
-                row = []
-            row.append(word)
-        yield _pair(exchange, row)
+        for row in _rows(venue):
+            yield _pair(exchange, row)
+    for exchange, venue in _CONTRACTS.items():
+        for row in _rows(venue):
+            yield _contract(exchange, venue, *row)
+
+
+def _rows(venue: _Venue) -> Iterator[list[str]]:
+    row: list[str] = []
+    for word in venue.coins.split():
+        if word.isalpha() and row:
+            yield row
+            row = []
+        row.append(word)
+    yield row
+
+
+def _contract(
+    exchange: str, venue: _Venue, coin: str, tick: str, lot: str, max_leverage: str
+) -> Pair:
+    rules = Rules(
+        tick=Decimal(tick),
+        lot=Decimal(lot),
+        min_quantity=Decimal(lot),
+        min_notional=_decimal(venue.min_notional),
+        maker_fee=Decimal(venue.maker_fee),
+        taker_fee=Decimal(venue.taker_fee),
+        fee_side=venue.fee_side,
+        max_leverage=Decimal(max_leverage),
+        funding_interval_s=USUAL_INTERVAL_S,
+    )
+    return Pair(exchange, coin, QUOTE, rules, MarketKind.LINEAR)
 
 
 def _pair(exchange: str, row: list[str]) -> Pair:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Integer, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, RowId
@@ -29,6 +30,11 @@ class MarketRow(Base):
     maker_fee: Mapped[Decimal]
     taker_fee: Mapped[Decimal]
     fee_side: Mapped[str] = mapped_column(default="received_asset")
+    # Of contracts: the greatest leverage, maintenance margins as [floor, rate, amount] from the
+    # lowest up (None: not told), and seconds between funding times.
+    max_leverage: Mapped[Decimal | None]
+    tiers: Mapped[list[list[str]] | None] = mapped_column(JSONB(none_as_null=True))
+    funding_interval_s: Mapped[int | None] = mapped_column(Integer)
     # Empty while tradable; else a code such as `delisted` or `no_prices`.
     blocked_reason: Mapped[str] = mapped_column(default="")
     source: Mapped[str] = mapped_column(default="")
@@ -51,6 +57,8 @@ class PricePointRow(Base):
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
     price: Mapped[Decimal]
+    # The rate that falls due on contracts at this point.
+    funding: Mapped[Decimal | None]
 
 
 class CandleRow(Base):

@@ -15,12 +15,17 @@ from app.trading.market import PricePoint
 
 KEPT_POINTS = 2000
 
+_POINT = (PricePointRow.seq, PricePointRow.at, PricePointRow.price, PricePointRow.funding)
+
 _NEWER = text("""
-    select point.market_id, point.seq, point.at, point.price
+    select point.market_id, point.seq, point.at, point.price, point.funding
     from unnest(cast(:ids as bigint[]), cast(:lasts as bigint[])) as given (id, last)
     join price_points as point on point.market_id = given.id and point.seq > given.last
     order by point.market_id, point.seq
-""").columns(column("market_id"), column("seq"), column("at", UtcTime), column("price", Exact))
+""").columns(
+    column("market_id"), column("seq"), column("at", UtcTime), column("price", Exact),
+    column("funding", Exact),
+)  # fmt: skip
 
 
 class PointCache:
@@ -42,8 +47,8 @@ class PointCache:
             return
         rows = db.session.execute(_NEWER, {"ids": list(lasts), "lasts": list(lasts.values())}).all()
         with self._lock:
-            for market_id, seq, at, price in rows:
-                self._add(market_id, PricePoint(seq, at, price))
+            for market_id, *point in rows:
+                self._add(market_id, PricePoint(*point))
 
     def after(self, market_id: int, seq: int) -> list[PricePoint]:
         """Return the loaded points after a number, oldest first; older ones come from the rows."""
@@ -103,7 +108,7 @@ def forget_points() -> None:
 
 def _stored(market_id: int, seq: int, before: int) -> list[PricePoint]:
     rows = db.session.execute(
-        select(PricePointRow.seq, PricePointRow.at, PricePointRow.price)
+        select(*_POINT)
         .where(
             PricePointRow.market_id == market_id,
             PricePointRow.seq > seq,
@@ -111,15 +116,15 @@ def _stored(market_id: int, seq: int, before: int) -> list[PricePoint]:
         )
         .order_by(PricePointRow.seq)
     )
-    return [PricePoint(row.seq, row.at, row.price) for row in rows]
+    return [PricePoint(*row) for row in rows]
 
 
 def newest_point(market_id: int) -> PricePoint | None:
     """Return the newest stored point of a pair, or None before its first price."""
     row = db.session.execute(
-        select(PricePointRow.seq, PricePointRow.at, PricePointRow.price)
+        select(*_POINT)
         .where(PricePointRow.market_id == market_id)
         .order_by(PricePointRow.seq.desc())
         .limit(1)
     ).first()
-    return PricePoint(row.seq, row.at, row.price) if row else None
+    return PricePoint(*row) if row else None

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -16,7 +17,7 @@ from app.adapters.exchanges import public
 from app.errors import DomainError
 from app.markets.catalogue import Rules
 from app.markets.sources import Bar, Batch, History, Listing, MarketState, NewPoint
-from app.trading.market import Candle, Market
+from app.trading.market import Candle, Market, MarketKind, Tier
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class _Poller(threading.Thread):
         self._states: dict[int, MarketState] = {}
         self._without_history: set[int] = set()
         self._rules_at: datetime | None = None
+        self._announced: dict[int, public.Quote] = {}
 
     def join_market(self, state: MarketState) -> None:
         """Ask for one more pair."""
@@ -77,24 +79,45 @@ class _Poller(threading.Thread):
         if self._rules_at is None or now - self._rules_at > RULES_EVERY:
             self._results.put(self._read_rules(states))
             self._rules_at = now
-        prices = public.prices(self.exchange, [state.symbol for state in states])
-        self._results.put(self._points(states, prices))
+        quotes = public.quotes(self.exchange, [state.symbol for state in states])
+        self._results.put(self._points(states, quotes))
         self._fetch_a_history(states)
 
-    def _points(self, states: Sequence[MarketState], prices: Mapping[str, Decimal]) -> Batch:
+    def _points(self, states: Sequence[MarketState], quotes: Mapping[str, public.Quote]) -> Batch:
         batch = Batch()
         at = datetime.now(UTC)
         for state in states:
-            price = prices.get(state.symbol)
-            if price is not None:
+            quote = quotes.get(state.symbol)
+            if quote is not None:
                 fetched = state.id not in self._without_history
                 position = WITH_HISTORY if fetched else WITHOUT_HISTORY
-                batch.points[state.id] = [NewPoint(at, price, Decimal(0), position)]
+                due = self._funding_due(state.id, quote)
+                batch.points[state.id] = [NewPoint(at, quote.price, Decimal(0), position, due)]
         return batch
+
+    def _funding_due(self, market_id: int, quote: public.Quote) -> Decimal | None:
+        """Return the rate that was announced for a funding time, once that time has passed."""
+        before = self._announced.get(market_id)
+        self._announced[market_id] = quote
+        if before is None or before.funding_at is None or quote.funding_at is None:
+            return None
+        return before.funding if quote.funding_at > before.funding_at else None
 
     def _read_rules(self, states: Sequence[MarketState]) -> Batch:
         markets = public.markets(self.exchange)
-        return Batch(rules={state.id: _rules(markets.get(state.symbol)) for state in states})
+        rules = {state.id: _rules(markets.get(state.symbol)) for state in states}
+        for state in states:
+            stated = rules[state.id]
+            if stated is not None and ":" in state.symbol:
+                rules[state.id] = replace(stated, tiers=self._read_tiers(state.symbol))
+        return Batch(rules=rules)
+
+    def _read_tiers(self, symbol: str) -> tuple[Tier, ...]:
+        try:
+            return public.tiers(self.exchange, symbol)
+        except DomainError as error:
+            log.warning("tiers_failed exchange=%s error=%s", self.exchange, error.code)
+            return ()
 
     def _fetch_a_history(self, states: Sequence[MarketState]) -> None:
         wanted = next((state for state in states if state.id in self._without_history), None)
@@ -123,9 +146,11 @@ class PublicSource:
         return ()
 
     def covers(self, state: MarketState) -> str | None:
-        """Play the spot pairs of every exchange that can be asked."""
-        spot = ":" not in state.symbol
-        return f"ccxt:{state.exchange}" if spot and public.is_known(state.exchange) else None
+        """Play the coins of every exchange that can be asked, and contracts where bots trade."""
+        if not public.is_known(state.exchange):
+            return None
+        wanted = MarketKind.SPOT if ":" not in state.symbol else MarketKind.LINEAR
+        return f"ccxt:{state.exchange}" if public.offers(state.exchange, wanted) else None
 
     def first_price(self, state: MarketState) -> Decimal | None:
         """Return None: only the exchange knows."""
@@ -196,6 +221,8 @@ def _rules(market: Market | None) -> Rules | None:
         maker_fee=market.maker_fee,
         taker_fee=market.taker_fee,
         fee_side=market.fee_side.value,
+        max_leverage=market.max_leverage,
+        funding_interval_s=market.funding_interval_s,
     )
 
 

@@ -1,19 +1,19 @@
 """Reads of pairs, prices and candles."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import column, func, or_, select, text
+from sqlalchemy import Row, column, func, or_, select, text
 
 from app.cache import Cache, read_exact
 from app.db import Exact, UtcTime, db, utc_now
 from app.errors import InvalidInput, NotFound
 from app.markets import store
 from app.markets.models import MarketRow
-from app.trading.market import Candle, FeeSide, Market, MarketKind
+from app.trading.market import Candle, FeeSide, MarginRule, Market, MarketKind, Tier
 
 # Which stored candles a timeframe is summed from, and its length.
 TIMEFRAMES: Mapping[str, tuple[str, timedelta]] = {
@@ -107,24 +107,36 @@ def search_markets(
     return list(db.session.scalars(query))
 
 
-def to_market(row: MarketRow, fees: HasFees | None = None) -> Market:
-    """Return the pair as the trading core sees it, with an account's fees or the usual ones."""
-    market = Market(
+def to_market(row: MarketRow | Row[Any], fees: HasFees | None = None) -> Market:
+    """Return the pair as the trading core sees it, with an account's fees or the usual ones.
+
+    An account's fees are those on coins; contracts have the usual ones of their exchange. Contracts
+    are traded with isolated margin only, so just the position's own margin stands behind it.
+    """
+    kind = MarketKind(row.kind)
+    paid: Any = row if fees is None or kind is MarketKind.LINEAR else fees
+    return Market(
         symbol=row.symbol,
         base=row.base,
         quote=row.quote,
-        kind=MarketKind(row.kind),
+        kind=kind,
         tick=row.tick,
         lot=row.lot,
         min_quantity=row.min_quantity,
         min_notional=row.min_notional,
-        maker_fee=row.maker_fee,
-        taker_fee=row.taker_fee,
+        maker_fee=paid.maker_fee,
+        taker_fee=paid.taker_fee,
         fee_side=FeeSide(row.fee_side),
+        tiers=read_tiers(row.tiers),
+        max_leverage=row.max_leverage,
+        funding_interval_s=row.funding_interval_s,
+        margin_rule=MarginRule.POSITION if kind is MarketKind.LINEAR else MarginRule.WALLET,
     )
-    if fees is None:
-        return market
-    return replace(market, maker_fee=fees.maker_fee, taker_fee=fees.taker_fee)
+
+
+def read_tiers(stored: Sequence[Sequence[str]] | None) -> tuple[Tier, ...]:
+    """Read maintenance margins as they are stored."""
+    return tuple(Tier(*map(Decimal, tier)) for tier in stored or ())
 
 
 def price_of(row: MarketRow, now: datetime | None = None) -> Price:

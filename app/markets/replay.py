@@ -14,6 +14,7 @@ from math import ceil
 
 from app.markets.recordings import Choice, Recording, Scan, scan
 from app.markets.sources import Bar, Batch, History, Listing, MarketState, NewPoint
+from app.trading.funding import usual_funding
 from app.trading.market import Candle, candle_path
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,25 @@ GAP, ENDED = "gap", "recording_ended"
 class _Player:
     """One recording on its way: which point comes next, and when (seconds of the epoch)."""
 
-    def __init__(self, recording: Recording, speed: float, position: int, now: float) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        speed: float,
+        position: int,
+        now: float,
+        funding_interval_s: int | None = None,
+    ) -> None:
         self._length_ms = recording.timeframe_ms
+        self._funding_interval_s = funding_interval_s
         self._speed = speed
         row, self._place = divmod(position, PATH)
         self._position = position
-        self._rows: Iterator[Candle] = recording.candles(row)
+        self._rows: Iterator[Candle] = recording.candles(max(0, row - 1))
+        before = next(self._rows, None) if row else None
         self._candle = next(self._rows, None)
+        # Since when funding may fall due: the last candle whose opening was shown.
+        opened = before if self._place == 0 else self._candle
+        self._before_ms = None if opened is None else opened.ts_ms
         self._next = next(self._rows, None)
         # The candle's opening lies so far back that its next point is due now.
         self._opened = now - self._place * self._step
@@ -79,7 +92,16 @@ class _Player:
     def _point(self, candle: Candle, due: float) -> NewPoint:
         price = candle_path(candle)[self._place]
         at = datetime.fromtimestamp(due, UTC)
-        return NewPoint(at, price, candle.volume / PATH, self._position + 1)
+        funding = self._funding(candle) if self._place == 0 else None
+        return NewPoint(at, price, candle.volume / PATH, self._position + 1, funding)
+
+    def _funding(self, candle: Candle) -> Decimal | None:
+        """Return what falls due as a candle opens, by the times of the recording."""
+        before, self._before_ms = self._before_ms, candle.ts_ms
+        if self._funding_interval_s is None or before is None:
+            return None
+        rates = usual_funding(before, candle.ts_ms, self._funding_interval_s)
+        return sum((each.rate for each in rates), Decimal(0)) or None
 
     def _go_on(self, before: Candle) -> None:
         self._position += 1
@@ -159,7 +181,9 @@ class ReplaySource:
     def join(self, state: MarketState, now: datetime) -> None:
         """Go on from the pair's position."""
         recording = self._recordings[state.exchange, state.symbol]
-        player = _Player(recording, self._speed, state.position, now.timestamp())
+        player = _Player(
+            recording, self._speed, state.position, now.timestamp(), state.funding_interval_s
+        )
         self._players[state.id] = player
         heapq.heappush(self._queue, (player.due or 0.0, state.id))
 

@@ -84,6 +84,9 @@ def apply_rules(rules: Mapping[int, Rules | None]) -> None:
         values: dict[str, object] = {"blocked_reason": DELISTED}
         if stated is not None:
             values = {**_rule_values(stated), "blocked_reason": ""}
+            if not stated.tiers:
+                # Not told this time; those that are known still hold.
+                del values["tiers"]
         db.session.execute(update(MarketRow).where(MarketRow.id == market_id).values(**values))
 
 
@@ -114,9 +117,10 @@ def _give_first_price(source: Source, state: MarketState, now: datetime) -> None
 
 
 def _add_listing(listing: Listing) -> None:
-    rules = default_rules(listing.exchange, tick=listing.tick)
-    pair = Pair(listing.exchange, listing.base, listing.quote, rules)
-    values = {**_values(pair), "symbol": listing.symbol, "kind": listing.kind}
+    kind = MarketKind(listing.kind)
+    rules = default_rules(listing.exchange, tick=listing.tick, kind=kind)
+    pair = Pair(listing.exchange, listing.base, listing.quote, rules, kind)
+    values = {**_values(pair), "symbol": listing.symbol}
     db.session.execute(
         insert(MarketRow)
         .values(**values)
@@ -130,7 +134,7 @@ def _values(pair: Pair) -> dict[str, object]:
         "symbol": pair.symbol,
         "base": pair.base,
         "quote": pair.quote,
-        "kind": MarketKind.SPOT.value,
+        "kind": pair.kind.value,
         "blocked_reason": "",
         "source": "",
         "last_seq": 0,
@@ -150,4 +154,7 @@ def _rule_values(rules: Rules) -> dict[str, object]:
         "maker_fee": rules.maker_fee,
         "taker_fee": rules.taker_fee,
         "fee_side": rules.fee_side,
+        "max_leverage": rules.max_leverage,
+        "tiers": [[str(part) for part in tier] for tier in rules.tiers] or None,
+        "funding_interval_s": rules.funding_interval_s,
     }

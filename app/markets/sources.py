@@ -22,15 +22,21 @@ class MarketState:
     position: int
     last_seq: int
     last_price: Decimal | None
+    last_price_at: datetime | None = None
+    funding_interval_s: int | None = None
 
 
 class NewPoint(NamedTuple):
-    """A price to be stored; `position` is where the source stands after it."""
+    """A price to be stored; `position` is where the source stands after it.
+
+    `funding` is the rate that falls due on contracts at it.
+    """
 
     at: datetime
     price: Decimal
     volume: Decimal
     position: int
+    funding: Decimal | None = None
 
 
 class Bar(NamedTuple):

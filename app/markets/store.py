@@ -20,7 +20,7 @@ FEED_LOCK = 7_205_901
 POINTS: Table = PricePointRow.__table__  # type: ignore[assignment]
 CANDLES: Table = CandleRow.__table__  # type: ignore[assignment]
 
-_INSERT_POINTS = bulk_insert(POINTS, ("market_id", "seq", "at", "price"))
+_INSERT_POINTS = bulk_insert(POINTS, ("market_id", "seq", "at", "price", "funding"))
 CANDLE_COLUMNS = (
     "market_id", "timeframe", "opened_at", "open", "high", "low", "close", "volume",
 )  # fmt: skip
@@ -64,6 +64,7 @@ class Standing(NamedTuple):
 _STATE = select(
     MarketRow.id, MarketRow.exchange, MarketRow.symbol, MarketRow.base, MarketRow.tick,
     MarketRow.source, MarketRow.source_position, MarketRow.last_seq, MarketRow.last_price,
+    MarketRow.last_price_at, MarketRow.funding_interval_s,
 )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def write_round(
         return []
     _move_markets(numbered)
     rows = [
-        (market_id, seq, point.at, point.price)
+        (market_id, seq, point.at, point.price, point.funding)
         for market_id, news in numbered.items()
         for seq, point in news
     ]
@@ -130,7 +131,7 @@ def _move(market_id: int, news: Sequence[tuple[int, NewPoint]]) -> Move:
 def _candles(points: Mapping[int, Sequence[NewPoint]]) -> list[tuple[Any, ...]]:
     candles: dict[tuple[int, str, datetime], list[Decimal]] = {}
     for market_id in sorted(points):
-        for at, price, volume, _ in points[market_id]:
+        for at, price, volume, *_ in points[market_id]:
             minute = at.replace(second=0, microsecond=0)
             for timeframe, opened_at in ((MINUTE, minute), (HOUR, minute.replace(minute=0))):
                 known = candles.get((market_id, timeframe, opened_at))

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from app.markets.catalogue import BASE_PRICES
 from app.markets.sources import Bar, Batch, History, Listing, MarketState, NewPoint
+from app.trading.funding import times_between, usual_rate
 
 STEP = timedelta(seconds=1)
 # A feed that slept longer than this goes on from now instead of catching up.
@@ -119,6 +120,8 @@ class SyntheticSource:
         self._walks: dict[str, Walk] = {}
         self._playing: dict[int, tuple[_Prices, int]] = {}
         self._due: datetime | None = None
+        self._contracts: dict[int, MarketState] = {}
+        self._shown: dict[int, datetime] = {}
         self._samples: dict[str, tuple[array[int], array[int]]] = {}
 
     def listings(self) -> Iterable[Listing]:
@@ -126,8 +129,8 @@ class SyntheticSource:
         return ()
 
     def covers(self, state: MarketState) -> str | None:
-        """Play every spot pair."""
-        return f"synthetic:{self._seed}" if ":" not in state.symbol else None
+        """Play every pair; a contract goes with its coins."""
+        return f"synthetic:{self._seed}"
 
     def first_price(self, state: MarketState) -> Decimal:
         """Return the price of step 0."""
@@ -158,6 +161,9 @@ class SyntheticSource:
         """Go on one step after where the pair stands."""
         self._playing[state.id] = (self._prices(state), state.position)
         self._due = self._due or now
+        if state.funding_interval_s is not None:
+            self._contracts[state.id] = state
+            self._shown.pop(state.id, None)
 
     def take(self, now: datetime) -> Batch:
         """Return one point of every pair for each second that passed."""
@@ -169,11 +175,22 @@ class SyntheticSource:
         while self._due <= now:
             for market_id, (prices, position) in self._playing.items():
                 step = position + 1
-                point = NewPoint(self._due, prices.at(step), prices.volume(step), step)
+                due = self._funding_due(market_id, self._due)
+                point = NewPoint(self._due, prices.at(step), prices.volume(step), step, due)
                 batch.points.setdefault(market_id, []).append(point)
                 self._playing[market_id] = (prices, step)
             self._due += STEP
         return batch
+
+    def _funding_due(self, market_id: int, now: datetime) -> Decimal | None:
+        """Return what falls due on a contract by the real time, however long the feed slept."""
+        state = self._contracts.get(market_id)
+        if state is None or state.funding_interval_s is None:
+            return None
+        before = self._shown.get(market_id, state.last_price_at)
+        self._shown[market_id] = now
+        times = 0 if before is None else times_between(before, now, state.funding_interval_s)
+        return usual_rate(state.funding_interval_s) * times if times else None
 
     def next_due(self) -> datetime | None:
         """Return the next second."""
@@ -187,7 +204,8 @@ class SyntheticSource:
         """Let go of nothing."""
 
     def _prices(self, state: MarketState) -> _Prices:
-        walk = self._walks.setdefault(state.symbol, Walk(self._seed, state.symbol))
+        coins = state.symbol.partition(":")[0]
+        walk = self._walks.setdefault(state.symbol, Walk(self._seed, coins))
         tick = state.tick or DEFAULT_TICK
         base = BASE_PRICES.get(state.base, DEFAULT_PRICE)
         # Exchanges differ by a hair: up to 5 parts in 10,000.
@@ -199,10 +217,11 @@ class SyntheticSource:
 
     def _sampled(self, state: MarketState) -> "tuple[array[int], array[int]]":
         # One walk serves the pair at all exchanges; sampling it is the slow part.
-        known = self._samples.get(state.symbol)
+        coins = state.symbol.partition(":")[0]
+        known = self._samples.get(coins)
         if known is None:
-            walk = Walk(self._seed, state.symbol)
-            known = self._samples[state.symbol] = (
+            walk = Walk(self._seed, coins)
+            known = self._samples[coins] = (
                 _sample(walk, HISTORY_HOURS, 3600, _HOUR_SAMPLES),
                 _sample(walk, HISTORY_MINUTES, 60, _MINUTE_SAMPLES),
             )

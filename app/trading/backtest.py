@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.errors import InvalidInput
 from app.trading.engine import Tick, tick
+from app.trading.funding import FundingRate
 from app.trading.intents import Cancel, Place
 from app.trading.market import (
     ONE,
@@ -54,13 +55,6 @@ LIQUIDATED = "liquidated"
 
 class NoCandles(InvalidInput):
     """There is nothing to replay."""
-
-
-class FundingRate(NamedTuple):
-    """What longs pay to shorts at a moment, as a fraction of the position's value."""
-
-    ts_ms: int
-    rate: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +152,15 @@ class Replay:
         if self.books is None:
             self._start(point)
         fills = self.book.advance(self.market.symbol, point)
+        for payment in self.book.take_payments():
+            assert self.books is not None  # noqa: S101 - set above
+            self.books = self.books.with_funding(payment.amount)
         self._decide(point, fills)
 
-    def fund(self, rate: Decimal, price: Decimal) -> None:
-        """Let a funding time happen at a price."""
-        if self.books is not None:
-            paid = self.book.fund(self.market.symbol, rate, price)
-            self.books = self.books.with_funding(paid)
+    @property
+    def holds_contract(self) -> bool:
+        """Say whether a funding time concerns the bot."""
+        return self.book.stake(self.market.symbol).base != 0
 
     def equity(self, price: Decimal) -> Decimal:
         """Return what the bot is worth at a price."""
@@ -312,24 +308,32 @@ class _Run:
             replay.see(self._point(candle, 0, candle.open))
         elif self.last is not None and self.count == 1:
             self.frame_ms = candle.ts_ms - self.last.ts_ms
-        if self.next_rate is not None:
-            self._pay_funding(candle)
+        due = None if self.next_rate is None else self._due_funding(candle)
         for step, price in enumerate(candle_path(candle)):
-            if replay.concerns(price):
-                replay.see(self._point(candle, step, price))
+            rate = due if step == 0 and replay.holds_contract else None
+            if rate is not None or replay.concerns(price):
+                replay.see(self._point(candle, step, price, rate))
         self.last = candle
         self.count += 1
         self._measure(candle)
 
-    def _pay_funding(self, candle: Candle) -> None:
-        while self.next_rate is not None and self.next_rate.ts_ms <= candle.ts_ms:
-            self.replay.fund(self.next_rate.rate, candle.open)
-            self.next_rate = next(self.funding, None)
+    def _due_funding(self, candle: Candle) -> Decimal | None:
+        """Return the rate that falls due as a candle opens; what was due before the first is not.
 
-    def _point(self, candle: Candle, step: int, price: Decimal) -> PricePoint:
+        After a gap several may be due at once: their sum is paid.
+        """
+        due = None
+        while self.next_rate is not None and self.next_rate.ts_ms <= candle.ts_ms:
+            due = self.next_rate.rate + (due or ZERO)
+            self.next_rate = next(self.funding, None)
+        return due if self.count else None
+
+    def _point(
+        self, candle: Candle, step: int, price: Decimal, funding: Decimal | None = None
+    ) -> PricePoint:
         # The four prices are spread evenly over the candle's time.
         time = _time(candle.ts_ms + step * self.frame_ms // 4)
-        return PricePoint(4 * self.count + step + 1, time, price)
+        return PricePoint(4 * self.count + step + 1, time, price, funding)
 
     def _measure(self, candle: Candle) -> None:
         replay = self.replay

@@ -3,12 +3,28 @@
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
-from app.trading.market import BOOK_STEP, ONE, ZERO, Tier, booked, exact
+from app.trading.market import BOOK_STEP, ONE, ZERO, MarginRule, Market, Tier, booked, exact
 from app.trading.orders import Side, traded_value
 
 # Where a venue tells nothing of maintenance margins, this much is taken as needed.
 ASSUMED_RATE = Decimal("0.01")
+RATE_STEP = Decimal("0.000001")
 ASSUMED_TIERS = (Tier(ZERO, ASSUMED_RATE),)
+
+
+@exact
+def tiers_of(market: Market) -> tuple[Tier, ...]:
+    """Return a contract's maintenance margins, assumed where the venue has told none.
+
+    Bybit's lowest tier asks for half of the initial margin at the greatest leverage (BTCUSDT: 0.5 %
+    at 100 times, help page "Maintenance Margin (USDT Contract)").
+    """
+    if market.tiers:
+        return market.tiers
+    if market.max_leverage is None:
+        return ASSUMED_TIERS
+    rate = ONE / (2 * market.max_leverage)
+    return (Tier(ZERO, rate.quantize(RATE_STEP, ROUND_CEILING)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +72,7 @@ def liquidation_price(
     Binance: LP = (WB + cum - side·Q·EP) / (Q·MMR - side·Q), with side 1 or -1, WB the wallet
     balance of the position, MMR the maintenance rate and cum the maintenance amount of its tier
     (freqtrade's tests hold Binance's own calculation example). OKX and Gate say the same with the
-    taker fee added to the rate; without cum and with WB = Q·EP/leverage it is Bybit's
-    EP·(1 - 1/leverage + MMR) up to the product of the two small shares.
+    taker fee added to the rate.
     """
     sign = ONE if side is Side.BUY else -ONE
     return (wallet + amount - sign * quantity * entry_price) / (quantity * rate - sign * quantity)
@@ -80,6 +95,50 @@ def liquidation_of(stake: Stake, wallet: Decimal, tiers: tuple[Tier, ...]) -> De
         if found is None or price * quantity >= tier.floor:
             found = price
     return found if found is not None and found > 0 else None
+
+
+@exact
+def position_margin(stake: Stake, leverage: Decimal) -> Decimal:
+    """Return the margin of an isolated position: its value at entry over the leverage."""
+    return stake.cost / leverage
+
+
+@exact
+def isolated_liquidation(
+    stake: Stake, leverage: Decimal, tiers: tuple[Tier, ...]
+) -> Decimal | None:
+    """Return where a position with nothing but its own margin is liquidated, or None if nowhere.
+
+    Bybit, isolated mode of a unified account (help pages "Liquidation Price Calculation under
+    Isolated Mode" and "Maintenance Margin (USDT Contract)"): LP = EP -/+ (IM - MM)/Q for long and
+    short, with IM = Q·EP/leverage and MM = Q·EP·MMR less the deduction of the tier in which Q·EP
+    lies; so EP·(1 -/+ 1/leverage +/- MMR) in the lowest tier. Newer texts of the same page count MM
+    at the mark price, which differs by about MMR/leverage of the price. The fee for closing is left
+    out, as there.
+    """
+    if stake.base == 0:
+        return None
+    tier = [each for each in tiers or ASSUMED_TIERS if stake.cost >= each.floor][-1]
+    maintenance = stake.cost * tier.rate - tier.amount
+    distance = (position_margin(stake, leverage) - maintenance) / abs(stake.base)
+    price = stake.cost / abs(stake.base) - stake.sign * distance
+    return price if price > 0 else None
+
+
+def forced_close(
+    stake: Stake, wallet: Decimal, leverage: Decimal, market: Market
+) -> Decimal | None:
+    """Return where a venue closes a position by force, by the margin rule of its market."""
+    if market.margin_rule is MarginRule.POSITION:
+        return isolated_liquidation(stake, leverage, tiers_of(market))
+    return liquidation_of(stake, wallet, tiers_of(market))
+
+
+def taken_over_at(stake: Stake, wallet: Decimal, leverage: Decimal, market: Market) -> Decimal:
+    """Return the price at which a liquidated position is settled: all behind it is gone then."""
+    if market.margin_rule is MarginRule.POSITION:
+        return bankruptcy_price(stake, position_margin(stake, leverage))
+    return bankruptcy_price(stake, wallet)
 
 
 @exact

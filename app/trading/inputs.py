@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from app.trading.market import ONE, ZERO, FeeSide, Market, MarketKind
+from app.trading.market import ONE, ZERO, FeeSide, MarginRule, Market, MarketKind
 from app.trading.params import read_fields
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid
 from app.trading.strategy import Field, FieldKind, InvalidParams, Problem
@@ -34,6 +34,8 @@ MARKET_FIELDS = (
     Field("min_quantity", FieldKind.DECIMAL, minimum=ZERO),
     Field("min_notional", FieldKind.DECIMAL, minimum=ZERO),
     Field("max_orders", FieldKind.INTEGER, minimum=ONE, maximum=Decimal(100_000)),
+    Field("max_leverage", FieldKind.DECIMAL, minimum=ONE, maximum=Decimal(1000)),
+    Field("margin_rule", FieldKind.CHOICE, default="wallet", choices=tuple(MarginRule)),
 )
 MARKET_NAMES = frozenset(field.name for field in MARKET_FIELDS)
 GRID_NAMES = frozenset(field.name for field in FIELDS)
@@ -63,6 +65,7 @@ def read_market(
         maker_fee=maker,
         taker_fee=maker if taker is None else taker,
         fee_side=FeeSide(read.pop("fee_side")),
+        margin_rule=MarginRule(read.pop("margin_rule")),
         **read,
     )
     return market, price

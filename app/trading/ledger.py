@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from app.trading.contracts import OrderSums, Stake, bankruptcy_price, liquidation_of, margin
+from app.trading.contracts import OrderSums, Stake, forced_close, margin, taken_over_at
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
 from app.trading.orders import Side
 from app.trading.ports import Balance
@@ -98,7 +98,7 @@ class Ledger:
         self.move(market.quote, contract.bound - bound, bound - contract.bound)
         contract.bound = bound
         wallet = self.balance(market.quote).total
-        contract.liquidation = liquidation_of(contract.stake, wallet, market.tiers)
+        contract.liquidation = forced_close(contract.stake, wallet, contract.leverage, market)
 
     def is_liquidated(self, market: Market, price: Decimal) -> bool:
         """Say whether a price ends the position of a market."""
@@ -110,9 +110,9 @@ class Ledger:
         return price >= contract.liquidation
 
     def closing_price(self, market: Market) -> Decimal:
-        """Return the price at which a liquidated position is taken over: the wallet is gone."""
-        stake = self.contracts[market.symbol].stake
-        return bankruptcy_price(stake, self.balance(market.quote).total)
+        """Return the price at which a liquidated position is taken over: its margin is gone."""
+        contract, wallet = self.contracts[market.symbol], self.balance(market.quote).total
+        return taken_over_at(contract.stake, wallet, contract.leverage, market)
 
     def move(self, currency: str, free: Decimal, locked: Decimal) -> None:
         """Change what is free and what is locked."""

@@ -61,6 +61,17 @@ class MarketKind(StrEnum):
     LINEAR = "linear"
 
 
+class MarginRule(StrEnum):
+    """What stands behind a position in a contract.
+
+    `WALLET`: all money of the bot, by Binance's formula of an isolated wallet. `POSITION`: just the
+    position's own margin, its value at entry over the leverage, as in Bybit's isolated mode.
+    """
+
+    WALLET = "wallet"
+    POSITION = "position"
+
+
 class FeeSide(StrEnum):
     """In which currency a fee is taken: always in quote, or in what the order receives."""
 
@@ -82,7 +93,8 @@ class Market:
 
     Fees are fractions of the traded value (0.001 = 0.1 %). Quantities, lots and minimums are coins
     on every market; a venue that counts contracts counts `contract_size` coins as one. `tiers` are
-    the maintenance margins of a contract, lowest first.
+    the maintenance margins of a contract, lowest first, and `max_leverage` the most that the venue
+    lets a position be worth of its margin; funding is paid every `funding_interval_s` seconds.
     """
 
     symbol: str
@@ -99,6 +111,9 @@ class Market:
     max_orders: int | None = None
     contract_size: Decimal = ONE
     tiers: tuple[Tier, ...] = ()
+    max_leverage: Decimal | None = None
+    funding_interval_s: int | None = None
+    margin_rule: MarginRule = MarginRule.WALLET
 
     def price_down(self, price: Decimal) -> Decimal:
         """Round a price down to the tick, as a buy may be."""
@@ -144,11 +159,16 @@ class Candle(NamedTuple):
 
 
 class PricePoint(NamedTuple):
-    """One price that was seen; `seq` grows without gaps for each market."""
+    """One price that was seen; `seq` grows without gaps for each market.
+
+    `funding` is the rate that falls due on contracts at this point, on positions as they stand
+    before the point's own fills; None at nearly all of them.
+    """
 
     seq: int
     time: datetime
     price: Decimal
+    funding: Decimal | None = None
 
 
 class Triggers(NamedTuple):

@@ -42,6 +42,17 @@ class LastPrice(NamedTuple):
     seq: int
 
 
+class Payment(NamedTuple):
+    """A funding payment of a position: positive when it was received."""
+
+    symbol: str
+    seq: int
+    time: datetime
+    rate: Decimal
+    price: Decimal
+    amount: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class BookRows:
     """A book as plain rows: open orders alone, for closed ones change no more."""

@@ -3,7 +3,8 @@
 A resting order fills at its own price, as maker, when the price trades through it by one tick
 (strictly beyond it on a market without a tick). Market orders, and limit orders that could trade at
 once, fill at the last price as taker. A stop rests until a price reaches it and then fills at that
-price as taker. The same prices always give the same fills with the same ids.
+price as taker. On contracts funding is paid at the points that carry a rate, before anything is
+filled there. The same prices always give the same fills with the same ids.
 """
 
 from collections.abc import Iterable
@@ -14,11 +15,18 @@ from decimal import Decimal
 from app.trading.contracts import Stake, funding_payment, margin
 from app.trading.ledger import Ledger
 from app.trading.market import ONE, ZERO, Market, PricePoint, booked, exact
-from app.trading.order_queues import LIQUIDATION, BookOrder, BookRows, LastPrice, Queues
+from app.trading.order_queues import (
+    LIQUIDATION,
+    BookOrder,
+    BookRows,
+    LastPrice,
+    Payment,
+    Queues,
+)
 from app.trading.orders import Fill, OrderKind, Side, Status, fee_currency, traded_value
 from app.trading.ports import Accepted, Balance, Outcome, Refused
 
-__all__ = ["LIQUIDATION", "Book", "BookOrder", "BookRows", "LastPrice"]
+__all__ = ["LIQUIDATION", "Book", "BookOrder", "BookRows", "LastPrice", "Payment"]
 
 
 class Book:
@@ -40,6 +48,7 @@ class Book:
         self._changed: dict[str, BookOrder] = {}
         self._last: dict[str, LastPrice] = {}
         self._rank = 0
+        self._payments: list[Payment] = []
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -128,6 +137,11 @@ class Book:
         self._changed.clear()
         return changed
 
+    def take_payments(self) -> list[Payment]:
+        """Return the funding payments since the last call, and forget them."""
+        payments, self._payments = self._payments, []
+        return payments
+
     # --- acting -------------------------------------------------------------------------------
 
     @exact
@@ -207,6 +221,8 @@ class Book:
         side = self._sides[symbol]
         price = point.price
         self._last[symbol] = LastPrice(price, point.seq)
+        if point.funding is not None and side.is_contract:
+            self._pay_funding(symbol, point, point.funding)
         fills = []
         if side.reaches_bid(price) or side.reaches_ask(price):
             fills = self._fill_resting(side, point, liquidity)
@@ -217,6 +233,12 @@ class Book:
         return fills
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _pay_funding(self, symbol: str, point: PricePoint, rate: Decimal) -> None:
+        if self.stake(symbol).base == 0:
+            return
+        amount = self.fund(symbol, rate, point.price)
+        self._payments.append(Payment(symbol, point.seq, point.time, rate, point.price, amount))
 
     @exact
     def _fill_resting(

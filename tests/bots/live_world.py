@@ -95,14 +95,17 @@ class World:
 
     # --- prices -------------------------------------------------------------------------------
 
-    def play(self, *prices: Decimal | str | int) -> None:
-        """Let prices happen, one a second."""
+    def play(self, *prices: Decimal | str | int, funding: Decimal | None = None) -> None:
+        """Let prices happen, one a second; a rate of funding falls due at the first of them."""
         with transaction():
             market = db.session.get_one(MarketRow, self.market_id)
             rows: list[dict[str, Any]] = []
             for seq, price in enumerate(map(Decimal, prices), market.last_seq + 1):
                 at = START + timedelta(seconds=seq)
-                rows.append({"market_id": market.id, "seq": seq, "at": at, "price": price})
+                due = funding if not rows else None
+                rows.append(
+                    {"market_id": market.id, "seq": seq, "at": at, "price": price, "funding": due}
+                )
             db.session.execute(insert(PricePointRow), rows)
             last = rows[-1]
             market.last_seq, market.last_price, market.last_price_at = (

@@ -99,8 +99,9 @@ def test_seed_gives_fourteen_pairs_of_each_exchange_a_first_price_any_number_of_
         )
     ).all()
     assert {row[0] for row in rows} == {"bybit", "binance", "okx", "kucoin", "mexc"}
-    assert {row[1:] for row in rows} == {(14, 14)}
-    assert db.session.scalar(select(func.count()).select_from(PricePointRow)) == 70
+    contracts = {"bybit": 9}
+    assert all(row[1:] == (14 + contracts.get(row[0], 0),) * 2 for row in rows)
+    assert db.session.scalar(select(func.count()).select_from(PricePointRow)) == 79
     assert btc().blocked_reason == ""
 
 

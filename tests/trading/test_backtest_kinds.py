@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.trading.backtest import FundingRate, Replay, run_backtest
+from app.trading.backtest import Replay, run_backtest
+from app.trading.funding import FundingRate
 from app.trading.market import FeeSide, MarketKind, PricePoint, Tier, booked
 from app.trading.strategies.grid import GRID
 from tests.trading.world import Desk, at, candles, grid, market

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from app.adapters.exchanges.clock import TRIES
 from app.adapters.exchanges.quirks import QUIRKS
 from app.errors import DomainError
-from app.trading.market import Candle, Market
+from app.trading.market import Candle, Market, MarketKind, Tier
 
 T = TypeVar("T")
 
@@ -32,14 +32,54 @@ def is_known(name: str) -> bool:
     return name in QUIRKS
 
 
-def prices(name: str, symbols: Sequence[str]) -> dict[str, Decimal]:
-    """Return last prices with one call; pairs that the exchange leaves out are absent."""
-    from app.adapters.exchanges.reading import decimal
+def offers(name: str, kind: MarketKind) -> bool:
+    """Say whether bots trade coins, or contracts, there."""
+    return kind in QUIRKS[name].kinds
 
-    known = [symbol for symbol in symbols if symbol in _client(name).markets]
-    tickers = _asked(name, lambda client: client.fetch_tickers(known)) if known else {}
-    found = {symbol: decimal(ticker.get("last")) for symbol, ticker in tickers.items()}
-    return {symbol: price for symbol, price in found.items() if price and price > 0}
+
+class Quote(NamedTuple):
+    """A last price; of a contract also the rate of funding that falls due next, and when."""
+
+    price: Decimal
+    funding: Decimal | None = None
+    funding_at: datetime | None = None
+
+
+def quotes(name: str, symbols: Sequence[str]) -> dict[str, Quote]:
+    """Return last prices with one call for coins and one for contracts.
+
+    Pairs that the exchange leaves out are absent.
+    """
+    markets = _client(name).markets
+    found: dict[str, Quote] = {}
+    for is_spot in (True, False):
+        known = [s for s in symbols if s in markets and bool(markets[s].get("spot")) is is_spot]
+        found |= _quotes(name, known)
+    return {symbol: quote for symbol, quote in found.items() if quote.price > 0}
+
+
+def _quotes(name: str, symbols: Sequence[str]) -> dict[str, Quote]:
+    tickers = _asked(name, lambda client: client.fetch_tickers(symbols)) if symbols else {}
+    return {symbol: _quote(name, ticker) for symbol, ticker in tickers.items()}
+
+
+def _quote(name: str, ticker: Any) -> Quote:
+    from app.adapters.exchanges.reading import at, decimal
+
+    price, fields = decimal(ticker.get("last")) or Decimal(0), QUIRKS[name].ticker_funding
+    info = ticker.get("info") or {}
+    rate, moment = (decimal(info.get(field)) for field in fields or ("", ""))
+    if rate is None or not moment:
+        return Quote(price)
+    return Quote(price, rate, at(moment))
+
+
+def tiers(name: str, symbol: str) -> tuple[Tier, ...]:
+    """Return the maintenance margins of a contract, lowest first; raise Unavailable."""
+    from app.adapters.exchanges.reading import to_tiers
+
+    rows = _asked(name, lambda client: client.fetch_market_leverage_tiers(symbol))
+    return to_tiers(rows, QUIRKS[name])
 
 
 def markets(name: str) -> dict[str, Market]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.adapters.exchanges.errors import ExchangeError
 from app.adapters.exchanges.quirks import Quirks
-from app.trading.market import ZERO, FeeSide, Market, MarketKind
+from app.trading.market import ZERO, FeeSide, MarginRule, Market, MarketKind, Tier
 from app.trading.orders import Fill, OrderKind, Side, Status
 from app.trading.ports import Balance, VenueOrder
 
@@ -18,6 +18,8 @@ _PRICES: Mapping[OrderKind, Callable[[Mapping[str, Any]], Decimal | None]] = {
     OrderKind.MARKET: lambda raw: None,
     OrderKind.STOP: lambda raw: decimal(raw.get("triggerPrice")),
 }
+# Initial margin times leverage is 1, or 100 where the margin is told in percent.
+PERCENT_FROM = 10
 _STATUS = {
     "open": Status.OPEN,
     "closed": Status.FILLED,
@@ -33,6 +35,11 @@ def to_market(raw: Mapping[str, Any], quirks: Quirks) -> Market:
     spot = bool(raw.get("spot"))
     limits = raw.get("limits") or {}
     in_received = spot and quirks.fee_in_received_asset
+    maker, taker = decimal(raw.get("maker")), decimal(raw.get("taker"))
+    if not spot and quirks.contract_fees is not None:
+        # The library's own table of them is old.
+        maker, taker = quirks.contract_fees
+    minutes = None if spot else decimal((raw.get("info") or {}).get("fundingInterval"))
     return Market(
         symbol=raw["symbol"],
         base=raw["base"],
@@ -42,11 +49,37 @@ def to_market(raw: Mapping[str, Any], quirks: Quirks) -> Market:
         lot=decimal(raw["precision"].get("amount")),
         min_quantity=decimal((limits.get("amount") or {}).get("min")),
         min_notional=decimal((limits.get("cost") or {}).get("min")),
-        maker_fee=decimal(raw.get("maker")) or ZERO,
-        taker_fee=decimal(raw.get("taker")) or ZERO,
+        maker_fee=maker or ZERO,
+        taker_fee=taker or ZERO,
         fee_side=FeeSide.RECEIVED_ASSET if in_received else FeeSide.QUOTE,
         max_orders=quirks.max_open_orders,
+        max_leverage=None if spot else decimal((limits.get("leverage") or {}).get("max")),
+        funding_interval_s=None if minutes is None else int(minutes * 60),
+        margin_rule=MarginRule.WALLET if spot else MarginRule.POSITION,
     )
+
+
+def to_tiers(rows: Iterable[Mapping[str, Any]], quirks: Quirks) -> tuple[Tier, ...]:
+    """Turn the library's leverage tiers into maintenance margins, lowest first.
+
+    Rates are told as fractions or in percent: the first tier's initial margin says which, because
+    it is one over the greatest leverage. What is taken off in a tier makes the sum continuous; it
+    is computed where it is not told.
+    """
+    tiers: list[Tier] = []
+    ordered = sorted(rows, key=lambda row: needed(row.get("minNotional"), quirks))
+    for row in ordered:
+        info = row["info"]
+        floor = needed(row.get("minNotional"), quirks)
+        rate = needed(row.get("maintenanceMarginRate"), quirks)
+        initial, most = decimal(info.get("initialMargin")), decimal(row.get("maxLeverage"))
+        if initial and most and initial * most > PERCENT_FROM:
+            rate /= 100
+        amount = decimal(info.get("mmDeduction"))
+        if amount is None:
+            amount = tiers[-1].amount + floor * (rate - tiers[-1].rate) if tiers else ZERO
+        tiers.append(Tier(floor, rate, amount))
+    return tuple(tiers)
 
 
 def to_order(raw: Mapping[str, Any], client_id: str, quirks: Quirks) -> VenueOrder:

@@ -121,7 +121,7 @@ def _liquidations(
 
     The bot then ends: whatever it still has at the venue is taken back.
     """
-    runs = {bot.market_id: bot for bot in books.bots if bot.account_id == number and bot.is_running}
+    runs = _holders(books, number)
     taken = []
     for market_id, fill in entry.fills:
         bot = runs.get(market_id)
@@ -135,12 +135,20 @@ def _liquidations(
                 continue
             own = by_client[number, fill.trade_id] = written[0]
             books.orders[bot.id].append(own)
-            bot.stop_request = bot.stop_request or StopHow.KEEP.value
             values = {"price": exact_text(fill.price), "quantity": exact_text(fill.quantity)}
-            bot.turn(BotState.STOPPING, "liquidated", values, books.now)
+            if bot.is_running or bot.state == BotState.PAUSED.value:
+                bot.stop_request = bot.stop_request or StopHow.KEEP.value
+                bot.turn(BotState.STOPPING, "liquidated", values, books.now)
             books.events.append(Event(bot.id, "liquidated", values, Severity.ERROR))
         taken.append((number, replace(fill, client_id=fill.trade_id)))
     return taken
+
+
+def _holders(books: Books, number: int) -> dict[int, LiveBot]:
+    """Return whose the position in each market is: of who runs there, else of who has kept it."""
+    own = [bot for bot in books.bots if bot.account_id == number]
+    kept = {bot.market_id: bot for bot in own if books.metrics[bot.id].books.position.base != 0}
+    return kept | {bot.market_id: bot for bot in own if bot.is_running}
 
 
 def _forced_order(bot: LiveBot, fill: Fill) -> NewOrder:
@@ -167,8 +175,8 @@ def _forced_order(bot: LiveBot, fill: Fill) -> NewOrder:
 
 
 def _book_funding(books: Books, number: int, entry: Seen) -> None:
-    """Count funding payments for the bot that runs on the contract; there is one at a time."""
-    runs = {bot.market_id: bot for bot in books.bots if bot.account_id == number and bot.is_running}
+    """Count funding payments for the bot that holds the contract; there is one at a time."""
+    runs = _holders(books, number)
     payments = [
         NewFunding(bot.user_id, number, bot.id, market_id, funding)
         for market_id, funding in entry.funding

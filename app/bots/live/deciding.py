@@ -89,6 +89,9 @@ def decide(
         desk.tell_pages()
     for number, cursor in moved:
         accounts[number].fills_cursor = cursor
+    for number, entry in ours.items():
+        if entry.funding_cursor is not None:
+            accounts[number].funding_cursor = entry.funding_cursor
     for number, at in audited:
         accounts[number].audited_at = at
     return desk.decided
@@ -169,7 +172,10 @@ class _Desk:
         """Compare money with the venues that told theirs, and tell both sides of a difference."""
         now = self.books.now
         told = {
-            number: {name: balance.total for name, balance in entry.balances.items()}
+            number: {
+                **{name: balance.total for name, balance in entry.balances.items()},
+                **entry.positions,
+            }
             for number, entry in self.seen.items()
             if entry.balances is not None
         }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from app.trades.service import OwnOrder
 from app.trading.market import PricePoint
@@ -34,9 +35,10 @@ class Seen:
     `points` is where each of its markets stands; `fills` are those after the cursor, with their
     market, and `funding` payments of contracts; `found` holds orders that were looked up by client
     id, None for one that the venue says it lacks. `strays` are orders of ours that stand without
-    being expected, and `balances` what the venue holds; with `is_audit` all of it was asked.
-    `is_cut` says that orders which wait to be sent could not all be looked up. With `is_news` there
-    is something to decide; `is_last` says that no later price is known.
+    being expected, and `balances` what the venue holds, `positions` those in contracts by symbol;
+    with `is_audit` all of it was asked. `is_cut` says that orders which wait to be sent could not
+    all be looked up. With `is_news` there is something to decide; `is_last` says that no later
+    price is known.
     """
 
     account_id: int
@@ -48,6 +50,7 @@ class Seen:
     funding: list[tuple[int, Funding]] = field(default_factory=list)
     funding_cursor: str | None = None
     balances: Mapping[str, Balance] | None = None
+    positions: Mapping[str, Decimal] = field(default_factory=dict)
     is_audit: bool = False
     is_cut: bool = False
     is_news: bool = False

@@ -16,11 +16,11 @@ from app.bots.models import BotState
 from app.db import utc_now
 from app.exchanges.leases import still_held
 from app.exchanges.paper import PaperAccount, PaperVenue
-from app.exchanges.paper_rows import fills_after
+from app.exchanges.paper_rows import fills_after, payments_after
 from app.markets.points import load_points, loaded_after
 from app.notifications.stream import hint_many
 from app.trades.service import OwnOrder, doubtful_orders, unsettled_orders, update_orders
-from app.trading.market import Market, Triggers
+from app.trading.market import Market, MarketKind, Triggers
 from app.trading.orders import Status
 from app.trading.ports import Accepted
 from app.transactions import after_commit, transaction
@@ -43,7 +43,8 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
         doubtful += [own for own in unsettled_orders(due) if own.status.is_live]
         venue = _load(held, seats)
         venue.look_up({_key(own) for own in doubtful})
-        missed = fills_after({number: accounts[number].fills_cursor for number in held})
+        missed = {*fills_after({number: accounts[number].fills_cursor for number in held})}
+        missed |= {*payments_after(_funding_cursors(accounts, seats))}
         unsent = {own.account_id for own in doubtful if own.status is Status.INTENDED}
         for number in held:
             entry = Seen(number, cursor=accounts[number].fills_cursor, is_news=True)
@@ -56,10 +57,15 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
             found = venue.account(own.account_id).find("", client_id)
             seen[own.account_id].found[client_id] = found
         venue.save()
-        _add_fills(seen, accounts)
+        _add_news(seen, accounts, seats)
         for number in due:
             seen[number].is_audit = True
             seen[number].balances = venue.account(number).balances()
+            seen[number].positions = {
+                seat.market.symbol: venue.account(number).position(seat.market_id)
+                for seat in seats[number]
+                if seat.market.kind is MarketKind.LINEAR
+            }
     return seen
 
 
@@ -87,7 +93,7 @@ def act(
         venue.save()
         update_orders(changed)
         announce_started(seats, changed)
-        _add_fills(seen, accounts)
+        _add_news(seen, accounts, seats)
     return seen
 
 
@@ -140,7 +146,7 @@ class _Visit:
         progress = self.account.advance(points, triggers)
         self.seen.is_last = progress.caught_up
         waits = any(seat.is_running and seat.is_fresh for seat in self.seats)
-        self.seen.is_news |= bool(progress.fills or progress.crossed)
+        self.seen.is_news |= bool(progress.fills or progress.crossed or progress.funded)
         self.seen.is_news |= waits and progress.caught_up
 
     def finish(self) -> Seen:
@@ -202,6 +208,23 @@ def _load(held: Collection[int], seats: Mapping[int, Sequence[Seat]]) -> PaperVe
     return venue
 
 
-def _add_fills(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> None:
+def _funding_cursors(
+    accounts: Mapping[int, Account], seats: Mapping[int, Sequence[Seat]]
+) -> dict[int, str]:
+    """Return where the funding of accounts on contracts was left; others are paid none."""
+    return {
+        number: accounts[number].funding_cursor
+        for number, group in seats.items()
+        if any(seat.market.kind is MarketKind.LINEAR for seat in group)
+    }
+
+
+def _add_news(
+    seen: Mapping[int, Seen],
+    accounts: Mapping[int, Account],
+    seats: Mapping[int, Sequence[Seat]],
+) -> None:
     for number, news in fills_after({n: accounts[n].fills_cursor for n in seen}).items():
         seen[number].fills, seen[number].cursor = news.fills, news.cursor
+    for number, paid in payments_after(_funding_cursors(accounts, seats)).items():
+        seen[number].funding, seen[number].funding_cursor = paid.rows, paid.cursor

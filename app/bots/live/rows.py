@@ -12,14 +12,13 @@ from sqlalchemy import Row, Table, text
 from app.bots.models import RUNNING, Bot, BotEvent, BotState
 from app.bulk import bulk_insert, bulk_update, plain_columns
 from app.db import db
-from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
-from app.trading.market import FeeSide, Market, MarketKind, PricePoint, Triggers
+from app.markets.queries import to_market
+from app.trading.market import Market, MarketKind, PricePoint, Triggers
 from app.trading.strategy import Severity, StopHow
 
 BOTS: Table = Bot.__table__  # type: ignore[assignment]
 MARKETS: Table = MarketRow.__table__  # type: ignore[assignment]
-ACCOUNTS: Table = ExchangeAccount.__table__  # type: ignore[assignment]
 EVENTS: Table = BotEvent.__table__  # type: ignore[assignment]
 
 # A stop that outranks every other and ends with the bot locked.
@@ -121,10 +120,16 @@ _SEAT = ", ".join(
             MARKETS,
             (
                 "symbol", "base", "quote", "kind", "tick", "lot", "min_quantity", "min_notional",
-                "fee_side", "last_seq", "last_price", "last_price_at",
+                "fee_side", "last_seq", "last_price", "last_price_at", "max_leverage", "tiers",
+                "funding_interval_s",
             ),
         ),
-        plain_columns(ACCOUNTS, ("maker_fee", "taker_fee")),
+        # An account's fees are those on coins.
+        *(
+            f"trim_scale(case markets.kind when 'spot' then exchange_accounts.{fee}"
+            f" else markets.{fee} end) as {fee}"
+            for fee in ("maker_fee", "taker_fee")
+        ),
     )
 )  # fmt: skip
 _JOINED = """
@@ -137,6 +142,11 @@ _CONCERNED = """
         bots.state in ('starting', 'active', 'stopping') or bots.id in (
             select bot_id from orders
             where account_id = any(cast(:accounts as bigint[])) and not settled
+        ) or (
+            -- A position that a bot has left goes on paying funding, and may be liquidated.
+            markets.kind <> 'spot' and exists (
+                select from bot_metrics where bot_id = bots.id and base <> 0
+            )
         )
     )
 """
@@ -153,7 +163,10 @@ _READ_BOTS = text(
 
 
 def read_seats(account_ids: Collection[int]) -> list[Seat]:
-    """Read the bots that run or have unsettled orders; nobody can stop one until we are done."""
+    """Read the bots that run, or hold a contract or unsettled orders.
+
+    Nobody can stop one until we are done.
+    """
     rows = db.session.execute(_READ_SEATS, {"accounts": list(account_ids)})
     return [Seat(**_seat_values(row)) for row in rows.all()]
 
@@ -205,25 +218,9 @@ def _seat_values(row: Row[Any]) -> dict[str, Any]:
         "epoch": row.epoch,
         "is_fresh": row.is_fresh,
         "triggers": Triggers(row.wake_below, row.wake_above),
-        "market": _market(row),
+        "market": to_market(row),
         "last_point": point,
     }
-
-
-def _market(row: Row[Any]) -> Market:
-    return Market(
-        symbol=row.symbol,
-        base=row.base,
-        quote=row.quote,
-        kind=MarketKind(row.kind),
-        tick=row.tick,
-        lot=row.lot,
-        min_quantity=row.min_quantity,
-        min_notional=row.min_notional,
-        maker_fee=row.maker_fee,
-        taker_fee=row.taker_fee,
-        fee_side=FeeSide(row.fee_side),
-    )
 
 
 # --- writing --------------------------------------------------------------------------------------

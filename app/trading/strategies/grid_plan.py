@@ -241,7 +241,13 @@ def _ends(plan: GridPlan) -> Ends:
         sells_value=sum(
             (order.price * (order.quantity or ZERO) for order in plan.sells or ()), ZERO
         ),
+        buys=_sized(plan.buys or ()),
+        sells=_sized(plan.sells or ()),
     )
+
+
+def _sized(orders: tuple[PlannedOrder, ...]) -> tuple[tuple[Decimal, Decimal], ...]:
+    return tuple((order.price, order.quantity or ZERO) for order in orders)
 
 
 def _total(orders: tuple[PlannedOrder, ...]) -> Decimal:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import ceil
 from typing import TYPE_CHECKING
 
-from app.trading.contracts import ASSUMED_RATE
+from app.trading.contracts import tiers_of
 from app.trading.market import ONE, ZERO, Market, MarketKind
 from app.trading.strategies.grid_levels import LEVEL_DIGITS, Ladder, most_grids, net_profit
 from app.trading.strategies.grid_params import (
@@ -90,9 +91,8 @@ def _range_errors(params: GridParams, price: Decimal) -> list[Problem]:
 
 def _market_errors(params: GridParams, market: Market) -> list[Problem]:
     if market.kind is not MarketKind.SPOT:
-        rate = market.tiers[0].rate if market.tiers else ASSUMED_RATE
-        if params.leverage * rate >= 1:
-            most = int(1 / rate)
+        most = _most_leverage(market)
+        if params.leverage > most:
             return [problem("leverage", "leverage_too_high", value=params.leverage, maximum=most)]
         return []
     errors = []
@@ -101,6 +101,13 @@ def _market_errors(params: GridParams, market: Market) -> list[Problem]:
     if params.leverage != ONE:
         errors.append(problem("leverage", "spot_has_no_leverage", value=params.leverage))
     return errors
+
+
+def _most_leverage(market: Market) -> Decimal:
+    """Return the most that a venue takes, or that leaves a margin above what it maintains."""
+    if market.max_leverage is not None:
+        return market.max_leverage
+    return Decimal(ceil(1 / tiers_of(market)[0].rate) - 1)
 
 
 def _exit_problems(params: GridParams, price: Decimal) -> Found:
@@ -192,7 +199,7 @@ def _liquidation_warnings(params: GridParams, market: Market, plan: GridPlan) ->
         return []
     warnings = []
     if not market.tiers:
-        warnings.append(problem("leverage", "maintenance_assumed", rate=ASSUMED_RATE))
+        warnings.append(problem("leverage", "maintenance_assumed", rate=tiers_of(market)[0].rate))
     below, above = plan.liquidation.below, plan.liquidation.above
     for price in (below, above):
         if price is not None and params.lower <= price <= params.upper:

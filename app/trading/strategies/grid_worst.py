@@ -1,11 +1,13 @@
 """The ends of a grid: what is held, lost or liquidated after every order of a side has filled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from app.trading.contracts import Stake, liquidation_of
-from app.trading.market import ONE, ZERO, Market, MarketKind
+from app.trading.contracts import Stake, forced_close, position_margin
+from app.trading.market import ONE, ZERO, MarginRule, Market, MarketKind
+from app.trading.orders import Side
 from app.trading.strategies.grid_levels import LEVEL_DIGITS
 from app.trading.strategies.grid_params import Direction, GridParams
 
@@ -15,7 +17,8 @@ class WorstCase:
     """What is held when the price stands at the bad end of the range and every order filled.
 
     `coins` are negative for a short position. `loss` is money put in less `value`; `break_even`
-    the price at which closing gives the money back.
+    the price at which closing gives the money back. Where the venue closes the position by force
+    on the way, `price` is that of the closing, and no coins are left.
     """
 
     price: Decimal
@@ -28,14 +31,20 @@ class WorstCase:
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """Where a contract is liquidated after every buy (`below`) or every sell (`above`) filled."""
+    """Where a contract is liquidated after every buy (`below`) or every sell (`above`) filled.
+
+    Or earlier, where the margin of what is filled until then does not reach to the next order.
+    """
 
     below: Decimal | None = None
     above: Decimal | None = None
 
 
 class Ends(NamedTuple):
-    """The sums of a plan from which its ends follow; `first` is negative for a first short sale."""
+    """The sums of a plan from which its ends follow; `first` is negative for a first short sale.
+
+    `buys` and `sells` are the orders of each side, price and quantity, lowest price first.
+    """
 
     first: Decimal
     investment: Decimal
@@ -43,6 +52,8 @@ class Ends(NamedTuple):
     buys_value: Decimal
     sold: Decimal
     sells_value: Decimal
+    buys: tuple[tuple[Decimal, Decimal], ...] = ()
+    sells: tuple[tuple[Decimal, Decimal], ...] = ()
 
 
 class Found(NamedTuple):
@@ -52,12 +63,17 @@ class Found(NamedTuple):
     liquidation: Liquidation | None
 
 
+class _Close(NamedTuple):
+    price: Decimal
+    margin: Decimal
+
+
 class _End(NamedTuple):
     price: Decimal
     coins: Decimal
     cash: Decimal
-    stake: Stake
     wallet: Decimal
+    close: _Close | None
 
 
 def ends_of(params: GridParams, market: Market, price: Decimal, sums: Ends) -> Found:
@@ -72,10 +88,7 @@ def ends_of(params: GridParams, market: Market, price: Decimal, sums: Ends) -> F
     worst = [_worst(end, market, sums.investment) for end in (below, above) if end is not None]
     if market.kind is MarketKind.SPOT:
         return Found(max(worst, key=_loss), None)
-    found = Liquidation(
-        None if below is None else liquidation_of(below.stake, below.wallet, market.tiers),
-        None if above is None else liquidation_of(above.stake, above.wallet, market.tiers),
-    )
+    found = Liquidation(*(end and end.close and end.close.price for end in (below, above)))
     return Found(max(worst, key=_loss), found)
 
 
@@ -91,7 +104,11 @@ def _after_buys(params: GridParams, market: Market, price: Decimal, sums: Ends) 
     fees = sums.first * price * market.buy_fee_in_quote(taker)
     fees += sums.buys_value * market.buy_fee_in_quote(maker)
     wallet = sums.investment - fees
-    return _End(params.lower, coins, wallet - value, Stake(coins, value), wallet)
+    close = None
+    if market.kind is MarketKind.LINEAR:
+        stakes = _stakes(Stake(sums.first, sums.first * price), Side.BUY, sums.buys[::-1])
+        close = _close(stakes, wallet, params, market)
+    return _End(params.lower, coins, wallet - value, wallet, close)
 
 
 def _after_sells(params: GridParams, market: Market, price: Decimal, sums: Ends) -> _End:
@@ -100,19 +117,64 @@ def _after_sells(params: GridParams, market: Market, price: Decimal, sums: Ends)
     value = sums.sells_value - sums.first * price
     fees = sums.sells_value * market.maker_fee - sums.first * price * market.taker_fee
     wallet = sums.investment - fees
-    return _End(params.upper, -short, wallet + value, Stake(-short, value), wallet)
+    stakes = _stakes(Stake(sums.first, -sums.first * price), Side.SELL, sums.sells)
+    close = _close(stakes, wallet, params, market)
+    return _End(params.upper, -short, wallet + value, wallet, close)
+
+
+_Way = Sequence[tuple[Decimal | None, Stake]]
+
+
+def _stakes(begin: Stake, side: Side, orders: Sequence[tuple[Decimal, Decimal]]) -> _Way:
+    """Return the position before each order as the price goes that way, with its price, and last.
+
+    The last one has no next order.
+    """
+    stakes: list[tuple[Decimal | None, Stake]] = []
+    for price, quantity in orders:
+        stakes.append((price, begin))
+        begin, _ = begin.after(side, price, quantity)
+    return [*stakes, (None, begin)]
+
+
+def _close(stakes: _Way, wallet: Decimal, params: GridParams, market: Market) -> _Close | None:
+    if market.margin_rule is MarginRule.WALLET:
+        # Each order adds to the position, not to what stands behind it: the end is the worst.
+        stakes = stakes[-1:]
+    for following, stake in stakes:
+        price = forced_close(stake, wallet, params.leverage, market)
+        if price is None:
+            continue
+        reached = following is None or stake.sign * (price - following) >= 0
+        if reached:
+            return _Close(price, position_margin(stake, params.leverage))
+    return None
 
 
 def _worst(end: _End, market: Market, investment: Decimal) -> WorstCase:
+    closed = _closed_on_the_way(end, market)
+    if closed is not None:
+        value = end.wallet - closed.margin
+        return WorstCase(closed.price, ZERO, value, *_losses(investment, value), None)
     value = end.cash + end.coins * end.price
     taker = market.taker_fee if end.coins > 0 else -market.taker_fee
     left = end.coins * (ONE - taker)
-    loss = investment - value
     return WorstCase(
-        price=end.price,
-        coins=end.coins,
-        value=value,
-        loss=loss,
-        loss_share=LEVEL_DIGITS.plus(loss / investment) if investment else ZERO,
-        break_even=LEVEL_DIGITS.plus((investment - end.cash) / left) if left else None,
+        end.price,
+        end.coins,
+        value,
+        *_losses(investment, value),
+        LEVEL_DIGITS.plus((investment - end.cash) / left) if left else None,
     )
+
+
+def _closed_on_the_way(end: _End, market: Market) -> _Close | None:
+    if market.margin_rule is MarginRule.WALLET or end.close is None:
+        return None
+    before = end.close.price - end.price
+    return end.close if (before > 0 if end.coins > 0 else before < 0) else None
+
+
+def _losses(investment: Decimal, value: Decimal) -> tuple[Decimal, Decimal]:
+    loss = investment - value
+    return loss, LEVEL_DIGITS.plus(loss / investment) if investment else ZERO

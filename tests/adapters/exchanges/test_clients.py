@@ -84,7 +84,8 @@ def test_prices_rules_and_candles_without_keys(monkeypatch: pytest.MonkeyPatch) 
         ),
     )
     monkeypatch.setattr(public._threads, "clients", {"binance": client}, raising=False)
-    assert public.prices("binance", ["BTC/USDT", "NOT/LISTED"]) == {"BTC/USDT": Decimal("60000.1")}
+    quotes = public.quotes("binance", ["BTC/USDT", "NOT/LISTED"])
+    assert quotes == {"BTC/USDT": public.Quote(Decimal("60000.1"))}
     assert public.markets("binance")["BTC/USDT"].tick == Decimal("0.1")
     since = datetime.fromtimestamp(canned.NOW_MS / 1000, UTC)
     (candle,) = public.candles("binance", "BTC/USDT", "1h", since)
@@ -101,4 +102,4 @@ def test_prices_of_an_exchange_that_is_away_are_unavailable(
     connect(client, (503, "maintenance"))
     monkeypatch.setattr(public._threads, "clients", {"binance": client}, raising=False)
     with pytest.raises(Unavailable):
-        public.prices("binance", ["BTC/USDT"])
+        public.quotes("binance", ["BTC/USDT"])

@@ -23,6 +23,8 @@ BYBIT = Quirks(
     fee_in_received_asset=True,
     key_page="https://www.bybit.com/app/user/api-management",
     kinds=frozenset({MarketKind.SPOT, MarketKind.LINEAR}),
+    contract_fees=(Decimal("0.0002"), Decimal("0.00055")),
+    ticker_funding=("fundingRate", "nextFundingTime"),
     options={
         "defaultType": "spot",
         "fetchMarkets": {"types": ["spot", "linear"]},

@@ -151,6 +151,10 @@ class Quirks:
     stop_cancel_params: Mapping[str, Any] = field(default_factory=dict)
     # Name of the client id in a raw fill; None: it must be looked up by the order's own id.
     fill_client_id: str | None = None
+    # What it usually takes of the traded value on contracts, as maker and as taker.
+    contract_fees: tuple[Decimal, Decimal] | None = None
+    # Fields of a contract's raw ticker: the rate that falls due next, and when (ms).
+    ticker_funding: tuple[str, str] | None = None
     # How to see whether margin is isolated: method of the library, field, and what it must say.
     margin_mode: tuple[str, str, str] | None = None
     # Parameters that ask for all contract positions; empty where only coins are traded.
