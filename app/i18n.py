@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from flask import g, has_request_context, request
@@ -10,6 +12,7 @@ from flask_babel.speaklater import LazyString
 from flask_login import current_user
 
 from app.errors import DomainError
+from app.formatting.filters import duration, number
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский", "pt_BR": "Português (Brasil)"}
 DEFAULT_LANGUAGE = "en"
@@ -39,7 +42,14 @@ def describe_code(code: str, values: Mapping[str, Any]) -> str:
     if code not in _texts:
         return str(gettext("This could not be done (%(code)s).", code=code))
     text = str(_texts[code])
-    return text % values if values else text
+    return text % _readable(values) if values else text
+
+
+def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    written = {k: number(v) if isinstance(v, Decimal) else v for k, v in values.items()}
+    if "retry_after" in values:
+        written["wait"] = duration(timedelta(seconds=int(values["retry_after"])))
+    return written
 
 
 def use_header_language(own: str | None = None) -> None:

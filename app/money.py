@@ -5,6 +5,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidO
 from typing import Self
 
 MINOR_DIGITS = {"USD": 2, "EUR": 2, "BRL": 2, "RUB": 2, "GBP": 2}
+CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, order=False)
@@ -58,6 +59,14 @@ def floor_to_step(value: Decimal, step: Decimal | None) -> Decimal:
 def ceil_to_step(value: Decimal, step: Decimal | None) -> Decimal:
     """Round up to a multiple of `step`; without a step the value stays as it is."""
     return _to_step(value, step, ROUND_CEILING)
+
+
+def ceil_to_cents(value: Decimal) -> Decimal:
+    """Round up to two decimals what people must reach at least; less than one stays as it is.
+
+    Rounded as other money, what is shown would be refused when somebody types it.
+    """
+    return value if abs(value) < 1 else ceil_to_step(value, CENT)
 
 
 def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:

@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import api, i18n
 from app.accounts import audit
 from app.config import Config
-from app.db import db
+from app.db import db, utc_now
 from app.errors import (
     Conflict,
     DomainError,
@@ -24,6 +24,7 @@ from app.errors import (
     TooManyTries,
     Unavailable,
 )
+from app.extensions import limiter
 from app.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -118,10 +119,18 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     if api.is_own(request.path):
         return api.http_problem(error)
     status = error.code or 500
-    answer = _answer(status, "", f"http_{status}")
+    answer = _answer(status, _how_long_to_wait(), f"http_{status}")
     if status == 405 and isinstance(answer, Response):  # noqa: PLR2004 - method not allowed
         answer.headers.update(dict(error.get_headers()))
     return answer
+
+
+def _how_long_to_wait() -> str:
+    beyond = limiter.current_limit
+    if beyond is None or not beyond.breached:
+        return ""
+    seconds = max(1, beyond.reset_at - int(utc_now().timestamp()))
+    return i18n.describe_code("too_many_tries", {"retry_after": seconds})
 
 
 def _service_down(error: Exception) -> ResponseReturnValue:

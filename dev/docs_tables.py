@@ -6,6 +6,8 @@ from pathlib import Path
 from app.accounts.models import Role
 from app.accounts.permissions import Permission, may
 from app.bots.rules import STATE_TABLE
+from app.exchanges.catalogue import VENUES
+from app.subscriptions.rules import STATE_TABLE as SUBSCRIPTION_TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "architecture"
@@ -29,7 +31,36 @@ def states_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"roles": ("roles.md", roles_table), "bot states": ("bots.md", states_table)}
+def subscriptions_diagram() -> str:
+    """Return the states of somebody's right to a plan as a diagram."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> active: plan given"]
+    for state, changes in SUBSCRIPTION_TABLE.items():
+        lines += [f"    {state} --> {after}: {change}" for change, after in changes.items()]
+        if not changes:
+            lines.append(f"    {state} --> [*]")
+    return "\n".join([*lines, "```"])
+
+
+def venues_table() -> str:
+    """Return what each trading platform can do with us, one a line."""
+    lines = [
+        "| platform | spot | contracts | test site | passphrase | stops rest there | doubted for |",
+        "|---" * 7 + "|",
+    ]
+    for venue in VENUES.values():
+        able = (venue.spot, venue.futures, venue.has_testnet, venue.needs_passphrase)
+        marks = ["yes" if one else "" for one in (*able, venue.has_stops)]
+        cells = [venue.name, *marks, f"{venue.absence_grace_s} s"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "roles": ("roles.md", roles_table),
+    "bot states": ("bots.md", states_table),
+    "subscription states": ("billing.md", subscriptions_diagram),
+    "platforms": ("trading-platforms.md", venues_table),
+}
 
 
 def with_tables(name: str, text: str) -> str:

@@ -18,7 +18,7 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "wrong_credentials": _l("E-mail or password is wrong."),
     "account_blocked": _l("This account is blocked. Please write to us."),
-    "too_many_tries": _l("Too many tries. Please wait %(retry_after)s seconds and try again."),
+    "too_many_tries": _l("Too many tries. Please wait %(wait)s and try again."),
     "wrong_setup_code": _l("This is not the set-up code. It stands in the log of the server."),
     "setup_done": _l("The set-up was done and can't be opened again."),
     "unknown_user": _l("There is no such person."),

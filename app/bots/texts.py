@@ -4,6 +4,7 @@
 coins with their codes.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -18,8 +19,8 @@ from app.formatting import format_amount, format_money, format_percent, format_p
 from app.formatting.filters import clock as format_clock
 from app.formatting.filters import current_zone_label as zone_of_reader
 from app.i18n import describe_code, has_text
+from app.money import ceil_to_cents
 from app.trades.owners import Pair
-from app.trading.params import PLAIN_NUMBER
 
 # --- sentences ------------------------------------------------------------------------------------
 
@@ -101,9 +102,9 @@ _PLAN: Mapping[str, LazyString] = {
         "The fees of the first orders may exceed the reserve: %(needed)s could be needed. Some "
         "orders may wait until others are filled."
     ),
-    "rule_min_notional": _l("The smallest order value of the exchange sets this limit."),
-    "rule_min_quantity": _l("The smallest order size of the exchange sets this limit."),
-    "rule_lot": _l("The smallest step of the order size sets this limit."),
+    "rule_min_notional": _l("The exchange takes no order below %(min_notional)s."),
+    "rule_min_quantity": _l("The exchange takes no order below %(min_quantity)s."),
+    "rule_lot": _l("The exchange counts the size of orders in steps of %(lot)s."),
     "rule_none": _l("The exchange sets this limit."),
     "preset_short_history": _l(
         "Needs %(days)s days of prices; there are %(have)s days of this pair."
@@ -547,6 +548,11 @@ def _money(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     return format_money(number, currency, _locale()).strip()
 
 
+def _money_at_least(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    number = _number(value)
+    return _money(value if number is None else ceil_to_cents(number), pair, values)
+
+
 def _plain(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     number = _number(value)
     return str(value) if number is None else format_plain(number, _locale())
@@ -580,14 +586,21 @@ def _moment(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
 
 def _rule(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     code = f"rule_{value or 'none'}"
-    return str(TEXTS.get(code, TEXTS["rule_none"]))
+    known = {
+        "min_notional": _money(values.get("min_notional"), pair, values),
+        "min_quantity": _coins(values.get("min_quantity"), pair, values),
+        "lot": _coins(values.get("lot"), pair, values),
+    }
+    if code not in TEXTS or values.get(str(value)) is None:
+        code = "rule_none"
+    return str(TEXTS[code]) % known
 
 
 WRITERS: Mapping[str, Writer] = {
     **dict.fromkeys(
         ("price", "lower", "upper", "limit", "from_price", "tick", "trigger", "stop_loss"), _price
     ),
-    **dict.fromkeys(("quantity", "coins", "min_quantity"), _coins),
+    **dict.fromkeys(("quantity", "coins", "min_quantity", "lot"), _coins),
     **dict.fromkeys(
         ("needed", "free", "profit", "total", "proceeds", "min_notional", "equity"), _money
     ),
@@ -610,7 +623,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     **dict.fromkeys(
         ("plan_limit", "plan_limit_highest", "live_plan_limit", "live_plan_limit_highest"), _COUNTS
     ),
-    "investment_too_small": {"value": _money, "minimum": _money},
+    "investment_too_small": {"value": _money, "minimum": _money_at_least},
     "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
     "trigger_already_reached": {"value": _price},
     **dict.fromkeys(("limit_max_capital", "limit_daily_loss"), {"value": _money, "limit": _money}),
@@ -627,6 +640,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "stop_requested": {"how": ""},
 }
 EXAMPLE = Decimal("1234.5")
+# What we compute has more decimals than what people may type.
+_COMPUTED = re.compile(r"[+-]?[0-9]{1,38}(\.[0-9]{1,40})?", re.ASCII)
 
 
 def say(line: Sayable, pair: Pair | None = None) -> str:
@@ -667,7 +682,7 @@ def _number(value: Any) -> Decimal | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
     # Not everything that stands in a value is a number of ours: people type what they like.
-    if not isinstance(value, str) or not PLAIN_NUMBER.fullmatch(value):
+    if not isinstance(value, str) or not _COMPUTED.fullmatch(value):
         return None
     return Decimal(value)
 

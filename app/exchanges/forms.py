@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, PasswordField, SelectField, StringField
-from wtforms.validators import InputRequired, Length, Optional
+from wtforms.validators import InputRequired, Length
 
 from app.exchanges.catalogue import Venue
 from app.exchanges.rules import MAX_KEY_LENGTH, MAX_LABEL_LENGTH
@@ -58,7 +58,7 @@ class KeysForm(FlaskForm):
     )
     passphrase = PasswordField(
         _l("Passphrase of the key"),
-        [Optional(), Length(max=MAX_KEY_LENGTH, message=_l("This passphrase is too long."))],
+        [_required, Length(max=MAX_KEY_LENGTH, message=_l("This passphrase is too long."))],
         render_kw={**_OFF, "autocomplete": "new-password"},
     )
     testnet = BooleanField(

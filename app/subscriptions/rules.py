@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
-from app.errors import InvalidInput, LimitReached
+from app.errors import Conflict, InvalidInput, LimitReached
 
 LIVE = "live"
 FREE_PLAN = "free"
@@ -15,6 +16,36 @@ MAX_PERIOD_S = 3_600
 MAX_NAME = 40
 MAX_PRICE = Decimal(1_000_000)
 _CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+class Change(StrEnum):
+    """What can happen to somebody's right to a plan."""
+
+    EXTENDED = "given again"
+    REPLACED = "another plan given"
+    ENDED = "ended by staff"
+    EXPIRED = "its end has come"
+
+
+# State -> what happens -> the state that follows. What is missing can't happen: ended rights stay
+# as they are, and a new right is a new row.
+STATE_TABLE: dict[str, dict[Change, str]] = {
+    "active": {
+        Change.EXTENDED: "active",
+        Change.REPLACED: "replaced",
+        Change.ENDED: "ended",
+        Change.EXPIRED: "ended",
+    },
+    "ended": {},
+    "replaced": {},
+}
+
+
+def next_state(state: str, change: Change) -> str:
+    """Return the state that follows; raise Conflict if this can't happen any more."""
+    if change not in STATE_TABLE[state]:
+        raise Conflict("no_plan_to_end")
+    return STATE_TABLE[state][change]
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def give_plan(
         db.session.flush()
     else:
         if present is not None:
-            _close(present, SubscriptionState.REPLACED, now)
+            _close(present, rules.Change.REPLACED, now)
         given = Subscription(
             user_id=user_id, plan_code=plan_code, started_at=now, ends_at=until, reason=reason
         )
@@ -126,7 +126,7 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
     if present is None:
         raise Conflict("no_plan_to_end")
     before = _as_dict(present)
-    _close(present, SubscriptionState.ENDED, utc_now())
+    _close(present, rules.Change.ENDED, utc_now())
     publish(PlanEnded(user_id, present.plan_code))
     audit.record(
         "subscription.ended",
@@ -150,8 +150,7 @@ def end_expired(limit: int = END_BATCH) -> int:
         .with_for_update(skip_locked=True)
     ).all()
     for subscription in over:
-        subscription.state = SubscriptionState.ENDED
-        db.session.flush()
+        _close(subscription, rules.Change.EXPIRED, now)
         publish(PlanEnded(subscription.user_id, subscription.plan_code))
     return len(over)
 
@@ -237,8 +236,8 @@ def _lock_present(user_id: int) -> Subscription | None:
     )
 
 
-def _close(subscription: Subscription, state: SubscriptionState, now: datetime) -> None:
-    subscription.state = state
+def _close(subscription: Subscription, change: rules.Change, now: datetime) -> None:
+    subscription.state = rules.next_state(subscription.state, change)
     # A plan that had run out already keeps its own end.
     if not _is_over(subscription, now):
         subscription.ends_at = now

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from app.trades.owners import Pair
 from app.trades.queries import Line
 from app.trading.orders import Status
 from app.trading.strategies import STRATEGIES
+from app.trading.strategy import problem
 
 ROOT = Path(__file__).resolve().parents[2] / "app"
 # The function that takes the code, and the place of the code among its arguments.
@@ -171,3 +173,26 @@ def test_typed_nonsense_in_a_value_is_repeated_not_computed(app: Flask) -> None:
         for value in ("1e400", "NaN", "9" * 300, "%s", "%(x)s", "\x00"):
             assert say(Line("too_small", {"minimum": value}), PAIR)
             assert say(Line("level_sold", {"price": value, "quantity": value}), PAIR)
+
+
+def test_values_that_were_computed_are_written_as_numbers_of_the_pair(app: Flask) -> None:
+    third = Decimal(100) / 3
+    problems = (
+        problem("grids", "fees_exceed_profit", lowest=-third / 10**6, highest=third, fee=third),
+        problem(
+            "investment", "investment_too_small", value=third, minimum=third, rule="min_notional",
+            min_notional=third, min_quantity=None, lot=None,
+        ),
+    )  # fmt: skip
+    with app.test_request_context():
+        said = [say(each, PAIR) for each in problems]
+    assert not [text for text in said if "33333" in text or "could not be done" in text]
+    # What must be reached at least is rounded up.
+    assert "Invest at least 33.34\N{NO-BREAK SPACE}USDT" in said[1]
+    assert "The exchange takes no order below 33.33\N{NO-BREAK SPACE}USDT." in said[1]
+
+
+def test_a_minimum_without_a_known_rule_is_said_in_general(app: Flask) -> None:
+    line = problem("investment", "investment_too_small", value=1, minimum=2, rule="lot")
+    with app.test_request_context():
+        assert say(line, PAIR).endswith("The exchange sets this limit.")

@@ -8,9 +8,10 @@ from typing import Any
 
 from app.bots.grounds import Grounds, find_grounds, own_account, pair_of
 from app.bots.queries.draft import Draft
+from app.money import ceil_to_cents
 from app.trades.owners import Pair
 from app.trades.queries import Line
-from app.trading.market import ONE, ZERO, booked, exact
+from app.trading.market import ONE, ZERO, Market, booked, exact
 from app.trading.strategies import STRATEGIES
 from app.trading.strategies.grid_levels import most_grids
 from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing
@@ -240,8 +241,8 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         buys=len(plan.buys or ()),
         sells=len(plan.sells or ()),
         first_purchase=Purchase(abs(to_buy), abs(plan.base_cost or ZERO)) if to_buy else None,
-        minimum_investment=plan.minimum_investment,
-        minimum_by=Line(f"rule_{plan.minimum_by}") if plan.minimum_by else None,
+        minimum_investment=ceil_to_cents(plan.minimum_investment or ZERO) or None,
+        minimum_by=_rule(plan, grounds.market),
         investment=plan.investment,
         free_left=None if free is None or plan.investment is None else free - plan.investment,
         worst=_worst(plan, params),
@@ -256,6 +257,17 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         levels=_levels(plan),
         empty_level=plan.empty_level,
     )
+
+
+def _rule(plan: GridPlan, market: Market) -> Line | None:
+    if plan.minimum_by is None:
+        return None
+    rules = {
+        "min_notional": market.min_notional,
+        "min_quantity": market.min_quantity,
+        "lot": market.lot,
+    }
+    return Line(f"rule_{plan.minimum_by}", rules)
 
 
 def _worst(plan: GridPlan, params: GridParams) -> Worst | None:

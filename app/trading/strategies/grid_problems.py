@@ -162,6 +162,9 @@ def order_problems(
                 value=investment,
                 minimum=minimum,
                 rule=plan.minimum_by,
+                min_notional=market.min_notional,
+                min_quantity=market.min_quantity,
+                lot=market.lot,
             )
         )
     elif too_small:

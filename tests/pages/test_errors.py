@@ -1,0 +1,37 @@
+"""Error pages say what happened and what to do."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+from app.extensions import limiter
+from tests.client import Client
+
+
+@pytest.fixture
+def limits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Switch on the limits by address that are off in other tests."""
+    monkeypatch.setitem(app.config, "RATELIMIT_ENABLED", True)
+    hooks = {name: {k: [*v] for k, v in getattr(app, name).items()} for name in _HOOKS}
+    monkeypatch.setattr(limiter, "enabled", True)
+    limiter.init_app(app)
+    yield
+    limiter.reset()
+    limiter.initialized = False
+    for name, before in hooks.items():
+        setattr(app, name, before)
+
+
+_HOOKS = ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
+
+
+@pytest.mark.usefixtures("limits")
+def test_who_sends_a_form_too_often_is_told_how_long_to_wait(client: Client) -> None:
+    for _ in range(60):
+        assert client.post_form("/register", {"email": "x"}).status_code == 422
+    refused = client.post_form("/register", {"email": "x"})
+    assert refused.status_code == 429
+    seconds = int(refused.headers["Retry-After"])
+    assert seconds > 60
+    assert f"{seconds // 60}\N{NO-BREAK SPACE}min" in refused.text
