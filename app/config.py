@@ -30,6 +30,8 @@ class Config:
     secret_key: str = field(repr=False)
     key_ring: KeyRing = field(repr=False)
     database_url: str = field(repr=False)
+    # For migrations only; what serves does without.
+    database_owner_url: str | None = field(repr=False)
     redis_url: str = field(repr=False)
     base_url: str
     trusted_proxies: int
@@ -68,14 +70,15 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
     Raises ConfigError, which names the variable.
     """
     if environ is None:
-        environ = {**read_env_file(RUN_FILE), **os.environ}
+        environ = _of_this_process()
     environment = _environment(environ)
     strict = environment == "production"
     return Config(
         environment=environment,
         secret_key=_secret_key(environ, strict),
         key_ring=_key_ring(environ, strict),
-        database_url=_database_url(environ, strict),
+        database_url=_sqlalchemy_url(_required(environ, "DATABASE_URL", strict, "")),
+        database_owner_url=_sqlalchemy_url(environ.get("DATABASE_OWNER_URL", "")) or None,
         redis_url=_required(environ, "REDIS_URL", strict, ""),
         base_url=_required(environ, "BASE_URL", strict, "http://localhost:8000").rstrip("/"),
         trusted_proxies=_whole(environ, "TRUSTED_PROXIES", 0, 0, 5),
@@ -148,8 +151,15 @@ def _key_ring(environ: Mapping[str, str], strict: bool) -> KeyRing:
         raise ConfigError("bad_master_keys", field="BOTYARD_MASTER_KEYS", hint=str(error)) from None
 
 
-def _database_url(environ: Mapping[str, str], strict: bool) -> str:
-    url = _required(environ, "DATABASE_URL", strict, "")
+def _of_this_process() -> dict[str, str]:
+    stored = read_env_file(RUN_FILE)
+    if os.environ.get("DATABASE_URL"):
+        # The owner of another database than the one that is meant.
+        stored.pop("DATABASE_OWNER_URL", None)
+    return {**stored, **os.environ}
+
+
+def _sqlalchemy_url(url: str) -> str:
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)

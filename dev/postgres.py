@@ -18,6 +18,8 @@ from psycopg import sql
 from dev import processes
 
 USER = "app"
+# Who serves; migrations make this role. It owns nothing.
+SERVING_USER = "botyard_app"
 START_TIMEOUT_S = 60
 ELSEWHERE = "data-"
 SOCKET_NAME = "/.s.PGSQL.5432.lock"
@@ -78,9 +80,9 @@ class PostgresServer:
         self.is_new = False
         self._log: int = subprocess.DEVNULL
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, user: str = USER) -> str:
         """Return the address of one of its databases; known once it has started."""
-        return f"postgresql+psycopg://{USER}@/{database}?host={self._socket}"
+        return f"postgresql+psycopg://{user}@/{database}?host={self._socket}"
 
     @property
     def pid(self) -> int | None:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from dev import preflight, run_env
 from dev.children import Child, Log
-from dev.postgres import PostgresServer, ServerError
+from dev.postgres import SERVING_USER, PostgresServer, ServerError
 from dev.preflight import CannotStart
 from dev.valkey import ValkeyServer
 
@@ -78,8 +78,10 @@ class Supervisor:
         values |= self._settings()
         run_env.write_pairs(self._run_file, values, "Written by a running `make run`.")
         env = _child_environment(self._environ, values, self._port)
+        # Only what migrates may be the owner of the tables, for as long as it lasts.
+        owner_env, env = env, {**env, "DATABASE_OWNER_URL": ""}
         web = self._start_web(env) if self._has_tables() else None
-        welcome = self._prepare(env)
+        welcome = self._prepare(owner_env)
         self._wait_for_web(web or self._start_web(env))
         self._start_workers(env)
         self._say_hello(values["BASE_URL"], welcome)
@@ -96,6 +98,7 @@ class Supervisor:
 
     def _start_servers(self) -> dict[str, str]:
         database_url = self._environ.get("DATABASE_URL", "")
+        owner_url = self._environ.get("DATABASE_OWNER_URL", "") if database_url else ""
         redis_url = self._environ.get("REDIS_URL", "")
         if not database_url:
             self._say("Starting PostgreSQL ...")
@@ -105,14 +108,19 @@ class Supervisor:
             if postgres.is_new:
                 self._made.unlink(missing_ok=True)
             postgres.ensure_database(DATABASE)
-            database_url = postgres.url(DATABASE)
+            database_url = postgres.url(DATABASE, SERVING_USER)
+            owner_url = postgres.url(DATABASE)
         if not redis_url:
             self._say("Starting Valkey ...")
             valkey = ValkeyServer(self._var / "valkey")
             self._servers["Valkey"] = valkey
             valkey.start(self._log("valkey").fileno())
             redis_url = valkey.url()
-        return {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        return {
+            "DATABASE_URL": database_url,
+            "DATABASE_OWNER_URL": owner_url,
+            "REDIS_URL": redis_url,
+        }
 
     def _settings(self) -> dict[str, str]:
         given = {name: self._environ[name] for name in PASSED_ON if self._environ.get(name)}
@@ -136,7 +144,7 @@ class Supervisor:
         names = sorted(path.name for path in (ROOT / "migrations" / "versions").glob("*.py"))
         given = self._environ.get("DATABASE_URL", "")
         # Only its fingerprint: an address may hold a password.
-        return f"{place} {sha256(given.encode()).hexdigest()} {' '.join(names)}\n"
+        return f"{place} {SERVING_USER} {sha256(given.encode()).hexdigest()} {' '.join(names)}\n"
 
     def _prepare(self, env: Mapping[str, str]) -> str:
         self._say("Preparing the database ...")

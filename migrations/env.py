@@ -5,10 +5,12 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from flask import current_app
-from sqlalchemy import text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 from app.accounts import models as accounts_models
 from app.bots import models as bots_models
+from app.config import current_config
+from app.database_roles import grant_rights
 from app.db import Exact, UtcTime
 from app.exchanges import models as exchanges_models
 from app.faq import models as faq_models
@@ -41,10 +43,18 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[
     return False
 
 
+def owner_engine(serving: Engine) -> Engine:
+    """Connect as the owner of the tables; without an address of his own, as everybody does."""
+    url = current_config().database_owner_url
+    if url is None:
+        return serving
+    return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+
+
 def run_migrations() -> None:
     """Migrate under an advisory lock, so that two starting containers don't collide."""
     database = current_app.extensions["migrate"].db
-    with database.engine.connect() as connection:
+    with owner_engine(database.engine).connect() as connection:
         connection.execute(text("set lock_timeout = '4s'"))
         connection.execute(text("set statement_timeout = '60s'"))
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
@@ -57,6 +67,7 @@ def run_migrations() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+            grant_rights(connection, current_config().database_url)
         connection.execute(text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
 

@@ -107,11 +107,14 @@ def redis_url(addresses: Addresses, worker_number: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(database_url: str, redis_url: str) -> dict[str, str]:
-    """Return the variables of the app under test; also for processes that a test starts."""
+def environment(addresses: Addresses, database_url: str, redis_url: str) -> dict[str, str]:
+    """Return the variables of the app under test; also for processes that a test starts.
+
+    The app connects as the role that owns nothing; `database_url` is the owner's.
+    """
     return {
         "BOTYARD_ENV": "testing",
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": addresses.served(database_url.partition("?")[0].rpartition("/")[2]),
         "REDIS_URL": redis_url,
         "SECRET_KEY": SECRET_KEY,
         "BOTYARD_MASTER_KEYS": MASTER_KEYS,

@@ -9,8 +9,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 from redis import Redis
+from sqlalchemy import make_url
 
-from dev.postgres import FAST, PostgresServer
+from dev.postgres import FAST, SERVING_USER, PostgresServer
 from dev.valkey import ValkeyServer
 
 TEMPLATE_LOCK = 7_205_777
@@ -51,15 +52,25 @@ class Addresses:
     postgres: str
     redis: str
     run: str
+    # The address of the server as a role that owns nothing; the owner's where none can be made.
+    serving: str = ""
 
     def database(self, name: str) -> str:
         """Return the address of one database on the PostgreSQL server."""
-        before, _, query = self.postgres.partition("?")
-        return f"{before.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+        return _with_database(self.postgres, name)
+
+    def served(self, name: str) -> str:
+        """Return the same as the role that the processes of the product connect as."""
+        return _with_database(self.serving or self.postgres, name)
 
     def redis_database(self, number: int) -> str:
         """Return the address of one database on the Redis server."""
         return f"{self.redis.rpartition('/')[0]}/{number}"
+
+
+def _with_database(url: str, name: str) -> str:
+    before, _, query = url.partition("?")
+    return f"{before.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
 
 
 def start_services(stack: ExitStack) -> Addresses:
@@ -69,7 +80,8 @@ def start_services(stack: ExitStack) -> Addresses:
     folder = Path(stack.enter_context(temporary))
     # The server may run as another user, who must be able to pass; its data stay closed.
     folder.chmod(0o711)
-    return Addresses(_postgres_url(stack, folder, run), _redis_url(stack, folder), run)
+    postgres = _postgres_url(stack, folder, run)
+    return Addresses(postgres, _redis_url(stack, folder), run, _serving_url(postgres))
 
 
 def _postgres_url(stack: ExitStack, folder: Path, run: str) -> str:
@@ -82,6 +94,17 @@ def _postgres_url(stack: ExitStack, folder: Path, run: str) -> str:
     stack.callback(server.remove)
     server.start()
     return server.url("postgres")
+
+
+def _serving_url(owner: str) -> str:
+    """Return the server's address as a role of the product, unless the owner can't make roles."""
+    query = "select rolsuper or rolcreaterole from pg_roles where rolname = current_user"
+    with connect(owner) as connection:
+        row = connection.execute(query).fetchone()
+    if row is None or not row[0]:
+        return owner
+    url = make_url(owner).set(username=SERVING_USER)
+    return url.set(password="only-for-tests" if url.password else None).render_as_string(False)
 
 
 def _redis_url(stack: ExitStack, folder: Path) -> str:
@@ -103,7 +126,7 @@ def make_database(addresses: Addresses, name: str) -> str:
         if not _exists(connection, template):
             fresh = f"{addresses.run}_fresh"
             _create(connection, fresh)
-            migrate(addresses.database(fresh))
+            migrate(addresses.database(fresh), addresses.served(fresh))
             connection.execute(
                 sql.SQL("alter database {} rename to {}").format(
                     sql.Identifier(fresh), sql.Identifier(template)
@@ -116,7 +139,12 @@ def make_database(addresses: Addresses, name: str) -> str:
 
 def connect(url: str) -> psycopg.Connection:
     """Open a plain connection in autocommit mode to an SQLAlchemy address."""
-    return psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True, connect_timeout=5)
+    return psycopg.connect(plain(url), autocommit=True, connect_timeout=5)
+
+
+def plain(url: str) -> str:
+    """Return an SQLAlchemy address as the driver itself writes it."""
+    return url.replace("+psycopg", "", 1)
 
 
 def clean(connection: psycopg.Connection, redis: Redis) -> None:
@@ -128,8 +156,8 @@ def clean(connection: psycopg.Connection, redis: Redis) -> None:
     redis.flushdb()
 
 
-def migrate(url: str) -> None:
-    """Bring a database to the newest migration."""
+def migrate(url: str, served: str | None = None) -> None:
+    """Bring a database to the newest migration, for a role that serves at its other address."""
     from flask_migrate import upgrade
 
     from app import create_app
@@ -138,7 +166,8 @@ def migrate(url: str) -> None:
 
     environment = {
         "BOTYARD_ENV": "testing",
-        "DATABASE_URL": url,
+        "DATABASE_URL": served or url,
+        "DATABASE_OWNER_URL": url,
         "REDIS_URL": "redis://localhost:1/0",
     }
     with create_app(load_config(environment)).app_context():

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import select, text
@@ -56,11 +57,19 @@ def tamper(database_url: str) -> Iterator[Callable[[str], None]]:
         "truncate audit_log, users cascade",
     ],
 )
-def test_rows_are_neither_changed_nor_removed(database: None, statement: str) -> None:
+def test_rows_are_neither_changed_nor_removed(
+    database: None, database_url: str, statement: str
+) -> None:
     write(2)
     with pytest.raises(DBAPIError):
         db.session.execute(text(statement))
     db.session.rollback()
+    # Not even by the owner of the table.
+    with (
+        services.connect(database_url) as owner,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="takes new rows only"),
+    ):
+        owner.execute(statement.encode())
     assert audit_chain.check_chain().rows == 2
 
 
@@ -290,7 +299,7 @@ def test_rows_from_before_are_chained_by_the_migration(
 
     url = services.make_database(addresses, f"{addresses.run}_audit_migration")
     before = current_config()
-    other = load_config({**environment, "DATABASE_URL": url})
+    other = load_config({**environment, "DATABASE_URL": url, "DATABASE_OWNER_URL": url})
     old_row = (
         "insert into audit_log (action, object_type, object_id, after)"
         " values ('old', 'thing', '1', '{\"a\": 1.50}')"

@@ -19,7 +19,13 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {"migrate", "web", "worker-ticks", "worker-jobs", "scheduler", "feed"}
-SECRETS = ("SECRET_KEY", "BOTYARD_MASTER_KEYS", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
+SECRETS = (
+    "SECRET_KEY",
+    "BOTYARD_MASTER_KEYS",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_APP_PASSWORD",
+    "REDIS_PASSWORD",
+)
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -185,3 +191,11 @@ def test_docker_reads_the_compose_file(tmp_path: Path) -> None:
     bad = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert bad.returncode != 0
     assert "in .env" in bad.stderr
+
+
+def test_only_the_migration_knows_the_owner_of_the_tables() -> None:
+    for name in OURS:
+        variables = SERVICES[name]["environment"]
+        assert "://botyard_app:" in variables["DATABASE_URL"]
+        assert ("DATABASE_OWNER_URL" in variables) == (name == "migrate"), name
+    assert "POSTGRES_PASSWORD" not in str(SERVICES["web"]["environment"])

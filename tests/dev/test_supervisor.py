@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.run_env import read_pairs
+from dev.supervisor import WORKERS
+from tests.services import connect
+
 pytestmark = pytest.mark.chaos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,10 +136,12 @@ def test_the_life_of_a_run(checkout: Path, port: int) -> None:
         _a_second_run_is_refused(checkout, port)
         _what_is_killed_comes_back(run, port)
         before = (checkout / "var" / "secrets.env").read_text()
+        _forget_the_second_role(checkout)
         run.end(signal.SIGKILL)
         # Its set-up was done, so that without the demo nothing is left to ask for.
         run = Run(checkout, PORT=str(port), DEMO="0")
         run.wait_for("Ctrl-C stops everything")
+        assert status_of(port, "/pricing") == 200
         assert "/setup" not in run.text
         assert (checkout / "var" / "secrets.env").read_text() == before
         assert status_of(port, "/healthz") == 200
@@ -158,8 +164,25 @@ def _is_complete(run: Run, checkout: Path, port: int) -> None:
         assert child(run.process.pid, part), part
     for name in ("run.env", "secrets.env"):
         assert (checkout / "var" / name).stat().st_mode & 0o777 == 0o600
+    for part in ("gunicorn", *WORKERS):
+        _serves_without_owning(child(run.process.pid, part))
     beside = flask(checkout, "bots", "list", "--json")
     assert beside.returncode == 0, beside.stderr
+
+
+def _serves_without_owning(pid: int | None) -> None:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    assert "DATABASE_OWNER_URL=" in variables
+    assert any(line.startswith("DATABASE_URL=") and "botyard_app@" in line for line in variables)
+
+
+def _forget_the_second_role(checkout: Path) -> None:
+    """Bring the data to where an installation from before the second role has them."""
+    owner = read_pairs(checkout / "var" / "run.env")["DATABASE_OWNER_URL"]
+    with connect(owner) as connection:
+        connection.execute("drop owned by botyard_app")
+        connection.execute("drop role botyard_app")
+    (checkout / "var" / "tables").unlink()
 
 
 def _a_second_run_is_refused(checkout: Path, port: int) -> None:
