@@ -56,7 +56,7 @@ def _ensure_role(cursor: psycopg.Cursor, raw: psycopg.Connection, role: str, ser
         return
     # The server gets the password as a hash only: statements may be logged.
     password = serving.password
-    proof = sql.SQL("")
+    proof: sql.Composable = sql.SQL("")
     if password:
         hashed = raw.pgconn.encrypt_password(str(password).encode(), role.encode(), None)
         proof = sql.SQL(" password {}").format(sql.Literal(hashed.decode()))

@@ -146,6 +146,16 @@ def _cleaner(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
+def as_owner(_cleaner: psycopg.Connection) -> Callable[[str], None]:
+    """Return what runs a statement as the owner of the tables; the app itself owns nothing."""
+
+    def run(statement: str) -> None:
+        _cleaner.execute(statement.encode())
+
+    return run
+
+
+@pytest.fixture
 def redis_db(redis_url: str) -> Iterator[Redis]:
     """Return a client of this worker's Redis database, empty at the start."""
     with Redis.from_url(redis_url) as client:

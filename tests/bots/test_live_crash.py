@@ -259,22 +259,22 @@ def test_a_fill_told_again_is_not_counted_again(world: World) -> None:
     assert (world.fills(bot), world.metrics(bot), _traded(world, bot), world.trades(bot)) == before
 
 
-def test_without_the_unique_key_on_fills_nothing_is_booked(world: World) -> None:
+def test_without_the_unique_key_on_fills_nothing_is_booked(
+    world: World, as_owner: Callable[[str], None]
+) -> None:
     bot = world.add_bot()
     world.play(100)
     world.tick()
     world.play("97.9")
     name = "uq_fills_account_id_trade_id"
-    drop = text(f"alter table fills drop constraint {name}")
-    add = text(f"alter table fills add constraint {name} unique (account_id, trade_id)")
-    with transaction():
-        db.session.execute(drop)
+    db.session.commit()
+    as_owner(f"alter table fills drop constraint {name}")
     try:
         assert world.tick().put_off == set(world.accounts())
         assert world.bot(bot).failures == 1
     finally:
-        with transaction():
-            db.session.execute(add)
+        db.session.commit()
+        as_owner(f"alter table fills add constraint {name} unique (account_id, trade_id)")
     assert len(world.fills(bot)) == 1
 
 

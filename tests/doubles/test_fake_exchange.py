@@ -17,12 +17,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.bots.live import clock, real_side
 from app.db import db
-from app.transactions import transaction
 from tests.chaos.crash_points import ENGINE, ROOT
 from tests.doubles.bybit.faults import KINDS, Fault, Faults
 from tests.doubles.bybit.operator import Operator
@@ -151,16 +149,18 @@ class Story(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("database")
-def test_any_story_ends_with_equal_books(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_story_ends_with_equal_books(
+    monkeypatch: pytest.MonkeyPatch, as_owner: Callable[[str], None]
+) -> None:
     number = [0]
 
     def make() -> tuple[LiveWorld, Venue, Faults]:
         number[0] += 1
-        with transaction():
-            db.session.execute(text(
-                "truncate users, markets, price_points, exchange_accounts, bots, orders, fills,"
-                " account_leases cascade"
-            ))  # fmt: skip
+        db.session.rollback()
+        as_owner(
+            "truncate users, markets, price_points, exchange_accounts, bots, orders, fills,"
+            " account_leases cascade"
+        )
         venue, faults = Venue(seed=number[0]), Faults(number[0])
         live = LiveWorld(Hand(Operator(venue, faults, Limits())))
         pairs = {live.symbol: ("spot", "AAAUSDT")}

@@ -195,12 +195,12 @@ def test_absence_is_believed_after_patience_only(stage: Stage, guard: bool) -> N
 
 
 @guarded
-def test_a_fill_that_is_told_again_counts_once(stage: Stage, guard: bool) -> None:
+def test_a_fill_that_is_told_again_counts_once(
+    stage: Stage, guard: bool, as_owner: Callable[[str], None]
+) -> None:
     if not guard:
-        with transaction():
-            db.session.execute(
-                text("alter table fills drop constraint uq_fills_account_id_trade_id")
-            )
+        db.session.commit()
+        as_owner("alter table fills drop constraint uq_fills_account_id_trade_id")
         bare = text(trades._INSERT_FILLS.statement.text.replace(
             "on conflict (account_id, trade_id) do nothing ", ""
         ))  # fmt: skip
@@ -212,12 +212,11 @@ def test_a_fill_that_is_told_again_counts_once(stage: Stage, guard: bool) -> Non
         assert (wrong == []) is guard
     finally:
         if not guard:
-            with transaction():
-                db.session.execute(text("truncate fills cascade"))
-                db.session.execute(text(
-                    f"alter table fills add constraint {UNIQUE_FILLS}"
-                    " unique (account_id, trade_id)"
-                ))  # fmt: skip
+            db.session.rollback()
+            as_owner("truncate fills cascade")
+            as_owner(
+                f"alter table fills add constraint {UNIQUE_FILLS} unique (account_id, trade_id)"
+            )
 
 
 # --- ids ------------------------------------------------------------------------------------------
