@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from flask import request
@@ -27,9 +26,9 @@ from app.bots import queries, rules, service
 from app.bots.inventory import bot_json, inventory, own_bot, own_inventory
 from app.bots.planning import prospect
 from app.bots.texts import STRATEGY_LABELS, say
-from app.errors import DomainError, InvalidInput, NotFound
+from app.bots.venue_check import ask_venue
+from app.errors import InvalidInput, NotFound
 from app.exchanges.queries import account_of
-from app.exchanges.service import read_balances
 from app.markets.queries import find_market
 from app.trades.owners import Pair
 from app.trades.queries import Line
@@ -129,7 +128,7 @@ def start_bot(bot_id: int) -> ResponseReturnValue:
     refuse_rest(body)
     if bot.mode == "live" and understood is not True:
         raise InvalidInput("not_understood", field="understood")
-    balances = _balances(user_id, bot.account_id) if bot.mode == "live" else None
+    balances = ask_venue(user_id, bot_id)
     with transaction():
         if confirm is None:
             service.start_as_planned_now(user_id, bot_id, balances)
@@ -204,17 +203,6 @@ def _account(user_id: int, account_id: int) -> Any:
     except NotFound:
         # The address was right; what the body names is not there, or not this person's.
         raise InvalidInput("unknown_account", field="account") from None
-
-
-def _balances(user_id: int, account_id: int) -> Mapping[str, Decimal] | None:
-    """Ask the exchange what a real account holds; None if it does not answer."""
-    try:
-        found = read_balances(user_id, account_id)
-    except DomainError:
-        return None
-    return {
-        currency: balance.free + balance.locked for currency, balance in found.by_currency.items()
-    }
 
 
 def _bot(user_id: int, bot_id: int) -> dict[str, Any]:

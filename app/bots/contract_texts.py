@@ -14,4 +14,16 @@ TEXTS: Mapping[str, LazyString] = {
         "The key of “%(account)s” may not trade contracts. Allow it on the page of the key at "
         "%(exchange)s, check the account here again, then start the bot."
     ),
+    "position_mode_hedged": _l(
+        "The account at %(exchange)s holds long and short positions of this contract apart (hedge "
+        "mode). Close them or take your orders back there, or switch it to one-way mode."
+    ),
+    "paused_position_mode_hedged": _l(
+        "The account at the exchange holds long and short positions of this contract apart (hedge "
+        "mode), so the bot pauses. Switch it to one-way mode there, then let the bot go on."
+    ),
+    "contract_has_position": _l(
+        "The account holds %(held)s in this contract that the bot does not know (it knows "
+        "%(known)s). An account has one position in a contract: close it at the exchange first."
+    ),
 }

@@ -218,7 +218,7 @@ def request_start(
     market = ahead.grounds.market
     funds = read_funds(account, but=bot.id, balances=balances)
     check_funds(funds, market.base, market.quote, ahead.needed)
-    _check_contract_is_free(bot, market)
+    _check_contract_is_free(bot, market, balances)
     _begin(bot, ahead, following)
     tell(bot, "start_requested", user_id, {"version": bot.config_version}, bot.state_since)
     announce(bot, tick=True)
@@ -233,10 +233,19 @@ def start_as_planned_now(
         request_start(user_id, bot_id, prospect(bot).seen, balances)
 
 
-def _check_contract_is_free(bot: Bot, market: Market) -> None:
-    """Raise Conflict if another bot trades the contract: an account has one position in it."""
+def _check_contract_is_free(
+    bot: Bot, market: Market, balances: Mapping[str, Decimal] | None
+) -> None:
+    """Raise Conflict if somebody else trades the contract: an account has one position in it.
+
+    `balances` name the positions of a real account by their symbols.
+    """
     if market.kind is not MarketKind.LINEAR:
         return
+    held = (balances or {}).get(market.symbol, Decimal(0))
+    known = db.session.get_one(BotMetrics, bot.id).base
+    if balances is not None and held != known:
+        raise Conflict("contract_has_position", held=f"{held:f}", known=f"{known:f}")
     other = select(Bot.name).where(
         Bot.account_id == bot.account_id,
         Bot.market_id == bot.market_id,

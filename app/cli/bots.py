@@ -12,6 +12,7 @@ from app.bots import running, service
 from app.bots.inventory import InventoryBot, any_bot, bot_json, inventory
 from app.bots.live import tick_accounts
 from app.bots.rules import Action, next_state
+from app.bots.venue_check import ask_venue
 from app.cli.edge import DatabaseGroup
 from app.trading.codec import to_json
 from app.trading.strategy import StopHow
@@ -48,12 +49,14 @@ def show_bot(bot_id: int) -> None:
 @click.argument("bot_id", type=int)
 def start_bot(bot_id: int) -> None:
     """Start a bot at the present price, with the plan as it is now."""
+    with transaction():
+        owner = any_bot(bot_id).user_id
+    balances = ask_venue(owner, bot_id)
 
     def start() -> None:
-        bot = any_bot(bot_id)
-        if next_state(bot.state, Action.START) is None:
+        if next_state(any_bot(bot_id).state, Action.START) is None:
             raise click.ClickException(f"Bot {bot_id} runs already.")
-        service.start_as_planned_now(bot.user_id, bot_id)
+        service.start_as_planned_now(owner, bot_id, balances)
 
     _do(start)
     click.echo(f"Bot {bot_id} is starting.")

@@ -121,9 +121,9 @@ class PaperAccount:
         """Return free and locked money by currency."""
         return self._book.balances()
 
-    def position(self, market_id: int) -> Decimal:
+    def position(self, symbol: str) -> Decimal:
         """Return how many coins of a contract are held, negative when owed."""
-        return self._book.stake(self._markets[market_id].symbol).base
+        return self._book.stake(symbol).base
 
     def market(self, symbol: str) -> Market:
         """Return the pair's rules with the account's fees."""

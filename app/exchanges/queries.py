@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import func, or_, select
 
@@ -34,11 +35,23 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """What an account holds, by currency, and when that was read."""
+    """What an account holds, by currency, and when that was read.
+
+    `is_isolated` says whether a loss in a contract stays with its own margin.
+    """
 
     by_currency: Mapping[str, Balance]
     as_of: datetime
     positions: Sequence[Held] = ()
+    is_isolated: bool = True
+
+    @property
+    def totals(self) -> dict[str, Decimal]:
+        """Return all money by currency, and under their symbols positions in contracts."""
+        sums = {currency: balance.total for currency, balance in self.by_currency.items()}
+        for held in self.positions:
+            sums[held.symbol] = sums.get(held.symbol, Decimal(0)) + held.base
+        return sums
 
 
 def catalogue() -> list[Listed]:

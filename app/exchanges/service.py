@@ -249,7 +249,10 @@ def read_balances(user_id: int, account_id: int) -> Balances:
         return paper_balances(account.id)
     venue = door_of(account).open()
     try:
-        return Balances(venue.balances(), utc_now(), venue.positions())
+        positions = venue.positions()
+        # Without positions the margin can be isolated when a bot needs it: no need to ask.
+        isolated = not positions or venue.is_isolated()
+        return Balances(venue.balances(), utc_now(), positions, isolated)
     finally:
         venue.close()
 
@@ -345,6 +348,7 @@ def _note_check(account: ExchangeAccount, check: KeyCheck) -> None:
         account.permissions = {
             "read": rights.read,
             "trade": rights.trade,
+            "contracts": rights.contracts,
             "withdraw": rights.withdraw,
             "bound_to_address": rights.bound_to_address,
         }

@@ -139,10 +139,14 @@ class Exchange(Protocol):
         """List fills after a cursor; an empty cursor starts at the beginning."""
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
-        """Let a contract be traded with this leverage; said again, it changes nothing.
+        """Let a contract be traded with this leverage, with isolated margin and one position.
 
-        On spot there is nothing to do. Raise Unavailable if the account can't be traded so.
+        Said again, it changes nothing; on spot there is nothing to do. Raise Unavailable if the
+        account can't be traded so.
         """
+
+    def position(self, symbol: str) -> Decimal:
+        """Return how many coins of a contract are held, negative when owed."""
 
     def balances(self) -> Mapping[str, Balance]:
         """Return free and locked money by currency."""

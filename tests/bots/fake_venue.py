@@ -135,6 +135,10 @@ class FakeVenue:
         """Tell nothing: a pair of coins has no funding."""
         return FundingPage((), cursor)
 
+    def position(self, symbol: str) -> Decimal:
+        """Tell nothing: a pair of coins has no position."""
+        return Decimal(0)
+
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
         """Note it."""
         self._answer()

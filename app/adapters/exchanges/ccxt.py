@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from app.adapters.exchanges.errors import (
     AccountUnfitError,
+    ExchangeError,
     RateLimitedError,
     action_of,
     cancel_outcome_of,
@@ -21,7 +22,7 @@ from app.adapters.exchanges.quirks.kinds import Action, Lane
 from app.adapters.exchanges.reading import Held, at, to_balances, to_fee, to_market, to_position
 from app.errors import DomainError
 from app.money import exact_text
-from app.trading.market import Market
+from app.trading.market import ZERO, Market
 from app.trading.orders import Fill, Order, OrderKind
 from app.trading.ports import (
     Accepted,
@@ -35,6 +36,7 @@ from app.trading.ports import (
     Unresolved,
     VenueOrder,
 )
+from app.trading.risk import CLOSING
 
 T = TypeVar("T")
 
@@ -166,29 +168,70 @@ class CcxtExchange:
         if not params:
             return ()
         rows = self._read(lambda: self._client.fetch_positions(None, dict(params)))
-        found = [to_position(raw) for raw in rows]
-        return tuple(one for one in found if one is not None)
+        return tuple(one for one in map(to_position, rows) if one.quantity)
+
+    def position(self, symbol: str) -> Decimal:
+        """Return how many coins of a contract are held, negative when owed."""
+        return sum((one.base for one in self._held(symbol)), ZERO)
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
-        """Let positions of a contract be worth so many times their margin; coins have none.
+        """Let a contract be traded with isolated margin, one position, and this leverage.
 
-        Raise AccountUnfitError where a loss could take the whole account: its owner has to switch
-        it to isolated margin, because that changes every position there. Setting twice is harmless.
+        Coins have none of that. Setting twice is harmless, and what is right already is left alone.
+        Raise AccountUnfitError where a change would reach positions that are there: of margin for
+        the whole account, of the position mode in this contract. Its owner has to decide that.
         """
         if self._read(lambda: self._client.market(symbol))["spot"]:
             return
-        if self._quirks.margin_mode is not None:
-            method, field, wanted = self._quirks.margin_mode
-            told = self._read(getattr(self._client, method)).get("result") or {}
-            if told.get(field) != wanted:
-                raise AccountUnfitError("margin_not_isolated", exchange=self._quirks.code)
+        if not self.is_isolated():
+            self._isolate()
+        held = self._held(symbol)
+        if any(one.hedged for one in held):
+            self._set_one_way(symbol, held)
+        elif all(one.leverage == leverage for one in held) and held:
+            return
+        self._change(lambda: self._client.set_leverage(exact_text(leverage), symbol))
+
+    def is_isolated(self) -> bool:
+        """Say whether a loss in a contract stays with the margin of its position."""
+        if self._quirks.margin_mode is None:
+            return True
+        method, field, wanted = self._quirks.margin_mode
+        told = self._read(getattr(self._client, method)).get("result") or {}
+        return bool(told.get(field) == wanted)
+
+    def _isolate(self) -> None:
+        unfit = AccountUnfitError("margin_not_isolated", exchange=self._quirks.code)
+        if self.positions():
+            raise unfit
+        self._change(lambda: self._client.set_margin_mode("isolated"), unfit)
+
+    def _set_one_way(self, symbol: str, held: tuple[Held, ...]) -> None:
+        unfit = AccountUnfitError("position_mode_hedged", exchange=self._quirks.code)
+        if any(one.quantity for one in held):
+            raise unfit
+        # Refused too while orders of the owner stand there.
+        self._change(lambda: self._client.set_position_mode(False, symbol), unfit)
+
+    def _held(self, symbol: str) -> tuple[Held, ...]:
+        """Return the rows of one contract: one, or one for each side; empty ones too."""
+        if not self._quirks.positions_params:
+            return ()
+        rows = self._read(lambda: self._client.fetch_positions([symbol]))
+        return tuple(map(to_position, rows))
+
+    def _change(self, change: Callable[[], Any], refused: DomainError | None = None) -> None:
+        """Change a setting; one that is as wanted already is fine, a refusal raises `refused`."""
+        self._client.answer = None
         try:
-            self._client.set_leverage(exact_text(leverage), symbol)
+            change()
         except DomainError:
             raise
         except Exception as error:
-            if action_of(error, self._quirks, self._client.answer) is not Action.NOOP:
-                raise self._read_error(error) from error
+            if action_of(error, self._quirks, self._client.answer) is Action.NOOP:
+                return
+            found = self._read_error(error)
+            raise refused if refused and type(found) is ExchangeError else found from error
 
     def market(self, symbol: str) -> Market:
         """Return a pair's rules and the account's fees on it."""
@@ -243,6 +286,10 @@ class CcxtExchange:
             market = (self._client.markets or {}).get(symbol) or {}
             if not market.get("spot", True):
                 params |= quirks.contract_stop_params.get(order.key.side.value, {})
+        elif order.key.purpose in CLOSING:
+            market = (self._client.markets or {}).get(symbol) or {}
+            if not market.get("spot", True):
+                params |= quirks.closing_params
         return params
 
     def _sent(

@@ -54,6 +54,7 @@ class Rights:
 
     read: bool | None = None
     trade: bool | None = None
+    contracts: bool | None = None
     withdraw: bool | None = None
     bound_to_address: bool | None = None
 
@@ -227,6 +228,8 @@ def _bybit_rights(client: Any) -> Rights:
     return Rights(
         read=True,
         trade=not read_only and bool(permissions.get("Spot")),
+        contracts=not read_only
+        and {"Order", "Position"} <= {*(permissions.get("ContractTrade") or [])},
         withdraw=not read_only and "Withdraw" in (permissions.get("Wallet") or []),
         bound_to_address=bool(addresses),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from app.adapters.exchanges.quirks import Quirks
 from app.adapters.exchanges.reading import garbled, to_fill, to_order
 from app.trading.market import MarketKind
+from app.trading.order_queues import LIQUIDATION
 from app.trading.orders import Fill, OrderKind
 from app.trading.ports import VenueOrder
 
@@ -127,7 +128,10 @@ class Reader:
             begin = until + 1
 
     def fill(self, symbol: str, raw: Mapping[str, Any]) -> Fill:
-        """Read one fill, looking its order up if it does not name the client id."""
+        """Read one fill, looking its order up if it does not name the client id.
+
+        One by which the exchange closed a position is told as such: nobody ordered it.
+        """
         quote = self.client.market(symbol)["quote"]
         return to_fill(raw, self._client_id_of(symbol, raw), quote, self._quirks)
 
@@ -161,6 +165,9 @@ class Reader:
         )
 
     def _client_id_of(self, symbol: str, raw: Mapping[str, Any]) -> str:
+        told, values = self._quirks.forced_fills
+        if told and raw["info"].get(told) in values:
+            return LIQUIDATION
         name = self._quirks.fill_client_id
         if name is not None:
             return self.own_id(raw["info"].get(name))

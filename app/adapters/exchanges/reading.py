@@ -123,7 +123,10 @@ def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A contract position of an account; `leverage` is how many times its margin it is worth."""
+    """A contract position of an account; `leverage` is how many times its margin it is worth.
+
+    It is `hedged` where the account holds long and short positions of the contract apart.
+    """
 
     symbol: str
     side: str
@@ -131,17 +134,21 @@ class Held:
     entry_price: Decimal | None
     leverage: Decimal | None
     liquidation_price: Decimal | None
+    hedged: bool = False
+
+    @property
+    def base(self) -> Decimal:
+        """Return the coins that it holds, negative when it owes them."""
+        return -self.quantity if self.side == "short" else self.quantity
 
 
-def to_position(raw: Mapping[str, Any]) -> Held | None:
-    """Turn the library's position into ours; None for an empty one."""
-    quantity = decimal(raw.get("contracts"))
-    if not quantity:
-        return None
+def to_position(raw: Mapping[str, Any]) -> Held:
+    """Turn the library's position into ours, an empty one too."""
     return Held(
         symbol=raw["symbol"],
         side=str(raw.get("side") or ""),
-        quantity=quantity,
+        quantity=decimal(raw.get("contracts")) or ZERO,
+        hedged=bool(raw.get("hedged")),
         entry_price=decimal(raw.get("entryPrice")),
         leverage=decimal(raw.get("leverage")),
         liquidation_price=decimal(raw.get("liquidationPrice")) or None,

@@ -38,7 +38,7 @@ RENEW_AFTER_S = LEASE_SECONDS / 4
 MOST_LOOKS = 4
 # The venue answers, but not to this key or not for this kind of account: looking again and again
 # helps nobody, its owner has to do something.
-UNUSABLE = frozenset({"exchange_key_refused", "margin_not_isolated"})
+UNUSABLE = frozenset({"exchange_key_refused", "margin_not_isolated", "position_mode_hedged"})
 MOST_REFUSALS = 3
 _refusals: dict[int, int] = {}
 # Not the fault of an account: the database is away, or the job's time is up.

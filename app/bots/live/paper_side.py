@@ -62,7 +62,7 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
             seen[number].is_audit = True
             seen[number].balances = venue.account(number).balances()
             seen[number].positions = {
-                seat.market.symbol: venue.account(number).position(seat.market_id)
+                seat.market.symbol: venue.account(number).position(seat.market.symbol)
                 for seat in seats[number]
                 if seat.market.kind is MarketKind.LINEAR
             }

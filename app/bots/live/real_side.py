@@ -103,12 +103,19 @@ def _ask(
         ]
     _look_up(venue, symbols, orders, standing, seen)
     if seen.is_audit:
-        _ask_funding(venue, seats, account, seen)
+        contracts = {
+            seat.market.symbol: seat.market_id
+            for seat in seats
+            if seat.market.kind is MarketKind.LINEAR
+        }
+        _ask_funding(venue, contracts, account, seen)
         seen.balances = venue.balances()
+        seen.positions = {symbol: venue.position(symbol) for symbol in contracts}
 
 
-def _ask_funding(venue: Exchange, seats: Iterable[Seat], account: Account, seen: Seen) -> None:
-    contracts = {s.market.symbol: s.market_id for s in seats if s.market.kind is MarketKind.LINEAR}
+def _ask_funding(
+    venue: Exchange, contracts: Mapping[str, int], account: Account, seen: Seen
+) -> None:
     if not contracts:
         return
     cursors = read_cursors(account.funding_cursor)

@@ -1,6 +1,7 @@
 """What an owner does with a bot: start, stop, emergency stop, unlock, delete."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,9 +14,9 @@ from app.bots import queries, rules, service
 from app.bots.forms import ConfirmForm, PlainForm, StopForm
 from app.bots.queries import BotCard
 from app.bots.routes import blueprint
-from app.bots.routes.desk import balances_of
 from app.bots.texts import say
-from app.errors import DomainError
+from app.bots.venue_check import ask_venue
+from app.errors import Conflict, DomainError
 from app.trades.queries import Line
 from app.trading.strategy import StopHow
 from app.transactions import transaction
@@ -40,8 +41,8 @@ def confirm(bot_id: int) -> ResponseReturnValue:
 
 def _start(card: BotCard, form: ConfirmForm) -> ResponseReturnValue:
     bot_id = card.id
-    balances = balances_of(card.account_id, card.mode)
     try:
+        balances = ask_venue(current_user.id, bot_id)
         with transaction():
             seen = rules.read_seen(form.seen.data or "")
             service.request_start(current_user.id, bot_id, seen, balances)
@@ -57,8 +58,15 @@ def _start(card: BotCard, form: ConfirmForm) -> ResponseReturnValue:
 
 
 def _summary(card: BotCard, form: ConfirmForm, *, moved: bool = False) -> str:
-    balances = balances_of(card.account_id, card.mode)
+    trouble: tuple[Line, ...] = ()
+    balances = None
+    try:
+        balances = ask_venue(current_user.id, card.id)
+    except Conflict as error:
+        trouble = (Line(error.code, error.values, "error"),)
     summary = queries.start_summary(card, current_user.id, balances)
+    if trouble:
+        summary = replace(summary, problems=trouble)
     # What the person reads now is what they confirm next.
     form.seen.data = summary.seen
     return render_template("bots/confirm.html", bot=card, summary=summary, form=form, moved=moved)

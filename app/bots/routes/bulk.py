@@ -16,8 +16,8 @@ from app.bots.queries import BotCard
 from app.bots.queries.lists import Totals, totals_of
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
-from app.bots.routes.desk import balances_of
 from app.bots.texts import say
+from app.bots.venue_check import ask_venue
 from app.errors import DomainError
 from app.trades.queries import Line
 from app.trading.strategy import StopHow
@@ -84,7 +84,7 @@ def _looked_at(verb: str, card: BotCard) -> Chosen:
 
 def _start(card: BotCard) -> None:
     seen = rules.read_seen(request.form.get(f"seen_{card.id}", ""))
-    service.request_start(current_user.id, card.id, seen, balances_of(card.account_id, card.mode))
+    service.request_start(current_user.id, card.id, seen, ask_venue(current_user.id, card.id))
 
 
 def _stopper(how: StopHow) -> Callable[[BotCard], None]:

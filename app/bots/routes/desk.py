@@ -176,12 +176,9 @@ def balances_of(account_id: int, mode: str) -> Mapping[str, Decimal] | None:
     if mode == "paper":
         return None
     try:
-        found = read_balances(current_user.id, account_id)
+        return read_balances(current_user.id, account_id).totals
     except DomainError:
         return None
-    return {
-        currency: balance.free + balance.locked for currency, balance in found.by_currency.items()
-    }
 
 
 # --- presets and figures --------------------------------------------------------------------------

@@ -62,6 +62,8 @@ BYBIT = Quirks(
         "buy": {"triggerDirection": "ascending", "reduceOnly": True},
     },
     stop_cancel_params={"trigger": True},
+    closing_params={"reduceOnly": True},
+    forced_fills=("execType", frozenset({"BustTrade", "AdlTrade"})),
     fills_by_client_id="orderLinkId",
     fill_client_id="orderLinkId",
     margin_mode=("privateGetV5AccountInfo", "marginMode", "ISOLATED_MARGIN"),

@@ -157,6 +157,10 @@ class Quirks:
     ticker_funding: tuple[str, str] | None = None
     # How to see whether margin is isolated: method of the library, field, and what it must say.
     margin_mode: tuple[str, str, str] | None = None
+    # Beside an order that may only close a position.
+    closing_params: Mapping[str, Any] = field(default_factory=dict)
+    # Field of a raw fill, and its values where the exchange itself closed a position.
+    forced_fills: tuple[str, frozenset[str]] = ("", frozenset())
     # Parameters that ask for all contract positions; empty where only coins are traded.
     positions_params: Mapping[str, Any] = field(default_factory=dict)
     # Parameters under which the list of fills tells funding payments; empty: it tells none.
