@@ -1,17 +1,52 @@
 """All figures that are shown of a bot, made in one place from its running sums and a price."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from app.bots.metrics import average_invested
 from app.bots.models import Bot, BotMetrics
 from app.bots.rules import RUNNING
 from app.markets.queries import Price
 from app.trades.queries import DaySums, Reserved
-from app.trading.market import ZERO, Market, booked, exact
+from app.trading.contracts import Stake, forced_close, position_margin
+from app.trading.market import ONE, ZERO, Market, MarketKind, booked, exact
+from app.trading.orders import traded_value
 from app.trading.performance import Books, figures
-from app.trading.position import Position
+from app.trading.position import Holdings, Position
+
+NEAR = Decimal("0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFigures:
+    """The position of a bot in a contract: coins (negative when short), where it was opened.
+
+    `margin` backs the position and `free` is the rest of the money. `liquidation` is where the
+    exchange closes the position as it is now, `worst` the nearest price at which it does after
+    every order of a side has filled; each with its distance from the price as a share.
+    """
+
+    base: Decimal
+    entry: Decimal | None
+    value: Decimal
+    floating: Decimal
+    margin: Decimal
+    free: Decimal
+    leverage: Decimal
+    liquidation: Decimal | None
+    liquidation_share: Decimal | None
+    worst: Decimal | None
+    worst_share: Decimal | None
+    funding_hours: Decimal | None
+
+    @property
+    def is_near(self) -> bool:
+        """Say whether a common move of the price ends in a liquidation."""
+        shares = (self.liquidation_share, self.worst_share if self.base else None)
+        return any(share is not None and abs(share) < NEAR for share in shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +85,7 @@ class BotFigures:
     run_time: timedelta | None
     range_position: Decimal | None
     range_side: str | None
+    contract: ContractFigures | None = None
 
     @property
     def break_even_any(self) -> bool:
@@ -151,3 +187,40 @@ def figures_of(
         range_position=None if position is None else min(max(position, ZERO), Decimal(1)),
         range_side=bounds.side(price.price),
     )
+
+
+@exact
+def contract_figures(
+    bot: Bot, row: BotMetrics, market: Market, price: Decimal, leverage: Decimal
+) -> ContractFigures | None:
+    """Return what is shown of a bot's position at a price; coins have none."""
+    if market.kind is not MarketKind.LINEAR:
+        return None
+    stake, held = Stake(row.base, row.base_cost), Holdings(row.base, row.quote, row.base_cost)
+    value = traded_value(price, abs(row.base))
+    margin = booked(position_margin(stake, leverage))
+    forced = forced_close(stake, held.wallet, leverage, market)
+    worst = _nearest(bot.plan, price)
+    return ContractFigures(
+        base=row.base,
+        entry=booked(row.base_cost / abs(row.base)) if row.base else None,
+        value=value,
+        floating=stake.sign * (value - row.base_cost),
+        margin=margin,
+        free=held.wallet - margin,
+        leverage=leverage,
+        liquidation=forced,
+        liquidation_share=None if forced is None else booked(forced / price - ONE),
+        worst=worst,
+        worst_share=None if worst is None else booked(worst / price - ONE),
+        funding_hours=None
+        if market.funding_interval_s is None
+        else Decimal(market.funding_interval_s) / 3600,
+    )
+
+
+def _nearest(plan: Mapping[str, Any] | None, price: Decimal) -> Decimal | None:
+    """Return the liquidation price of a plan that lies nearest to a price."""
+    named = (plan or {}).get("liquidation") or {}
+    found = [Decimal(str(each)) for each in named.values() if each is not None]
+    return min(found, key=lambda each: abs(each - price), default=None)

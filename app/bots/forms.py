@@ -128,7 +128,7 @@ class BotForm(FlaskForm):
             group=GROUPS.get(field.name, "more"),
             required=field.required,
             choices=field.choices,
-            is_simple=field.name in SIMPLE_FIELDS or field.name not in GROUPS,
+            is_simple=field.name in SIMPLE_FIELDS | FUTURES_FIELDS or field.name not in GROUPS,
             is_set=(control.data or None) not in (None, field.default, str(field.default)),
         )
 

@@ -1,7 +1,9 @@
 """What a bot stands on: an account, a pair with the account's fees, and the last price."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from app.db import db
 from app.errors import Conflict, NotFound
@@ -68,12 +70,12 @@ def check_usable(grounds: Grounds) -> None:
         exchange = db.session.get(Exchange, code)
         if exchange is None or not exchange.enabled:
             raise Conflict("exchange_disabled", field="account_id", exchange=code.capitalize())
-    _check_contracts(account, row)
+    check_contract(account, row)
     if row.blocked_reason:
         raise Conflict(f"market_{row.blocked_reason}", field="market_id", symbol=row.symbol)
 
 
-def _check_contracts(account: ExchangeAccount, row: MarketRow) -> None:
+def check_contract(account: ExchangeAccount, row: MarketRow) -> None:
     """Raise Conflict for a contract where bots trade none, or that the key may not trade."""
     if row.kind == MarketKind.SPOT.value:
         return
@@ -85,3 +87,12 @@ def _check_contracts(account: ExchangeAccount, row: MarketRow) -> None:
             "key_can_not_trade_contracts", field="account_id", account=account.label,
             exchange=venue.name,
         )  # fmt: skip
+
+
+def without_resting_stop(exchange: str, params: Mapping[str, Any]) -> str:
+    """Return the name of an exchange where a wanted stop can't rest, so that only we watch it."""
+    venue = VENUES[exchange]
+    wanted = any(params.get(name) is not None for name in ("stop_loss", "stop_loss_share"))
+    if venue.has_stops or not wanted or params.get("at_exit") != "sell":
+        return ""
+    return venue.name

@@ -1,15 +1,15 @@
 """Bots as rows, cards and page headers show them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, func, select, text
 
-from app.bots.figures import BotFigures, Range, figures_of
-from app.bots.grounds import pair_of
+from app.bots.figures import BotFigures, Range, contract_figures, figures_of
+from app.bots.grounds import pair_of, without_resting_stop
 from app.bots.models import Bot, BotConfig, BotMetrics
 from app.bots.queries.ladder import is_moving, rungs_of
 from app.bots.rules import RUNNING, Action, may
@@ -22,7 +22,7 @@ from app.money import parse_exact
 from app.subscriptions.rules import RunningBots
 from app.trades.owners import BotLabel, Pair
 from app.trades.queries import DaySums, Line, Reserved, line_of, reserved_by, sums_of_a_day
-from app.trading.market import ZERO, Market
+from app.trading.market import ONE, ZERO, Market
 
 NO_DAY, NO_RESERVE = DaySums(0, ZERO), Reserved()
 # A bot whose tick is this late is stale, whatever the sweep that marks it has noticed so far.
@@ -101,6 +101,8 @@ class BotCard:
     figures: BotFigures | None
     spark: Spark | None
     protection: Protection | None
+    # Where no stop can rest although one is wanted: the exchange's name.
+    watched_here: str = ""
 
     @property
     def stage(self) -> str:
@@ -195,6 +197,10 @@ def _cards(user_id: int, condition: ColumnElement[bool], *, sparks: bool) -> lis
             reserved=reserved.get(bot.id, NO_RESERVE),
             now=now,
         )
+        if found is not None:
+            leverage = number_of(config.params.get("leverage")) or ONE
+            held = contract_figures(bot, metrics, rules, found.price, leverage)
+            found = replace(found, contract=held)
         cards.append(
             _card(bot, config.params, bounds, market, account, venue, found, curves.get(bot.id))
         )
@@ -243,6 +249,7 @@ def _card(
         figures=found,
         spark=spark,
         protection=_protection(bot.protection),
+        watched_here=without_resting_stop(account.exchange, params),
     )
 
 

@@ -8,10 +8,11 @@ from decimal import Decimal
 from sqlalchemy import select
 
 from app.bots import funds, presets
-from app.bots.grounds import Grounds, find_grounds, own_account, pair_of
+from app.bots.grounds import Grounds, check_contract, find_grounds, own_account, pair_of
 from app.bots.queries.cards import BotCard
 from app.db import db, utc_now
-from app.errors import NotFound, Unavailable
+from app.errors import Conflict, NotFound, Unavailable
+from app.exchanges.catalogue import VENUES
 from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.queries import candles, day_figures, last_prices, search_markets
 from app.trades.owners import Pair
@@ -93,15 +94,16 @@ class PairChoice:
     reason: Line | None
 
 
-def find_pairs(
-    user_id: int, account_id: int, words: str, *, futures: bool = False
-) -> tuple[PairChoice, ...]:
-    """Find pairs of an account's exchange by coin, tradable ones first; spot, or futures too."""
+def find_pairs(user_id: int, account_id: int, words: str) -> tuple[PairChoice, ...]:
+    """Find pairs of an account's exchange by coin: tradable ones first, coins before contracts.
+
+    Contracts are left out where bots trade none.
+    """
     account = own_account(user_id, account_id)
     rows = search_markets(
         words,
         exchanges=[account.venue],
-        kind=None if futures else MarketKind.SPOT.value,
+        kind=None if VENUES[account.venue].futures else MarketKind.SPOT.value,
         tradable_only=False,
         limit=PAIRS_SHOWN,
     )
@@ -120,7 +122,7 @@ def find_pairs(
                 reason=Line(code, {"symbol": row.symbol}) if code else None,
             )
         )
-    return tuple(sorted(found, key=lambda choice: not choice.tradable))
+    return tuple(sorted(found, key=lambda one: (not one.tradable, one.pair.kind != "spot")))
 
 
 def first_pair(user_id: int, account_id: int) -> int | None:
@@ -208,7 +210,6 @@ def make_draft(
         grounds = find_grounds(own_account(user_id, chosen.id), fallback)
     row = grounds.row
     free = free_money(grounds, but=but, balances=balances)
-    blocked = f"market_{row.blocked_reason}" if row.blocked_reason else ""
     return replace(
         empty,
         free=free,
@@ -218,8 +219,20 @@ def make_draft(
         price_stale=grounds.price.is_stale,
         day_change=day_figures([row.id])[row.id].change,
         presets=preset_choices(grounds, investment or first_investment(free)),
-        problem=Line(blocked, {"symbol": row.symbol}, "error") if blocked else None,
+        problem=_problem(grounds),
     )
+
+
+def _problem(grounds: Grounds) -> Line | None:
+    """Return why a pair can't be traded on its account, if it can't."""
+    row = grounds.row
+    if row.blocked_reason:
+        return Line(f"market_{row.blocked_reason}", {"symbol": row.symbol}, "error")
+    try:
+        check_contract(grounds.account, row)
+    except Conflict as error:
+        return Line(error.code, error.values, "error")
+    return None
 
 
 def draft_of_bot(

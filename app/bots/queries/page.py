@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, func, or_, select
 
+from app.bots.figures import BotFigures, ContractFigures
 from app.bots.models import Bot, BotConfig, BotEvent
 from app.bots.queries.cards import BotCard, label_of, number_of
 from app.bots.queries.ladder import Rungs, rungs_of
@@ -316,7 +317,9 @@ def _setting(field: Field, value: Any) -> Setting:
 class StopChoice:
     """What would be held after a stop now, and the total profit with it.
 
-    `proceeds` is what selling all coins at the last price brings after `fee`.
+    `proceeds` is what selling all coins at the last price brings after `fee`. On a contract it is
+    the profit that closing the position makes good, `coins_after` the position that stays, and
+    `cash_after` the value of the bot.
     """
 
     how: str
@@ -333,6 +336,8 @@ def stop_choices(card: BotCard) -> tuple[StopChoice, ...]:
     found = card.figures
     if found is None:
         return tuple(StopChoice(how.value, ZERO, ZERO, ZERO, ZERO, ZERO) for how in StopHow)
+    if found.contract is not None:
+        return _contract_choices(card, found, found.contract)
     account = db.session.get_one(ExchangeAccount, card.account_id)
     value = traded_value(found.price, found.coins)
     fee = booked(value * account.taker_fee)
@@ -341,6 +346,20 @@ def stop_choices(card: BotCard) -> tuple[StopChoice, ...]:
     return (
         StopChoice(StopHow.KEEP.value, *keep),
         StopChoice(StopHow.SELL.value, *sell),
+        StopChoice(StopHow.LEAVE_ORDERS.value, *keep),
+    )
+
+
+def _contract_choices(
+    card: BotCard, found: BotFigures, held: ContractFigures
+) -> tuple[StopChoice, ...]:
+    market = db.session.get_one(MarketRow, card.pair.id)
+    fee = booked(held.value * market.taker_fee)
+    keep = (held.base, found.value_now, found.total, ZERO, ZERO)
+    closed = (ZERO, found.value_now - fee, found.total - fee, held.floating - fee, fee)
+    return (
+        StopChoice(StopHow.KEEP.value, *keep),
+        StopChoice(StopHow.SELL.value, *closed),
         StopChoice(StopHow.LEAVE_ORDERS.value, *keep),
     )
 

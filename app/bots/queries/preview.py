@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from app.bots.grounds import Grounds, find_grounds, own_account, pair_of
+from app.bots.grounds import Grounds, find_grounds, own_account, pair_of, without_resting_stop
 from app.bots.queries.draft import Draft
 from app.money import ceil_to_cents
 from app.trades.owners import Pair
@@ -14,7 +14,7 @@ from app.trades.queries import Line
 from app.trading.market import ONE, ZERO, Market, booked, exact
 from app.trading.strategies import STRATEGIES
 from app.trading.strategies.grid_levels import most_grids
-from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing
+from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing, write_grid
 from app.trading.strategies.grid_plan import GridPlan
 from app.trading.strategy import InvalidParams, Problem
 
@@ -122,6 +122,9 @@ class Preview:
     starts_at: Decimal | None = None
     levels: tuple[tuple[Decimal, str], ...] = ()
     empty_level: Decimal | None = None
+    is_live: bool = False
+    # Where no stop can rest although one is wanted: the exchange's name.
+    watched_here: str = ""
 
     @property
     def complete(self) -> bool:
@@ -256,6 +259,8 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         starts_at=params.trigger_price,
         levels=_levels(plan),
         empty_level=plan.empty_level,
+        is_live=grounds.account.mode == "live",
+        watched_here=without_resting_stop(grounds.account.exchange, write_grid(params)),
     )
 
 

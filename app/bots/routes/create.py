@@ -105,8 +105,7 @@ def pairs() -> ResponseReturnValue:
     words = request.args.get("q", "")[:30]
     if account_id is None:
         raise NotFound("unknown_account")
-    futures = current_user.profile.experience == "expert"
-    found = queries.find_pairs(current_user.id, account_id, words, futures=futures)
+    found = queries.find_pairs(current_user.id, account_id, words)
     return render_template("bots/_pairs.html", pairs=found, query=words, account_id=account_id)
 
 
