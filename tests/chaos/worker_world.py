@@ -2,13 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -22,8 +19,8 @@ from app.trading.market import Candle
 from app.transactions import transaction
 from tests.bots.live_world import GRID, World
 from tests.bots.test_live import paper_market
+from tests.starting import Started, start
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90
 
 
@@ -31,19 +28,13 @@ class Worker:
     """One process of the product."""
 
     def __init__(self, environment: Mapping[str, str], *arguments: str) -> None:
-        self._command = [sys.executable, str(ROOT / "worker.py"), *arguments]
+        self._words = ["worker.py", *arguments]
         self._environment = {**os.environ, **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
 
     def start(self) -> None:
         """Start it (again)."""
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=ROOT,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = start(self._words, self._environment)
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,26 +19,35 @@ from app.notifications import jobs as notification_jobs
 from app.queues import QueueName, enqueue_once, queue
 from dev.embedded import temporary_valkey
 from dev.valkey import ValkeyServer
+from tests.starting import Started, start
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class Running:
+    """One of the processes, and where it writes."""
+
+    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
+        words = ["worker.py", *arguments]
+        self.process = start(words, {**os.environ, **environment}, log)
+        self._log = log
+
+    def end(self) -> tuple[int, str]:
+        """Ask it to end; return its code and what it wrote."""
+        self.process.terminate()
+        return self.process.wait(30), self._log.read_text()
+
+
 @contextmanager
-def process(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def process(environment: dict[str, str], *arguments: str) -> Iterator[Running]:
     """Run one of the processes."""
-    running = subprocess.Popen(
-        [sys.executable, str(ROOT / "worker.py"), *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield running
-    finally:
-        if running.poll() is None:
-            running.kill()
-        running.communicate()
+    with tempfile.TemporaryDirectory() as folder:
+        running = Running(environment, Path(folder, "log"), *arguments)
+        try:
+            yield running
+        finally:
+            running.process.kill()
+            running.process.wait(30)
 
 
 def wait_for_worker(redis_db: Redis, count: int = 1) -> None:
@@ -48,14 +58,7 @@ def wait_for_worker(redis_db: Redis, count: int = 1) -> None:
         time.sleep(0.05)
 
 
-def end(running: subprocess.Popen[str]) -> tuple[int, str]:
-    """Ask a process to end; return its code and what it wrote."""
-    running.send_signal(signal.SIGTERM)
-    _, written = running.communicate(timeout=30)
-    return running.returncode, written
-
-
-def wait_until_listening(running: subprocess.Popen[str]) -> None:
+def wait_until_listening(running: Started) -> None:
     """Wait until a process catches SIGTERM: how long it takes to load depends on the machine."""
     deadline = time.monotonic() + 30
     bit = 1 << (signal.SIGTERM - 1)
@@ -88,7 +91,7 @@ def test_a_worker_does_what_waits_and_ends_cleanly(
         enqueue_once(name, job, key="test-job")
         wait_until_empty(name)
         time.sleep(0.5)
-        code, written = end(worker)
+        code, written = worker.end()
     assert code == 0
     assert "Traceback" not in written
     assert queue(name).failed_job_registry.count == 0
@@ -103,7 +106,7 @@ def test_the_scheduler_keeps_its_jobs_coming_and_resigns_at_the_end(
         while queue(QueueName.TICKS).count < 3:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        code, written = end(scheduler)
+        code, written = scheduler.end()
     assert code == 0
     assert "Traceback" not in written
     assert redis_db.get("scheduler:leader") is None
@@ -118,15 +121,15 @@ def test_a_process_waits_for_redis_and_goes_on_when_it_is_back(
         # A port where nobody listens: the process starts, waits, and ends when asked.
         nobody = {**environment, "REDIS_URL": "redis://127.0.0.1:1/0"}
         with process(nobody, role) as waiting:
-            wait_until_listening(waiting)
+            wait_until_listening(waiting.process)
             time.sleep(2)
-            assert waiting.poll() is None
-            assert end(waiting)[0] == 0
+            assert waiting.process.poll() is None
+            assert waiting.end()[0] == 0
         with process({**environment, "REDIS_URL": url}, role) as working:
-            wait_until_listening(working)
+            wait_until_listening(working.process)
             time.sleep(2)
-            assert working.poll() is None
-            assert end(working)[0] == 0
+            assert working.process.poll() is None
+            assert working.end()[0] == 0
 
 
 @pytest.mark.chaos
@@ -146,13 +149,16 @@ def test_a_process_ends_when_asked_although_redis_has_just_gone(
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             server.halt()
-            assert end(running)[0] == 0
+            assert running.end()[0] == 0
     finally:
         server.stop()
 
 
 def test_a_role_that_does_not_exist_is_refused_in_words(environment: dict[str, str]) -> None:
-    with process(environment, "dance") as worker:
-        _, written = worker.communicate(timeout=30)
-    assert worker.returncode == 2
-    assert "invalid choice" in written
+    command = [sys.executable, "worker.py", "dance"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "invalid choice" in done.stderr

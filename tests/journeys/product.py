@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.starting import Started, run, start
+
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 ROLES = ("ticks", "jobs", "scheduler", "feed")
@@ -29,17 +29,7 @@ class Product:
 
     def flask(self, *arguments: str) -> str:
         """Run a command beside it and return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=ROOT,
-            env=dict(self.environment),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return run(["-m", "flask", *arguments], self.environment)
 
     def log_text(self) -> str:
         """Return the lines of all processes."""
@@ -73,16 +63,8 @@ def running_product(variables: Mapping[str, str], folder: Path) -> Iterator[Prod
         _end(children)
 
 
-def _start(name: str, words: tuple[str, ...], product: Product) -> subprocess.Popen[bytes]:
-    with (product.logs / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, *words],
-            cwd=ROOT,
-            env=dict(product.environment),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def _start(name: str, words: tuple[str, ...], product: Product) -> Started:
+    return start(words, product.environment, product.logs / f"{name}.log")
 
 
 def _free_port() -> int:
@@ -91,7 +73,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_up(product: Product, children: list[subprocess.Popen[bytes]]) -> None:
+def _wait_until_up(product: Product, children: list[Started]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         assert all(child.poll() is None for child in children), product.log_text()
@@ -102,9 +84,9 @@ def _wait_until_up(product: Product, children: list[subprocess.Popen[bytes]]) ->
     raise AssertionError(f"the product did not come up\n{product.log_text()}")
 
 
-def _end(children: list[subprocess.Popen[bytes]]) -> None:
+def _end(children: list[Started]) -> None:
     for child in children:
-        child.send_signal(signal.SIGTERM)
+        child.terminate()
     for child in children:
         try:
             child.wait(STOP_TIMEOUT_S)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +15,9 @@ from redis import Redis
 from dev.postgres import FAST, PostgresServer
 from dev.valkey import ValkeyServer
 from tests import services
-from tests.conftest import MASTER_KEYS, ROOT, SECRET_KEY
+from tests.conftest import MASTER_KEYS, SECRET_KEY
 from tests.markets.recorded import MINUTE_MS, rising_rows, write_rows
+from tests.starting import Started, run, start
 
 pytestmark = pytest.mark.chaos
 
@@ -42,11 +41,10 @@ class World:
     postgres: PostgresServer
     redis: ValkeyServer
     environment: dict[str, str]
-    feed: "subprocess.Popen[bytes] | None" = None
+    feed: Started | None = None
 
     def start_feed(self) -> None:
-        command = [sys.executable, "worker.py", "feed", "--name", "feed-under-test"]
-        self.feed = subprocess.Popen(command, cwd=ROOT, env=self.environment)
+        self.feed = start(["worker.py", "feed", "--name", "feed-under-test"], self.environment)
 
     def kill_feed(self) -> None:
         if self.feed is not None:
@@ -112,11 +110,10 @@ def world(tmp_path: Path) -> Iterator[World]:
                 "MARKET_REPLAY_SPEED": "300",
                 "FLASK_APP": "wsgi.py",
             }
-            for command in (["-m", "flask", "db", "upgrade"], ["-c", SEED]):
-                subprocess.run(
-                    [sys.executable, *command], cwd=ROOT, env=environment, check=True, timeout=120,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                )  # fmt: skip
+            run(["-m", "flask", "db", "upgrade"], environment)
+            seed = tmp_path / "seed.py"
+            seed.write_text(SEED)
+            run([str(seed)], environment)
             made = World(postgres, redis, environment)
             yield made
         finally:

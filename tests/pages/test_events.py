@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +15,8 @@ from app.transactions import transaction
 from tests.accounts.people import session_name
 from tests.client import Client
 from tests.factories import make_user
+from tests.starting import start
 
-ROOT = Path(__file__).resolve().parents[2]
 CAPACITY = 2
 
 
@@ -35,14 +33,8 @@ class Server:
             "WEB_WORKERS": "1",
             "WEB_THREADS": str(CAPACITY + 16),
         }
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"],
-                cwd=ROOT,
-                env={**os.environ, **environment, **own},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        words = ["-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+        self.process = start(words, {**os.environ, **environment, **own}, log)
         if not self._answers():
             self.stop()
             pytest.fail(log.read_text())

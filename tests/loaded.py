@@ -1,0 +1,22 @@
+"""All that a process of the product loads; imported once by the process that forks the others."""
+
+import gc
+import pkgutil
+from importlib import import_module
+
+import app
+
+LIBRARIES = (
+    "ccxt",
+    "flask.cli",
+    "gunicorn.app.wsgiapp",
+    "gunicorn.workers.gthread",
+    "rq.cron",
+    "runpy",
+)
+
+for name in (*LIBRARIES, *(module.name for module in pkgutil.walk_packages(app.__path__, "app."))):
+    import_module(name)
+# What is loaded stays: no child has to look at it when it clears away its garbage.
+gc.collect()
+gc.freeze()
