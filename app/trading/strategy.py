@@ -106,7 +106,8 @@ class View:
     """All that a strategy may know at one moment.
 
     `orders` are all own orders that are not final, and those that became final since the last
-    decision; `fills` are those that came in since then; `holdings` are summed from all fills.
+    decision; `fills` are those that came in since then; `holdings` are summed from all fills. After
+    a comparison with a real venue `may_retry` allows one more try of what it has refused too often.
     """
 
     time: datetime
@@ -119,6 +120,7 @@ class View:
     investment: Decimal
     fills: tuple[Fill, ...] = ()
     stop_request: StopHow | None = None
+    may_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,22 @@
 """Bots on real accounts, as the product opens them, at a stand-in for the exchange."""
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from app.accounts.models import User
 from app.adapters.exchanges.keys import ApiKeys
+from app.bots.models import BotConfig
 from app.db import db
 from app.exchanges import service
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
+from app.trading.orders import Side
+from app.trading.strategies.grid import GRID
+from app.trading.strategies.grid_state import Phase
 from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.doubles.books import Ours, Theirs, differences, twins
@@ -160,38 +165,48 @@ class LiveWorld:
             )
 
     def missing_levels(self) -> list[str]:
-        """Name the gaps of running grids in which no order stands.
+        """Name the orders that ladders of running grids want and that do not stand.
 
-        A gap waits by right while its order would cross another of the grid's own, one that stands
-        or one that is wanted: that one goes first.
+        There is no excuse but the bot's own limit for orders that rest at once: then all that it
+        allows must stand, whichever they are.
         """
         return [
             line
             for seat in self.seats
             for bot in seat.bots
-            for line in _missing(bot, self.world.bot(bot), self.world.open_orders(bot))
+            for line in _missing(
+                bot, self.world.bot(bot), self.world.open_orders(bot), _most_resting(bot)
+            )
         ]
 
 
-def _missing(bot: int, row: Any, standing: list[Any]) -> list[str]:
+def _most_resting(bot: int) -> int | None:
+    newest = select(BotConfig.params).where(BotConfig.bot_id == bot)
+    with transaction():
+        params = db.session.scalars(newest.order_by(BotConfig.version.desc())).first()
+    most = (params or {}).get("max_resting")
+    return None if most is None else int(most)
+
+
+def _missing(bot: int, row: Any, standing: list[Any], most: int | None) -> list[str]:
     if row.state != "active":
         ended = row.state_reason.get("code") in ENDS and not standing
         return [] if ended else [f"bot {bot} is {row.state}: {row.state_reason}"]
-    orders = [order for order in standing if order.purpose == "grid"]
-    slots = row.strategy_state["slots"]
-    # A gap holds a buy at its lower level or a sell at its upper one.
-    filled = {order.level - (order.side == "sell") for order in orders}
-    empty = [gap for gap in range(len(slots)) if gap not in filled]
-    bids = {order.level for order in orders if order.side == "buy"}
-    asks = {order.level for order in orders if order.side == "sell"}
-    bids |= {gap for gap in empty if slots[gap][0] == "buy"}
-    asks |= {gap + 1 for gap in empty if slots[gap][0] == "sell"}
-    found = []
-    for gap in empty:
-        if slots[gap][0] == "buy":
-            waits = gap >= min(asks, default=len(slots) + 1)
-        else:
-            waits = gap + 1 <= max(bids, default=-1)
-        if not waits:
-            found.append(f"bot {bot}: no order in gap {gap}, wanted: {slots[gap]}")
+    state = GRID.decode_state(row.strategy_state)
+    if state.phase is not Phase.RUNNING:
+        return [f"bot {bot} is still {state.phase}"]
+    wanted = {(gap, slot.side) for gap, slot in enumerate(state.slots)}
+    wanted |= {(gap, slot.twin.side) for gap, slot in enumerate(state.slots) if slot.twin}
+    stands = Counter(
+        # A gap holds a buy at its lower level or a sell at its upper one.
+        (order.level - state.first - (order.side == "sell"), Side(order.side))
+        for order in standing
+        if order.purpose == "grid"
+    )
+    twice = [place for place, count in stands.items() if count > 1 or place not in wanted]
+    found = [f"bot {bot}: gap {gap} has a {side} too many" for gap, side in twice]
+    virtual = 0 if most is None else max(0, len(wanted) - most)
+    missing = sorted(wanted - set(stands))
+    if len(missing) > virtual:
+        found += [f"bot {bot}: no {side} in gap {gap}: {state.slots[gap]}" for gap, side in missing]
     return found

@@ -18,6 +18,7 @@ from app.db import db
 from app.trades import service as trades
 from app.trading.orders import client_order_id
 from app.trading.ports import AccountLook, Refused, Unresolved
+from app.trading.strategies import grid_orders
 from app.transactions import transaction
 from tests.doubles.bybit.faults import Fault, Faults
 from tests.doubles.bybit.operator import Operator
@@ -285,3 +286,28 @@ def test_an_order_of_a_stopped_bot_is_held_back_at_the_last_moment(
     stage.patch.setattr(real_side, "act", act)
     stage.tick()
     assert sent == [0 if guard else 1]
+
+
+# --- no level is missing --------------------------------------------------------------------------
+
+
+@guarded
+def test_a_gap_that_would_meet_an_own_order_does_not_wait_for_the_price(
+    stage: Stage, guard: bool
+) -> None:
+    """Two sells filled, their answers were refused, and the price fell back meanwhile."""
+    if not guard:
+        stage.patch.setattr(grid_orders.Rivals, "price_beside", lambda *asked: None)
+    stage.tick()
+    # Three refusals for each of both, one more after the next fill; then a sell stands at 100.
+    stage.faults.set([Fault("code", "order/create", code=110007, times=8)])
+    for price in ("104.5", "97.9", "95.9"):
+        stage.live.play(price)
+        stage.tick()
+    judge(stage, guard)
+    if guard:
+        # One tick short of the own sell, so never at its price, and filled at the market's.
+        every = stage.live.world.orders(stage.bot)
+        beside = [one for one in every if one.price == Decimal("99.99")]
+        assert [one.side for one in beside] == ["buy"] * 2
+        assert [one.value / one.filled for one in beside] == [Decimal("95.9")] * 2

@@ -17,7 +17,7 @@ from app.trading.ports import Balance
 from app.trading.position import Holdings
 from app.trading.risk import Limits
 from app.trading.strategies.grid import GRID
-from app.trading.strategies.grid_news import MOST_REFUSALS
+from app.trading.strategies.grid_news import MOST_REFUSALS, counted_opening
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, StopHow
 from tests.trading.world import Desk, Faults, grid, market
@@ -559,3 +559,103 @@ def test_without_faults_every_gap_always_has_its_order(
     for price in [D(100), *walk]:
         started.see(on.price_down(price))
         assert len(prices(started)) == params.grids
+
+
+# --- gaps beyond an own order -------------------------------------------------------------------
+
+
+def with_hole() -> Desk:
+    """Return a desk whose gap from 100 to 110 holds nothing and wants a buy; another sells at 100.
+
+    Its sell had filled, and the buys that answered it were refused until the price fell.
+    """
+    started = desk()
+    started.see("89")
+    started._cancel(open_at(started, "110").client_id)
+    started.news.clear()
+    started.state = with_slot(started.state, 2, side=Side.BUY, opening=None, cycle=7)
+    position = started.books.position
+    started.books = replace(started.books, position=replace(position, quote=D(1000)))
+    started.book._ledger.move("USDT", D(1000) - position.quote, D(0))
+    return started
+
+
+def with_slot(state: Any, gap: int, **changes: Any) -> Any:
+    slots = list(state.slots)
+    slots[gap] = replace(slots[gap], **changes)
+    return replace(state, slots=tuple(slots))
+
+
+def test_what_would_meet_an_own_order_trades_at_once_one_tick_short_of_it() -> None:
+    started = with_hole()
+    started.see("95")
+    bought = next(o for o in started.orders.values() if o.key.cycle == 7)
+    assert (bought.key.level, bought.price, bought.status) == (2, D("99.99"), Status.FILLED)
+    assert bought.value == 95 * bought.quantity
+    assert [side for side, _ in prices(started)] == ["sell", "sell", "sell", "buy"]
+
+
+def test_what_would_meet_an_order_about_to_trade_waits_for_the_next_look() -> None:
+    started = with_hole()
+    # The own sell at 100 must have traded; only the news of it is missing.
+    started.price = D(105)
+    assert not started.tick_once().intents
+
+
+def test_an_order_at_the_very_price_rests_beside_the_own_one() -> None:
+    started = with_hole()
+    started.see("100")
+    assert ("buy", D("99.99")) in prices(started)
+    assert ("sell", D(100)) in prices(started)
+
+
+def test_a_sell_that_would_meet_an_own_buy_stays_one_tick_above_it() -> None:
+    started = desk()
+    started.see("111")
+    started._cancel(open_at(started, "90").client_id)
+    started.news.clear()
+    opening = counted_opening(FREE, D(90), D("2.777"), Side.BUY)
+    # A gap below the buy at 100 holds coins.
+    started.state = with_slot(started.state, 1, side=Side.SELL, opening=opening, cycle=7)
+    position = started.books.position
+    held = replace(position, base=position.base + D("2.777"))
+    started.books = replace(started.books, position=held)
+    started.book._ledger.move("ABC", D("2.777"), D(0))
+    started.see("105")
+    sold = next(o for o in started.orders.values() if o.key.cycle == 7)
+    assert (sold.price, sold.status, sold.value) == (D("100.01"), Status.FILLED, 105 * sold.filled)
+
+
+# --- after too many refusals ---------------------------------------------------------------------
+
+
+def test_a_comparison_lets_refused_levels_try_again_without_telling_it_each_time() -> None:
+    started = desk()
+    for gap in range(4):
+        started.state = with_slot(started.state, gap, refusals=MOST_REFUSALS, attempt=3)
+    for order in list(started.orders.values()):
+        if order.status.is_live:
+            started._cancel(order.client_id)
+    started.news.clear()
+    assert not started.tick_once().intents
+    done = tick(GRID, replace(started.view(), may_retry=True))
+    tried = [intent for intent in done.intents if isinstance(intent, Place)]
+    assert [place.price for place in tried] == [D(90), D(80), D(110)]
+    for place in tried:
+        refused = started._intend(place, Status.REJECTED)
+        started.news.append(refused.client_id)
+    lines = len(started.events)
+    assert not started.tick_once().intents
+    assert len(started.events) == lines
+    again = tick(GRID, replace(started.view(), may_retry=True))
+    assert len(again.intents) == len(tried)
+
+
+def test_what_somebody_took_back_three_times_no_comparison_tries_again() -> None:
+    started = desk()
+    for _ in range(MOST_REFUSALS):
+        tell(started, open_at(started, "80").client_id, Status.CANCELLED)
+        started.settle()
+    assert not tick(GRID, replace(started.view(), may_retry=True)).intents
+    started.see("111")
+    assert ("buy", D(80)) in prices(started)

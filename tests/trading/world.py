@@ -189,13 +189,13 @@ class Desk:
         return [line.code for line in self.events]
 
     def check_levels(self) -> None:
-        """No level holds two orders, and no own buy stands at or above an own sell."""
+        """No order stands twice, and no own buy stands at or above an own sell."""
         live = [o for o in self.orders.values() if o.status.is_live and o.key.level is not None]
-        levels = [order.key.level for order in live]
-        assert len(levels) == len(set(levels)), levels
-        buys = [o.key.level for o in live if o.key.side is Side.BUY and o.key.level is not None]
-        sells = [o.key.level for o in live if o.key.side is Side.SELL and o.key.level is not None]
-        assert max(buys, default=-(10**6)) < min(sells, default=10**6)
+        places = [(order.key.level, order.key.side) for order in live]
+        assert len(places) == len(set(places)), places
+        buys = [o.price for o in live if o.key.side is Side.BUY and o.price is not None]
+        sells = [o.price for o in live if o.key.side is Side.SELL and o.price is not None]
+        assert max(buys, default=D(0)) < min(sells, default=D("Infinity"))
 
     # --- inside -------------------------------------------------------------------------------
 

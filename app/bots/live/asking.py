@@ -137,6 +137,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         investment=bot.capital,
         fills=tuple(new.fill for new in books.fills.get(bot.id, ())),
         stop_request=bot.how,
+        may_retry=seen.may_retry,
     )
     result = tick(strategy, view, Limits(halted=bot.is_emergency))
     wanted = _protection(books, strategy, bot, view, result)

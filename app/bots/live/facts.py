@@ -36,9 +36,10 @@ class Seen:
     market, and `funding` payments of contracts; `found` holds orders that were looked up by client
     id, None for one that the venue says it lacks. `strays` are orders of ours that stand without
     being expected, and `balances` what the venue holds, `positions` those in contracts by symbol;
-    with `is_audit` all of it was asked. `is_cut` says that orders which wait to be sent could not
-    all be looked up. With `is_news` there is something to decide; `is_last` says that no later
-    price is known.
+    with `is_audit` all of it was asked, and with `may_retry` a real venue may be asked again what
+    it has refused too often. `is_cut` says that orders which wait to be sent could not all be
+    looked up. With `is_news` there is something to decide; `is_last` says that no later price is
+    known.
     """
 
     account_id: int
@@ -52,6 +53,7 @@ class Seen:
     balances: Mapping[str, Balance] | None = None
     positions: Mapping[str, Decimal] = field(default_factory=dict)
     is_audit: bool = False
+    may_retry: bool = False
     is_cut: bool = False
     is_news: bool = False
     is_last: bool = True

@@ -70,7 +70,7 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
     if seats:
         # Start and recovery are one path: both begin with a comparison.
         starts = any(seat.is_running and seat.is_fresh for seat in seats)
-        seen.is_audit = starts or audit_is_due(account, utc_now())
+        seen.is_audit = seen.may_retry = starts or audit_is_due(account, utc_now())
         venue = open_venue(account.id)
         if seen.is_audit:
             for seat in seats:

@@ -15,6 +15,8 @@ from app.trading.strategy import LogLine, Match, Severity, log_line
 
 # After so many refusals in a row a gap pauses; the next fill elsewhere earns it one more try.
 MOST_REFUSALS = 3
+# Counted for an order that somebody took back so often: that one no comparison tries again.
+TAKEN_BACK = 1_000
 
 OTHER = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
@@ -77,7 +79,7 @@ def read_orders(grounds: Grounds, orders: tuple[Order, ...]) -> News:
             news.filled |= _read_gap(grounds, news, gap, order)
         elif order.key.purpose is Purpose.ENTRY:
             _read_entry(grounds, news, order)
-    if news.filled and any(slot.refusals >= MOST_REFUSALS for slot in news.slots):
+    if news.filled and any(map(_is_paused, news.slots)):
         news.slots = [_one_more_try(slot) for slot in news.slots]
     return news
 
@@ -88,9 +90,17 @@ def _rank(order: Order) -> tuple[int, int, int, Side]:
 
 
 def _one_more_try(slot: Slot) -> Slot:
+    twin = slot.twin
+    if twin is not None and twin.refusals >= MOST_REFUSALS:
+        slot = replace(slot, twin=replace(twin, refusals=MOST_REFUSALS - 1))
     if slot.refusals < MOST_REFUSALS:
         return slot
     return replace(slot, refusals=MOST_REFUSALS - 1)
+
+
+def _is_paused(slot: Slot) -> bool:
+    twin = slot.twin
+    return slot.refusals >= MOST_REFUSALS or (twin is not None and twin.refusals >= MOST_REFUSALS)
 
 
 def _read_gap(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
@@ -307,9 +317,11 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
         Status.DENIED: "order_denied",
         Status.CANCELLED: "order_cancelled_outside",
     }[order.status]
-    news.events.append(
-        log_line(code, Severity.WARNING, level=order.key.level, side=order.key.side.value)
-    )
+    # Of a level that rests already the log says no more.
+    if slot.refusals < MOST_REFUSALS:
+        news.events.append(
+            log_line(code, Severity.WARNING, level=order.key.level, side=order.key.side.value)
+        )
     if order.excused:
         return again
     refusals = slot.refusals + 1
@@ -317,6 +329,8 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
         news.events.append(
             log_line("level_paused", Severity.WARNING, level=order.key.level, tries=refusals)
         )
+        if order.status is Status.CANCELLED:
+            refusals = TAKEN_BACK
     return replace(again, refusals=refusals)
 
 

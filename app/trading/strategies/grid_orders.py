@@ -11,6 +11,7 @@ from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
     MOST_REFUSALS,
     OTHER,
+    TAKEN_BACK,
     gap_of,
     order_level,
     order_price,
@@ -18,10 +19,13 @@ from app.trading.strategies.grid_news import (
 from app.trading.strategies.grid_state import GridState, Slot
 from app.trading.strategy import View
 
-AT_VENUE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
+RESTING = frozenset({Status.OPEN, Status.PARTIAL})
+AT_VENUE = RESTING | {Status.INTENDED}
 # Of the K orders that rest, so many parts of K may be farther than others that wait: orders are
 # swapped only when the price has moved beyond that, and then all at once.
 SLACK_PARTS = 4
+# Orders that were refused too often are tried again after each comparison, but only so many.
+MOST_RETRIES = 3
 
 # Beyond the number of any level.
 FAR = 10**9
@@ -62,13 +66,71 @@ class Standing:
         else:
             self.highest_buy = max(self.highest_buy, level)
 
-    def would_meet_own(self, side: Side, level: int) -> bool:
-        """Say whether an order would stand on or trade against an own order.
-
-        It happens while news of a fill is missing, and passes when it arrives; or when several
-        fills come at once, and passes when what trades at once has filled.
-        """
+    def may_meet_own(self, side: Side, level: int) -> bool:
+        """Say whether an order may stand on or trade against an own order, by its level alone."""
         return level >= self.lowest_sell if side is Side.BUY else level <= self.highest_buy
+
+
+@dataclass(slots=True)
+class Rivals:
+    """Own orders that another one might meet: what stands, and what goes ahead of it now."""
+
+    view: View
+    # The nearest price at which an order of that side rests, and whether one is about to trade.
+    _known: dict[Side, list[tuple[Decimal, bool]]] | None = None
+    _ahead: list[tuple[Side, Decimal]] = field(default_factory=list)
+
+    def go_ahead(self, side: Side, price: Decimal) -> None:
+        """Count an order that was asked for, or that keeps its place, in this very decision."""
+        self._ahead.append((side, price))
+        if self._known is not None:
+            self._known[side].append((price, _is_reached(side, price, self.view.price)))
+
+    def price_beside(self, side: Side, price: Decimal, quantity: Decimal) -> Decimal | None:
+        """Return where an order may stand without meeting an own one, or None while it waits.
+
+        An own order that the price has passed is about to trade, or has traded and the news of it
+        is missing: what would meet it waits, and that passes with the next look. One that rests
+        beyond the price may rest there for long, so nobody waits for it: what would meet it trades
+        at once at the market's price, and its limit stops one tick short of the own order. So a
+        thin book never leads it into the own order, whatever the venue does about such trades.
+        """
+        other = OTHER[side]
+        met = [each for each in self._all()[other] if not _is_short_of(side, price, each[0])]
+        if not met:
+            return price
+        if any(trades for _, trades in met):
+            return None
+        market = self.view.market
+        nearest = (min if side is Side.BUY else max)(known for known, _ in met)
+        if market.tick is None:
+            return self.view.price if _is_short_of(side, self.view.price, nearest) else None
+        beside = nearest - market.tick if side is Side.BUY else nearest + market.tick
+        # The venue's minimum is held against the limit.
+        return beside if market.is_tradable(quantity, beside) else price
+
+    def _all(self) -> dict[Side, list[tuple[Decimal, bool]]]:
+        if self._known is None:
+            self._known = {Side.BUY: [], Side.SELL: []}
+            now = self.view.price
+            for order in self.view.orders:
+                if order.status in FINAL or order.price is None:
+                    continue
+                side = order.key.side
+                rests = order.status in RESTING and order.price == now
+                trades = _is_reached(side, order.price, now) and not rests
+                self._known[side].append((order.price, trades))
+            for side, price in self._ahead:
+                self._known[side].append((price, _is_reached(side, price, now)))
+        return self._known
+
+
+def _is_reached(side: Side, price: Decimal, now: Decimal) -> bool:
+    return price >= now if side is Side.BUY else price <= now
+
+
+def _is_short_of(side: Side, price: Decimal, own: Decimal) -> bool:
+    return price < own if side is Side.BUY else price > own
 
 
 def standing_of(orders: tuple[Order, ...], state: GridState) -> Standing:
@@ -144,23 +206,28 @@ def wanted_orders(
         if order.status in AT_VENUE
     ]
     if cap is None:
-        wants = _missing(state, standing, steps)
+        wants = _missing(state, standing, steps) + _retries(view, state, standing, steps)
     else:
         ranked = _nearest(view, state, _missing(state, Standing(), steps))
         state, swapped = _swap(state, standing, ranked, cap)
         intents += swapped
         wants = [want for want in ranked if standing.order_of(want) is None]
+        wants += _retries(view, state, standing, steps)
         wants = wants[: max(0, cap - standing.count)]
+    rivals = Rivals(view)
     for want in _by_urgency(wants, view.price):
-        side = want.slot.side
-        level = order_level(state.first, want.gap, side)
-        meets = standing.would_meet_own(side, level)
-        if not meets:
-            intents.append(_place(state, want, level, steps))
-        if not meets or _trades_at_once(want, view.price):
+        slot = want.slot
+        level = order_level(state.first, want.gap, slot.side)
+        price: Decimal | None = want.price
+        if standing.may_meet_own(slot.side, level):
+            price = rivals.price_beside(slot.side, want.price, slot.remaining)
+        if price is not None:
+            intents.append(_place(state, want, level, price, steps))
+        if price is not None or _trades_at_once(want, view.price):
             # What trades at once keeps its place even while it has to wait, or another gap's order
             # would take it, and both would block each other.
-            standing.reach(side, level)
+            standing.reach(slot.side, level)
+            rivals.go_ahead(slot.side, want.price if price is None else price)
     return state, intents
 
 
@@ -175,6 +242,22 @@ def _missing(state: GridState, standing: Standing, steps: Ladder) -> list[Want]:
             price = order_price(steps, gap, twin.side)
             wants.append(Want(gap, twin, price, is_twin=True))
     return wants
+
+
+def _retries(view: View, state: GridState, standing: Standing, steps: Ladder) -> list[Want]:
+    """Return the nearest of the orders that were refused too often, if the venue may be asked."""
+    if not view.may_retry:
+        return []
+    wants = []
+    for gap, slot in enumerate(state.slots):
+        for each in (slot, slot.twin):
+            if each is None or not MOST_REFUSALS <= each.refusals < TAKEN_BACK:
+                continue
+            price = order_price(steps, gap, each.side)
+            want = Want(gap, each, price, is_twin=each is not slot)
+            if standing.order_of(want) is None:
+                wants.append(want)
+    return sorted(wants, key=lambda want: abs(want.price - view.price))[:MOST_RETRIES]
 
 
 def _nearest(view: View, state: GridState, wants: list[Want]) -> list[Want]:
@@ -205,7 +288,7 @@ def _by_urgency(wants: list[Want], price: Decimal) -> list[Want]:
 
 
 def _trades_at_once(want: Want, price: Decimal) -> bool:
-    return want.price >= price if want.slot.side is Side.BUY else want.price <= price
+    return _is_reached(want.slot.side, want.price, price)
 
 
 def _swap(
@@ -233,13 +316,13 @@ def parked(slot: Slot, side: Side) -> Slot:
     return slot if slot.twin is None else replace(slot, twin=replace(slot.twin, parked=True))
 
 
-def _place(state: GridState, want: Want, level: int, steps: Ladder) -> Place:
+def _place(state: GridState, want: Want, level: int, price: Decimal, steps: Ladder) -> Place:
     slot = want.slot
     return Place(
         OrderKey(Purpose.GRID, level, slot.side, slot.cycle),
         slot.attempt,
         OrderKind.LIMIT,
-        want.price,
+        price,
         slot.remaining,
         _why(state, want, level, steps),
     )

@@ -96,8 +96,12 @@ def _move(view: View, found: Trailed, side: Side) -> Trailed | None:
     far = 0 if up else len(state.slots) - 1
     end = state.slots[far]
     order = standing_of(view.orders, state).orders.get(far)
+    if end.done.quantity:
+        return None
+    moved = _shift(view, found, end, 1 if up else -1)
     if order is not None:
-        if order.status not in AT_VENUE or end.parked or order.filled:
+        # What can't move along stays where it stands.
+        if moved is None or order.status not in AT_VENUE or end.parked or order.filled:
             return None
         slots = tuple(
             parked(slot, side) if i == far else slot for i, slot in enumerate(state.slots)
@@ -106,9 +110,7 @@ def _move(view: View, found: Trailed, side: Side) -> Trailed | None:
         return found._replace(
             state=replace(state, slots=slots), intents=[Cancel(order.client_id, why)]
         )
-    if end.done.quantity:
-        return None
-    return _shift(view, found, end, 1 if up else -1)
+    return moved
 
 
 def _shift(view: View, found: Trailed, end: Slot, by: int) -> Trailed | None:
