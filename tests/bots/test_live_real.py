@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from app.bots.live import clock, real_side
 from app.db import db
+from app.errors import Unavailable
+from app.trading.orders import Order
 from app.transactions import transaction
 from tests.bots.real_desk import Desk
 
@@ -94,23 +96,32 @@ def test_an_order_that_vanished_is_doubted_and_comes_back(desk: Desk) -> None:
     desk.assert_one_chain()
 
 
-def test_a_crash_right_after_a_sending_leaves_no_twin(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    """The process is gone."""
 
-    desk.tick()
-    desk.play("97.9")
 
-    def die(*_args: object) -> None:
+def die_after_sending(desk: Desk, patch: pytest.MonkeyPatch) -> Any:
+    """End a tick right after its order has reached the venue; return the order."""
+    place = desk.venue.place
+
+    def placed(symbol: str, order: Order) -> Any:
+        place(symbol, order)
         raise Killed
 
-    with monkeypatch.context() as patch:
-        patch.setattr(real_side, "update_orders", die)
+    with patch.context() as inner:
+        inner.setattr(desk.venue, "place", placed)
         with pytest.raises(Killed):
             desk.tick()
     (intended,) = desk.orders("INTENDED")
+    return intended
+
+
+def test_a_crash_right_after_a_sending_leaves_no_twin(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    desk.play("97.9")
+    intended = die_after_sending(desk, monkeypatch)
     assert intended.client_id in desk.venue.standing()
     desk.tick()
     assert desk.orders("INTENDED") == []
@@ -118,12 +129,31 @@ def test_a_crash_right_after_a_sending_leaves_no_twin(
     desk.assert_one_chain()
 
 
-def test_without_the_look_up_the_same_crash_sends_the_order_twice(
+@pytest.mark.parametrize("marked", [True, False])
+def test_an_order_that_was_about_to_go_when_its_worker_died_is_not_sent_again_unseen(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, marked: bool
+) -> None:
+    """The venue forgets it for a while; without the mark it is sent twice."""
+    desk.tick()
+    desk.play("97.9")
+    if not marked:
+        monkeypatch.setattr(real_side, "set_out", lambda own: None)
+    intended = die_after_sending(desk, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.venue, "find", lambda symbol, client_id: None)
+        patch.setattr(desk.venue, "open_orders", lambda symbol: [])
+        desk.tick()
+    assert desk.venue.sent.count(intended.client_id) == (1 if marked else 2)
+    if marked:
+        assert intended.client_id in {order.client_id for order in desk.orders("UNRESOLVED")}
+        desk.tick()
+        assert desk.orders("UNRESOLVED") == []
+        desk.assert_one_chain()
+
+
+def test_an_order_whose_sending_had_not_begun_goes_out_at_once_after_a_crash(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     desk.tick()
     desk.play("97.9")
 
@@ -131,14 +161,33 @@ def test_without_the_look_up_the_same_crash_sends_the_order_twice(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(real_side, "update_orders", die)
+        patch.setattr(real_side, "act", die)
         with pytest.raises(Killed):
             desk.tick()
     (intended,) = desk.orders("INTENDED")
-    monkeypatch.setattr(desk.venue, "find", lambda symbol, client_id: None)
-    monkeypatch.setattr(desk.venue, "open_orders", lambda symbol: [])
+    assert intended.sent_at is None
     desk.tick()
-    assert desk.venue.sent.count(intended.client_id) == 2
+    assert desk.venue.sent.count(intended.client_id) == 1
+    desk.assert_one_chain()
+
+
+def test_an_order_that_was_put_off_counts_as_never_sent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    desk.play("97.9")
+
+    def not_now(symbol: str, order: Order) -> Any:
+        raise Unavailable("exchange_rate_limited", exchange="bybit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.venue, "place", not_now)
+        desk.tick()
+    (intended,) = desk.orders("INTENDED")
+    assert intended.sent_at is None
+    desk.tick()
+    assert desk.orders("INTENDED") == desk.orders("UNRESOLVED") == []
+    desk.assert_one_chain()
 
 
 def test_a_venue_that_is_away_changes_nothing_and_is_asked_again(desk: Desk) -> None:

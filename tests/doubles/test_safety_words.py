@@ -125,19 +125,48 @@ def test_a_worker_that_wakes_after_its_lease_sends_nothing(stage: Stage, guard: 
 
 @guarded
 def test_what_was_sent_before_a_crash_is_not_sent_again(stage: Stage, guard: bool) -> None:
-    def die(*_: Any) -> None:
-        raise Killed
-
-    with stage.patch.context() as patch:
-        patch.setattr(real_side, "update_orders", die)
-        with pytest.raises(Killed):
-            stage.tick()
+    if not guard:
+        stage.patch.setattr(real_side, "set_out", lambda own: None)
+    die_after_sending(stage)
     if not guard:
         _blind(stage)
     stage.tick()
     stage.patch.undo()
     stage.patch.setattr(real_side, "open_venue", lambda account_id: stage.exchange)
     stage.patch.setattr(clock, "GRACE", timedelta(0))
+    judge(stage, guard)
+
+
+def die_after_sending(stage: Stage) -> None:
+    """End a tick right after its first order has reached the exchange."""
+    real = stage.exchange.place
+
+    def place(symbol: str, order: Any) -> Any:
+        real(symbol, order)
+        raise Killed
+
+    with stage.patch.context() as patch:
+        patch.setattr(stage.exchange, "place", place)
+        with pytest.raises(Killed):
+            stage.tick()
+
+
+@guarded
+def test_what_was_filled_before_a_crash_and_is_forgotten_is_not_sent_again(
+    stage: Stage, guard: bool
+) -> None:
+    """The exchange forgets order and fill for ten minutes, and takes a used id once more."""
+    if not guard:
+        stage.patch.setattr(real_side, "set_out", lambda own: None)
+    stage.patch.setattr(clock, "GRACE", timedelta(minutes=30))
+    habits = stage.venue.habits
+    habits.forget, habits.forget_ms, habits.late_fills, habits.late_ms = 1, 600_000, 1, 600_000
+    die_after_sending(stage)
+    for _ in range(3):
+        stage.tick()
+    assert (len(stage.venue.customers[KEY].orders) == 1) is guard
+    habits.forget = habits.late_fills = 0
+    habits.clock_ms += 600_000
     judge(stage, guard)
 
 

@@ -223,10 +223,12 @@ def _tell_taken(books: Books, own: OwnOrder) -> None:
 def _apply_absence(own: OwnOrder, account: Account, now: datetime) -> bool:
     """Take in that the venue says it does not know an order; one that was never sent just waits.
 
-    It is doubted first, and taken as absent only when nobody has seen it for long enough. An order
-    that did stand once is gone then; one that was never seen has never arrived.
+    One that was about to be sent when its worker died may be there: venues forget orders for a
+    while, also filled ones, and not each of them refuses a second order under the id of a filled
+    one. It is doubted first, and taken as absent only when nobody has seen it for long enough. An
+    order that did stand once is gone then; one that was never seen has never arrived.
     """
-    if own.status is Status.INTENDED or not own.status.is_live:
+    if not own.status.is_live or (own.status is Status.INTENDED and own.sent_at is None):
         return False
     if own.status is not Status.UNRESOLVED:
         own.turn(Status.UNRESOLVED, "unknown_to_venue")

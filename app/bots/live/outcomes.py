@@ -54,6 +54,11 @@ def rests_for_now(own: OwnOrder, now: datetime) -> bool:
     )
 
 
+def set_out(own: OwnOrder) -> None:
+    """Note that an order is about to be sent: after a crash it may be at the venue."""
+    own.sent_at = utc_now()
+
+
 def apply_place(own: OwnOrder, outcome: Outcome) -> None:
     """Note the answer to a sending."""
     own.sent_at = own.sent_at or utc_now()

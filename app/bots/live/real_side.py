@@ -1,9 +1,10 @@
 """Looking at a real account and acting on it: calls stand outside of any transaction.
 
 One look tells what stands and what was filled; orders in doubt are looked up one by one. Before a
-sending the token is asked again unless that was a moment ago, with time to spare for the call, and
-answers are noted at once. A crash in between leaves INTENDED orders, which the next look finds by
-their client ids before anything is sent again.
+sending the token is asked again unless that was a moment ago, with time to spare for the call; that
+the order may be on its way is written down just before it goes, and answers are noted at once. A
+crash in between leaves INTENDED orders: one that never went out is sent after a look-up in vain,
+one that may have gone is in doubt like any other without a clear answer.
 """
 
 import logging
@@ -23,6 +24,7 @@ from app.bots.live.outcomes import (
     apply_place,
     is_held_back,
     is_own_id,
+    set_out,
 )
 from app.bots.live.paper_side import announce_started
 from app.bots.live.rows import Seat, read_leverages, read_seats
@@ -206,7 +208,7 @@ class _Errand:
     def run(self, work: Work) -> bool:
         """Take back strays, then own orders, then send; stop when the account is not ours."""
         self.news = work.again
-        steps: list[Callable[[], None]] = [
+        steps: list[Callable[[], bool]] = [
             *(partial(self._cancel_stray, stray) for stray in work.strays),
             *(partial(self._take_back, own) for own in work.cancels),
             *(partial(self._send, own) for own in work.sends),
@@ -219,11 +221,13 @@ class _Errand:
                 self._note()
                 return False
             try:
-                step()
+                goes_on = step()
             except Unavailable:
                 # Nothing was sent, so the order stays intended.
                 self._note()
                 raise
+            if not goes_on:
+                return False
         return self._note() and self.news
 
     @property
@@ -260,7 +264,7 @@ class _Errand:
             announce_started({self.account.id: list(self.seats.values())}, changed)
         return True
 
-    def _cancel_stray(self, stray: VenueOrder) -> None:
+    def _cancel_stray(self, stray: VenueOrder) -> bool:
         try:
             outcome = self.venue.cancel(stray.symbol, stray.client_id)
         except Unavailable as error:
@@ -271,14 +275,20 @@ class _Errand:
             "stray_order_cancelled account=%s client_id=%s outcome=%s",
             self.account.id, stray.client_id, type(outcome).__name__,
         )  # fmt: skip
+        return True
 
-    def _send(self, own: OwnOrder) -> None:
+    def _send(self, own: OwnOrder) -> bool:
         seat = self.seats.get(own.bot_id)
         if seat is None or is_held_back(own, seat):
             self.news = True
-            return
-        apply_place(own, self._placed(seat.market.symbol, own))
+            return True
+        set_out(own)
         self._changed.append(own)
+        if not self._note():
+            return False
+        self._changed.append(own)
+        apply_place(own, self._placed(seat.market.symbol, own))
+        return True
 
     def _placed(self, symbol: str, own: OwnOrder) -> Outcome:
         try:
@@ -289,15 +299,16 @@ class _Errand:
                 return Unresolved(outcome.detail) if found is None else Accepted(found.venue_id)
         except Unavailable as error:
             if error.code == NOT_NOW:
+                own.sent_at = None
                 raise
             return Unresolved(error.code)
         return outcome
 
-    def _take_back(self, own: OwnOrder) -> None:
+    def _take_back(self, own: OwnOrder) -> bool:
         seat = self.seats.get(own.bot_id)
         if seat is None:
             self.news = True
-            return
+            return True
         symbol, client_id = seat.market.symbol, own.order.client_id
         found: VenueOrder | None = None
         try:
@@ -305,9 +316,9 @@ class _Errand:
                 # Never sent, as far as we know; only the venue knows for sure.
                 found = self.venue.find(symbol, client_id)
                 if found is None:
-                    own.turn(Status.CANCELLED)
+                    own.turn(Status.CANCELLED if own.sent_at is None else Status.UNRESOLVED)
                     self._changed.append(own)
-                    return
+                    return True
             outcome = self.venue.cancel(symbol, client_id)
             own.answer = ASKED_BACK
             found = self.venue.find(symbol, client_id)
@@ -318,3 +329,4 @@ class _Errand:
         else:
             apply_cancel(own, outcome, found)
         self._changed.append(own)
+        return True

@@ -107,9 +107,9 @@ class Slot:
     `quantity` is the size of the order over all attempts, `done` what earlier attempts of this
     cycle have filled. An order that closes keeps the sums of what it closes in `opening`. `origin`
     is the client id of the order that it answers. After too many `refusals` the gap pauses until
-    another one fills or (at a real venue) all has been compared. A `parked` order is being taken back by the grid itself. The gap in which a
-    neutral grid starts has two orders: the sell is its `twin` until one of them fills. `adopted` is
-    the attempt that was taken as absent and turned up again.
+    another one fills, or at a real venue all was compared. A `parked` order is being taken back by
+    the grid itself. The gap in which a neutral grid starts has two orders: the sell is its `twin`
+    until one of them fills. `adopted` is the attempt that was taken as absent and turned up again.
     """
 
     side: Side
