@@ -1,0 +1,146 @@
+"""Two people who must not meet, and the addresses of every route with ids of one of them."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import select, text
+from werkzeug.routing import Rule
+
+from app.accounts import session_store
+from app.accounts.access import GUARD
+from app.accounts.models import AccessToken, User
+from app.bots.models import Bot
+from app.db import db
+from app.exchanges.models import ExchangeAccount
+from app.trades.models import OrderRow, TradeRow
+from app.transactions import transaction
+from tests.api.programs import give_token
+from tests.bots.shop import Shop
+from tests.factories import make_account, make_user
+
+# Stands in every name that the first person has given to something.
+MARK = "Zanzibar-Quokka"
+
+# Ids in addresses that belong to somebody. A new one must be added here and to `Owner.ids`.
+OWNED = frozenset({"bot_id", "account_id", "trade_id", "token_id"})
+# Parts of addresses that are the same for everybody.
+SHARED: Mapping[str, object] = {
+    "market_id": 1,
+    "slug": "what-is-a-grid-bot",
+    "page": "terms",
+    "name": "orders",
+    "filename": "css/botyard.css",
+    "export_type": "csv",
+}
+# Names under which routes take ids besides their address; each is tried with every id.
+SENT_NAMES = (
+    "id", "bot_id", "bot", "account_id", "account", "trade_id", "order_id", "token_id", "user_id",
+    "user", "from", "key", "job_id", "code", "rowid", "pk", "list_form_pk",
+)  # fmt: skip
+
+# Rows of the first person, as they must stay whatever the second one sends.
+GUARDED_TABLES = (
+    "users", "profiles", "owner_keys", "access_tokens", "exchange_accounts", "paper_balances",
+    "paper_orders", "bots", "orders", "fills", "trades",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The first person and all that belongs to them."""
+
+    shop: Shop
+    user_id: int
+    email: str
+    token: str
+    ids: Mapping[str, object]
+
+    def session_keys(self) -> list[str]:
+        """Return the names of this person's sessions."""
+        return [one.key for one in session_store.list_sessions(self.user_id)]
+
+
+def make_owner() -> Owner:
+    """Make a person with a bot that has traded, an account and a token, all with the mark."""
+    shop = Shop.open()
+    bot_id = shop.run_bot("97.9", "100.1", "97.9", "100.1", "98")
+    token = give_token(shop.user_id, label=f"{MARK} token")
+    with transaction():
+        user = db.session.get_one(User, shop.user_id)
+        user.email = f"{MARK.lower()}@example.org"
+        user.profile.name = f"{MARK} person"
+        db.session.get_one(ExchangeAccount, shop.account_id).label = f"{MARK} account"
+        db.session.get_one(Bot, bot_id).name = f"{MARK} bot"
+        email = user.email
+    trade = db.session.scalars(select(TradeRow.id).where(TradeRow.bot_id == bot_id)).first()
+    order = db.session.scalars(select(OrderRow.id).where(OrderRow.bot_id == bot_id)).first()
+    token_id = db.session.scalars(select(AccessToken.id)).one()
+    assert trade is not None and order is not None
+    ids = {
+        "bot_id": bot_id,
+        "account_id": shop.account_id,
+        "trade_id": trade,
+        "token_id": token_id,
+        "order_id": order,
+        "user_id": shop.user_id,
+    }
+    db.session.rollback()
+    return Owner(shop, shop.user_id, email, token, ids)
+
+
+def make_stranger() -> User:
+    """Make a second person with an account of their own."""
+    with transaction():
+        stranger = make_user()
+        make_account(stranger)
+    return stranger
+
+
+def snapshot(user_id: int) -> dict[str, list[str]]:
+    """Return the rows of the guarded tables that are not the stranger's, as text."""
+    db.session.rollback()
+    rows: dict[str, list[str]] = {}
+    for table in GUARDED_TABLES:
+        found = db.session.scalars(text(f"select row_to_json(t)::text from {table} t"))  # noqa: S608 - our own names
+        strangers = f'"user_id":{user_id},'
+        kept = [row for row in found if strangers not in row and f'"id":{user_id},' not in row]
+        rows[table] = sorted(kept)
+    db.session.rollback()
+    return rows
+
+
+def rules(app: Flask, *, desk: bool) -> Iterator[Rule]:
+    """Yield the rules of the staff desk, or all others."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/admin") == desk and not rule.endpoint.endswith("static"):
+            yield rule
+
+
+def address(rule: Rule, ids: Mapping[str, object]) -> str:
+    """Return the path of a rule with ids in it; raise KeyError for a part nobody knows."""
+    values = {**SHARED, **ids}
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), rule.rule)
+
+
+def has_owned_id(rule: Rule) -> bool:
+    """Tell whether an address names something that belongs to somebody."""
+    return bool(rule.arguments & OWNED)
+
+
+def guard_of(app: Flask, rule: Rule) -> Any:
+    """Return what guards a route of ours."""
+    return getattr(app.view_functions[rule.endpoint], GUARD, None)
+
+
+def methods(rule: Rule) -> list[str]:
+    """Return the methods that a rule takes, without the free ones."""
+    return sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+
+
+def source_of(app: Flask, rule: Rule) -> str:
+    """Return the code behind a rule."""
+    return inspect.getsource(inspect.unwrap(app.view_functions[rule.endpoint]))
