@@ -104,6 +104,14 @@ def dashboard_live() -> ResponseReturnValue:
     return _dashboard_page("pages/_dashboard.html", _mode())
 
 
+@blueprint.get("/statistics")
+@requires(Permission.CABINET)
+def statistics() -> ResponseReturnValue:
+    """Show what a person's bots made in a period, paper and live apart."""
+    page = bots.results(current_user.id, _mode(), request.args.get("period", ""))
+    return render_template("pages/statistics.html", page=page)
+
+
 @blueprint.post("/language")
 @public
 def language() -> ResponseReturnValue:

@@ -28,6 +28,7 @@ from app.bots.queries.page import (
     versions_of,
 )
 from app.bots.queries.preview import Preview, preview
+from app.bots.queries.results import results
 from app.bots.queries.start import StartSummary, start_summary
 from app.db import db
 from app.errors import NotFound
@@ -60,6 +61,7 @@ __all__ = [
     "open_orders",
     "own_cards",
     "preview",
+    "results",
     "running_bots",
     "settings_at",
     "start_summary",
