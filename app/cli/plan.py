@@ -175,6 +175,8 @@ def _plan_json(found: GridPlan | InvalidParams, unknown: list[str]) -> dict[str,
         }
     warnings = [*found.warnings, *(problem(name, "unknown_field") for name in unknown)]
     profit = found.profit_per_grid
+    # Without a price nothing but the ladder is known, so there is nothing to warn of either.
+    is_ladder_only = found.buys is None and not warnings
     return {
         "levels": [exact_text(level) for level in found.levels],
         "empty_level": text_of(found.empty_level),
@@ -186,7 +188,7 @@ def _plan_json(found: GridPlan | InvalidParams, unknown: list[str]) -> dict[str,
             "lowest_percent": exact_text(profit.lowest * HUNDRED),
             "highest_percent": exact_text(profit.highest * HUNDRED),
         },
-        "warnings": [problem_json(each) for each in warnings],
+        "warnings": None if is_ladder_only else [problem_json(each) for each in warnings],
         "errors": [problem_json(each) for each in found.errors],
     }
 

@@ -33,9 +33,14 @@ def open_candles(path: Path) -> Iterator[TextIO]:
     """Open a .csv or .csv.gz for reading; say in one line if it is not what its name says."""
     zipped = path.suffix == ".gz"
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if zipped else path.open() as lines:
-            yield lines
-    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        # What is no UTF-8 is replaced, so that it is a bad row with a number like any other.
+        if zipped:
+            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines:
+                yield lines
+        else:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                yield lines
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise click.ClickException(f"{path} can't be read: {error}") from error
 
 
@@ -72,7 +77,7 @@ def _print_report(file: Path, report: CandleReport, good: bool) -> None:
         click.echo(f"{file}: {report.bad_count - len(report.bad)} more bad rows")
     for gap in report.gaps:
         click.echo(
-            f"{file}: gap before row {gap.row} (line {gap.line}): {gap.missing} candles missing"
+            f"{file}: gap before row {gap.row} (line {gap.line}): candles missing: {gap.missing}"
         )
     frame = "unknown" if report.timeframe_ms is None else f"{report.timeframe_ms // 1000} s"
     click.echo(

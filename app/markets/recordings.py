@@ -124,7 +124,7 @@ def scan(recording: Recording) -> Scan:
     try:
         with _opened(recording.path) as lines:
             report = check_candles(counter.pass_on(lines))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadRecordingError(
             "unreadable_recording", file=recording.path.name, reason=type(error).__name__
         ) from error
@@ -208,9 +208,10 @@ def _split(pair: str) -> tuple[str, str] | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Iterable[str]]:
+    # What is no UTF-8 is replaced, so that it is a bad row with a number like any other.
     if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
+        with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines:
             yield lines
     else:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8", errors="replace") as lines:
             yield lines

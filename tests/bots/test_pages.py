@@ -224,6 +224,8 @@ def test_a_disabled_exchange_is_refused(shop: Shop, client: Client) -> None:
     answer = client.post_form("/bots/new", form_of(shop))
     assert answer.status_code == 422
     assert "switched off" in answer.text
+    # With no other account to begin with the empty form says why, too.
+    assert "switched off" in client.get("/bots/new").text
 
 
 def test_without_an_account_the_page_leads_to_one(database: None, login_as: Login) -> None:

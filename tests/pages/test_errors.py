@@ -15,6 +15,7 @@ def limits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(app.config, "RATELIMIT_ENABLED", True)
     hooks = {name: {k: [*v] for k, v in getattr(app, name).items()} for name in _HOOKS}
     monkeypatch.setattr(limiter, "enabled", True)
+    monkeypatch.setattr(app, "_got_first_request", False)
     limiter.init_app(app)
     yield
     limiter.reset()

@@ -72,7 +72,7 @@ def test_without_price_and_money_only_levels_are_filled() -> None:
     said, code = planned({"lower": "80", "upper": "120", "grids": 4})
     assert code == 0
     assert said.pop("levels") == ["80", "90", "100", "110", "120"]
-    assert (said.pop("warnings"), said.pop("errors")) == ([], [])
+    assert said.pop("errors") == []
     assert set(said.values()) == {None}
 
 
@@ -207,6 +207,14 @@ def test_a_bad_row_is_named_and_the_exit_code_is_1(tmp_path: Path) -> None:
     assert (said["good"], said["bad"][0]["row"], said["bad"][0]["line"]) == (False, 4, 5)
 
 
+def test_a_row_with_bytes_that_are_no_text_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, *GOOD)
+    path.write_bytes(path.read_bytes() + b"17000000\xff0000,1,2,1,2,5\n")
+    found = run("candles", "check", str(path))
+    assert found.exit_code == 1
+    assert "row 4 (line 5)" in found.output
+
+
 def test_a_gap_is_listed_and_refused_only_when_strict(tmp_path: Path) -> None:
     path = tmp_path / "gap.csv"
     rows = [f"{T + minute * 60_000},{GOOD[0]}\n" for minute in (0, 1, 2, 9)]
@@ -216,7 +224,7 @@ def test_a_gap_is_listed_and_refused_only_when_strict(tmp_path: Path) -> None:
         run("candles", "check", str(path), "--strict"),
     )
     assert (loose.exit_code, strict.exit_code) == (0, 1)
-    assert "gap before row 4 (line 5): 6 candles missing" in loose.output
+    assert "gap before row 4 (line 5): candles missing: 6" in loose.output
 
 
 @pytest.mark.parametrize("content", [b"\x1f\x8b broken", b"plain text", b""])

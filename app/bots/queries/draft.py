@@ -193,8 +193,9 @@ def make_draft(
     accounts = account_choices(user_id)
     usable = [account for account in accounts if account.usable]
     chosen = next((account for account in accounts if account.id == account_id), None)
-    if chosen is None and usable:
-        chosen = usable[0]
+    if chosen is None:
+        # With none to use the first one says why.
+        chosen = next(iter([*usable, *accounts]), None)
     empty = Draft(
         accounts, chosen, None, offered_strategies(), None, None, None, True, None, (), None
     )
