@@ -272,7 +272,7 @@ _LOG: Mapping[str, LazyString] = {
         "and sells what is left."
     ),
     "protection_refused": _l(
-        "The exchange refused the stop at %(price)s. The bot itself watches the price."
+        "The exchange refused the stop at %(price)s: %(code)s The bot itself watches the price."
     ),
     "books_differ": _l(
         "The balance of %(currency)s on the exchange has moved by %(venue)s, and this account's "
@@ -596,6 +596,10 @@ def _rule(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     return str(TEXTS[code]) % known
 
 
+def _order_answer(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    return str(_ORDERS.get(str(value), _ORDERS["refused"]))
+
+
 WRITERS: Mapping[str, Writer] = {
     **dict.fromkeys(
         ("price", "lower", "upper", "limit", "from_price", "tick", "trigger", "stop_loss"), _price
@@ -630,6 +634,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     **dict.fromkeys(("limit_open_orders", "limit_leverage"), {"value": _plain, "limit": _plain}),
     **dict.fromkeys(("take_profit_share_reached", "stop_loss_share_reached"), {"limit": _money}),
     "denied_not_enough_coins": {"needed": _coins, "free": _coins},
+    "protection_refused": {"code": _order_answer},
     "trailing_below_fees": {"profit": _percent},
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {

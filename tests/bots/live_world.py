@@ -175,8 +175,11 @@ class World:
 
     def events(self, bot_id: int) -> list[str]:
         """Return the codes in a bot's log, oldest first."""
-        rows = _all(select(BotEvent.__table__).where(BotEvent.bot_id == bot_id), BotEvent.id)
-        return [row.code for row in rows]
+        return [row.code for row in self.log(bot_id)]
+
+    def log(self, bot_id: int) -> list[Any]:
+        """Return the lines of a bot's log, oldest first."""
+        return list(_all(select(BotEvent.__table__).where(BotEvent.bot_id == bot_id), BotEvent.id))
 
     def open_orders(self, bot_id: int) -> list[Any]:
         """Return a bot's orders that rest at the venue, as our books say."""

@@ -1,12 +1,16 @@
 """The stop that rests at the venue: it follows the position, and sells when nobody decides."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from app.db import db
+from app.bots.live import protect
+from app.bots.texts import say
+from app.db import db, utc_now
+from app.trades.queries import Line
 from app.trading.ports import Refused
 from app.transactions import transaction
 from tests.bots.live_world import World
@@ -158,6 +162,53 @@ def test_a_refused_stop_is_told_once_and_the_grid_goes_on(
     assert desk.world.bot(desk.bot).protection["refused"] == "stop_not_supported"
     assert desk.world.bot(desk.bot).state == "active"
     assert len(desk.orders("OPEN")) == 4
+
+
+def test_a_stop_that_is_refused_again_and_again_is_asked_for_less_and_less_often(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = desk.venue.place
+    asked: list[str] = []
+    refusing = True
+
+    def refuse_stops(symbol: str, order: Any) -> Any:
+        if order.kind != "stop":
+            return real(symbol, order)
+        asked.append(order.client_id)
+        return Refused("insufficient_balance") if refusing else real(symbol, order)
+
+    monkeypatch.setattr(desk.venue, "place", refuse_stops)
+    # The tick that follows a refusal takes it in, the next one asks again: twice at once ...
+    for _ in range(12):
+        desk.tick()
+    assert len(asked) == protect.AT_ONCE + 1
+    # ... then each time after a longer pause.
+    pauses = []
+    for _ in range(7):
+        pauses.append(wait_is_over(desk))
+        desk.tick()
+        desk.tick()
+    assert len(asked) == protect.AT_ONCE + 1 + 7
+    assert [round(pause / 30) for pause in pauses] == [1, 2, 4, 8, 16, 30, 30]
+    assert desk.world.events(desk.bot).count("protection_refused") == 1
+    event = next(e for e in desk.world.log(desk.bot) if e.code == "protection_refused")
+    assert "does not hold enough" in say(Line(event.code, event.values))
+    refusing = False
+    wait_is_over(desk)
+    desk.tick()
+    assert len(stops(desk.world, desk.bot)) == 1
+    desk.tick()
+    kept = desk.world.bot(desk.bot).protection
+    assert kept["refused"] is None and "asked_again" not in kept
+    assert len(asked) == len(set(asked))
+
+
+def wait_is_over(desk: Desk) -> float:
+    """Let the pause after a refusal be over; return how many seconds it had."""
+    kept = dict(desk.world.bot(desk.bot).protection)
+    until = datetime.fromisoformat(kept["asked_again"])
+    desk.world.change_bot(desk.bot, protection={**kept, "asked_again": utc_now().isoformat()})
+    return (until - utc_now()).total_seconds()
 
 
 def test_a_stop_whose_answer_was_lost_is_not_placed_twice(desk: Desk) -> None:

@@ -7,7 +7,7 @@ there. The strategy does not see it. When it has fired, the bot is asked to stop
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,10 @@ AT_VENUE = frozenset({Status.OPEN, Status.PARTIAL})
 FIRED = "protection_fired"
 # Asking again would change nothing.
 NO_STOPS = "stop_not_supported"
+# A refusal may pass at once (coins that another order still locked): the first ones are asked again
+# at the next tick, then after pauses that double.
+AT_ONCE = 2
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -96,14 +100,31 @@ def guard(
     ][:1]
     answer.cancels = [o for o in live if o not in fitting and o.status in CANCELLABLE]
     refused = [own for own in orders if own.status is Status.REJECTED]
-    waits = any(rests_for_now(own, now) for own in orders) or _known_refusal(bot) == NO_STOPS
+    waits = any(rests_for_now(own, now) for own in orders) or _is_put_off(bot, now)
     if wanted is not None and target > 0 and not (live or refused or waits):
         answer.place = _stop(bot, wanted, target)
     answer.events = [_refused(bot, own) for own in refused if own.error != _known_refusal(bot)]
+    tries = int((bot.protection or {}).get("refusals", 0)) + len(refused)
     _note(bot, wanted, fitting, answer.place, view)
     if refused and bot.protection is not None:
-        bot.protection["refused"] = refused[-1].error
+        asked_again = (now + _pause(tries)).isoformat()
+        bot.protection |= {
+            "refused": refused[-1].error, "refusals": tries, "asked_again": asked_again
+        }  # fmt: skip
     return answer
+
+
+def _pause(tries: int) -> timedelta:
+    if tries <= AT_ONCE:
+        return timedelta(0)
+    return min(FIRST_PAUSE * (1 << min(tries - AT_ONCE - 1, 16)), LONGEST_PAUSE)
+
+
+def _is_put_off(bot: LiveBot, now: datetime) -> bool:
+    if _known_refusal(bot) == NO_STOPS:
+        return True
+    told = (bot.protection or {}).get("asked_again")
+    return told is not None and now < datetime.fromisoformat(told)
 
 
 def wake_with(wake: Triggers, wanted: Protection | None) -> Triggers:
@@ -193,3 +214,5 @@ def _note(
         "by_engine": exact_text(max(ZERO, abs(view.holdings.base) - resting)),
         "refused": None if stands else known.get("refused"),
     }
+    if not stands and "refusals" in known:
+        bot.protection |= {name: known[name] for name in ("refusals", "asked_again")}
