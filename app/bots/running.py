@@ -15,10 +15,11 @@ from app.bots.grounds import Grounds, check_usable
 from app.bots.metrics import flow_money
 from app.bots.models import Bot, BotConfig, BotMetrics, BotState
 from app.bots.planning import grounds_of
+from app.bots.queries.preview import AtOnce
 from app.bots.rules import Seen, changed_materially, seen_of
 from app.bots.service import add_version, announce, locked_bot, tell
 from app.db import db, utc_now
-from app.errors import Conflict, InvalidInput
+from app.errors import Conflict, DomainError, InvalidInput
 from app.trades.service import unsettled_orders
 from app.trading.codec import to_json
 from app.trading.market import ZERO, exact
@@ -77,6 +78,24 @@ def edit_preview(user_id: int, bot_id: int, params: Mapping[str, object]) -> Cos
     running = _running(locked_bot(bot_id, user_id))
     edit = _edit(running, running.strategy.parse(_whole(running, params)))
     return Cost(edit, _seen(running.bot, edit))
+
+
+def traded_at_once(user_id: int, bot_id: int, params: Mapping[str, object]) -> AtOnce | None:
+    """Say what other settings would buy or sell at market now; None if they can't be run.
+
+    Nothing is locked, for it is asked at every stroke of a key.
+    """
+    bot = db.session.get(Bot, bot_id)
+    if bot is None or bot.user_id != user_id:
+        return None
+    try:
+        running = _running(bot)
+        edit = _edit(running, running.strategy.parse(_whole(running, params)))
+    except DomainError:
+        return None
+    if edit.state is None:
+        return None
+    return AtOnce(edit.base_to_buy, edit.base_to_sell, edit.cost)
 
 
 def edit_running(

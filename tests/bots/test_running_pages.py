@@ -11,6 +11,7 @@ from app.accounts.models import User
 from app.bots.models import BotConfig, BotEvent, BotMetrics
 from app.db import db, utc_now
 from tests.bots.shop import Shop
+from tests.bots.test_running import assert_money_agrees, standing
 from tests.client import Client
 from tests.factories import make_user
 
@@ -59,6 +60,36 @@ def test_a_running_grid_is_changed_after_its_cost_was_read(shop: Shop, client: C
     # What was read belongs to the version of then.
     assert client.post_form(address, {**sent, "grids": "6"}).location == address
     assert shop.bot(bot_id).config_version == 2
+
+
+def test_the_form_of_a_change_says_what_it_would_trade_at_once(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(97)
+    page = client.get(f"/bots/{bot_id}/change").text
+    assert "First purchase" not in page
+    assert "Traded at once" in page
+    typed = {**FORM, "bot_id": str(bot_id), "market_id": str(shop.market_id)}
+    for upper, words in (("110", "nothing"), ("150", "buys"), ("99", "sells")):
+        shown = client.post_form("/bots/new/preview", {**typed, "upper": upper}).text
+        figure = shown[shown.index("Traded at once") :][:900]
+        assert words in figure, upper
+        assert "First purchase" not in shown
+    shown = client.post_form("/bots/new/preview", {**typed, "upper": "80"}).text
+    assert "Traded at once" in shown
+
+
+def test_orders_that_stay_are_named_in_the_cost(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot(investment=Decimal(2000), quantity=Decimal("0.5"))
+    before = {order.client_id for order in standing(bot_id)}
+    sent = {**FORM, "investment": "2000", "lower": "86", "grids": "12"}
+    cost = client.post_form(f"/bots/{bot_id}/change", sent)
+    assert "Orders that stay" in cost.text
+    assert client.post_form(f"/bots/{bot_id}/change", confirmed(cost.text)).status_code == 303
+    for _ in range(4):
+        shop.tick()
+    after = {order.client_id for order in standing(bot_id)}
+    assert before < after
+    assert len(after - before) == 2
+    assert_money_agrees(shop, bot_id)
 
 
 def test_money_goes_in_and_no_more_comes_out_than_was_earned(shop: Shop, client: Client) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.trading.market import FeeSide, MarketKind, Tier, booked, exact
-from app.trading.orders import Side
+from app.trading.orders import Side, Status
 from app.trading.performance import figures
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_state import Phase
@@ -17,6 +17,10 @@ from app.trading.strategy import StopHow
 from tests.trading.world import Desk, Faults, grid, market
 
 FREE = market(maker_fee=D(0), taker_fee=D(0))
+PERP = market(
+    kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE, maker_fee=D(0), taker_fee=D(0),
+    tiers=(Tier(D(0), D("0.005")),),
+)  # fmt: skip
 
 
 def desk(price: str = "95", *, on: Any = FREE, **changes: Any) -> Desk:
@@ -125,10 +129,112 @@ def test_an_edit_can_be_stopped_on_its_way() -> None:
     assert started.books.position.base == 0
 
 
-PERP = market(
-    kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE, maker_fee=D(0), taker_fee=D(0),
-    tiers=(Tier(D(0), D("0.005")),),
-)  # fmt: skip
+# --- orders that stay -----------------------------------------------------------------------------
+
+
+def ids(of: Desk) -> set[str]:
+    return {order.client_id for order in of.orders.values() if order.status.is_live}
+
+
+SIZED = {"quantity": "1", "investment": "3000"}
+
+
+@pytest.mark.parametrize("walk", [(), ("89", "79"), ("89", "101", "111", "99")])
+@pytest.mark.parametrize("on", [FREE, market()], ids=["free", "fees in coins"])
+def test_orders_that_fit_the_new_settings_stay(on: Any, walk: tuple[str, ...]) -> None:
+    started = desk(on=on, **SIZED)
+    for price in walk:
+        started.see(price)
+    before, sent = ids(started), len(started.orders)
+    found = edit(started, lower="70", grids=5)
+    assert len(found.kept) == len(before) == 4
+    assert found.cancels == ()
+    assert [(each.side, each.price, each.quantity) for each in found.places] == [
+        (Side.BUY, D(70), D(1))
+    ]
+    started.settle()
+    # One order more, and nothing else was sent or taken back.
+    assert before < ids(started)
+    assert len(started.orders) == sent + 1
+    assert started.events[-1].code in {"edit_done", "price_back_in_range"}
+    # Numbers of levels go on below: the ids of those that stay hold theirs.
+    assert started.state.first == -1
+
+
+def test_a_round_trip_whose_order_stays_goes_on_and_counts_what_it_cost() -> None:
+    started = desk(**SIZED)
+    started.see("89")
+    (bought,) = (o for o in started.orders.values() if o.status.value == "FILLED" and o.price == 90)
+    edit(started, lower="70", grids=5)
+    started.settle()
+    for price in ("101", "89", "101"):
+        started.see(price)
+    first, second = started.matches
+    assert (first.entry_client_id, first.profit) == (bought.client_id, D(10))
+    assert second.entry_client_id not in {None, bought.client_id}
+    assert len({each.cycle for each in started.matches}) == 2
+
+
+def test_what_no_longer_fits_is_taken_back_and_the_rest_stays() -> None:
+    started = desk(**SIZED)
+    found = edit(started, upper="110", grids=3)
+    assert {(each.side, each.price) for each in found.cancels} == {(Side.SELL, D(120))}
+    assert len(found.kept) == 3
+    assert (found.places, found.base_to_sell) == ((), D(1))
+    started.settle()
+    assert [price for _, price, _ in started.resting()] == [110, 90, 80]
+    assert started.books.position.base == 1
+
+
+def test_a_first_trade_does_not_meet_an_own_order_that_stays() -> None:
+    started = desk("100", lower="98", upper="102", grids=8, **SIZED)
+    # One more sell needs a coin at market: sells within one percent of the price are in its way.
+    found = edit(started, upper="102.5", grids=9)
+    assert found.base_to_buy == 1
+    assert {(each.side, each.price) for each in found.cancels} == {
+        (Side.SELL, D("100.5")), (Side.SELL, D(101)),
+    }  # fmt: skip
+    assert len(found.kept) == 6
+    started.settle()
+    assert [price for _, price, _ in started.resting()] == [
+        D("102.5"), D(102), D("101.5"), D(101), D("100.5"),
+        D("99.5"), D(99), D("98.5"), D(98),
+    ]  # fmt: skip
+    assert started.books.position.base == 5
+
+
+def test_orders_partly_filled_or_in_doubt_do_not_stay() -> None:
+    started = desk(**SIZED)
+    orders = {(o.key.side, o.price): o for o in started.orders.values()}
+    doubt, part = orders[Side.BUY, D(80)], orders[Side.SELL, D(120)]
+    started.orders[doubt.client_id] = doubt.with_status(Status.UNRESOLVED)
+    started.orders[part.client_id] = replace(part, filled=D("0.5"), status=Status.PARTIAL)
+    found = GRID.edit(
+        started.params,
+        started.state,
+        GRID.parse({**GRID.encode_params(started.params), "lower": "70", "grids": 5}),
+        started.view(),
+    )
+    assert {each.price for each in found.kept} == {D(90), D(110)}
+
+
+@pytest.mark.parametrize("kind", ["long", "short", "neutral"])
+def test_orders_of_contracts_stay_as_well(kind: str) -> None:
+    started = desk(on=PERP, direction=kind, **SIZED)
+    before = ids(started)
+    found = edit(started, lower="70", grids=5)
+    kept = len(found.kept)
+    assert kept == len([each for each in before if started.orders[each].key.side]) - len(
+        found.cancels
+    )
+    assert kept >= 2
+    started.settle()
+    assert len(before & ids(started)) == kept
+    started.see("79")
+    started.see("101")
+    assert started.finished is None
+
+
 changes_of = st.fixed_dictionaries(
     {},
     optional={
@@ -136,6 +242,7 @@ changes_of = st.fixed_dictionaries(
         "upper": st.sampled_from(["118", "140"]),
         "grids": st.integers(2, 9),
         "investment": st.sampled_from(["900", "1700"]),
+        "quantity": st.sampled_from(["0.5", "1"]),
         "spacing": st.sampled_from(["arithmetic", "geometric"]),
         "sizing": st.sampled_from(["equal_base", "equal_quote"]),
         "max_resting": st.integers(2, 6),
@@ -147,26 +254,32 @@ walks = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(walks, changes_of), min_size=1, max_size=4),
     st.sampled_from(["spot", "long", "neutral", "short"]),
     st.integers(0, 10**6),
     st.booleans(),
+    st.booleans(),
 )
 @exact
 def test_after_any_edits_the_books_agree_and_every_gap_has_its_order(
-    parts: list[tuple[list[D], dict[str, Any]]], kind: str, seed: int, partial: bool
+    parts: list[tuple[list[D], dict[str, Any]]], kind: str, seed: int, partial: bool, sized: bool
 ) -> None:
     on = FREE if kind == "spot" else PERP
     more = {} if kind == "spot" else {"direction": kind}
+    if sized:
+        # Of one size whatever the range is: many orders stay.
+        more |= {"quantity": "1", "investment": "1700"}
     faults = Faults(seed=seed, partial=partial, lose_reply=0.1)
     started = Desk(grid(reserve="0.05", **more), on, D(100), faults=faults)
     started.see("100")
     for walk, changes in parts:
         for price in walk:
             started.see(price)
-        edit(started, **changes)
+        # A size in coins goes with equal coins only.
+        equal = changes.get("sizing", started.params.sizing.value) == "equal_base"
+        edit(started, **(changes if equal else {**changes, "quantity": None}))
         started.see(started.price)
     faults.lose_reply, faults.partial = 0, False
     started.settle()

@@ -68,6 +68,15 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What other settings of a running bot buy or sell at market, for about so much money."""
+
+    bought: Decimal
+    sold: Decimal
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """How far the bounds lie from the price, as fractions with their sign."""
 
@@ -106,6 +115,7 @@ class Preview:
     buys: int | None = None
     sells: int | None = None
     first_purchase: Purchase | None = None
+    at_once: AtOnce | None = None
     minimum_investment: Decimal | None = None
     minimum_by: Line | None = None
     investment: Decimal | None = None

@@ -1,7 +1,7 @@
 """A form for the settings of a bot with what it stands on: as first shown, or as it was sent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from flask_babel import get_locale, gettext
 from flask_login import current_user
 
 from app.accounts.choices import choices as options
-from app.bots import queries, rules
+from app.bots import queries, rules, running
 from app.bots.forms import (
     PRESETS,
     BotForm,
@@ -212,6 +212,9 @@ def live_preview(desk: Desk) -> Preview | None:
     """Plan what the form says so far, and write the step that follows from it."""
     values, wrong = desk.form.read(locale())
     shown = preview_of_draft(current_user.id, desk.draft, desk.form.strategy_name, values, wrong)
+    if shown is not None and desk.bot is not None and desk.bot.state == "active" and not wrong:
+        at_once = running.traded_at_once(current_user.id, desk.bot.id, values)
+        shown = replace(shown, at_once=at_once)
     if shown is not None and desk.form.linked.data != "step":
         tick = desk.draft.pair.tick if desk.draft.pair else None
         if shown.step is not None:

@@ -1,8 +1,9 @@
 """Other settings for a running grid: what that would cost, and how it is done.
 
 What concerns no order (exits, trailing, the cap) holds from the next decision on. Anything else
-takes all orders back, waits for the last news of them, and begins anew with the coins and the cash
-that are there; round trips under way end as coins held.
+takes back the orders that do not fit any more, waits for the last news of them, and begins anew
+with the coins and the cash that are there. Round trips whose order stays go on; those of the others
+end as coins held.
 """
 
 from dataclasses import dataclass, replace
@@ -13,10 +14,13 @@ from app.trading.market import ZERO, Market, exact
 from app.trading.orders import FINAL, Order, Purpose, Side
 from app.trading.position import Holdings
 from app.trading.strategies.grid_exit import close
-from app.trading.strategies.grid_news import OTHER, News, gap_of
+from app.trading.strategies.grid_keep import Kept, keep_orders
+from app.trading.strategies.grid_levels import Ladder
+from app.trading.strategies.grid_news import OTHER, News, gap_of, order_price
 from app.trading.strategies.grid_orders import AT_VENUE
 from app.trading.strategies.grid_params import GridParams
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
+from app.trading.strategies.grid_sizes import ladder_at
 from app.trading.strategies.grid_start import begin, start_grid
 from app.trading.strategies.grid_state import Exit, GridState, Phase, Slot, Sums
 from app.trading.strategy import (
@@ -51,13 +55,15 @@ class EditedOrder:
 class Edit:
     """What new settings would do to a running grid now.
 
-    With `errors` it can't be done, and `state` is None. `base_to_buy` and `base_to_sell` are traded
-    at market for about `cost` (their value) and `fee`; `money_in` is the change of the investment,
-    negative where money comes out.
+    With `errors` it can't be done, and `state` is None. `kept` are orders that stay as they are,
+    `places` those that are new. `base_to_buy` and `base_to_sell` are traded at market for about
+    `cost` (their value) and `fee`; `money_in` is the change of the investment, negative where money
+    comes out.
     """
 
     state: GridState | None
     plan: GridPlan
+    kept: tuple[EditedOrder, ...] = ()
     cancels: tuple[EditedOrder, ...] = ()
     places: tuple[EditedOrder, ...] = ()
     base_to_buy: Decimal = ZERO
@@ -96,6 +102,9 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         begun = begin(now, market, price, funds, cycle=_next_cycle(state), edits=state.edits + 1)
     except InvalidParams as bad:
         return Edit(None, plan, errors=bad.problems, warnings=plan.warnings)
+    steps = ladder_at(now, market, price)
+    kept = keep_orders(state, view.orders, begun, steps, price)
+    staying = {order.client_id for order in kept.orders.values()}
     entry = begun.entry
     buys = entry.quantity if entry is not None and entry.side is Side.BUY else ZERO
     sells = entry.quantity if entry is not None and entry.side is Side.SELL else ZERO
@@ -108,18 +117,29 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
             entry=None,
         ),
         plan=plan,
-        cancels=tuple(_edited(order) for order in view.orders if _is_grids(order)),
-        places=tuple(
-            EditedOrder(side, order.price, order.quantity or ZERO)
-            for side, orders in ((Side.BUY, plan.buys), (Side.SELL, plan.sells))
-            for order in orders or ()
+        kept=tuple(_edited(order) for order in kept.orders.values()),
+        cancels=tuple(
+            _edited(order)
+            for order in view.orders
+            if _is_grids(order) and order.client_id not in staying
         ),
+        places=_new_orders(kept, steps),
         base_to_buy=buys,
         base_to_sell=sells,
         cost=(buys + sells) * price,
         fee=(buys + sells) * price * market.taker_fee,
         money_in=money_in,
         warnings=plan.warnings,
+    )
+
+
+def _new_orders(kept: Kept, steps: Ladder) -> tuple[EditedOrder, ...]:
+    return tuple(
+        EditedOrder(each.side, order_price(steps, gap, each.side), each.remaining)
+        for gap, slot in enumerate(kept.state.slots)
+        if gap not in kept.orders
+        for each in (slot, slot.twin)
+        if each is not None
     )
 
 
@@ -152,22 +172,18 @@ def _edited(order: Order) -> EditedOrder:
 
 
 def _next_cycle(state: GridState) -> int:
-    return 1 + max((slot.cycle for slot in state.slots), default=state.newest)
+    # Gaps that were kept by an edit may have lower cycles than others had that are no more.
+    return 1 + max(state.newest, *(slot.cycle for slot in state.slots), -1)
 
 
 # --- while it happens -------------------------------------------------------------------------
 
 
 def go_on_editing(view: View, state: GridState) -> Decision:
-    """Take old orders back and count what they still filled; begin anew when none is left."""
+    """Take back what does not fit and count what it still filled; begin anew when it is gone."""
     news = _read_leaving(view, state)
     state = replace(state, slots=tuple(news.slots))
     live = [order for order in view.orders if _is_grids(order)]
-    if live:
-        cancels = tuple(
-            Cancel(order.client_id, reason("edited")) for order in live if order.status in AT_VENUE
-        )
-        return Decision(state, cancels, tuple(news.events), tuple(news.matches))
     try:
         begun = begin(
             view.params,
@@ -178,12 +194,27 @@ def go_on_editing(view: View, state: GridState) -> Decision:
             edits=state.edits,
         )
     except InvalidParams as bad:
+        if live:
+            return _take_back(state, live, news)
         why = reason("edit_failed", code=bad.code)
         ending = Exit(StopHow.KEEP, why)
         return close(view, replace(state, phase=Phase.CLOSING, slots=()), ending, news)
-    begun = replace(begun, equity=state.equity, outside=state.outside)
-    done = log_line("edit_done", orders=len(begun.slots))
+    steps = ladder_at(view.params, view.market, view.price)
+    kept = keep_orders(state, view.orders, begun, steps, view.price)
+    staying = {order.client_id for order in kept.orders.values()}
+    leaving = [order for order in live if order.client_id not in staying]
+    if leaving:
+        return _take_back(state, leaving, news)
+    begun = replace(kept.state, equity=state.equity, outside=state.outside)
+    done = log_line("edit_done", orders=len(begun.slots), kept=len(staying))
     return Decision(begun, (), (*news.events, done), tuple(news.matches), again=True)
+
+
+def _take_back(state: GridState, orders: list[Order], news: News) -> Decision:
+    cancels = tuple(
+        Cancel(order.client_id, reason("edited")) for order in orders if order.status in AT_VENUE
+    )
+    return Decision(state, cancels, tuple(news.events), tuple(news.matches))
 
 
 def _read_leaving(view: View, state: GridState) -> News:
