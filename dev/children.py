@@ -12,6 +12,9 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
 # Who lived this long has recovered; the next pause is short again.
 RECOVERED_S = 60.0
+# Whoever was stopped (SIGSTOP, Ctrl-Z) for so long is not coming back: long enough to look at it,
+# and to see that its bots are told to be stale.
+FROZEN_S = 240.0
 LOG_LIMIT_BYTES = 20_000_000
 LINES_AT_ONCE = 5
 ALARMS = (" ERROR ", " CRITICAL ")
@@ -73,6 +76,7 @@ class Child:
         self._started = 0.0
         self._start_again_at = 0.0
         self._pause = FIRST_PAUSE_S
+        self._stopped_since: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -90,8 +94,9 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def look_after(self, say: Say) -> None:
-        """Start the process again after a pause, if it has ended."""
+        """Start the process again after a pause, if it has ended or stands still for too long."""
         if self.is_running():
+            self._end_if_frozen(say)
             return
         now = time.monotonic()
         if self._process is not None:
@@ -116,6 +121,20 @@ class Child:
             self._process.wait()
         processes.kill_group(self._process)
         self._process = None
+
+    def _end_if_frozen(self, say: Say) -> None:
+        process = self._process
+        if process is None or not processes.is_stopped(process.pid):
+            self._stopped_since = None
+            return
+        now = time.monotonic()
+        if self._stopped_since is None:
+            self._stopped_since = now
+            say(f"{self.name} stands still: somebody stopped it.")
+        elif now - self._stopped_since >= FROZEN_S:
+            self._stopped_since = None
+            say(f"{self.name} stood still for {FROZEN_S:.0f} s and is ended.")
+            process.kill()
 
     def _note_the_end(self, now: float, say: Say) -> None:
         process = self._process

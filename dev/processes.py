@@ -115,3 +115,13 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process was stopped by a signal; False where the system does not say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    # The name in brackets may hold anything, brackets and blanks too.
+    return stat.rpartition(")")[2].split()[0] == "T"

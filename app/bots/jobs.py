@@ -10,7 +10,9 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots import upkeep, wake
+from app.bots.alarms import alarm_owners
 from app.bots.live import BATCH, tick_accounts
+from app.bots.silence import restart_silent_bots
 from app.exchanges.leases import take_back
 from app.exchanges.queries import slowest_cursors
 from app.markets.service import prune_points as prune_market_points
@@ -110,10 +112,13 @@ def prune_points() -> None:
 
 
 def mark_stale() -> None:
-    """Mark running bots whose ticks stay away, tell staff, and have them ticked anew."""
+    """Mark running bots whose ticks stay away, have them ticked anew, tell staff and owners."""
+    looked_at = wake.looked_at()
     with transaction():
-        silent = upkeep.restart_silent_bots()
+        silent = restart_silent_bots(looked_at, wake.away_of)
     wake.request_ticks(silent)
+    with transaction():
+        alarm_owners()
 
 
 def sample_equity() -> None:

@@ -82,6 +82,11 @@ class Bot(Base):
     last_tick_at: Mapped[datetime | None]
     next_tick_at: Mapped[datetime | None]
     stale_since: Mapped[datetime | None]
+    # New starts since it is stale that no tick followed, and when the last one was.
+    restarts: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    restarted_at: Mapped[datetime | None]
+    # When its owner was last told that it gave up.
+    alarmed_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     last_error_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(Integer, default=0)

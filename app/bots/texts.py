@@ -203,6 +203,10 @@ _STATES: Mapping[str, LazyString] = {
     "protection_fired": _l("the stop on the exchange was reached at %(price)s"),
     "stop_loss_reached": _l("the price %(price)s reached the stop-loss %(limit)s"),
     "take_profit_reached": _l("the price %(price)s reached the take-profit %(limit)s"),
+    "bot_given_up": _l(
+        "it was not looked at since %(since)s, and %(tries)s new starts did not help"
+    ),
+    "error_repeated": _l("an error of ours repeated itself; we have noted it"),
     "first_purchase_failed": _l("the first purchase was refused %(tries)s times"),
 }
 
@@ -213,6 +217,10 @@ _LOG: Mapping[str, LazyString] = {
     "emergency_by_staff": _l(
         "Emergency stop by our staff: all orders are cancelled, all coins are sold. The reason: "
         "%(reason)s"
+    ),
+    "bot_gave_up": _l(
+        "The bot was not looked at since %(since)s, and %(tries)s new starts did not help. It has "
+        "given up."
     ),
     "bot_silent": _l("The bot was not looked at for too long. It is looked at anew."),
     "order_resolved_open": _l(

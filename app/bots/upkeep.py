@@ -1,26 +1,20 @@
-"""What keeps ticks going beside the ticks: who is due, who is late, the lost wake index."""
+"""What keeps ticks going beside the ticks: who is due, value curves, the lost wake index."""
 
-import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, or_, select, text
 
 from app.bots.live.rows import RUNNING_STATES
 from app.bots.metrics import read_metrics, write_equity
-from app.bots.models import Bot, BotEvent, BotMetrics
+from app.bots.models import Bot, BotMetrics
 from app.db import db, utc_now
 from app.markets.models import MarketRow
 from app.trades.models import OrderRow
 from app.trading.market import MarketKind, Triggers
 from app.trading.orders import traded_value
 
-log = logging.getLogger(__name__)
-
-# A bot may miss two periods before anybody is told.
-PERIODS_BEFORE_STALE = 3
-LEAST_SILENCE_S = 30
 # Orders and contracts left at the venue by a stopped bot are looked at this often.
 LEFT_BEHIND = timedelta(seconds=60)
 
@@ -58,34 +52,6 @@ def find_due_accounts(limit: int) -> set[int]:
         .with_only_columns(Bot.account_id)
     )
     return {*db.session.scalars(due), *db.session.scalars(left)}
-
-
-def restart_silent_bots() -> set[int]:
-    """Mark running bots that are silent for too long, and have them ticked anew.
-
-    Their next tick takes the mark away. Return the accounts to be ticked now; whoever stays silent
-    is returned at every call. Staff sees marked bots on the first page of the desk.
-    """
-    silence = func.greatest(PERIODS_BEFORE_STALE * Bot.tick_period_s, LEAST_SILENCE_S)
-    last = func.coalesce(Bot.last_tick_at, Bot.state_since)
-    now = utc_now()
-    is_silent = last < now - func.make_interval(0, 0, 0, 0, 0, 0, silence)
-    newly = db.session.execute(
-        update(Bot)
-        .where(Bot.state.in_(RUNNING_STATES), Bot.stale_since.is_(None), is_silent)
-        .values(stale_since=now)
-        .returning(Bot.id, Bot.account_id, last)
-    ).all()
-    for bot_id, account_id, since in newly:
-        log.error("bot_silent bot=%s account=%s since=%s", bot_id, account_id, since.isoformat())
-        values = {"since": since.isoformat(timespec="seconds")}
-        db.session.add(
-            BotEvent(bot_id=bot_id, at=now, level="warning", code="bot_silent", values=values)
-        )
-    # Whatever has made it silent, its next tick is due.
-    stuck = update(Bot).where(Bot.state.in_(RUNNING_STATES), Bot.stale_since.is_not(None))
-    due = stuck.values(next_tick_at=now).returning(Bot.account_id)
-    return set(db.session.scalars(due))
 
 
 def sample_equity() -> None:

@@ -19,7 +19,9 @@ that comes between the job's last look and its end.
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -33,6 +35,10 @@ DUE = "ticks:due"
 CALLED = "ticks:called"
 COUNTER = "ticks:calls"
 FILED = "wake:filed"
+LOOKED = "ticks:looked"
+AWAY = "ticks:away:"
+# Longer than the pause after which an account that was put off is tried again.
+AWAY_SECONDS = 120
 # Longer than a lease: until then the worker that took an account is given the chance to finish.
 TAKEN_SECONDS = 25
 CALLED_MS = 5000
@@ -93,7 +99,31 @@ def call_worker() -> None:
 
 def answer_call() -> None:
     """Say that a worker looks now: whoever adds an account from here on calls again."""
-    redis_client.client.delete(CALLED)
+    pipeline = redis_client.client.pipeline(transaction=False)
+    pipeline.delete(CALLED)
+    pipeline.set(LOOKED, str(time.time()))
+    pipeline.execute()
+
+
+def looked_at() -> datetime | None:
+    """Return when a worker last looked for work, None if that is not known."""
+    told: Any = redis_client.client.get(LOOKED)
+    return None if told is None else datetime.fromtimestamp(float(told), UTC)
+
+
+def note_away(account_id: int) -> None:
+    """Say that the exchange of an account does not answer; forgotten after a while."""
+    try:
+        redis_client.client.set(f"{AWAY}{account_id}", "1", ex=AWAY_SECONDS)
+    except RedisError as error:
+        log.warning("away_not_noted error=%s", type(error).__name__)
+
+
+def away_of(account_ids: Iterable[int]) -> set[int]:
+    """Return which of these accounts could not be looked at lately because of their exchange."""
+    asked = sorted(account_ids)
+    told: Any = redis_client.client.mget([f"{AWAY}{number}" for number in asked]) if asked else []
+    return {number for number, mark in zip(asked, told, strict=True) if mark}
 
 
 def take_due(count: int) -> tuple[list[int], float]:

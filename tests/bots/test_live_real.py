@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from app.bots import wake
 from app.bots.live import clock, real_side
 from app.db import db
 from app.errors import Unavailable
@@ -197,6 +198,8 @@ def test_a_venue_that_is_away_changes_nothing_and_is_asked_again(desk: Desk) -> 
     desk.venue.is_away = True
     report = desk.tick()
     assert report.put_off == {77}
+    # So the sweep for silent bots blames the exchange, not them.
+    assert wake.away_of([77, 78]) == {77}
     assert desk.world.orders(desk.bot) == before
     assert desk.world.bot(desk.bot).failures == 0
     desk.venue.is_away = False

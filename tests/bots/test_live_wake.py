@@ -261,26 +261,6 @@ def test_with_the_database_away_accounts_wait_on(
     assert wake.take_due(10)[0] == [account]
 
 
-def test_silent_bots_are_marked_told_and_started_anew_and_their_tick_takes_the_mark_away(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    bot, fresh = world.add_bot(), world.add_bot()
-    world.play(100)
-    world.tick()
-    frozen = utc_now() - timedelta(minutes=5)
-    world.change_bot(bot, last_tick_at=frozen, next_tick_at=utc_now() + timedelta(days=1))
-    for _ in range(2):
-        jobs.mark_stale()
-    assert world.bot(bot).stale_since is not None
-    assert world.bot(fresh).stale_since is None
-    assert world.events(bot).count("bot_silent") == 1
-    assert f"bot_silent bot={bot}" in caplog.text
-    assert wake.take_due(10)[0] == [world.bot(bot).account_id]
-    assert world.bot(bot).next_tick_at <= utc_now()
-    world.tick()
-    assert world.bot(bot).stale_since is None
-
-
 def test_value_curves_get_a_point_of_every_running_bot(world: World) -> None:
     bot, stopped = world.add_bot(), world.add_bot()
     world.play(100)

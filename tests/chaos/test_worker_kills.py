@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from app.bots import wake
+from app.bots import jobs, wake
 from app.db import db
 from app.transactions import transaction
 from tests.bots.live_world import World, candles_of, path_of, wander
@@ -95,18 +95,7 @@ def test_two_workers_and_one_that_was_paused_beyond_its_leases_do_no_harm(
             first.signal(signal.SIGSTOP)
             let_happen(world, *rest[:10])
             rest = rest[10:]
-            # As if its leases had run out, and the time of a standing transaction as well.
-            with transaction():
-                db.session.execute(
-                    text("update account_leases set expires_at = now() where holder = 'first'")
-                )
-                db.session.execute(
-                    text(
-                        "select pg_terminate_backend(pid) from pg_stat_activity"
-                        " where datname = current_database() and state like 'idle in trans%'"
-                        " and pid <> pg_backend_pid()"
-                    )
-                )
+            end_what_was_frozen()
             wait_until_done(world)
             first.signal(signal.SIGCONT)
             assert first.is_running, pause
@@ -115,6 +104,64 @@ def test_two_workers_and_one_that_was_paused_beyond_its_leases_do_no_harm(
         assert second.stop() == 0
         assert first.stop() == 0
     assert_undisturbed(world, bots, list(candles))
+
+
+def end_what_was_frozen() -> None:
+    """Do as if the leases of "first" had run out, and the time of a standing transaction too."""
+    with transaction():
+        db.session.execute(
+            text("update account_leases set expires_at = now() where holder = 'first'")
+        )
+        db.session.execute(
+            text(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and state like 'idle in trans%'"
+                " and pid <> pg_backend_pid()"
+            )
+        )
+
+
+def test_bots_of_a_frozen_worker_are_marked_stale_and_ticked_by_another(
+    environment: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World.make()
+    candles = candles_of(wander(24, 200))
+    prices = path_of(candles)
+    bots = begin(world, prices)
+    first = Worker(environment, "ticks", "--name", "first")
+    second = Worker(environment, "ticks", "--name", "second")
+    with running(first):
+        wait_until_done(world)
+        let_happen(world, *prices[1:100])
+        wake.request_ticks(world.accounts())
+        wait_for(is_mid_tick)
+        first.signal(signal.SIGSTOP)
+        # As if five minutes had gone by: no lease, and no transaction that stands still.
+        end_what_was_frozen()
+        with transaction():
+            db.session.execute(
+                text("update bots set last_tick_at = last_tick_at - interval '5 minutes'")
+            )
+        jobs.mark_stale()
+        assert stale(world, bots) == bots
+        assert caplog.text.count("bot_silent") == BOTS
+        with running(second):
+            wait_for(lambda: stale(world, bots) == [])
+            first.signal(signal.SIGCONT)
+            let_happen(world, *prices[100:])
+            wait_until_done(world)
+            assert second.stop() == 0
+        assert first.stop() == 0
+    for bot in bots:
+        assert world.events(bot).count("bot_silent") == 1
+    with transaction():
+        db.session.execute(text("delete from bot_events where code = 'bot_silent'"))
+    # Apart from that line it was as if nothing had happened.
+    assert_undisturbed(world, bots, list(candles))
+
+
+def stale(world: World, bots: list[int]) -> list[int]:
+    return [bot for bot in bots if world.bot(bot).stale_since is not None]
 
 
 def test_a_worker_ends_cleanly_in_the_middle_of_its_work(environment: dict[str, str]) -> None:

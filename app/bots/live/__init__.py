@@ -20,6 +20,7 @@ from app.bots.live.deciding import Waiting, decide
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.filing import file_waiting
 from app.bots.live.rows import fail_bots, pause_bots
+from app.bots.wake import note_away
 from app.db import db, utc_now
 from app.errors import Unavailable
 from app.exchanges.audits import ask_for_audit
@@ -200,6 +201,7 @@ class _Tick:
             except Unavailable as error:
                 log.warning("venue_away account=%s error=%s", account.id, error.code)
                 self.report.put_off.add(account.id)
+                note_away(account.id)
                 _note_away(account, error.code)
                 return
             _refusals.pop(account.id, None)
@@ -213,6 +215,7 @@ class _Tick:
             except Unavailable as error:
                 log.warning("put_off account=%s error=%s", account.id, error.code)
                 self.report.put_off.add(account.id)
+                note_away(account.id)
                 return
             self._renew()
         self.report.unfinished.add(account.id)

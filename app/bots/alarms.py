@@ -1,0 +1,63 @@
+"""Mails to owners whose bot has given up: one for each time that it did."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from app.accounts.models import User
+from app.bots.grounds import pair_of
+from app.bots.models import Bot, BotState
+from app.bots.texts import say
+from app.db import db, utc_now
+from app.i18n import use_locale
+from app.markets.models import MarketRow
+from app.notifications.service import send_mail
+from app.trades.queries import Line
+
+log = logging.getLogger(__name__)
+
+# What happened earlier is known by now, also to whoever has just switched this on.
+LATEST = timedelta(days=1)
+AT_ONCE = 200
+# What is said of an error while the bot goes on; nobody is told so of its end.
+_UNNAMED = frozenset({"unexpected", "tick_failed"})
+
+
+def alarm_owners() -> int:
+    """Write to the owners of bots in error that have not been told yet; return how many mails.
+
+    The state and its reason say what happened, whoever has noticed it: a tick or the sweep.
+    """
+    now = utc_now()
+    query = (
+        select(Bot)
+        .where(
+            Bot.state == BotState.ERROR.value,
+            Bot.deleted_at.is_(None),
+            Bot.state_since > now - LATEST,
+            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
+        )
+        .order_by(Bot.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    bots = db.session.scalars(query).all()
+    for bot in bots:
+        bot.alarmed_at = now
+        reason = bot.state_reason or {}
+        log.error("bot_in_error bot=%s user=%s code=%s", bot.id, bot.user_id, reason.get("code"))
+        owner = db.session.get_one(User, bot.user_id)
+        if owner.is_active and owner.is_confirmed:
+            send_mail(owner, "bot_in_error", **_told(bot, owner.language, reason))
+    return len(bots)
+
+
+def _told(bot: Bot, language: str, reason: dict[str, Any]) -> dict[str, Any]:
+    pair = pair_of(db.session.get_one(MarketRow, bot.market_id))
+    code = str(reason.get("code") or "unexpected")
+    line = Line("error_repeated" if code in _UNNAMED else code, reason.get("values") or {})
+    with use_locale(language):
+        why = say(line, pair)
+    return {"bot": bot.name, "bot_id": bot.id, "symbol": pair.symbol, "reason": why}
