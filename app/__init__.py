@@ -82,6 +82,7 @@ def _redis() -> Redis:
 
 def _register_blueprints(app: Flask) -> None:
     from app.accounts import credential_routes as credentials
+    from app.accounts import factor_routes as factors
     from app.accounts import routes as accounts
     from app.accounts import token_routes as tokens
     from app.admin import init_admin
@@ -100,6 +101,7 @@ def _register_blueprints(app: Flask) -> None:
         metrics,
         accounts,
         credentials,
+        factors,
         tokens,
         exchanges,
         markets,

@@ -30,12 +30,12 @@ class Client(FlaskClient):
             return super().open(*args, **kwargs)
 
     def sign_in(self, user: User) -> None:
-        """Give this client a session of the user, as the log-in page would."""
+        """Give this client a session of the user, as a log-in with all factors would."""
         user_id = user.id
         with _outside_the_tests_context(), self.application.test_request_context():
             found = db.session.get(User, user_id)
             assert found is not None, "the user must be stored"
-            sign_in(found)
+            sign_in(found, second_factor=True)
             pair = current_session().pair
         assert pair.refresh is not None
         self.set_cookie(LOCAL_COOKIE, pair.access)

@@ -1,13 +1,17 @@
 """Route guards: every route names its permission or says that it is public."""
 
+import time
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from flask import abort
+from flask import abort, flash, redirect, request, session, url_for
+from flask_babel import gettext as _
 from flask_login import current_user
 
+from app.accounts.models import Role
 from app.accounts.permissions import Permission, may
+from app.accounts.redirects import local_path
 from app.extensions import login_manager
 
 P = ParamSpec("P")
@@ -15,6 +19,8 @@ R = TypeVar("R")
 
 GUARD = "botyard_guard"
 PUBLIC = "public"
+# For so long after a log-in or a step-up nobody is asked again.
+PROOF_SECONDS = 10 * 60
 
 
 def public(view: Callable[P, R]) -> Callable[P, R]:
@@ -23,14 +29,21 @@ def public(view: Callable[P, R]) -> Callable[P, R]:
     return view
 
 
-def requires(permission: Permission) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let people with the permission pass: visitors are asked to log in, others get 403."""
+def requires(
+    permission: Permission, *, without_factor: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let people with the permission pass: visitors are asked to log in, others get 403.
+
+    Staff without their second factor reach only what is marked `without_factor`.
+    """
 
     def guard(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             if not current_user.is_authenticated:
                 return login_manager.unauthorized()  # type: ignore[no-any-return]
+            if lacks_factor() and not without_factor:
+                return cast(R, lead_to_factor())
             if not may(current_user.role, permission):
                 abort(403)
             return view(*args, **kwargs)
@@ -41,6 +54,53 @@ def requires(permission: Permission) -> Callable[[Callable[P, R]], Callable[P, R
     return guard
 
 
+def proves_again(view: Callable[P, R]) -> Callable[P, R]:
+    """Let people pass who have just proved who they are; the others are asked first.
+
+    Stands below `requires`. A form that comes too late has to be sent again.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if time.time() - float(_own_session().proved_at) <= PROOF_SECONDS:
+            return view(*args, **kwargs)
+        methods = request.url_rule.methods if request.url_rule else None
+        has_page = request.method == "GET" or (methods is not None and "GET" in methods)
+        fallback = url_for("accounts.settings")
+        back = request.full_path.rstrip("?") if has_page else request.form.get("next")
+        if request.method != "GET":
+            flash(_("Please prove first that it is you, then send the form again."), "info")
+        target = url_for("factors.prove", next=local_path(back, fallback))
+        return cast(R, redirect(target, 303))
+
+    return guarded
+
+
 def current_may(permission: Permission) -> bool:
     """Tell a template or view whether the signed-in person has a right."""
-    return current_user.is_authenticated and may(current_user.role, permission)
+    return (
+        current_user.is_authenticated and not lacks_factor() and may(current_user.role, permission)
+    )
+
+
+def lacks_factor() -> bool:
+    """Tell whether this is staff who has not given a second factor: nothing is open to them."""
+    return (
+        current_user.is_authenticated
+        and current_user.role != Role.CUSTOMER.value
+        and not has_second_factor()
+    )
+
+
+def has_second_factor() -> bool:
+    """Tell whether the person gave a second factor in this session."""
+    return bool(_own_session().has_second_factor)
+
+
+def lead_to_factor() -> Any:
+    """Lead staff to where they set up their second factor."""
+    return redirect(url_for("factors.index"), 303)
+
+
+def _own_session() -> Any:
+    return cast(Any, session)

@@ -30,6 +30,7 @@ PLACE_DAYS = 30
 SET_UP = Limit("set-up", 20, 3600)
 # Typing the password once more before something that lasts.
 PASSWORD_AGAIN = Limit("password-again", 10, 15 * 60)
+SECOND_FACTOR = Limit("second-factor", 10, 15 * 60)
 API = Limit("api", 300, 60)
 # Wrong tokens from one network address; right ones from there are not held up.
 API_REFUSED = Limit("api-refused", 60, 60)

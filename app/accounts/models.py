@@ -126,6 +126,35 @@ class OneTimeCode(Base):
     created_at: Mapped[CreatedAt]
 
 
+class SecondFactor(Base):
+    """The secret of a person's authenticator app; it counts from its first right code on."""
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    # Sealed under the owner's data key (keys.py).
+    sealed_secret: Mapped[str]
+    confirmed_at: Mapped[datetime | None]
+    # The half minute of the last used code: none up to it works again.
+    last_step: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[CreatedAt]
+
+
+class RecoveryCode(Base):
+    """A code for the day when the authenticator is lost; hashed, works once."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index(None, "user_id"),)
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    code_hash: Mapped[str]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+
+
 class AccessToken(Base):
     """A key with which a program acts for a person; only its hash is here.
 

@@ -28,7 +28,7 @@ from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.rules import ProfileChange
 from app.accounts.service import Attempt, NewPerson
-from app.accounts.sessions import session_key, sign_in, sign_out
+from app.accounts.sessions import ask_second_factor, session_key, sign_in, sign_out
 from app.accounts.texts import FINDINGS, SUBJECTS
 from app.config import current_config
 from app.errors import DomainError, Forbidden, InvalidInput, NotFound
@@ -143,14 +143,17 @@ def login() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with transaction():
-                user = service.authenticate(
+                user, is_enough = service.authenticate(
                     form.email.data or "", form.password.data or "", request.remote_addr or ""
                 )
         except (InvalidInput, Forbidden) as error:
             attach(form, error)
         else:
-            sign_in(user)
-            return redirect(target, 303)
+            if is_enough:
+                sign_in(user)
+                return redirect(target, 303)
+            ask_second_factor(user.id)
+            return redirect(url_for("factors.log_in", next=request.args.get("next")), 303)
     return form_page("accounts/login.html", form)
 
 

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from sqlalchemy.dialects.postgresql import insert
 
-from app.accounts import audit, codes, emails, keys, limits, passwords, queries, session_store
+from app.accounts import (
+    audit,
+    codes,
+    emails,
+    keys,
+    limits,
+    passwords,
+    queries,
+    second_factor,
+    session_store,
+)
 from app.accounts.models import Installation, Profile, Role, User
 from app.accounts.permissions import RIGHTS, Permission, may
 from app.accounts.rules import THEMES, ProfileChange, check_profile, known_timezone
@@ -107,11 +117,12 @@ def send_own_code(user_id: int) -> Attempt:
     return Attempt(user.email, _mail_code(user, None))
 
 
-def authenticate(email: str, password: str, address: str) -> User:
-    """Return the person to whom address and password belong.
+def authenticate(email: str, password: str, address: str) -> tuple[User, bool]:
+    """Return the person to whom address and password belong, and whether that is enough.
 
-    Raises InvalidInput for a wrong pair (the same for an unknown address), TooManyTries after ten
-    wrong ones, and Forbidden for a blocked person who gave the right password.
+    Where it is not, `finish_log_in` comes next. Raises InvalidInput for a wrong pair (the same for
+    an unknown address), TooManyTries after ten wrong ones, and Forbidden for a blocked person who
+    gave the right password.
     """
     email = email.strip().lower()[: emails.MAX_LENGTH]
     place = limits.place_of(email, address)
@@ -127,9 +138,31 @@ def authenticate(email: str, password: str, address: str) -> User:
     limits.know_place(email, address)
     if passwords.is_outdated(user.password_hash):
         user.password_hash = passwords.hash_password(password)
+    is_enough = not second_factor.is_on(user.id)
+    if is_enough:
+        note_log_in(user, address)
+    return user, is_enough
+
+
+def finish_log_in(user_id: int, began: float, code: str, address: str) -> User:
+    """Let a person in who gave the password at `began` (seconds) and now the second factor.
+
+    Raises InvalidInput for a wrong code, TooManyTries, and Forbidden when the password does not
+    count any more.
+    """
+    user = queries.user_by_id(user_id)
+    shut_at = user.sessions_from.timestamp() if user.sessions_from else 0.0
+    if not user.is_active or began < shut_at:
+        raise Forbidden("account_blocked" if not user.is_active else "log_in_again")
+    second_factor.check(user_id, code, address)
+    note_log_in(user, address)
+    return user
+
+
+def note_log_in(user: User, address: str) -> None:
+    """Write down that somebody logged in."""
     user.last_login_at = utc_now()
     audit.record("accounts.logged_in", "user", user.id, actor_id=user.id, address=address)
-    return user
 
 
 def change_profile(user_id: int, change: ProfileChange) -> None:

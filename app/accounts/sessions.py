@@ -36,6 +36,8 @@ SECURE_COOKIE = "__Host-session"
 LOCAL_COOKIE = "session"
 SECURE_REFRESH = "__Host-refresh"
 LOCAL_REFRESH = "refresh"
+WAITING = "second_factor_of"
+WAITING_SECONDS = 5 * 60
 WARN_JOB = "app.accounts.jobs.warn_of_reuse"
 ANONYMOUS_SECONDS = 3600
 STAFF_IDLE_SECONDS = 15 * 60
@@ -105,6 +107,16 @@ class ServerSession(SessionMixin):
         return self._stored
 
     @property
+    def proved_at(self) -> float:
+        """When the person last proved who it is, in seconds since the epoch."""
+        return self.stored.proved if self.stored else 0.0
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether the person gave a second factor in this session."""
+        return self.stored is not None and self.stored.second_factor
+
+    @property
     def lost(self) -> bool:
         """The browser sent tokens, but their session has run out or was ended."""
         return self.given and self.stored is None and not self.unavailable and not self.ended
@@ -118,6 +130,12 @@ class ServerSession(SessionMixin):
         self._stored, self._draft = stored, {}
         self._loaded = self.modified = True
         self.ended = False
+
+    def restart(self, data: dict[str, Any]) -> None:
+        """End this session and begin one of a visitor, with new tokens, that holds `data`."""
+        self.end()
+        self._draft, self._pair = data, Pair("")
+        self._loaded, self.given, self.ended = True, False, False
 
     def write(self) -> None:
         """Store the new session now, so that a failure is seen before the answer is made."""
@@ -288,7 +306,7 @@ def init_sessions(app: Flask, config: Config) -> None:
     login_manager.unauthorized_handler(_ask_to_log_in)
 
 
-def sign_in(user: User) -> None:
+def sign_in(user: User, *, second_factor: bool = False) -> None:
     """Make a new session for this person; any earlier session of this browser is dead."""
     limits = cast(RedisSessions, current_app.session_interface).limits
     is_staff = user.role != Role.CUSTOMER.value
@@ -303,10 +321,25 @@ def sign_in(user: User) -> None:
             user_id=user.id,
             address=request.remote_addr or "",
             device=request.user_agent.string[:DEVICE_LENGTH],
+            proved=now,
+            second_factor=second_factor,
         )
     )
     login_user(user)
     own.write()
+
+
+def ask_second_factor(user_id: int) -> None:
+    """Remember for a few minutes that this browser gave somebody's password."""
+    current_session().restart({WAITING: {"user_id": user_id, "began": time.time()}})
+
+
+def waiting_log_in() -> tuple[int, float] | None:
+    """Return who gave the password in this browser and when; None when it is too long ago."""
+    kept = session.get(WAITING)
+    if kept is None or time.time() - kept["began"] > WAITING_SECONDS:
+        return None
+    return kept["user_id"], kept["began"]
 
 
 def sign_out() -> None:

@@ -34,6 +34,14 @@ TEXTS: Mapping[str, LazyString] = {
     "bad_reset_code": _l(
         "This code does not fit. It works once, for ten minutes; ask for a new mail if in doubt."
     ),
+    "wrong_factor_code": _l(
+        "This code does not fit. Each works once; check that the clock of your phone is right."
+    ),
+    "log_in_again": _l("Please log in again."),
+    "factor_is_on": _l("The second factor is on already."),
+    "factor_not_waiting": _l("The second factor is not being set up. Open its page again."),
+    "factor_for_unconfirmed": _l("Confirm your e-mail address first, then set it up."),
+    "staff_need_factor": _l("Staff can't turn the second factor off."),
     "email_unchanged": _l("This is your address already."),
     "token_label_missing": _l("Name the token after the program that will use it."),
     "token_without_scopes": _l("Choose at least one right: a token without any can do nothing."),

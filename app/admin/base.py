@@ -14,7 +14,7 @@ from flask_login import current_user
 from flask_wtf import FlaskForm
 from sqlalchemy import Integer, Numeric
 
-from app.accounts.access import current_may
+from app.accounts.access import current_may, lacks_factor, lead_to_factor
 from app.accounts.permissions import Permission
 from app.admin.filters import Converter, read_whole
 from app.admin.words import yes_or_no
@@ -68,6 +68,8 @@ class Guarded:
     def inaccessible_callback(self, name: str, **kwargs: Any) -> ResponseReturnValue:
         if not current_user.is_authenticated:
             return redirect(url_for("accounts.login", next=request.path))
+        if lacks_factor():
+            return lead_to_factor()  # type: ignore[no-any-return]
         # Who is not staff must not learn that there is a desk.
         abort(403 if current_may(Permission.DESK) else 404)
 

@@ -5,7 +5,7 @@ import click
 from app.accounts.demo import seed_people
 from app.bots.demo import seed_bots
 from app.cli.edge import DatabaseGroup
-from app.cli.people import show_demo_logins
+from app.cli.people import show_demo_code, show_demo_logins
 from app.exchanges.service import seed_exchanges
 from app.faq.service import seed_faq
 from app.markets.service import seed_markets
@@ -29,5 +29,6 @@ def seed(content: bool) -> None:
 
 
 demo.add_command(show_demo_logins)
+demo.add_command(show_demo_code)
 
 commands: list[click.Command] = [demo]

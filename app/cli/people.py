@@ -3,7 +3,7 @@
 import click
 from flask.cli import with_appcontext
 
-from app.accounts import demo, queries, setup
+from app.accounts import demo, queries, second_factor, setup
 from app.accounts.service import NewPerson, create_admin
 from app.cli.edge import DatabaseGroup
 from app.errors import DomainError
@@ -49,6 +49,34 @@ def show_demo_logins() -> None:
     """Show the demo people who exist, with their passwords."""
     for login in demo.existing_logins():
         click.echo(f"{login.role.value:10} {login.email:24} {login.password}")
+    code = demo.administrators_code()
+    if code is not None:
+        click.echo(f"           code {code} now for the administrator; later: flask demo code")
 
 
-commands: list[click.Command] = [create_administrator, setup_group]
+@click.command("code")
+@with_appcontext
+def show_demo_code() -> None:
+    """Show the code that the log-in of the demo's administrator asks for now."""
+    code = demo.administrators_code()
+    if code is None:
+        raise click.ClickException(
+            "No code now: the last one was just used (wait half a minute), or there is no demo."
+        )
+    click.echo(code)
+
+
+@click.command("forget-second-factor")
+@click.argument("email")
+@with_appcontext
+def forget_second_factor(email: str) -> None:
+    """Take a lost second factor from somebody whom you know to be the owner of EMAIL."""
+    user = queries.user_by_email(email.strip().lower())
+    if user is None:
+        raise click.ClickException("There is nobody with this address.")
+    with transaction():
+        had = second_factor.take_away(user.id)
+    click.echo("The second factor is gone." if had else "There was no second factor.")
+
+
+commands: list[click.Command] = [create_administrator, setup_group, forget_second_factor]

@@ -11,7 +11,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from app.accounts.access import requires
+from app.accounts.access import has_second_factor, proves_again, requires
 from app.accounts.permissions import Permission
 from app.adapters.exchanges.check import KeyCheck
 from app.adapters.exchanges.keys import ApiKeys
@@ -28,6 +28,7 @@ from app.transactions import transaction
 
 blueprint = Blueprint("exchanges", __name__)
 
+FORBIDDEN = 403
 UNPROCESSABLE = 422
 FIRST_BALANCE = Decimal(10_000)
 
@@ -98,7 +99,11 @@ def _paper_page(form: PaperForm) -> ResponseReturnValue:
     return render_template("exchanges/paper.html", form=form), status
 
 
+@proves_again
 def _connect_keys(venue: Venue) -> ResponseReturnValue:
+    if service.keys_need_factor() and not has_second_factor():
+        page = render_template("exchanges/needs_factor.html", venue=venue)
+        return page, FORBIDDEN if request.method == "POST" else 200
     form = KeysForm()
     form.fit(venue)
     check: KeyCheck | None = None
@@ -224,6 +229,7 @@ def toggle(account_id: int) -> ResponseReturnValue:
 
 @blueprint.route("/exchanges/<int:account_id>/delete", methods=["GET", "POST"])
 @requires(Permission.EXCHANGES_OWN)
+@proves_again
 def delete(account_id: int) -> ResponseReturnValue:
     """Ask once more, then delete the account and its keys."""
     account = queries.account_of(current_user.id, account_id)

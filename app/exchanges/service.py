@@ -27,7 +27,7 @@ from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitc
 from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
 from app.exchanges.queries import Balances, account_of, is_enabled, is_paper, paper_balances
 from app.settings import queries as settings
-from app.settings.rules import KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, PARTNER_IDS
+from app.settings.rules import KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, KEYS_NEED_FACTOR, PARTNER_IDS
 
 if TYPE_CHECKING:
     from app.adapters.exchanges.ccxt import CcxtExchange
@@ -136,6 +136,11 @@ def key_policy() -> KeyPolicy:
         may_withdraw=settings.is_on(KEYS_MAY_WITHDRAW),
         needs_address=settings.is_on(KEYS_NEED_ADDRESS),
     )
+
+
+def keys_need_factor() -> bool:
+    """Tell whether keys are taken only from people with a second factor."""
+    return settings.is_on(KEYS_NEED_FACTOR)
 
 
 def partner_id_at(exchange: str) -> str:

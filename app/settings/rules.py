@@ -23,6 +23,7 @@ class Setting:
 
 KEYS_MAY_WITHDRAW = Setting("keys_may_withdraw", default=False)
 KEYS_NEED_ADDRESS = Setting("keys_need_address", default=False)
+KEYS_NEED_FACTOR = Setting("keys_need_second_factor", default=True)
 # Beginning of each client id there; the rest of its length is ours.
 PARTNER_IDS: Mapping[str, Setting] = {
     "bybit": Setting("partner_id_bybit", ""),
@@ -32,7 +33,8 @@ PARTNER_IDS: Mapping[str, Setting] = {
 }
 
 SETTINGS: Mapping[str, Setting] = {
-    one.name: one for one in (KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, *PARTNER_IDS.values())
+    one.name: one
+    for one in (KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, KEYS_NEED_FACTOR, *PARTNER_IDS.values())
 }
 
 

@@ -16,6 +16,7 @@ TEXTS: Mapping[str, LazyString] = {
 NAMES: Mapping[str, LazyString] = {
     "keys_may_withdraw": _l("Accept keys that may withdraw money"),
     "keys_need_address": _l("Refuse keys that work from any address"),
+    "keys_need_second_factor": _l("Take keys only from people with a second factor"),
     "partner_id_bybit": _l("Our partner id at Bybit"),
     "partner_id_binance": _l("Our partner id at Binance"),
     "partner_id_okx": _l("Our partner id at OKX"),
@@ -35,6 +36,10 @@ HELPS: Mapping[str, LazyString] = {
     "keys_need_address": _l(
         "Off: such a key is accepted with a warning. On: it is refused. Exchanges that do not "
         "tell whether a key is bound are not affected."
+    ),
+    "keys_need_second_factor": _l(
+        "On: a page asks to turn the second factor on before keys of an exchange are taken. "
+        "Off: the password is enough."
     ),
     "partner_id_bybit": _PARTNER_HELP,
     "partner_id_binance": _PARTNER_HELP,

@@ -1,14 +1,16 @@
 """What the accounts tests share: people with a real password, and the mails they got."""
 
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
+import pyotp
 from flask import Flask
 
-from app.accounts import passwords, session_tokens
+from app.accounts import passwords, second_factor, session_tokens
 from app.accounts.models import Role, User
 from app.db import db
 from app.notifications.queries import CaughtMail, caught_mails
@@ -57,6 +59,19 @@ def work_off(name: QueueName = QueueName.MESSAGES) -> list[str]:
         job.delete()
         done.append(job.func_name or "")
     return done
+
+
+def turn_factor_on(user: User) -> str:
+    """Give a person an authenticator; return its secret."""
+    secret = second_factor.new_secret()
+    second_factor.put_confirmed(user.id, secret)
+    db.session.commit()
+    return secret
+
+
+def app_code(secret: str, steps: int = 0) -> str:
+    """Return what the authenticator shows now, or so many half minutes from now."""
+    return pyotp.TOTP(secret).generate_otp(int(time.time()) // 30 + steps)
 
 
 def cookie_of(client: Client) -> str | None:

@@ -228,7 +228,7 @@ def test_nobody_prepares_an_account_for_somebody_else(database: None) -> None:
     owner = register()
     assert confirm(owner, newest_code()) is not None
     with transaction():
-        assert service.authenticate(EMAIL, PASSWORD, "10.0.0.1").email == EMAIL
+        assert service.authenticate(EMAIL, PASSWORD, "10.0.0.1")[0].email == EMAIL
     with pytest.raises(InvalidInput), transaction():
         service.authenticate(EMAIL, OTHER_PASSWORD, "10.0.0.1")
 
@@ -239,7 +239,7 @@ def test_a_later_stranger_does_not_change_what_the_owners_code_confirms(database
     register(password=OTHER_PASSWORD)
     assert confirm(owner, digits) is not None
     with transaction():
-        assert service.authenticate(EMAIL, PASSWORD, "10.0.0.1").email == EMAIL
+        assert service.authenticate(EMAIL, PASSWORD, "10.0.0.1")[0].email == EMAIL
 
 
 def test_a_stranger_who_was_logged_in_is_out_after_the_owner_confirms(

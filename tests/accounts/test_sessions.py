@@ -190,7 +190,7 @@ def test_ten_thousand_sessions_are_listed_and_ended_without_a_scan(
     newest = StoredSession(now + 10, now, 1800, 43_200, user_id=7, device="x" * 100)
     session_store.create("k9999", newest)
     # The others as it stands, at once instead of one after the other.
-    text = redis_db.get("session:k9999")
+    text = redis_db.get("session:k9999") or b""
     redis_db.mset({f"session:k{number}": text for number in range(9_999)})
     redis_db.zadd("sessions:7", {f"k{number}": now + 43_200 for number in range(9_999)})
     redis_db.config_resetstat()

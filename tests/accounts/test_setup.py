@@ -19,7 +19,7 @@ from app.db import db
 from app.encryption import KeyRing, new_key
 from app.errors import DomainError, Forbidden
 from app.transactions import transaction
-from tests.accounts.people import EMAIL, PASSWORD, at_once, is_signed_in, log_in
+from tests.accounts.people import EMAIL, PASSWORD, at_once, log_in
 from tests.client import Client
 from tests.factories import make_user
 
@@ -55,7 +55,9 @@ def test_a_fresh_installation_leads_to_the_set_up(client: Client) -> None:
 def test_the_code_makes_the_administrator_and_signs_in(client: Client) -> None:
     answer = client.post_form("/setup", form(code=setup.setup_code().lower().replace("-", " ")))
     assert (answer.status_code, answer.location) == (303, "/dashboard")
-    assert is_signed_in(client)
+    # Staff begins with the second factor.
+    assert client.get("/dashboard").location == "/settings/second-factor"
+    assert client.get("/settings/second-factor").status_code == 200
     user = db.session.scalars(select(User)).one()
     assert (user.role, user.email, user.is_confirmed) == ("admin", EMAIL, True)
     assert db.session.get_one(Installation, 1).administrator_id == user.id
@@ -244,6 +246,14 @@ def test_demo_people_are_made_once_and_can_log_in(app: Flask, client: Client) ->
         "admin@botyard.local",
     ]
     assert log_in(client, demo.CUSTOMER.email, demo.CUSTOMER.password) == 303
+    client.post_form("/logout")
+    assert log_in(client, demo.ADMINISTRATOR.email, demo.ADMINISTRATOR.password) == 303
+    code = flask(app, "demo", "code").output.strip()
+    assert client.post_form("/login/code", {"code": code}).location == "/dashboard"
+    assert client.get("/admin/").status_code == 200
+    # The next half minute's code works already; after it, one has to wait.
+    assert flask(app, "demo", "code").output.strip() != code
+    assert f"{demo.ADMINISTRATOR.password}" in flask(app, "demo", "logins").output
     assert not queries.setup_is_open()
 
 

@@ -50,6 +50,8 @@ CABINET = [
     "/settings/tokens",
     "/settings/password",
     "/settings/email",
+    "/settings/second-factor",
+    "/prove",
     "/faq",
 ]
 PUBLIC = ["/", "/pricing", "/login", "/register", "/reset", "/reset/new", "/legal/risk"]

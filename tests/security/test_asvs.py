@@ -7,20 +7,24 @@ import time_machine
 from flask import Flask
 
 from app.accounts import credentials, passwords
+from app.accounts.models import Role
 from app.errors import InvalidInput
 from app.transactions import transaction
 from tests.accounts.people import (
     EMAIL,
     PASSWORD,
+    app_code,
     cookie_of,
     is_signed_in,
     log_in,
     mails,
     make_person,
     newest_code,
+    turn_factor_on,
 )
 from tests.client import Client
 from tests.conftest import new_client
+from tests.factories import make_exchange
 
 NEW_PASSWORD = "an umbrella for the moon"
 
@@ -107,6 +111,44 @@ def test_v6_6_3_the_sixth_try_of_a_code_is_refused(client: Client) -> None:
     assert client.post_form("/confirm", {"code": code}).status_code == 422
 
 
+def test_v6_3_3_staff_needs_a_second_factor(client: Client) -> None:
+    make_person(Role.ADMIN)
+    log_in(client)
+    for path in ("/admin/", "/dashboard", "/profile", "/settings/tokens"):
+        assert client.get(path).location == "/settings/second-factor"
+    assert client.get("/settings/second-factor").status_code == 200
+
+
+def test_v6_4_3_after_a_reset_the_second_factor_is_still_asked(client: Client) -> None:
+    user = make_person()
+    turn_factor_on(user)
+    with transaction():
+        credentials.mail_reset_link(user.id)
+    code = mails()[0].body.split("/reset/new#")[1].split()[0]
+    client.post_form("/reset/new", {"code": code, "password": NEW_PASSWORD})
+    assert not is_signed_in(client)
+    answer = client.post_form("/login", {"email": EMAIL, "password": NEW_PASSWORD})
+    assert answer.location == "/login/code"
+    assert not is_signed_in(client)
+
+
+def test_v6_5_1_a_code_of_the_app_works_once(app: Flask, client: Client) -> None:
+    secret = turn_factor_on(make_person())
+    with time_machine.travel("2031-05-01T12:00:10Z", tick=False):
+        log_in(client)
+        assert client.post_form("/login/code", {"code": app_code(secret)}).status_code == 303
+        other = new_client(app)
+        log_in(other)
+        assert other.post_form("/login/code", {"code": app_code(secret)}).status_code == 422
+
+
+def test_v6_5_5_a_code_of_two_steps_ago_fails(client: Client) -> None:
+    secret = turn_factor_on(make_person())
+    with time_machine.travel("2031-05-01T12:00:10Z", tick=False):
+        log_in(client)
+        assert client.post_form("/login/code", {"code": app_code(secret, -2)}).status_code == 422
+
+
 # 7: sessions ------------------------------------------------------------------------------------
 
 
@@ -115,6 +157,17 @@ def test_v7_2_4_the_session_id_is_new_after_the_log_in(app: Flask, client: Clien
     client.get("/login")
     before = cookie_of(client)
     log_in(client)
+    assert before and cookie_of(client) != before
+    old = new_client(app)
+    old.set_cookie("session", before)
+    assert not is_signed_in(old)
+
+
+def test_v7_2_4_the_session_id_is_new_after_a_step_up(app: Flask, client: Client) -> None:
+    make_person()
+    log_in(client)
+    before = cookie_of(client)
+    client.post_form("/prove", {"password": PASSWORD})
     assert before and cookie_of(client) != before
     old = new_client(app)
     old.set_cookie("session", before)
@@ -147,3 +200,32 @@ def test_v7_4_1_a_copied_cookie_dies_with_the_session(app: Flask, client: Client
         form = {"current": PASSWORD, "password": NEW_PASSWORD}
         assert client.post_form("/settings/password", form).status_code == 303
     assert not is_signed_in(thief)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/settings/password", {"password": NEW_PASSWORD}),
+        ("/settings/email", {"email": "new@example.org"}),
+        ("/settings/tokens", {"label": "x", "scopes": "bots:read", "days": "30"}),
+    ],
+)
+def test_v7_5_1_what_lasts_asks_for_the_password_in_its_form(
+    client: Client, path: str, form: dict[str, str]
+) -> None:
+    make_person()
+    log_in(client)
+    assert client.post_form(path, form).status_code == 422
+    assert client.post_form(path, form | {"current": "no", "password": "no"}).status_code == 422
+
+
+def test_v7_5_1_factor_and_keys_ask_for_the_password_again(client: Client) -> None:
+    with time_machine.travel("2031-05-01T12:00:10Z", tick=False) as clock:
+        make_exchange()
+        client.sign_in(make_person())
+        clock.shift(timedelta(minutes=10, seconds=1))
+        for path in ("/settings/second-factor/off", "/exchanges/new?exchange=bybit"):
+            assert client.get(path).location.startswith("/prove?next=")
+        for path in ("/settings/second-factor/begin", "/settings/second-factor/codes"):
+            assert client.post_form(path).location.startswith("/prove?next=")
+        assert client.post_form("/exchanges/1/delete").location.startswith("/prove")

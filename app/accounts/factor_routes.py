@@ -1,0 +1,165 @@
+"""Pages of the second factor: at the log-in, in the settings, and the step-up before what lasts."""
+
+import segno
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from app.accounts import identity, second_factor, service
+from app.accounts.access import lacks_factor, proves_again, public, requires
+from app.accounts.factor_forms import EmptyForm, FactorForm, ProveForm
+from app.accounts.form_pages import attach, form_page
+from app.accounts.permissions import Permission
+from app.accounts.redirects import local_path
+from app.accounts.sessions import current_session, sign_in, waiting_log_in
+from app.errors import Conflict, DomainError, Forbidden, InvalidInput, TooManyTries
+from app.extensions import limiter
+from app.i18n import describe
+from app.transactions import transaction
+
+blueprint = Blueprint("factors", __name__)
+
+
+@blueprint.route("/login/code", methods=["GET", "POST"])
+@public
+@limiter.limit("60 per minute", methods=["POST"])
+def log_in() -> ResponseReturnValue:
+    """Take the second factor of a log-in whose password was right."""
+    target = local_path(request.args.get("next"), url_for("pages.dashboard"))
+    if current_user.is_authenticated:
+        return redirect(target, 303)
+    waiting = waiting_log_in()
+    if waiting is None:
+        return redirect(url_for("accounts.login", next=request.args.get("next")), 303)
+    form = FactorForm()
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                user = service.finish_log_in(
+                    *waiting, form.code.data or "", request.remote_addr or ""
+                )
+        except (InvalidInput, Forbidden) as error:
+            attach(form, error)
+        else:
+            sign_in(user, second_factor=True)
+            return redirect(target, 303)
+    return form_page("accounts/login_code.html", form)
+
+
+@blueprint.get("/settings/second-factor")
+@requires(Permission.CABINET, without_factor=True)
+def index() -> ResponseReturnValue:
+    """Show whether the second factor is on, or how to turn it on."""
+    return _page(FactorForm(formdata=None))
+
+
+@blueprint.post("/settings/second-factor/begin")
+@requires(Permission.CABINET, without_factor=True)
+@proves_again
+@limiter.limit("30 per hour")
+def begin() -> ResponseReturnValue:
+    """Make a secret and show it."""
+    try:
+        with transaction():
+            second_factor.begin(current_user.id)
+    except (Conflict, Forbidden) as error:
+        flash(describe(error), "warning")
+    return redirect(url_for("factors.index"), 303)
+
+
+@blueprint.post("/settings/second-factor")
+@requires(Permission.CABINET, without_factor=True)
+@proves_again
+@limiter.limit("60 per hour")
+def confirm() -> ResponseReturnValue:
+    """Turn the factor on with the first code, and show the recovery codes this once."""
+    form = FactorForm()
+    codes: list[str] = []
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                codes = second_factor.confirm(
+                    current_user.id, form.code.data or "", request.remote_addr or ""
+                )
+        except Conflict:
+            # The form was sent twice, or the page is old: show what holds now.
+            return redirect(url_for("factors.index"), 303)
+        except (InvalidInput, TooManyTries) as error:
+            attach(form, error)
+        else:
+            current_session().prove(second_factor=True)
+    return _page(form, codes)
+
+
+@blueprint.post("/settings/second-factor/codes")
+@requires(Permission.CABINET)
+@proves_again
+@limiter.limit("30 per hour")
+def renew_codes() -> ResponseReturnValue:
+    """Replace the recovery codes, and show the new ones this once."""
+    try:
+        with transaction():
+            codes = second_factor.renew_recovery_codes(current_user.id, request.remote_addr or "")
+    except Conflict:
+        return redirect(url_for("factors.index"), 303)
+    return _page(FactorForm(formdata=None), codes)
+
+
+@blueprint.route("/settings/second-factor/off", methods=["GET", "POST"])
+@requires(Permission.CABINET)
+@proves_again
+def turn_off() -> ResponseReturnValue:
+    """Ask once, then ask for no second factor any more."""
+    form = EmptyForm()
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                second_factor.turn_off(current_user.id, request.remote_addr or "")
+        except Forbidden as error:
+            flash(describe(error), "warning")
+        else:
+            flash(_("The second factor is off."), "success")
+        return redirect(url_for("factors.index"), 303)
+    return form_page("accounts/factor_off.html", form)
+
+
+@blueprint.route("/prove", methods=["GET", "POST"])
+@requires(Permission.CABINET, without_factor=True)
+@limiter.limit("60 per hour", methods=["POST"])
+def prove() -> ResponseReturnValue:
+    """Ask for the password, and for the second factor if it is on, before something that lasts."""
+    target = local_path(request.args.get("next"), url_for("accounts.settings"))
+    form = ProveForm()
+    asks_code = second_factor.is_on(current_user.id)
+    if form.validate_on_submit():
+        try:
+            with transaction():
+                identity.check_password(current_user.id, form.password.data or "")
+                if asks_code:
+                    second_factor.check(
+                        current_user.id, form.code.data or "", request.remote_addr or ""
+                    )
+        except DomainError as error:
+            attach(form, error)
+        else:
+            current_session().prove(second_factor=asks_code)
+            return redirect(target, 303)
+    return form_page("accounts/prove.html", form, asks_code=asks_code)
+
+
+def _page(form: FactorForm, codes: list[str] | None = None) -> ResponseReturnValue:
+    waiting = second_factor.waiting(current_user.id)
+    page = render_template(
+        "accounts/second_factor.html",
+        form=form,
+        codes=codes or [],
+        standing=second_factor.standing(current_user.id),
+        waiting=waiting,
+        picture=segno.make(waiting.uri, error="m").svg_data_uri(scale=5, light="white")
+        if waiting
+        else "",
+        must_enrol=lacks_factor(),
+        is_customer=current_user.role == "customer",
+    )
+    return page, 422 if form.errors else 200
