@@ -30,6 +30,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import create_app
 from app.db import db
+from app.errors import ConfigError
 from app.extensions import redis_client
 from app.logs import set_up_logging
 from app.queues import QueueName
@@ -87,7 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", help="the worker's place, the same after a restart")
     options = parser.parse_args(arguments)
     set_up_logging()
-    app = create_app()
+    try:
+        app = create_app()
+    except ConfigError as error:
+        log.critical("Botyard can't start. Wrong setting: %s", error)
+        return 2
     place = options.name or f"{options.role}-{socket.gethostname()}"
     _run_for_ever(ROLES[options.role], app, place)
     return 0

@@ -70,6 +70,19 @@ def take_lock(path: Path) -> IO[str]:
     return file
 
 
+def check_settings(environ: Mapping[str, str]) -> None:
+    """Refuse a wrong setting before any server is started for it."""
+    from app.config import load_config
+    from app.errors import ConfigError
+
+    given = {name: value for name, value in environ.items() if value}
+    try:
+        # What we would make ourselves is not missing.
+        load_config({"BOTYARD_ENV": "development", **given})
+    except ConfigError as error:
+        raise CannotStart(f"wrong setting: {error}") from None
+
+
 def read_port(environ: Mapping[str, str]) -> int:
     """Return the port of the web server."""
     text = environ.get("PORT") or "8000"

@@ -70,6 +70,7 @@ class Supervisor:
         preflight.check_space(self._var)
         self._port = preflight.read_port(self._environ)
         preflight.check_port(self._port)
+        preflight.check_settings(self._environ)
         (self._var / "log").mkdir(exist_ok=True)
         self._check_replay()
         values = self._start_servers() | run_env.load_secrets(

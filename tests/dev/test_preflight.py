@@ -97,3 +97,13 @@ def test_a_half_written_note_never_replaces_a_whole_one(tmp_path: Path) -> None:
     run_env.write_pairs(path, {"A": "2"}, "note")
     assert run_env.read_pairs(path) == {"A": "2"}
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("speed", ["abc", "0", "601", "nan"])
+def test_a_wrong_setting_is_named_before_anything_starts(speed: str) -> None:
+    with pytest.raises(CannotStart, match="MARKET_REPLAY_SPEED"):
+        preflight.check_settings({"MARKET_REPLAY_SPEED": speed})
+
+
+def test_settings_that_we_make_ourselves_are_not_missing() -> None:
+    preflight.check_settings({"DATABASE_URL": "", "SECRET_KEY": "", "PORT": "8000"})
