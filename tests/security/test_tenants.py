@@ -111,7 +111,7 @@ def test_a_program_finds_nothing_of_somebody_else(app: Flask, owner: Owner) -> N
             continue
         for method in methods(rule):
             path = address(rule, owner.ids).removeprefix("/api/v1")
-            body = None if method in {"GET", "DELETE"} else {}
+            body: dict[str, object] | None = None if method in {"GET", "DELETE"} else {}
             answer = program.call(method, path, json=body, headers={"Idempotency-Key": path})
             where = (method, path, answer.status_code, answer.text[:200])
             assert MARK.lower() not in answer.text.lower(), where
