@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+# What becomes of a position at an exit.
+POSITION_CHOICES: Mapping[str, LazyString] = {
+    "keep": _l("Keep the position"),
+    "sell": _l("Close the position at market"),
+}
 TEXTS: Mapping[str, LazyString] = {
+    "stop_keeps_position": _l(
+        "At the stop-loss the bot stops, but the position stays open and goes on losing. Choose to "
+        "close it."
+    ),
     "venue_has_no_contracts": _l(
         "At %(exchange)s bots trade coins only, no contracts. Choose a pair without “Futures”, or "
         "an account that has them, such as one at Bybit."

@@ -12,6 +12,7 @@ from flask_login import current_user
 
 from app.accounts.choices import choices as options
 from app.bots import queries, rules, running
+from app.bots.contract_texts import POSITION_CHOICES
 from app.bots.forms import (
     PRESETS,
     BotForm,
@@ -34,7 +35,7 @@ from app.errors import DomainError
 from app.exchanges.service import read_balances
 from app.formatting import input_text
 from app.trades.queries import Line
-from app.trading.strategy import InvalidParams
+from app.trading.strategy import InvalidParams, StopHow
 
 # Percent between two lines, as far as somebody would type it.
 STEP_SHOWN = Decimal("0.0001")
@@ -138,6 +139,8 @@ def _linked(desk: Desk) -> Desk:
     """Let a typed step set the number of grids."""
     form, pair = desk.form, desk.draft.pair
     form.is_futures = pair is not None and pair.kind != "spot"
+    if form.is_futures and "at_exit" in form:
+        form["at_exit"].choices = options(POSITION_CHOICES.items())
     is_expert = current_user.profile.experience == "expert"
     form.keeps_step = is_expert and declares_step(form.strategy_name)
     values, wrong = form.read(locale())
@@ -200,6 +203,9 @@ def _fill_preset(form: BotForm, chosen: PresetChoice) -> None:
     }
     if current_user.profile.experience == "beginner":
         values["stop_loss"] = chosen.stop_loss
+    if form.is_futures:
+        # A position that a stop-loss keeps goes on losing.
+        values["at_exit"] = StopHow.SELL.value
     form.fill(values, locale())
     form.linked.data = "grids"
 

@@ -17,7 +17,7 @@ from app.trading.strategies.grid_params import (
     Spacing,
 )
 from app.trading.strategies.grid_sizes import floored
-from app.trading.strategy import Problem, problem
+from app.trading.strategy import Problem, StopHow, problem
 
 if TYPE_CHECKING:
     from app.trading.strategies.grid_plan import GridPlan, PlannedOrder
@@ -61,6 +61,9 @@ def parameter_problems(
         )
     exits, warnings = _exit_problems(params, price)
     errors += exits
+    has_stop = params.stop_loss is not None or params.stop_loss_share is not None
+    if market.kind is not MarketKind.SPOT and has_stop and params.at_exit is StopHow.KEEP:
+        warnings.append(problem("at_exit", "stop_keeps_position"))
     if plan.orders_virtual and params.max_resting is None:
         orders = (plan.orders_resting or 0) + plan.orders_virtual
         warnings.append(
