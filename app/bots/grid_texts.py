@@ -99,6 +99,11 @@ TEXTS: Mapping[str, LazyString] = {
     "grid_started": _l("The price %(price)s has reached the start price; the grid begins."),
     "trailed_up": _l("The range followed the price upwards: now %(lower)s to %(upper)s."),
     "trailed_down": _l("The range followed the price downwards: now %(lower)s to %(upper)s."),
+    "trailing_too_small": _l(
+        "The range does not follow the price: the order at its end would be %(quantity)s at "
+        "%(price)s, smaller than the exchange takes. It tries again after the next fill; with more "
+        "money in the bot its orders are bigger."
+    ),
     "trailing_stopped": _l("The range has reached its limit %(limit)s and follows no further."),
     "order_withdrawn": _l("An order far from the price waits here, to let a nearer one stand."),
     "edit_started": _l("New settings: orders are being replaced."),

@@ -249,6 +249,58 @@ def test_trailing_stops_at_its_limit() -> None:
     assert (started.state.trail, sides(started, "buy")[0]) == (1, D(120))
 
 
+@pytest.mark.parametrize(
+    ("on", "changes", "warned"),
+    [
+        # Without a limit the first price is named at which it goes wrong ...
+        ({"min_quantity": D(2)}, {"trailing_up": True}, ("up", "minimum", D(130))),
+        ({"min_notional": D(200)}, {"trailing_down": True}, ("down", "minimum", D(70))),
+        ({"maker_fee": D("0.03")}, {"trailing_up": True}, ("up", "fees", D(170))),
+        # ... with one what is so at the limit.
+        (
+            {"min_quantity": D(2)},
+            {"trailing_up": True, "trailing_up_limit": "200"},
+            ("up", "minimum", D(200)),
+        ),
+        ({}, {"trailing_up": True, "trailing_down": True}, None),
+        ({"min_quantity": D(2)}, {}, None),
+    ],
+)
+def test_a_plan_warns_of_where_trailing_goes_wrong(
+    on: dict[str, Any], changes: dict[str, Any], warned: tuple[str, str, D] | None
+) -> None:
+    plan = GRID.plan(grid(reserve="0", **changes), market(**on), D(95))
+    found = [each for each in plan.warnings if each.code.startswith("trailing_below")]
+    if warned is None:
+        assert found == []
+        return
+    way, what, price = warned
+    assert [(each.field, each.code, each.values["price"]) for each in found] == [
+        (f"trailing_{way}_limit", f"trailing_below_{what}", str(price))
+    ]
+
+
+def test_a_grid_whose_next_order_would_be_too_small_stays_and_says_so_once() -> None:
+    # Equal coins cost ever more on the way up: what the lowest buy frees buys fewer of them.
+    coarse = market(maker_fee=D(0), taker_fee=D(0), min_quantity=D(2))
+    started = desk("95", on=coarse, trailing_up=True)
+    for price in ("121", "130", "140", "150", "200", "190", "210"):
+        started.see(price)
+    assert (started.state.trail, started.state.stuck) == (1, True)
+    (said,) = (line for line in started.events if line.code == "trailing_too_small")
+    assert said.values == {"price": "130", "quantity": "1.923"}
+    # Nothing wakes it for that any more, and its orders stand.
+    assert started.tick_once().triggers.above is None
+    assert sides(started, "buy") == [D(120), D(110), D(100), D(90)]
+    # The next fill may have changed that: it looks again, and says again if it has not.
+    started.see("119")
+    assert not started.state.stuck
+    for price in ("131", "145"):
+        started.see(price)
+    assert started.state.stuck or started.state.trail > 1
+    assert GRID.decode_state(GRID.encode_state(started.state)) == started.state
+
+
 def test_trailing_down_takes_the_coins_of_the_highest_sell_lower() -> None:
     started = desk("95", trailing_down=True)
     started.see("79")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from math import ceil
 from typing import TYPE_CHECKING
@@ -239,32 +240,77 @@ def _liquidation_warnings(params: GridParams, market: Market, plan: GridPlan) ->
 def trailing_warnings(
     params: GridParams, market: Market, plan: GridPlan, steps: Ladder
 ) -> list[Problem]:
-    """Warn of orders too small, or steps that no longer earn, at the far end of trailing.
+    """Warn of orders too small, or steps that no longer earn, where trailing leads to.
 
-    Equal quote buys ever fewer coins on the way up, equal base ever less value on the way down
-    (Bitsgap's help names the first; both halt a grid far from where it began).
+    Equal quote buys ever fewer coins on the way up, and so does equal base on spot, where a new
+    order costs no more than what the lowest one frees; equal base is worth ever less on the way
+    down (Bitsgap's help names the first; all halt a grid far from where it began). Without a limit
+    the first such price is named, as far as the price doubles or halves.
     """
     warnings = []
-    step = steps.exact[1] / steps.exact[0]
-    for name, limit in (
-        ("trailing_up_limit", params.trailing_up_limit),
-        ("trailing_down_limit", params.trailing_down_limit),
+    for name, follows, limit in (
+        ("trailing_up_limit", params.trailing_up, params.trailing_up_limit),
+        ("trailing_down_limit", params.trailing_down, params.trailing_down_limit),
     ):
-        if limit is None:
+        if not follows:
             continue
-        quantity = plan.quantity or floored(market, (plan.order_value or ZERO) / limit)
-        kept = floored(market, quantity * (ONE - market.buy_fee_in_base(market.maker_fee)))
-        if not market.is_tradable(kept, limit):
-            warnings.append(problem(name, "trailing_below_minimum", price=limit, quantity=kept))
-        if params.spacing is Spacing.ARITHMETIC:
-            gap = steps.exact[1] - steps.exact[0]
-            step = limit / (limit - gap) if name == "trailing_up_limit" else (limit + gap) / limit
-        profit = net_profit(step, market.maker_fee, market.fee_side)
-        if profit <= 0:
-            warnings.append(
-                problem(name, "trailing_below_fees", price=limit, profit=profit.quantize(SHARE))
-            )
+        up = name == "trailing_up_limit"
+        prices = list(_ahead(params, steps, up=up)) if limit is None else [limit]
+        for find in (_too_small_at, _loss_at):
+            # It only gets worse on the way: what is right at its end is right everywhere.
+            if not prices or find(params, market, plan, steps, (name, prices[-1], up)) is None:
+                continue
+            found = (find(params, market, plan, steps, (name, price, up)) for price in prices)
+            warnings.append(next(each for each in found if each is not None))
     return warnings
+
+
+Far = tuple[str, Decimal, bool]
+# Farther ahead nobody looks; and so many levels at most.
+HORIZON, MOST_AHEAD = Decimal(2), 2000
+
+
+def _ahead(params: GridParams, steps: Ladder, *, up: bool) -> Iterator[Decimal]:
+    price = steps.exact[-1] if up else steps.exact[0]
+    last = price * HORIZON if up else price / HORIZON
+    gap, ratio = steps.exact[1] - steps.exact[0], steps.exact[1] / steps.exact[0]
+    for _ in range(MOST_AHEAD):
+        if params.spacing is Spacing.ARITHMETIC:
+            price = price + gap if up else price - gap
+        else:
+            price = price * ratio if up else price / ratio
+        if price > last if up else price < last or price <= 0:
+            return
+        yield price
+
+
+def _too_small_at(
+    params: GridParams, market: Market, plan: GridPlan, steps: Ladder, far: Far
+) -> Problem | None:
+    name, price, up = far
+    quantity = plan.quantity or floored(market, (plan.order_value or ZERO) / price)
+    if plan.quantity and up and market.kind is MarketKind.SPOT:
+        quantity = min(quantity, floored(market, plan.quantity * steps.buys[0] / price))
+    kept = floored(market, quantity * (ONE - market.buy_fee_in_base(market.maker_fee)))
+    if market.is_tradable(kept, price):
+        return None
+    shown = market.price_down(price)
+    return problem(name, "trailing_below_minimum", price=shown, quantity=kept)
+
+
+def _loss_at(
+    params: GridParams, market: Market, plan: GridPlan, steps: Ladder, far: Far
+) -> Problem | None:
+    name, price, up = far
+    step = steps.exact[1] / steps.exact[0]
+    if params.spacing is Spacing.ARITHMETIC:
+        gap = steps.exact[1] - steps.exact[0]
+        step = price / (price - gap) if up else (price + gap) / price
+    profit = net_profit(step, market.maker_fee, market.fee_side)
+    if profit > 0:
+        return None
+    shown = market.price_down(price)
+    return problem(name, "trailing_below_fees", price=shown, profit=profit.quantize(SHARE))
 
 
 def _first_too_small(market: Market, orders: tuple[PlannedOrder, ...]) -> PlannedOrder | None:

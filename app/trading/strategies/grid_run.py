@@ -79,6 +79,7 @@ def _after(view: View, state: GridState, news: News) -> GridState:
         carried_short=news.carried_short,
         earned=news.earned,
         anchor=view.price if news.filled or state.anchor is None else state.anchor,
+        stuck=state.stuck and not news.filled,
     )
 
 

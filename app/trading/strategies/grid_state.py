@@ -172,7 +172,8 @@ class GridState:
     `anchor` is the price of the last fill: what rests is chosen by it, not by each price seen.
     `earned` is the profit of round trips since the start, `money` what the grid was sized for,
     `equity` what the bot was worth then. `waits_above` says from where the trigger price is waited
-    for; `edits` counts the changes while running.
+    for; `edits` counts the changes while running. A grid that is `stuck` would follow the price,
+    but its next order would be too small; the next fill lets it try again.
     """
 
     phase: Phase
@@ -193,10 +194,11 @@ class GridState:
     equity: Decimal | None = None
     waits_above: bool | None = None
     edits: int = 0
+    stuck: bool = False
 
 
 # Written only where they are not as at the start, for there are many states.
-_NUMBERS = ("first", "trail", "newest", "waits_above", "edits")
+_NUMBERS = ("first", "trail", "newest", "waits_above", "edits", "stuck")
 _DECIMALS = ("anchor", "earned", "money", "equity")
 _SUMS = ("carried", "carried_short")
 _AT_FIRST = GridState(Phase.WAITING, ZERO, ZERO, ())

@@ -24,7 +24,7 @@ from app.trading.strategies.grid_orders import AT_VENUE, claimed_cash, parked, s
 from app.trading.strategies.grid_params import GridParams
 from app.trading.strategies.grid_sizes import SELLS_AHEAD, floored, gap_quantity, ladder_of
 from app.trading.strategies.grid_state import GridState, Phase, Slot
-from app.trading.strategy import LogLine, View, log_line
+from app.trading.strategy import LogLine, Severity, View, log_line
 
 
 class Trailed(NamedTuple):
@@ -56,7 +56,7 @@ def follow(view: View, state: GridState) -> Trailed:
         if moved is None:
             break
         found = moved
-        if found.intents:
+        if found.intents or found.state.stuck:
             break
     return found
 
@@ -66,6 +66,8 @@ def next_levels(
 ) -> tuple[Decimal | None, Decimal | None]:
     """Return the prices below and above at which the grid would follow; None where it would not."""
     below = above = None
+    if state.stuck:
+        return below, above
     if params.trailing_up and all(slot.side is Side.BUY for slot in state.slots):
         above = ladder_of(params, market, state.trail + 1, len(state.slots)).exact[-1]
         if params.trailing_up_limit is not None and above > params.trailing_up_limit:
@@ -99,9 +101,11 @@ def _move(view: View, found: Trailed, side: Side) -> Trailed | None:
     if end.done.quantity:
         return None
     moved = _shift(view, found, end, 1 if up else -1)
-    if order is not None:
+    if moved.state.stuck:
         # What can't move along stays where it stands.
-        if moved is None or order.status not in AT_VENUE or end.parked or order.filled:
+        return moved
+    if order is not None:
+        if order.status not in AT_VENUE or end.parked or order.filled:
             return None
         slots = tuple(
             parked(slot, side) if i == far else slot for i, slot in enumerate(state.slots)
@@ -113,7 +117,7 @@ def _move(view: View, found: Trailed, side: Side) -> Trailed | None:
     return moved
 
 
-def _shift(view: View, found: Trailed, end: Slot, by: int) -> Trailed | None:
+def _shift(view: View, found: Trailed, end: Slot, by: int) -> Trailed:
     state, market = found.state, view.market
     newest = max(state.newest, end.cycle)
     kept = state.slots[1:] if by > 0 else state.slots[:-1]
@@ -123,8 +127,10 @@ def _shift(view: View, found: Trailed, end: Slot, by: int) -> Trailed | None:
     quantity = end.remaining
     if end.opening is None:
         quantity = _fresh_size(view, found, rest, steps, near, end.side)
-    if not market.is_tradable(quantity, order_price(steps, near, end.side)):
-        return None
+    price = order_price(steps, near, end.side)
+    if not market.is_tradable(quantity, price):
+        line = log_line("trailing_too_small", Severity.WARNING, price=price, quantity=quantity)
+        return found._replace(state=replace(state, stuck=True), events=[*found.events, line])
     new = Slot(end.side, quantity, cycle=newest + 1, origin=end.origin, opening=end.opening)
     slots = (*kept, new) if by > 0 else (new, *kept)
     line = log_line(
