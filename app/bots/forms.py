@@ -20,6 +20,7 @@ from app.errors import InvalidInput
 from app.formatting import input_text, parse_optional_decimal
 from app.trades.owners import Pair
 from app.trades.queries import Line
+from app.trading.guard import GUARD_FIELDS
 from app.trading.market import exact
 from app.trading.strategy import Field, FieldKind
 
@@ -37,7 +38,7 @@ GROUPS = {
     **dict.fromkeys(
         ("trailing_up", "trailing_up_limit", "trailing_down", "trailing_down_limit"), "trailing"
     ),
-    **dict.fromkeys(("sizing", "reserve", "profit_use", "max_resting"), "more"),
+    **dict.fromkeys(("sizing", "quantity", "reserve", "profit_use", "max_resting"), "more"),
 }
 # What everybody is asked for; the rest is for experts, and for bots that have it set already.
 SIMPLE_FIELDS = frozenset(
@@ -67,6 +68,7 @@ IN_QUOTE = frozenset(
         "trailing_down_limit",
     }
 )
+IN_COINS = frozenset({"quantity"})
 # Fractions of the core, which people write in percent.
 IN_PERCENT = frozenset({"reserve", "take_profit_share", "stop_loss_share"})
 HUNDRED = Decimal(100)
@@ -87,11 +89,45 @@ class Parameter:
     is_set: bool
 
 
-class BotForm(FlaskForm):
+class LimitFields(FlaskForm):
+    """The limits beyond which a bot pauses; an empty field is no limit."""
+
+    max_capital = StringField(FIELD_LABELS["max_capital"], description=FIELD_HELPS["max_capital"])
+    max_daily_loss = StringField(
+        FIELD_LABELS["max_daily_loss"], description=FIELD_HELPS["max_daily_loss"]
+    )
+    max_open_orders = StringField(
+        FIELD_LABELS["max_open_orders"], description=FIELD_HELPS["max_open_orders"]
+    )
+    max_leverage = StringField(
+        FIELD_LABELS["max_leverage"], description=FIELD_HELPS["max_leverage"]
+    )
+
+    def fill_limits(self, values: Mapping[str, Any], locale: str) -> None:
+        """Write stored limits as a person would type them."""
+        for name, value in values.items():
+            if name in self and value is not None:
+                self[name].data = input_text(Decimal(str(value)), locale)
+
+    def read_limits(self, locale: str) -> tuple[dict[str, object], list[FieldLine]]:
+        """Read what was typed: limits by name, and what can't be read."""
+        values: dict[str, object] = {}
+        wrong = []
+        for field in GUARD_FIELDS:
+            try:
+                if field.name in self:
+                    values[field.name] = parse_optional_decimal(self[field.name].data, locale)
+            except InvalidInput as error:
+                wrong.append(FieldLine(field.name, Line(error.code, error.values, "error")))
+        return values, wrong
+
+
+class BotForm(LimitFields):
     """What a new bot is made of; subclasses add the parameters of one strategy."""
 
     strategy_name = ""
     unit = ""
+    unit_of_coins = ""
     # Whether a typed step is kept as it is, or only says how many grids there are.
     keeps_step = False
     is_futures = False
@@ -120,6 +156,8 @@ class BotForm(FlaskForm):
     def _parameter(self, field: Field) -> Parameter:
         control = self[field.name]
         unit = self.unit if field.name in IN_QUOTE else "%" if field.name in IN_PERCENT else ""
+        if field.name in IN_COINS:
+            unit = self.unit_of_coins
         return Parameter(
             field=control,
             name=field.name,
@@ -303,26 +341,10 @@ class MoneyForm(FlaskForm):
     seen = HiddenField()
 
 
-class LimitsForm(FlaskForm):
-    """The limits beyond which a bot pauses."""
+class LimitsForm(LimitFields):
+    """The limits of a bot on a page of their own; it says which ones its reader has seen."""
 
     seen = HiddenField()
-    max_capital = StringField(FIELD_LABELS["max_capital"], description=FIELD_HELPS["max_capital"])
-    max_daily_loss = StringField(
-        FIELD_LABELS["max_daily_loss"], description=FIELD_HELPS["max_daily_loss"]
-    )
-    max_open_orders = StringField(
-        FIELD_LABELS["max_open_orders"], description=FIELD_HELPS["max_open_orders"]
-    )
-    max_leverage = StringField(
-        FIELD_LABELS["max_leverage"], description=FIELD_HELPS["max_leverage"]
-    )
-
-    def fill(self, values: Mapping[str, Any], locale: str) -> None:
-        """Write stored limits as a person would type them."""
-        for name, value in values.items():
-            if name in self and value is not None:
-                self[name].data = input_text(Decimal(str(value)), locale)
 
 
 class ResumeForm(FlaskForm):

@@ -118,6 +118,9 @@ TEXTS: Mapping[str, LazyString] = {
     "stop_loss_share_reached": _l("the value %(equity)s fell to the stop-loss %(limit)s"),
     "start_failed": _l("the grid could not begin"),
     "edit_failed": _l("the new settings could not be run"),
+    "limit_below_need": _l(
+        "The bot needs %(value)s from its start: with this limit it would pause at once."
+    ),
     "limit_max_capital": _l("the money in the bot, %(value)s, is more than your limit %(limit)s"),
     "limit_daily_loss": _l("the loss of today, %(value)s, has reached your limit %(limit)s"),
     "limit_open_orders": _l("%(value)s open orders are more than your limit of %(limit)s"),

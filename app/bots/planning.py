@@ -12,10 +12,11 @@ from app.bots.rules import Seen
 from app.db import db
 from app.errors import Conflict, InvalidInput
 from app.exchanges.models import ExchangeAccount
+from app.trading.guard import Guard
 from app.trading.market import ZERO, exact
 from app.trading.position import Holdings
 from app.trading.strategies import STRATEGIES
-from app.trading.strategy import InvalidParams, Plan, Strategy, problem
+from app.trading.strategy import InvalidParams, Plan, Problem, Strategy, problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,20 @@ def check_settings(
     if money is None or money <= 0:
         raise InvalidParams((problem("investment", "missing"),))
     return Settings(known, read, plan, money)
+
+
+def limit_problems(guard: Guard, settings: Settings) -> list[Problem]:
+    """Return limits that the bot would be beyond from its very start."""
+    used = (
+        ("max_capital", guard.max_capital, settings.capital),
+        ("max_open_orders", guard.max_open_orders, getattr(settings.plan, "orders_resting", None)),
+        ("max_leverage", guard.max_leverage, getattr(settings.params, "leverage", None)),
+    )
+    return [
+        problem(name, "limit_below_need", value=need)
+        for name, limit, need in used
+        if limit is not None and need is not None and need > limit
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,14 @@ from app.bots.funds import check_funds, read_funds
 from app.bots.grounds import check_usable, find_grounds, own_account
 from app.bots.metrics import flow_money
 from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics, BotState
-from app.bots.planning import Prospect, Settings, check_settings, grounds_of, prospect
+from app.bots.planning import (
+    Prospect,
+    Settings,
+    check_settings,
+    grounds_of,
+    limit_problems,
+    prospect,
+)
 from app.bots.rules import Action, Seen
 from app.bots.wake import request_ticks
 from app.db import db, utc_now
@@ -28,10 +35,10 @@ from app.subscriptions.queries import limits_of
 from app.subscriptions.service import check_may_start
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.codec import to_json
-from app.trading.guard import read_guard, write_guard
+from app.trading.guard import Guard, read_guard, write_guard
 from app.trading.intents import plain_values
 from app.trading.market import Market, MarketKind
-from app.trading.strategy import StopHow
+from app.trading.strategy import InvalidParams, Problem, StopHow
 from app.transactions import after_commit
 
 MOST_BOTS = 500
@@ -62,8 +69,9 @@ def create_bot(
     params: Mapping[str, object],
     name: str,
     capital: Decimal | None = None,
+    limits: Mapping[str, object] | None = None,
 ) -> int:
-    """Add a stopped bot and return its id.
+    """Add a stopped bot and return its id; beyond `limits` it will pause.
 
     Raise InvalidParams naming every bad field, NotFound for an account or pair that is not
     theirs, Conflict where new trading is not possible.
@@ -72,7 +80,19 @@ def create_bot(
     account = own_account(user_id, account_id)
     grounds = find_grounds(account, market_id)
     check_usable(grounds)
-    settings = check_settings(grounds, strategy, params, capital)
+    guard = Guard()
+    wrong: list[Problem] = []
+    try:
+        guard = read_guard(limits or {})
+    except InvalidParams as bad:
+        wrong += bad.problems
+    try:
+        settings = check_settings(grounds, strategy, params, capital)
+    except InvalidParams as bad:
+        raise InvalidParams((*bad.problems, *wrong)) from None
+    wrong += limit_problems(guard, settings)
+    if wrong:
+        raise InvalidParams(tuple(wrong))
     _check_count(user_id)
     now = utc_now()
     bot = Bot(
@@ -89,6 +109,7 @@ def create_bot(
         state_since=now,
         state_reason={"code": "not_started_yet", "values": {}},
         plan=to_json(settings.plan),
+        guard=stored_guard(guard),
         created_at=now,
     )
     db.session.add(bot)
@@ -455,7 +476,7 @@ def set_limits(
     `limits_moved_meanwhile` if they are others by now. Raise InvalidParams naming every bad field.
     """
     bot = locked_bot(bot_id, user_id)
-    kept = checked_limits(values)
+    kept = stored_guard(read_guard(values))
     if bot.guard == kept:
         return
     if seen is not None and seen != limits_text(bot.guard):
@@ -466,9 +487,9 @@ def set_limits(
     announce(bot, tick=True)
 
 
-def checked_limits(values: Mapping[str, object]) -> dict[str, str | int | bool | None] | None:
-    """Return limits as they are stored, None if there is none; raise InvalidParams for bad ones."""
-    limits = write_guard(read_guard(values))
+def stored_guard(guard: Guard) -> dict[str, str | int | bool | None] | None:
+    """Return limits as they are stored, None if there is none."""
+    limits = write_guard(guard)
     return {name: value for name, value in limits.items() if value is not None} or None
 
 

@@ -67,6 +67,62 @@ def hidden(html: str, name: str) -> str:
 # --- creating -------------------------------------------------------------------------------------
 
 
+def test_limits_are_set_with_the_bot_and_refused_beside_their_field(
+    shop: Shop, client: Client
+) -> None:
+    page = client.get("/bots/new").text
+    assert 'name="max_daily_loss"' in page
+    limits = {"max_capital": "1500", "max_daily_loss": "50,5", "max_open_orders": "30"}
+    assert client.post_form("/bots/new", form_of(shop, **limits)).status_code == 303
+    bot = db.session.query(Bot).one()
+    assert bot.guard == {"max_capital": "1500", "max_daily_loss": "50.5", "max_open_orders": 30}
+    # A copy begins with the limits of its original.
+    assert 'value="50.5"' in client.get(f"/bots/new?from={bot.id}").text
+    for field, values in {
+        # Fewer than the bot needs from its start, or nothing that a limit can be.
+        "max_capital": ("999", "-1", "abc", "NaN", "0", "1e30", "9" * 60),
+        "max_daily_loss": ("-1", "abc", "NaN", "0"),
+        "max_open_orders": ("9", "-1", "1.5", "abc", "10001"),
+        "max_leverage": ("0.5", "201", "abc"),
+    }.items():
+        for value in values:
+            answer = client.post_form("/bots/new", form_of(shop, **{field: value}))
+            assert answer.status_code == 422, (field, value)
+            if field != "max_leverage":
+                assert re.findall(r'id="(\w+)-error"', answer.text) == [field], (field, value)
+    both = client.post_form("/bots/new", form_of(shop, max_capital="abc", lower="abc"))
+    assert set(re.findall(r'id="(\w+)-error"', both.text)) == {"max_capital", "lower"}
+    both = client.post_form("/bots/new", form_of(shop, max_capital="-1", grids="1"))
+    assert set(re.findall(r'id="(\w+)-error"', both.text)) == {"max_capital", "grids"}
+    assert db.session.query(Bot).count() == 1
+
+
+def test_experts_may_give_the_size_of_each_order(shop: Shop, client: Client) -> None:
+    assert 'name="quantity"' not in client.get("/bots/new").text
+    with transaction():
+        db.session.get_one(User, shop.user_id).profile.experience = "expert"
+    page = client.get("/bots/new").text
+    assert 'name="quantity"' in page
+    sized = form_of(shop, quantity="0.5")
+    assert client.post_form("/bots/new", sized).status_code == 303
+    bot = db.session.query(Bot).one()
+    assert bot.plan is not None and bot.plan["quantity"] == "0.5"
+    # The size alone says how much money it takes.
+    assert client.post_form("/bots/new", form_of(shop, quantity="0.5", investment="")).location
+    alone = db.session.query(Bot).order_by(Bot.id.desc()).first()
+    assert alone is not None and 400 < alone.capital < 600
+    for changes, field in (
+        ({"quantity": "5"}, "investment"),
+        ({"quantity": "-5"}, "quantity"),
+        ({"quantity": "NaN"}, "quantity"),
+        ({"quantity": "0.5", "sizing": "equal_quote"}, "quantity"),
+        ({"quantity": "0.00001"}, "quantity"),
+    ):
+        answer = client.post_form("/bots/new", form_of(shop, **changes))
+        assert answer.status_code == 422, changes
+        assert re.findall(r'id="(\w+)-error"', answer.text) == [field], changes
+
+
 def test_a_finished_form_makes_a_stopped_bot_and_asks_for_confirmation(
     shop: Shop, client: Client
 ) -> None:

@@ -80,7 +80,7 @@ def test_the_form_of_a_change_says_what_it_would_trade_at_once(shop: Shop, clien
 def test_orders_that_stay_are_named_in_the_cost(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(investment=Decimal(2000), quantity=Decimal("0.5"))
     before = {order.client_id for order in standing(bot_id)}
-    sent = {**FORM, "investment": "2000", "lower": "86", "grids": "12"}
+    sent = {**FORM, "investment": "2000", "quantity": "0.5", "lower": "86", "grids": "12"}
     cost = client.post_form(f"/bots/{bot_id}/change", sent)
     assert "Orders that stay" in cost.text
     assert client.post_form(f"/bots/{bot_id}/change", confirmed(cost.text)).status_code == 303

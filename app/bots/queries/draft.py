@@ -21,8 +21,6 @@ from app.trading.market import MarketKind
 from app.trading.strategies import STRATEGIES
 from app.trading.strategy import Field
 
-# The size of orders follows from the investment: nobody is asked for both.
-HIDDEN_FIELDS = frozenset({"quantity"})
 FIRST_INVESTMENT = Decimal(1000)
 PAIRS_SHOWN = 20
 
@@ -32,7 +30,7 @@ def offered_fields(strategy: str) -> tuple[Field, ...]:
     known = STRATEGIES.get(strategy)
     if known is None:
         return ()
-    return tuple(field for field in known.fields if field.name not in HIDDEN_FIELDS)
+    return tuple(known.fields)
 
 
 def offered_strategies() -> tuple[str, ...]:

@@ -38,6 +38,8 @@ def create() -> ResponseReturnValue:
     if "refresh" in request.form or "past" in request.form:
         return refreshed(desk, "bots/new.html")
     values, wrong = desk.form.read(locale())
+    limits, unread = desk.form.read_limits(locale())
+    wrong += unread
     if not desk.form.validate() or wrong or desk.draft.pair is None:
         return refused(desk, "bots/new.html", wrong)
     account = desk.draft.account
@@ -51,6 +53,7 @@ def create() -> ResponseReturnValue:
                 desk.form.strategy_name,
                 values,
                 desk.form.name.data or "",
+                limits=limits,
             )
     except DomainError as error:
         return refused(desk, "bots/new.html", problems_of(error))

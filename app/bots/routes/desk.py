@@ -35,6 +35,7 @@ from app.errors import DomainError
 from app.exchanges.service import read_balances
 from app.formatting import input_text
 from app.trades.queries import Line
+from app.trading.guard import GUARD_FIELDS
 from app.trading.strategy import InvalidParams, StopHow
 
 # Percent between two lines, as far as somebody would type it.
@@ -74,6 +75,7 @@ def first_desk() -> Desk:
     desk = _settle(Desk(form, draft), strategy)
     if card is not None:
         form.fill(queries.stored_params(card.id), locale())
+        form.fill_limits(queries.limits_of_bot(card.id), locale())
         form.preset.data = "own"
         form.name.data = gettext("Copy of %(name)s", name=card.name)[: rules.MAX_NAME]
         return desk
@@ -108,9 +110,12 @@ def posted_desk(*, with_balances: bool = False) -> Desk:
 def desk_of_bot(card: BotCard, form: BotForm) -> Desk:
     """Return the form of new settings for a bot, whose account and pair stay."""
     del form.account_id, form.preset
+    # They have a page of their own.
+    for field in GUARD_FIELDS:
+        delattr(form, field.name)
     form.bot_id.data = str(card.id)
     form.market_id.data = str(card.pair.id)
-    form.unit = card.pair.quote
+    form.unit, form.unit_of_coins = card.pair.quote, card.pair.base
     form.strategy.choices = strategy_choices()
     form.strategy.data = form.strategy_name
     draft = draft_of_bot(current_user.id, card, balances_of(card.account_id, card.mode))
@@ -127,6 +132,7 @@ def _settle(desk: Desk, strategy: str) -> Desk:
     form.strategy.data = strategy
     form.market_id.data = str(draft.pair.id) if draft.pair else ""
     form.unit = draft.pair.quote if draft.pair else ""
+    form.unit_of_coins = draft.pair.base if draft.pair else ""
     if form.preset.data not in PRESETS:
         form.preset.data = "own"
     if not form.name.data and draft.pair:

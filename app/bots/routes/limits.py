@@ -1,7 +1,5 @@
 """The limits beyond which a bot pauses by itself."""
 
-from decimal import Decimal
-
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
@@ -16,8 +14,6 @@ from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
 from app.bots.routes.desk import locale, problems_of
 from app.bots.texts import say
 from app.errors import DomainError
-from app.formatting import parse_optional_decimal
-from app.trading.guard import GUARD_FIELDS
 from app.transactions import transaction
 
 
@@ -31,32 +27,23 @@ def limits(bot_id: int) -> ResponseReturnValue:
     seen = form.seen.data or ""
     form.seen.data = service.limits_text(stored)
     if request.method == "GET":
-        form.fill(stored, locale())
+        form.fill_limits(stored, locale())
     status = 200
     if form.validate_on_submit():
+        values, wrong = form.read_limits(locale())
         try:
-            values = _read(form)
-            if not any(field.errors for field in form):
+            if not wrong:
                 with transaction():
                     service.set_limits(current_user.id, bot_id, values, seen)
                 flash(gettext("The limits are saved."), "success")
                 return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
         except DomainError as error:
-            for entry in problems_of(error):
-                text = say(entry.line, card.pair)
-                if entry.field in form:
-                    form[entry.field].errors = [text]
-                else:
-                    form.form_errors.append(text)
+            wrong = problems_of(error)
+        for entry in wrong:
+            text = say(entry.line, card.pair)
+            if entry.field in form:
+                form[entry.field].errors = [text]
+            else:
+                form.form_errors.append(text)
         status = UNPROCESSABLE
     return render_template("bots/limits.html", bot=card, form=form), status
-
-
-def _read(form: LimitsForm) -> dict[str, Decimal | None]:
-    values: dict[str, Decimal | None] = {}
-    for field in GUARD_FIELDS:
-        try:
-            values[field.name] = parse_optional_decimal(form[field.name].data, locale())
-        except DomainError as error:
-            form[field.name].errors = [say(error)]
-    return values
