@@ -15,7 +15,9 @@ from tests.doubles.bybit.faults import Fault, every_fault
 LONGEST_FAULT_MS = 250
 # A fault has its chance only when it struck so often.
 LEAST_STRUCK = 5
-LONGEST_WAIT_S = 15
+LONGEST_WAIT_S = 30
+# The exchange itself dies once in so many kills of workers.
+KILLS_TO_RESTART = 20
 CALM: dict[str, Any] = {"partial": 0, "late_fills": 0, "forget": 0, "unordered": False}
 HABITS: dict[str, dict[str, Any]] = {
     "partial fills": {"partial": 0.6},
@@ -59,13 +61,17 @@ class Result:
     recoveries: list[float] = field(default_factory=list)
     alone: list[float] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    never_struck: list[str] = field(default_factory=list)
+    checks: int = 0
     fills: int = 0
+    funding: int = 0
     seconds: float = 0
 
     @property
     def passed(self) -> bool:
-        """Say whether nothing was found."""
-        return not self.findings
+        """Say whether nothing was found, and each fault had its chance."""
+        return not (self.findings or self.missing or self.never_struck)
 
 
 class Campaign:
@@ -85,12 +91,28 @@ class Campaign:
             done += phase.share
             target = round(kills * done / shares)
             self._run_phase(phase, target)
-            if self.result.findings:
+            if not self.result.passed:
                 break
         self.result.kills = self.rig.workers.kills
         self.result.fills = self.rig.fills()
+        self.result.funding = self.rig.funding()
         self.result.seconds = time.monotonic() - began
         return self.result
+
+    def note_never_struck(self, chosen: Iterable[Phase]) -> None:
+        """Name faults and habits that had no chance to show what they do."""
+        counts = self.rig.control.do("counts")
+        wanted = {fault.name for phase in chosen for fault in phase.faults}
+        missed = wanted - set(counts["by_name"])
+        self.result.never_struck = sorted(missed)
+
+    def check(self, when: str) -> int:
+        """Compare books and ladders; return how much is wrong."""
+        found, missing = self.rig.findings(), self.rig.missing()
+        self.result.checks += 1
+        self.result.findings += [f"{when}: {line}" for line in found]
+        self.result.missing += [f"{when}: {line}" for line in missing]
+        return len(found) + len(missing)
 
     def leave_alone(self, times: int) -> None:
         """Kill a worker that holds accounts and wait for the product's own clock, waking nobody."""
@@ -113,9 +135,10 @@ class Campaign:
         rig.control.do("habits", **{**CALM, **phase.habits})
         rig.control.fail(*phase.faults)
         for place in rig.workers.places:
-            place.ends_at = min(place.ends_at, time.monotonic() + 1)
+            life = rig.random.uniform(0.5, 1.5) if place.role == "ticks" else 12
+            place.ends_at = min(place.ends_at, time.monotonic() + life)
         began, before = time.monotonic(), self._struck()
-        while sum(rig.workers.kills.values()) < target or (
+        while (killed := sum(rig.workers.kills.values())) < target or (
             phase.faults
             and self._struck() < before + LEAST_STRUCK
             and time.monotonic() < began + LONGEST_WAIT_S
@@ -123,18 +146,17 @@ class Campaign:
             rig.step(rig.random.randint(1, 5))
             wake.request_ticks(rig.live.accounts())
             time.sleep(rig.random.uniform(0.01, 0.12))
+            if killed // KILLS_TO_RESTART > rig.control.restarts:
+                rig.control.kill()
             self._reap()
         rig.control.fail()
         rig.control.do("habits", **CALM)
         rig.workers.disarm()
         rig.audit()
         self._note_recovered()
-        found = [f"{phase.name}: {line}" for line in rig.findings()]
-        self.result.findings += found
+        found = self.check(phase.name)
         killed, fills = sum(rig.workers.kills.values()), rig.fills()
-        self._say(
-            f"{killed:>5} kills {fills:>6} fills  {phase.name}: {len(found) or 'nothing'} found"
-        )
+        self._say(f"{killed:>5} kills {fills:>6} fills  {phase.name}: {found or 'nothing'} found")
 
     def _struck(self) -> int:
         return sum(self.rig.control.do("counts")["faults"].values())
@@ -158,18 +180,24 @@ class Campaign:
                 del self._hurt[number]
 
 
-def table(result: Result, faults: dict[str, Any]) -> str:
+def table(result: Result, faults: dict[str, Any], restarts: int) -> str:
     """Return the figures as text."""
+    struck = faults["faults"] | {f"{name}: never": 0 for name in result.never_struck}
     lines = ["", f"{'killed':<34}{'times':>8}"]
     lines += [f"  {name:<32}{times:>8}" for name, times in sorted(result.kills.items())]
+    lines += [f"  {'the exchange itself':<32}{restarts:>8}"]
     lines += [f"{'went wrong at the exchange':<34}{'times':>8}"]
-    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(faults["faults"].items())]
+    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(struck.items())]
     lines += [f"{'by itself':<34}"]
     lines += [f"  {name:<32}{times:>8}" for name, times in sorted(faults["habits"].items())]
     lines += [
         f"{'accounts recovered':<34}{len(result.recoveries):>8}   {_spread(result.recoveries)}",
         f"{'... by the sweep alone':<34}{len(result.alone):>8}   {_spread(result.alone)}",
         f"{'fills booked':<34}{result.fills:>8}",
+        f"{'funding payments booked':<34}{result.funding:>8}",
+        f"{'comparisons of books and ladders':<34}{result.checks:>8}",
+        f"{'  differences in the books':<34}{len(result.findings):>8}",
+        f"{'  orders missing from ladders':<34}{len(result.missing):>8}",
         f"{'seconds':<34}{result.seconds:>8.0f}",
         "",
     ]

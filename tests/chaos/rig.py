@@ -18,8 +18,8 @@ from tests.chaos.fork_server import ForkServer
 from tests.chaos.prices import Tape, for_ever
 from tests.chaos.worker_world import count
 from tests.chaos.workers import Place, Workers
-from tests.doubles.bybit.control import Control
-from tests.doubles.live import FIRST, SECOND, LiveWorld
+from tests.doubles.bybit.control import Double
+from tests.doubles.live import CONTRACT, FIRST, SECOND, LiveWorld
 
 PATIENCE_S = 60
 # What the product waits for minutes, it waits for a second here; an audit comes after one or two.
@@ -27,6 +27,14 @@ HASTE = {"ABSENCE_GRACE_SECONDS": "1", "AUDIT_SECONDS": "1"}
 LONGEST_AUDIT_S = 2.1
 MOST_ROUNDS = 8
 TICK_WORKERS = 2
+# Positions pay so often, once in so many steps, this part of their value one way or the other.
+STEPS_TO_FUNDING = 25
+FUNDING_RATES = ("0.0001", "-0.0002", "0.000375")
+CONTRACT_GRIDS: tuple[dict[str, str], ...] = (
+    {"direction": "long", "leverage": "3"},
+    {"direction": "short", "leverage": "2"},
+    {"direction": "neutral", "leverage": "5"},
+)
 _LEASES = text(
     "select account_id, token, expires_at > clock_timestamp() as held, holder from account_leases"
 )
@@ -44,25 +52,32 @@ _TICKED = text("""
 class Rig:
     """A running world of bots at a hostile exchange."""
 
-    def __init__(self, control: Control, workers: Workers, tape: Tape, random: Random) -> None:
+    def __init__(self, control: Double, workers: Workers, tape: Tape, random: Random) -> None:
         self.control, self.workers, self.random = control, workers, random
         self.live = LiveWorld(control)
         self.tape = tape
-        # The second pair goes the same way at another time.
-        self._prices = {FIRST: for_ever(tape), SECOND: for_ever(tape, len(tape.prices) // 3)}
+        # The other pairs go the same way at other times.
+        third = len(tape.prices) // 3
+        self._prices = {
+            FIRST: for_ever(tape),
+            SECOND: for_ever(tape, third),
+            CONTRACT: for_ever(tape, 2 * third),
+        }
+        self._steps = 0
 
-    def begin(self, accounts: int, bots: int) -> None:
-        """Let bots start on fresh accounts, and wait until their ladders stand."""
+    def begin(self, accounts: int, bots: int, contracts: int = 0) -> None:
+        """Let bots start on fresh accounts, some on contracts, and wait until ladders stand."""
+        if not contracts:
+            del self._prices[CONTRACT]
         self.step(1)
-        lower, upper = self.tape.lower, self.tape.upper
+        bounds = {"lower": format(self.tape.lower, "f"), "upper": format(self.tape.upper, "f")}
         for number in range(accounts):
-            self.live.add_seat(
-                f"customer-{number:04d}-of-the-stand-in",
-                bots,
-                lower=format(lower, "f"),
-                upper=format(upper, "f"),
-                grids=str(10 + number),
-            )
+            key, grids = f"customer-{number:04d}-of-the-stand-in", str(10 + number)
+            self.live.add_seat(key, bots, (FIRST, SECOND), grids=grids, **bounds)
+        for number in range(contracts):
+            kind = CONTRACT_GRIDS[number % len(CONTRACT_GRIDS)]
+            key = f"contracts-{number:04d}-of-the-stand-in"
+            self.live.add_seat(key, 1, (CONTRACT,), grids="12", **bounds, **kind)
         for number in range(TICK_WORKERS):
             self.workers.open("ticks", f"chaos-{number}")
         self.workers.open("scheduler", "chaos-scheduler")
@@ -76,6 +91,10 @@ class Rig:
             self.live.play(*prices, symbol=symbol)
             number = self.live.world_of(symbol).market_id
             moves.append(Move(number, min(prices), max(prices), prices[-1], 0))
+        self._steps += 1
+        if CONTRACT in self._prices and self._steps % STEPS_TO_FUNDING == 0:
+            rate = self.random.choice(FUNDING_RATES)
+            self.control.do("fund", symbol="AAAUSDT", rate=rate)
         events.publish(PricesMoved(tuple(moves)))
 
     def leases(self) -> dict[int, tuple[int, bool, str]]:
@@ -148,19 +167,27 @@ class Rig:
         return count("select count(*) from orders"), self.fills()
 
     def findings(self) -> list[str]:
-        """Say what is wrong with the books and the ladders."""
+        """Say what is wrong with the books."""
         doubtful = count("select count(*) from orders where status in ('INTENDED', 'UNRESOLVED')")
         found = [f"{doubtful} orders in doubt"] if doubtful else []
-        return found + self.live.differences() + self.live.missing_levels()
+        return found + self.live.differences()
+
+    def missing(self) -> list[str]:
+        """Name the orders that the ladders want and that do not stand."""
+        return self.live.missing_levels()
 
     def fills(self) -> int:
         """Return how many fills are booked."""
         return count("select count(*) from fills")
 
+    def funding(self) -> int:
+        """Return how many funding payments are booked."""
+        return count("select count(*) from funding")
+
 
 @contextmanager
 def running_rig(
-    environment: dict[str, str], control: Control, tape: Tape, log: Path, seed: int
+    environment: dict[str, str], control: Double, tape: Tape, log: Path, seed: int
 ) -> Iterator[Rig]:
     """Run the workers around a world; the app context, the servers and the stand-in are given."""
     random = Random(seed)

@@ -19,8 +19,11 @@ from dev.embedded import temporary_services
 from tests.chaos.rig import HASTE
 from tests.services import migrate
 
-ACCOUNTS, BOTS = 4, 2
+# Accounts with two bots on coins each, and accounts with a bot on a contract each.
+ACCOUNTS, BOTS, CONTRACTS = 2, 2, 3
 LEFT_ALONE = 3
+# In a run of so many kills each fault must have struck.
+KILLS_FOR_ALL = 200
 
 
 def main() -> int:
@@ -65,27 +68,35 @@ def run(options: Any, environment: dict[str, str], folder: Path) -> int:
             create_app().app_context(),
             running_rig(environment, control, tape, folder / "log", options.seed) as rig,
         ):
-            say(f"{options.kills} kills, seed {options.seed}, {tape.name}, {ACCOUNTS * BOTS} bots")
-            rig.begin(ACCOUNTS, BOTS)
+            say(
+                f"{options.kills} kills, seed {options.seed}, {tape.name},"
+                f" {ACCOUNTS * BOTS} bots on coins, {CONTRACTS} on contracts"
+            )
+            rig.begin(ACCOUNTS, BOTS, CONTRACTS)
             campaign = Campaign(rig, say)
             result = campaign.run(options.kills, chosen)
             if result.passed and not options.only:
                 campaign.leave_alone(LEFT_ALONE)
                 rig.audit()
-                result.findings += rig.findings()
-            say(table(result, control.do("counts")))
-            if result.findings:
+                campaign.check("left alone")
+            if result.passed and options.kills >= KILLS_FOR_ALL:
+                campaign.note_never_struck(chosen)
+            say(table(result, control.do("counts"), control.restarts))
+            if not result.passed:
                 write_evidence(rig, folder)
-    for line in result.findings[:40]:
+    for line in [*result.findings, *result.missing][:40]:
         say(f"FOUND {line}")
+    for name in result.never_struck:
+        say(f"FOUND a fault that never struck: {name}")
     killed = sum(result.kills.values())
     if result.passed and killed >= options.kills:
         say(
             f"PASSED: {killed} kills, {result.fills} fills: no order twice, none orphaned, no fill"
-            " lost or doubled, books equal to the exchange's to the last unit"
+            " lost or doubled, no level missing, books equal to the exchange's to the last unit"
         )
         return 0
-    say(f"FAILED: {len(result.findings)} findings after {killed} kills, seed {options.seed}")
+    found = len(result.findings) + len(result.missing) + len(result.never_struck)
+    say(f"FAILED: {found} findings after {killed} kills, seed {options.seed}")
     return 1
 
 

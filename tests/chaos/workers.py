@@ -16,6 +16,8 @@ from tests.chaos.fork_server import ForkServer
 LIFE_S = (0.3, 1.6)
 # Whoever has not come to its place to die at by then is killed from outside.
 LONGEST_LIFE_S = 4.0
+# The scheduler only looks after what nobody has woken: its life is longer.
+SCHEDULER_LIFE_S = (2.0, 12.0)
 
 
 @dataclass
@@ -57,25 +59,26 @@ class Workers:
         place.handle = os.pidfd_open(place.pid)
         place.crash = crash
         life = self._random.uniform(*LIFE_S) if crash.place == NEVER else LONGEST_LIFE_S
+        if place.role == "scheduler":
+            life = self._random.uniform(*SCHEDULER_LIFE_S)
         place.ends_at = time.monotonic() + life
 
     def reap(self) -> list[Place]:
         """Kill whose time has come; return the places whose worker is dead, still empty."""
         dead = []
         for place in self.places:
-            if place.role != "ticks":
-                continue
             if not place.is_dead and time.monotonic() > place.ends_at:
                 self.kill(place)
                 place.crash = Crash(NEVER)
             if place.is_dead:
-                self.kills[place.crash.place] += 1
+                self.kills[place.crash.place if place.role == "ticks" else place.role] += 1
                 dead.append(place)
         return dead
 
     def revive(self, place: Place, *, armed: bool = True) -> None:
         """Start a worker anew in its place."""
-        self.fill(place, random_crash(self._random) if armed else Crash())
+        ticks = place.role == "ticks"
+        self.fill(place, random_crash(self._random) if armed and ticks else Crash())
 
     def disarm(self) -> None:
         """Have workers in all places that live on."""

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.bots.models import Bot, BotMetrics
 from app.db import db
 from app.markets.models import MarketRow
-from app.trades.models import FillRow, OrderRow
+from app.trades.models import FillRow, FundingRow, OrderRow
 from app.transactions import transaction
 
 ZERO = Decimal(0)
@@ -35,12 +35,18 @@ class Theirs:
     wallet: dict[str, Decimal]
     orders: list[dict[str, Any]]
     executions: list[dict[str, Any]]
+    # By symbol: how much of a contract is held (negative: owed), and its signed value at entry.
+    positions: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, books: dict[str, Any]) -> "Theirs":
         """Read what the stand-in tells."""
         wallet = {coin: Decimal(amount) for coin, amount in books["wallet"].items()}
-        return cls(wallet, books["orders"], books["executions"])
+        positions = {}
+        for row in books["positions"]:
+            size, cost = Decimal(row["size"]), Decimal(row["cost"])
+            positions[row["symbol"]] = size, cost if size >= 0 else -cost
+        return cls(wallet, books["orders"], books["executions"], positions)
 
     def ours(self) -> list[dict[str, Any]]:
         """Return the orders that carry our prefix."""
@@ -56,6 +62,8 @@ class Ours:
     fills: list[Any]
     coins: dict[str, Decimal]
     spent: Decimal
+    contracts: dict[str, Decimal] = field(default_factory=dict)
+    funding: Counter[tuple[str, Decimal]] = field(default_factory=Counter)
 
     @classmethod
     def read(cls, account: int) -> "Ours":
@@ -67,17 +75,34 @@ class Ours:
             fills = db.session.execute(
                 select(FillRow.__table__).where(FillRow.account_id == account)
             ).all()
+            funding = db.session.execute(
+                select(FundingRow.funding_id, FundingRow.amount).where(
+                    FundingRow.account_id == account
+                )
+            ).all()
             bots = db.session.execute(
-                select(BotMetrics.deposited, BotMetrics.quote, BotMetrics.base, MarketRow.base)
+                select(
+                    BotMetrics.deposited,
+                    BotMetrics.quote,
+                    BotMetrics.base.label("held"),
+                    MarketRow.base.label("coin"),
+                    MarketRow.quote.label("money"),
+                    MarketRow.kind,
+                )
                 .join(Bot, Bot.id == BotMetrics.bot_id)
                 .join(MarketRow, MarketRow.id == Bot.market_id)
                 .where(Bot.account_id == account)
             ).all()
         coins: dict[str, Decimal] = defaultdict(Decimal)
-        for *_, amount, coin in bots:
-            coins[coin] += amount
+        contracts: dict[str, Decimal] = defaultdict(Decimal)
+        for bot in bots:
+            if bot.kind == "spot":
+                coins[bot.coin] += bot.held
+            else:
+                contracts[bot.coin + bot.money] += bot.held
         spent = sum((bot.deposited - bot.quote for bot in bots), ZERO)
-        return cls(account, list(orders), list(fills), dict(coins), spent)
+        paid = Counter((row.funding_id, row.amount) for row in funding)
+        return cls(account, list(orders), list(fills), dict(coins), spent, dict(contracts), paid)
 
 
 def differences(ours: Ours, theirs: Theirs, quote: str, deposit: Decimal) -> list[str]:
@@ -89,6 +114,7 @@ def differences(ours: Ours, theirs: Theirs, quote: str, deposit: Decimal) -> lis
             _orders(ours, theirs),
             _fills(ours, theirs),
             _money(ours, theirs, quote, deposit),
+            _contracts(ours, theirs),
         )
         for line in part
     ]
@@ -149,7 +175,7 @@ def _fills(ours: Ours, theirs: Theirs) -> Iterable[str]:
             Decimal(row["fee"]), row["fee_currency"],
         )
         for row in theirs.executions
-        if row["link_id"].startswith(PREFIX)
+        if row["link_id"].startswith(PREFIX) and row["kind"] == "Trade"
     )  # fmt: skip
     for fill in (there - mine).elements():
         yield f"lost fill {fill}"
@@ -161,6 +187,26 @@ def _money(ours: Ours, theirs: Theirs, quote: str, deposit: Decimal) -> Iterable
     for coin, amount in ours.coins.items():
         if theirs.wallet.get(coin, ZERO) != amount:
             yield f"{amount} {coin} with us, {theirs.wallet.get(coin, ZERO)} there"
-    money = theirs.wallet.get(quote, ZERO)
+    # What a position was opened for has not left the wallet, but our cash.
+    money = theirs.wallet.get(quote, ZERO) - sum(
+        (cost for _, cost in theirs.positions.values()), ZERO
+    )
     if money != deposit - ours.spent:
         yield f"{deposit - ours.spent} {quote} with us, {money} there"
+
+
+def _contracts(ours: Ours, theirs: Theirs) -> Iterable[str]:
+    held = {symbol: size for symbol, (size, _) in theirs.positions.items()}
+    for symbol in {*held, *ours.contracts}:
+        mine, there = ours.contracts.get(symbol, ZERO), held.get(symbol, ZERO)
+        if mine != there:
+            yield f"{mine} of {symbol} with us, {there} there"
+    paid = Counter(
+        (row["exec_id"], -Decimal(row["fee"]))
+        for row in theirs.executions
+        if row["kind"] == "Funding"
+    )
+    for name, amount in (paid - ours.funding).elements():
+        yield f"lost funding of {amount} ({name})"
+    for name, amount in (ours.funding - paid).elements():
+        yield f"funding of {amount} that never was ({name})"

@@ -1,6 +1,7 @@
 """Bots on real accounts, as the product opens them, at a stand-in for the exchange."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from tests.factories import make_exchange, make_market, make_user
 
 DEPOSIT = Decimal(10_000)
 FIRST, SECOND = "AAA/USDT", "BBB/USDT"
+CONTRACT = "AAA/USDT:USDT"
 # How a bot may end before its ladder stands.
 ENDS = {"range_excludes_price", "first_purchase_failed"}
 SECRET = "the-secret-of-a-customer-of-the-stand-in"
@@ -60,7 +62,11 @@ class LiveWorld:
         if symbol not in self._worlds:
             with transaction():
                 first = db.session.get_one(MarketRow, self.world.market_id)
-                market = make_market(symbol)
+                pair, _, settled_in = symbol.partition(":")
+                market = make_market(f"{pair}{settled_in}")
+                if settled_in:
+                    market.symbol, market.kind, market.fee_side = symbol, "linear", "quote"
+                    market.quote, market.max_leverage = settled_in, Decimal(100)
                 for name in ("tick", "lot", "min_quantity", "min_notional"):
                     setattr(market, name, getattr(first, name))
                 market.last_price = market.last_price_at = None
@@ -80,10 +86,10 @@ class LiveWorld:
             db.session.get_one(User, user)
             return service.connect_keys(user, checked).id
 
-    def add_seat(self, key: str, bots: int = 1, **params: Any) -> Seat:
-        """Connect an account and let bots start on it, on all pairs in turn."""
+    def add_seat(self, key: str, bots: int = 1, symbols: Sequence[str] = (), **params: Any) -> Seat:
+        """Connect an account and let bots start on it, on these pairs (else on all) in turn."""
         account = self.add_account(key)
-        worlds = list(self._worlds.values())
+        worlds = [self.world_of(symbol) for symbol in symbols or self._worlds]
         numbers = tuple(worlds[n % len(worlds)].add_bot(account, **params) for n in range(bots))
         for number in numbers:
             self.world.change_bot(number, mode="live")
@@ -117,7 +123,10 @@ class LiveWorld:
     def play(self, *prices: Decimal | str | int, symbol: str = FIRST) -> int:
         """Let prices happen at the exchange first, then with us; return the fills they made."""
         told = [format(Decimal(price), "f") for price in prices]
-        fills = self.hand.do("push", symbol=symbol.replace("/", ""), prices=told)["fills"]
+        pair, _, contract = symbol.partition(":")
+        category = "linear" if contract else "spot"
+        name = pair.replace("/", "")
+        fills = self.hand.do("push", symbol=name, prices=told, category=category)["fills"]
         self.world_of(symbol).play(*prices)
         return int(fills)
 

@@ -16,7 +16,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ready", type=Path, help="a file that is told the address")
     options = parser.parse_args()
-    server = DoubleServer(Venue(journal=options.journal, seed=options.seed), options.port)
+    venue = Venue(journal=options.journal, seed=options.seed)
+    server = DoubleServer(venue, options.port, seed=options.seed + len(venue.customers))
     if options.ready:
         options.ready.write_text(server.url)
     sys.stdout.write(f"{server.url}\n")

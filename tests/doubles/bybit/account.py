@@ -21,6 +21,9 @@ class Customer:
     can_trade: bool = True
     can_withdraw: bool = False
     addresses: tuple[str, ...] = ("127.0.0.1",)
+    margin_mode: str = "REGULAR_MARGIN"
+    # Contracts in which long and short stand side by side.
+    hedged: tuple[str, ...] = ()
     wallet: dict[str, Decimal] = field(default_factory=dict)
     orders: dict[str, VenueOrder] = field(default_factory=dict)
     by_link: dict[str, list[VenueOrder]] = field(default_factory=lambda: defaultdict(list))
@@ -36,6 +39,8 @@ class Customer:
             "can_trade": self.can_trade,
             "can_withdraw": self.can_withdraw,
             "addresses": list(self.addresses),
+            "margin_mode": self.margin_mode,
+            "hedged": list(self.hedged),
         }
 
     # --- orders -------------------------------------------------------------------------------

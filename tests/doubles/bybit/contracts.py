@@ -7,6 +7,8 @@ from tests.doubles.bybit.account import Customer
 from tests.doubles.bybit.instruments import Instrument
 from tests.doubles.bybit.rows import ZERO, Position, VenueOrder
 
+UNIT = Decimal("1e-18")
+
 if TYPE_CHECKING:
     from tests.doubles.bybit.venue import Venue
 
@@ -33,9 +35,9 @@ def available(venue: "Venue", customer: Customer, coin: str) -> Decimal:
     money = customer.free(coin, venue.instruments)
     for symbol, position in customer.positions.items():
         pair = venue.instruments["linear", symbol]
-        price = venue.prices.get(pair.key, position.entry)
-        money += position.size * (price - position.entry)
-        money -= abs(position.size) * position.entry / position.leverage
+        price = venue.prices[pair.key]
+        money += position.size * price - position.signed_cost
+        money -= position.cost / position.leverage
         for order in customer.open_orders(pair.key):
             if order.is_resting and not order.reduce_only:
                 money -= order.left * order.price / position.leverage
@@ -51,19 +53,19 @@ def closable(customer: Customer, order: VenueOrder) -> Decimal:
 
 
 def move(position: Position, order: VenueOrder, price: Decimal, quantity: Decimal) -> Decimal:
-    """Change a position by a fill; return the profit of what it closed."""
+    """Change a position by a fill; return the profit of what it closed.
+
+    What is closed takes its share of the cost along, so wallet and cost never lose a unit together.
+    """
     change = quantity if order.side == "Buy" else -quantity
     size = position.size
     if size == 0 or (size > 0) == (change > 0):
-        total = position.entry * abs(size) + price * quantity
         position.size = size + change
-        position.entry = total / abs(position.size)
+        position.cost += price * quantity
         return ZERO
     closed = min(abs(size), quantity)
-    gained = closed * (price - position.entry) * (1 if size > 0 else -1)
+    left = (position.cost * (abs(size) - closed) / abs(size)).quantize(UNIT)
+    gained = (closed * price - (position.cost - left)) * (1 if size > 0 else -1)
     position.size = size + change
-    if position.size == 0:
-        position.entry = ZERO
-    elif (position.size > 0) != (size > 0):
-        position.entry = price
+    position.cost = left if closed == quantity else (quantity - closed) * price
     return gained

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,15 +48,62 @@ class Control:
         return books
 
 
+class Double(Control):
+    """The process itself: killed, it opens again at its address with the books that it kept.
+
+    What it had not answered is lost; so are its faults, habits and counts, which are put back.
+    """
+
+    def __init__(self, journal: Path, seed: int = 0) -> None:
+        self._journal, self._seed = journal, seed
+        self._process, control = start_double(journal, seed)
+        super().__init__(control.url)
+        self.restarts = 0
+        self._faults: list[dict[str, Any]] = []
+        self._habits: dict[str, Any] = {}
+        self._before: dict[str, Counter[str]] = {}
+
+    def do(self, name: str, **values: Any) -> Any:
+        """Do one thing by its name, and remember what a restart must not change."""
+        if name == "fail":
+            kept = self._faults if values.get("keep") else []
+            self._faults = [*kept, *values["faults"]]
+        elif name == "habits":
+            self._habits |= values
+        told = super().do(name, **values)
+        return self._with_former(told) if name == "counts" else told
+
+    def kill(self) -> None:
+        """End the process in the middle of whatever it does, and start it again."""
+        self._before = {name: Counter(counts) for name, counts in self.do("counts").items()}
+        self._process.kill()
+        self._process.wait()
+        self.restarts += 1
+        port = int(self.url.rpartition(":")[2])
+        self._process, _ = start_double(self._journal, self._seed, port)
+        super().do("habits", **self._habits)
+        super().do("fail", faults=self._faults)
+
+    def close(self) -> None:
+        """End the process for good."""
+        self._process.kill()
+        self._process.wait()
+
+    def _with_former(self, told: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: dict(Counter(counts) + self._before.get(name, Counter()))
+            for name, counts in told.items()
+        }
+
+
 @contextmanager
-def running_double(journal: Path, seed: int = 0) -> Iterator[Control]:
+def running_double(journal: Path, seed: int = 0) -> Iterator[Double]:
     """Run the stand-in in a process of its own."""
-    double = start_double(journal, seed)
+    double = Double(journal, seed)
     try:
-        yield double[1]
+        yield double
     finally:
-        double[0].kill()
-        double[0].wait()
+        double.close()
 
 
 def start_double(

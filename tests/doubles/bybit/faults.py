@@ -23,6 +23,8 @@ DROPPED = "dropped"
 KINDS = frozenset(
     {DELAY, LOST, TWICE, ANSWER_TWICE, FORGET, CODE, HTTP, HTML, GARBAGE, TRUNCATED, DROPPED}
 )
+# How much rather a fault of sendings strikes than one of any call.
+SENDS_RATHER = 2
 # Codes by which the exchange certainly says no; with the others it may have acted all the same.
 REFUSING = frozenset({10002, 10003, 10004, 10005, 110007, 170131})
 
@@ -74,6 +76,8 @@ class Faults:
         self._lock = threading.Lock()
         self._on: list[Fault] = []
         self.struck: Counter[str] = Counter()
+        # The same by the name of the fault, whether the exchange acted or not.
+        self.by_name: Counter[str] = Counter()
 
     def set(self, faults: Iterable[Fault]) -> None:
         """Have these faults and no others."""
@@ -114,6 +118,7 @@ class Faults:
             + f", {side}"
         )  # fmt: skip
         self.struck[name] += 1
+        self.by_name[fault.name] += 1
         return Struck(fault, acts)
 
 
@@ -142,5 +147,6 @@ def every_fault(chance: float, *, longest_ms: int = 300) -> list[Fault]:
         *(Fault(HTTP, status=status) for status in (429, 500, 502, 503, 504)),
     ]
     for fault in kinds:
-        fault.chance = chance
+        # Orders are sent far less often than questions are asked.
+        fault.chance = min(1.0, chance * SENDS_RATHER) if fault.path == sends else chance
     return kinds

@@ -96,12 +96,14 @@ class Operator:
                 "orders": [to_json(order) for order in customer.orders.values()],
                 "executions": [to_json(row) for row in customer.executions],
                 "positions": [to_json(each) for each in customer.positions.values()],
+                "margin_mode": customer.margin_mode,
             }
 
     def counts(self) -> dict[str, Any]:
         """Return how often what happened."""
         return {
             "faults": dict(self.faults.struck),
+            "by_name": dict(self.faults.by_name),
             "habits": dict(self.venue.counts),
             "calls": dict(self.calls),
         }

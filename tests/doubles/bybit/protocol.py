@@ -11,11 +11,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tests.doubles.bybit.account import Customer
-from tests.doubles.bybit.rows import Execution, VenueOrder
+from tests.doubles.bybit.rows import Execution, Position, VenueOrder
 from tests.doubles.bybit.venue import Refusal, Venue
 
 LONGEST_SPAN_MS = 7 * 86_400_000
 FUTURE_MS = 1000
+HEDGED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def _rights(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
 
 def _account_info(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
     return {
-        "marginMode": "REGULAR_MARGIN",
+        "marginMode": customer.margin_mode,
         "updatedTime": "1697078946000",
         "unifiedMarginStatus": 6,
         "dcpStatus": "OFF",
@@ -388,34 +389,53 @@ def _page(rows: list[Any], asked: dict[str, Any], usual: int, most: int) -> tupl
 
 
 def _positions(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
-    symbol, rows = asked.get("symbol"), []
-    for name, position in customer.positions.items():
-        if symbol not in (None, name) or (symbol is None and position.size == 0):
-            continue
-        price = venue.prices.get(("linear", name), position.entry)
-        side = "" if position.size == 0 else "Buy" if position.size > 0 else "Sell"
-        rows.append(
-            {
-                "positionIdx": 0,
-                "symbol": name,
-                "side": side,
-                "size": _text(abs(position.size)),
-                "avgPrice": _text(position.entry),
-                "positionValue": _text(abs(position.size) * position.entry),
-                "leverage": _text(position.leverage),
-                "markPrice": _text(price),
-                "unrealisedPnl": _text(position.size * (price - position.entry)),
-                "positionStatus": "Normal",
-                "tradeMode": 0,
-                "liqPrice": "",
-                "positionIM": _text(abs(position.size) * position.entry / position.leverage),
-                "positionMM": "0",
-                "createdTime": "1676538056258",
-                "updatedTime": str(venue.now()),
-                "category": "linear",
-            }
-        )
+    symbol = asked.get("symbol")
+    if symbol is not None:
+        # Asked by name, a contract has rows even without a position.
+        found = [venue.position(customer, symbol)]
+    else:
+        found = [position for position in customer.positions.values() if position.size]
+    rows = [row for position in found for row in _position(venue, customer, position)]
     return {"category": "linear", "list": rows, "nextPageCursor": ""}
+
+
+def _position(venue: Venue, customer: Customer, position: Position) -> list[Answer]:
+    size, cost = position.size, position.cost
+    price = venue.prices.get(("linear", position.symbol), position.entry)
+    row = {
+        "positionIdx": 0,
+        "symbol": position.symbol,
+        "side": "" if size == 0 else "Buy" if size > 0 else "Sell",
+        "size": _text(abs(size)),
+        "avgPrice": _text(position.entry),
+        "positionValue": _text(cost),
+        "leverage": _text(position.leverage),
+        "markPrice": _text(price),
+        "unrealisedPnl": _text(size * price - position.signed_cost),
+        "positionStatus": "Normal",
+        "tradeMode": 1 if customer.margin_mode == "ISOLATED_MARGIN" else 0,
+        "liqPrice": "",
+        "positionIM": _text(cost / position.leverage),
+        "positionMM": "0",
+        "createdTime": "1676538056258",
+        "updatedTime": str(venue.now()),
+        "category": "linear",
+    }
+    if position.symbol not in customer.hedged:
+        return [row]
+    flat = {**row, "side": "", "size": "0", "avgPrice": "0", "positionValue": "0"}
+    long, short = (row, flat) if size >= 0 else (flat, row)
+    return [{**long, "positionIdx": 1}, {**short, "positionIdx": 2}]
+
+
+def _margin_mode(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
+    venue.set_margin_mode(customer, str(asked.get("setMarginMode")))
+    return {"reasons": []}
+
+
+def _switch_mode(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
+    venue.switch_mode(customer, str(asked.get("symbol")), int(asked.get("mode") or 0) == HEDGED)
+    return {}
 
 
 def _leverage(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
@@ -500,4 +520,6 @@ _PRIVATE: dict[tuple[str, str], Handler] = {
     ("GET", "/v5/execution/list"): _executions,
     ("GET", "/v5/position/list"): _positions,
     ("POST", "/v5/position/set-leverage"): _leverage,
+    ("POST", "/v5/position/switch-mode"): _switch_mode,
+    ("POST", "/v5/account/set-margin-mode"): _margin_mode,
 }

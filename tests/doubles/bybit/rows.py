@@ -82,13 +82,23 @@ class Execution:
 
 @dataclass(slots=True)
 class Position:
-    """A one-way position in a contract: below zero when short."""
+    """A one-way position in a contract: below zero when short; `cost` is its value at entry."""
 
     account: str
     symbol: str
     size: Decimal = ZERO
-    entry: Decimal = ZERO
+    cost: Decimal = ZERO
     leverage: Decimal = Decimal(1)
+
+    @property
+    def entry(self) -> Decimal:
+        """Return the average price at which it was opened."""
+        return self.cost / abs(self.size) if self.size else ZERO
+
+    @property
+    def signed_cost(self) -> Decimal:
+        """Return its value at entry, below zero when short."""
+        return self.cost if self.size >= 0 else -self.cost
 
 
 Row = VenueOrder | Execution | Position

@@ -58,7 +58,7 @@ def _alone(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         venue: Any = args[0]
-        with venue.lock, localcontext(EXACT):
+        with venue.lock, localcontext(EXACT), venue.journal.together():
             return function(*args, **kwargs)
 
     return run
@@ -75,7 +75,6 @@ class Venue:
     ) -> None:
         self.lock = threading.RLock()
         self.habits = Habits()
-        self.random = random.Random(seed)
         self.customers: dict[str, Customer] = {}
         self.instruments: dict[Key, Instrument] = {}
         self.prices: dict[Key, Decimal] = {}
@@ -83,6 +82,8 @@ class Venue:
         self._number = 0
         self._seed = seed
         found = list(read_journal(journal)) if journal else []
+        # A process that goes on with old books is not to repeat the chances of the one before.
+        self.random = random.Random(seed + len(found))
         self.journal = Journal(journal)
         if found:
             self._read_back(found)
@@ -189,6 +190,8 @@ class Venue:
         link_id = str(asked.get("orderLinkId") or "")
         if len(link_id) > LONGEST_LINK_ID:
             raise Refusal(10001, "order link id is longer than 36")
+        if not pair.is_spot and pair.symbol in customer.hedged and not asked.get("positionIdx"):
+            raise Refusal(10001, "position idx not match position mode")
         if customer.standing(link_id) is not None:
             raise Refusal(self.habits.duplicate_code, "OrderLinkedID is duplicate")
         if not customer.can_trade:
@@ -374,6 +377,35 @@ class Venue:
         self._note_position(customer, symbol)
 
     @_alone
+    def set_margin_mode(self, customer: Customer, mode: str) -> None:
+        """Change how margin is kept apart in a whole account; not while there are positions."""
+        if mode != customer.margin_mode and any(p.size for p in customer.positions.values()):
+            raise Refusal(3400045, "Set margin mode failed")
+        customer.margin_mode = mode
+        self._note_modes(customer)
+
+    @_alone
+    def switch_mode(self, customer: Customer, symbol: str, hedged: bool) -> None:
+        """Let long and short stand side by side in a contract, or not."""
+        if hedged is (symbol in customer.hedged):
+            raise Refusal(110025, "Position mode is not modified")
+        if self.position(customer, symbol).size:
+            raise Refusal(110024, "You have an existing position, so the mode can't be switched")
+        if customer.open_orders(("linear", symbol)):
+            raise Refusal(110028, "You have existing orders, so the mode can't be switched")
+        others = tuple(name for name in customer.hedged if name != symbol)
+        customer.hedged = (*others, symbol) if hedged else others
+        self._note_modes(customer)
+
+    def _note_modes(self, customer: Customer) -> None:
+        self.journal.write(
+            "modes",
+            account=customer.key,
+            margin_mode=customer.margin_mode,
+            hedged=list(customer.hedged),
+        )
+
+    @_alone
     def count(self, what: str) -> None:
         """Count something that went wrong on purpose."""
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -418,8 +450,11 @@ class Venue:
                 pair = Instrument.from_json(line)
                 self.instruments[pair.key] = pair
             elif event == "customer":
-                line["addresses"] = tuple(line["addresses"])
+                line["addresses"], line["hedged"] = tuple(line["addresses"]), tuple(line["hedged"])
                 self.customers[line["key"]] = Customer(**line)
+            elif event == "modes":
+                customer = self.customers[line["account"]]
+                customer.margin_mode, customer.hedged = line["margin_mode"], tuple(line["hedged"])
             elif event == "price":
                 self.prices[line["category"], line["symbol"]] = Decimal(line["price"])
             elif event == "money":
