@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
-.PHONY: help setup setup-run run test checks lint types style templates imports dead-code fmt \
-	test-fast check-chaos chaos drift translations bench-ticks bench-idle bench-backtest screenshots vendor messages lock lock-check clean
+.PHONY: help setup setup-run run test checks lint types style templates imports floats dead-code fmt \
+	test-fast check-chaos check-parity chaos drift translations bench-ticks bench-idle bench-backtest screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -38,7 +38,7 @@ test: setup ## All checks and all tests (COVERAGE=1 counts covered lines too)
 
 checks: lint lock-check translations drift
 
-lint: types style templates imports dead-code ## Style, types, templates, import rules, dead code
+lint: types style templates imports floats dead-code ## Style, types, templates, import rules, floats, dead code
 
 types: setup
 	@echo "== mypy --strict"
@@ -57,6 +57,10 @@ imports: setup
 	@echo "== import rules"
 	@$(BIN)/lint-imports --no-logo
 
+floats: setup
+	@echo "== no floats among money"
+	@$(PY) -m dev.no_floats
+
 dead-code: setup
 	@echo "== dead code"
 	@$(PY) -m dev.dead_code
@@ -70,6 +74,9 @@ test-fast: setup translations ## The tests without browser, chaos and recorded d
 
 check-chaos: setup translations ## Only the tests that kill processes and servers
 	@$(PY) -m pytest -m chaos
+
+check-parity: setup ## Live = paper = back-test over long stretches of every recording, over HTTP too
+	@PARITY_CANDLES=60 $(PY) -m pytest -n $(JOBS) tests/doubles/test_parity.py
 
 chaos: setup ## Kill workers at a hostile exchange, then compare the books (KILLS=1000 SEED=1)
 	@$(PY) -m tests.chaos.run --kills $(KILLS) --seed $(SEED)

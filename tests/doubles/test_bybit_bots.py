@@ -11,19 +11,17 @@ from flask import current_app
 from requests import Session
 from sqlalchemy import text
 
+from app.adapters.exchanges import ccxt as adapter
 from app.adapters.exchanges import client as client_module
-from app.adapters.exchanges.bases import use_bases
-from app.adapters.exchanges.client import forget_markets
-from app.adapters.exchanges.clock import Clocks
-from app.adapters.exchanges.traffic import network, use_network
 from app.bots.live import clock
 from app.db import db
+from app.trading.ports import Refused
 from app.transactions import transaction
 from tests.bots.live_world import wander
 from tests.doubles.bybit.faults import Fault, every_fault
-from tests.doubles.bybit.server import DoubleServer, serve
-from tests.doubles.bybit.venue import Venue
-from tests.doubles.live import LiveWorld
+from tests.doubles.bybit.server import DoubleServer
+from tests.doubles.live import CONTRACT, LiveWorld
+from tests.doubles.wire import product_at_double
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -31,18 +29,8 @@ pytestmark = pytest.mark.usefixtures("database")
 @pytest.fixture
 def server() -> Iterator[DoubleServer]:
     """Run the stand-in, and send the product's calls to it."""
-    server = serve(Venue())
-    use_bases({"bybit": server.url})
-    forget_markets()
-    # What one test tells of the exchange's clock is no news for another.
-    before = network()
-    use_network(before[0], Clocks(None), before[2])
-    yield server
-    use_network(*before)
-    use_bases({})
-    forget_markets()
-    server.shutdown()
-    server.server_close()
+    with product_at_double() as server:
+        yield server
 
 
 @pytest.fixture
@@ -164,3 +152,72 @@ def elsewhere(what: Callable[[], Any]) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result(30)
+
+
+@pytest.mark.usefixtures("in_haste")
+@pytest.mark.parametrize("guard", [True, False], ids=["guarded", "without the guard"])
+def test_only_errors_of_the_list_prove_that_nothing_was_sent(
+    live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """The exchange takes the first purchase and answers with a page of its gateway."""
+    if not guard:
+        monkeypatch.setattr(adapter, "outcome_of", lambda *_, **__: Refused("failed"))
+    live.play("100")
+    key = "customer-one-of-the-stand-in"
+    live.add_seat(key)
+    server.operator.habits(late_fills=1, late_ms=400)
+    server.faults.add(Fault("http", "order/create", times=1, acted=True, status=503))
+    live.tick()
+    live.tick()
+    orders = server.venue.customers[key].orders.values()
+    assert (sum(order.kind == "Market" for order in orders) == 1) is guard
+
+
+# --- contracts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("direction", "leverage"), [("long", "3"), ("short", "2"), ("neutral", "5")]
+)
+def test_position_funding_and_fees_of_a_contract_tie_to_the_last_unit(
+    live: LiveWorld, server: DoubleServer, direction: str, leverage: str
+) -> None:
+    live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    seat = live.add_seat(key, 1, (CONTRACT,), direction=direction, leverage=leverage)
+    live.tick()
+    for number, price in enumerate(wander(3, 40)):
+        live.play(price, symbol=CONTRACT)
+        if number % 8 == 3:
+            server.operator.fund("AAAUSDT", ("0.0001", "-0.000375")[number // 8 % 2])
+        live.tick()
+    live.audit()
+    assert live.differences() == []
+    assert live.missing_levels() == []
+    (bot,) = seat.bots
+    customer = server.venue.customers[key]
+    assert customer.margin_mode == "ISOLATED_MARGIN"
+    assert customer.positions["AAAUSDT"].leverage == int(leverage)
+    fees = sum(row.fee for row in customer.executions if row.kind == "Trade")
+    paid = sum(row.fee for row in customer.executions if row.kind == "Funding")
+    metrics = live.world.metrics(bot)
+    assert (metrics.fees, metrics.funding) == (fees, -paid)
+    assert paid != 0
+    assert metrics.fills > 4
+    assert live.world.trades(bot)
+    assert "books_differ" not in live.world.events(bot)
+
+
+def test_an_account_with_both_ways_side_by_side_is_made_one_way_before_it_trades(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    live.add_seat(key, 1, (CONTRACT,), direction="neutral", leverage="2")
+    server.venue.switch_mode(server.venue.customers[key], "AAAUSDT", True)
+    live.tick()
+    live.audit()
+    assert server.venue.customers[key].hedged == ()
+    assert live.missing_levels() == live.differences() == []

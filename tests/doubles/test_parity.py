@@ -1,11 +1,14 @@
 """Live is paper is back-test: the same fills, exactly, over the same candles fed in lock-step.
 
 Three venues of three makers take part: the stand-in for a real exchange with its own matcher, the
-paper venue, and the book of the back-test. The feed waits until every woken account has ticked.
+paper venue, and the book of the back-test. The feed waits until every woken account has ticked. The
+stand-in is met twice: as an object, and over HTTP through the real library with signed requests.
+`make check-parity` takes longer stretches and every recording over HTTP too.
 """
 
 import gzip
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -28,26 +31,59 @@ from tests.doubles.bybit.server import Hand, Limits
 from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
 from tests.doubles.live import LiveWorld
+from tests.doubles.wire import product_at_double
 
 pytestmark = pytest.mark.usefixtures("database")
 
 KEY = "customer-one-of-the-stand-in"
 RECORDED = sorted((shared_folder() / "data" / "candles").glob("*.csv.gz"))
-SLICE = 8
+# So many candles of each recording; of so many the busiest stretch is taken.
+SLICE = int(os.environ.get("PARITY_CANDLES", "8"))
+READ = max(1500, 4 * SLICE)
+IN_FULL = SLICE > 8
 QUIET, SPACING = Decimal("0.3"), Decimal("0.4")
 
 
-def live_and_paper(
-    patch: pytest.MonkeyPatch, candles: Sequence[Candle], params: dict[str, Any]
-) -> tuple[LiveWorld, int, int]:
-    """Let a live and a paper bot trade side by side, price by price; return both."""
+# Opens a world whose exchange is the stand-in, and says how a bot gets a seat there.
+Opened = tuple[LiveWorld, Callable[..., int]]
+
+
+@pytest.fixture
+def as_object(monkeypatch: pytest.MonkeyPatch, database: None) -> Opened:
+    """Meet the stand-in without a wire."""
     venue, faults = Venue(), Faults()
     live = LiveWorld(Hand(Operator(venue, faults, Limits())))
+
+    def seat(**params: Any) -> int:
+        (real,) = live.add_fake_seat(KEY, **params).bots
+        exchange = FakeExchange(venue, KEY, {live.symbol: ("spot", "AAAUSDT")}, faults)
+        monkeypatch.setattr(real_side, "open_venue", lambda account_id: exchange)
+        return real
+
+    return live, seat
+
+
+@pytest.fixture
+def over_http(database: None) -> Iterator[Opened]:
+    """Meet the stand-in over HTTP, through the real library."""
+    with product_at_double() as server:
+        live = LiveWorld(server.operator_hand())
+
+        def seat(**params: Any) -> int:
+            (real,) = live.add_seat(KEY, **params).bots
+            return real
+
+        yield live, seat
+
+
+def live_and_paper(
+    opened: Opened, candles: Sequence[Candle], params: dict[str, Any]
+) -> tuple[LiveWorld, int, int]:
+    """Let a live and a paper bot trade side by side, price by price; return both."""
+    live, seat = opened
     prices = tape_of("", candles).prices
     live.play(prices[0])
-    (real,) = live.add_fake_seat(KEY, **params).bots
-    exchange = FakeExchange(venue, KEY, {live.symbol: ("spot", "AAAUSDT")}, faults)
-    patch.setattr(real_side, "open_venue", lambda account_id: exchange)
+    real = seat(**params)
     paper = live.world.add_bot(**params)
     live.tick()
     for price in prices[1:]:
@@ -92,26 +128,18 @@ def assert_all_equal(live: LiveWorld, real: int, paper: int, expected: BacktestR
     assert live.differences() == []
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_live_is_paper_is_back_test_over_made_candles(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    candles = candles_of(wander(40 + seed, 120))
+def compare_made(opened: Opened, seed: int, count: int) -> None:
+    """Let all three trade made candles."""
+    candles = candles_of(wander(seed, count))
     expected = run_backtest("grid", GRID, paper_market(), candles, Decimal(1000))
     assert len(expected.fills) > 8
-    live, real, paper = live_and_paper(monkeypatch, candles, GRID)
+    live, real, paper = live_and_paper(opened, candles, GRID)
     assert_all_equal(live, real, paper, expected)
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
-def test_live_is_paper_is_back_test_over_recorded_candles(
-    monkeypatch: pytest.MonkeyPatch, path: Path
-) -> None:
-    with gzip.open(path, "rt") as lines:
-        candles = list(islice(parse_candles(lines), 300 + SLICE))[-SLICE:]
-    factor = 100 / candles[0].open
-    candles = [scaled(candle, factor) for candle in candles]
+def compare_recorded(opened: Opened, path: Path) -> None:
+    """Let all three trade the busiest stretch of a recording."""
+    candles = busiest(path)
     tape = tape_of(path.name, candles)
     low, high = min(tape.prices), max(tape.prices)
     # So narrow that even a quiet stretch trades, and not so narrow that fees eat it all.
@@ -119,5 +147,42 @@ def test_live_is_paper_is_back_test_over_recorded_candles(
     grids = max(2, min(12, int((upper - lower) / SPACING)))
     params = {**GRID, "lower": str(lower), "upper": str(upper), "grids": str(grids)}
     expected = run_backtest("grid", params, paper_market(), candles, Decimal(1000))
-    live, real, paper = live_and_paper(monkeypatch, candles, params)
+    live, real, paper = live_and_paper(opened, candles, params)
     assert_all_equal(live, real, paper, expected)
+    # A stretch in which nothing trades would prove nothing.
+    assert len(expected.fills) > 1
+
+
+def busiest(path: Path) -> list[Candle]:
+    """Return the stretch of a recording that goes up and down most, brought to about 100."""
+    with gzip.open(path, "rt") as lines:
+        candles = list(islice(parse_candles(lines), READ))
+    moved = [(candle.high - candle.low) / candle.close for candle in candles]
+    starts = range(0, max(1, len(candles) - SLICE + 1), max(1, SLICE // 2))
+    best = max(starts, key=lambda start: sum(moved[start : start + SLICE]))
+    stretch = candles[best : best + SLICE]
+    factor = 100 / stretch[0].open
+    return [scaled(candle, factor) for candle in stretch]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_live_is_paper_is_back_test_over_made_candles(as_object: Opened, seed: int) -> None:
+    compare_made(as_object, 40 + seed, 120)
+
+
+def test_live_over_http_is_paper_is_back_test_over_made_candles(over_http: Opened) -> None:
+    compare_made(over_http, 43, 120)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
+def test_live_is_paper_is_back_test_over_recorded_candles(as_object: Opened, path: Path) -> None:
+    compare_recorded(as_object, path)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("path", RECORDED if IN_FULL else RECORDED[:2], ids=lambda path: path.name)
+def test_live_over_http_is_paper_is_back_test_over_recorded_candles(
+    over_http: Opened, path: Path
+) -> None:
+    compare_recorded(over_http, path)

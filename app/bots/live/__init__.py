@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 # So many accounts share the statements of a tick; many more would only keep locks longer.
 BATCH = 100
 # A paper account that is far behind goes on in the next job, so that others get their turn.
-LONGEST_TICK_S = 10.0
+LONGEST_TICK_S = 10
 RENEW_AFTER_S = LEASE_SECONDS / 4
 MOST_LOOKS = 4
 # The venue answers, but not to this key or not for this kind of account: looking again and again

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 # One call ends within its time-out, and so much of the lease is left when it begins: a permit is
 # good for a moment only, so that a stop is obeyed at once.
 MARGIN_S = 12
-FRESH_S = 1.0
+FRESH_S = 1
 # Answers are noted after so many calls.
 HANDFUL = 5
 # Look-ups in one look; the others have their turn at the next.
@@ -202,7 +202,7 @@ class _Errand:
         self.news = False
         self.seats: dict[int, Seat] = {}
         self._venue: Exchange | None = None
-        self._permitted = float("-inf")
+        self._permitted = float("-inf")  # time
         self._changed: list[OwnOrder] = []
 
     def run(self, work: Work) -> bool:

@@ -72,5 +72,5 @@ def _has_accepted(bot: LiveBot, books: Books) -> bool:
 def _period(bot: LiveBot) -> timedelta:
     """Return the pause to the next tick: a little under the period, spread by bot."""
     spread = (bot.id * 2_654_435_761 + bot.tick_number * 40_503) % 1000 / 1000
-    seconds = bot.tick_period_s * (1 - 0.1 * spread) - SWEEP_S
-    return timedelta(seconds=max(1.0, seconds))
+    seconds = bot.tick_period_s * (1 - spread / 10) - SWEEP_S
+    return timedelta(seconds=max(1, seconds))
