@@ -1,11 +1,12 @@
 """Money as Decimal with a currency, and the one place where amounts are rounded."""
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Self
 
 MINOR_DIGITS = {"USD": 2, "EUR": 2, "BRL": 2, "RUB": 2, "GBP": 2}
 CENT = Decimal("0.01")
+_WIDE = Context(prec=100)
 
 
 @dataclass(frozen=True, slots=True, order=False)
@@ -72,7 +73,8 @@ def ceil_to_cents(value: Decimal) -> Decimal:
 def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:
     if step is None or step == 0:
         return value
-    return (value / step).to_integral_value(rounding) * step
+    # Room for every digit: a quotient that is rounded before could step over the value.
+    return _WIDE.multiply(_WIDE.divide(value, step).to_integral_value(rounding), step)
 
 
 def exact_text(value: Decimal) -> str:

@@ -1,5 +1,6 @@
 """Fixtures of every test: real servers, one clean database, an app, a client."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -41,6 +42,13 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_unconfigure() -> None:
     """Stop the servers that this process has started."""
     _stack.close()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage as seldom as the workers do, and never among the collected tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 # What starts whole products and waits for them is begun first: nothing waits for it at the end.
