@@ -81,6 +81,7 @@ def _redis() -> Redis:
 
 
 def _register_blueprints(app: Flask) -> None:
+    from app.accounts import acting_routes as acting
     from app.accounts import credential_routes as credentials
     from app.accounts import factor_routes as factors
     from app.accounts import routes as accounts
@@ -100,6 +101,7 @@ def _register_blueprints(app: Flask) -> None:
         pages,
         metrics,
         accounts,
+        acting,
         credentials,
         factors,
         tokens,

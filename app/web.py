@@ -73,6 +73,7 @@ def _begin_request() -> None:
     g.request_id = secrets.token_hex(8)
     request_id.set(g.request_id)
     audit.client_address.set(request.remote_addr)
+    audit.acting_staff.set(None)
     # PostgreSQL stores no NUL: an address with one can't mean anything of ours.
     if any("\x00" in value for values in request.args.listvalues() for value in values):
         abort(400)
@@ -80,6 +81,7 @@ def _begin_request() -> None:
 
 def _end_request(_error: BaseException | None) -> None:
     audit.client_address.set(None)
+    audit.acting_staff.set(None)
 
 
 def _add_headers(response: Response) -> Response:

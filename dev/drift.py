@@ -53,6 +53,8 @@ def _walk() -> list[str]:
     if not all(before[name] for name in ("users", "bots", "orders", "markets")):
         return ["The demo content filled no table, so nothing could be lost."]
     for revision in _revisions()[1:]:
+        # What an earlier step has dropped with its table is gone for the later ones.
+        before = _counts()
         downgrade(revision=f"{revision}-1")
         kept = _counts()
         lost += _lost(f"Taking back {revision}", before, kept)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
-from flask import abort, flash, redirect, request, session, url_for
+from flask import abort, flash, g, redirect, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
 from app.accounts.models import Role
-from app.accounts.permissions import Permission, may
+from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
+from app.accounts.roles import Rights, rights_of
 from app.extensions import login_manager
 
 P = ParamSpec("P")
@@ -44,7 +45,7 @@ def requires(
                 return login_manager.unauthorized()  # type: ignore[no-any-return]
             if lacks_factor() and not without_factor:
                 return cast(R, lead_to_factor())
-            if not may(current_user.role, permission):
+            if permission not in _rights(current_user.role):
                 abort(403)
             return view(*args, **kwargs)
 
@@ -79,8 +80,18 @@ def proves_again(view: Callable[P, R]) -> Callable[P, R]:
 def current_may(permission: Permission) -> bool:
     """Tell a template or view whether the signed-in person has a right."""
     return (
-        current_user.is_authenticated and not lacks_factor() and may(current_user.role, permission)
+        current_user.is_authenticated
+        and not lacks_factor()
+        and permission in _rights(current_user.role)
     )
+
+
+def _rights(role: str) -> Rights:
+    """Return what a role may do, read once in a request."""
+    known: dict[str, Rights] = g.setdefault("role_rights", {})
+    if role not in known:
+        known[role] = rights_of(role)
+    return known[role]
 
 
 def lacks_factor() -> bool:

@@ -105,6 +105,16 @@ class OwnerKey(Base):
     created_at: Mapped[CreatedAt]
 
 
+class RoleRight(Base):
+    """A right that staff have given to a role, or taken from it, against the map of the code."""
+
+    __tablename__ = "role_rights"
+
+    role: Mapped[str] = mapped_column(primary_key=True)
+    permission: Mapped[str] = mapped_column(primary_key=True)
+    granted: Mapped[bool]
+
+
 class OneTimeCode(Base):
     """A mailed code or link: hashed, bound to a person and a purpose, ten minutes, five tries."""
 

@@ -18,6 +18,7 @@ class Permission(StrEnum):
     DESK = "staff.desk"
     USERS_VIEW = "staff.users.view"
     USERS_BLOCK = "staff.users.block"
+    USERS_ACT_AS = "staff.users.act_as"
     BOTS_VIEW_ALL = "staff.bots.view"
     BOTS_STOP_ANY = "staff.bots.stop"
     TRADES_VIEW_ALL = "staff.trades.view"
@@ -43,6 +44,7 @@ _CUSTOMER = frozenset(
 _SUPPORT = _CUSTOMER | {
     Permission.DESK,
     Permission.USERS_VIEW,
+    Permission.USERS_ACT_AS,
     Permission.BOTS_VIEW_ALL,
     Permission.BOTS_STOP_ANY,
     Permission.TRADES_VIEW_ALL,
@@ -66,7 +68,7 @@ RIGHTS: Mapping[Role, frozenset[Permission]] = {
 
 
 def may(role: str, permission: Permission) -> bool:
-    """Tell whether a role has a right; an unknown role has none."""
+    """Tell whether a role has a right as delivered (`roles.may` knows what staff changed)."""
     try:
         return permission in RIGHTS[Role(role)]
     except ValueError:

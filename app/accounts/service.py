@@ -17,7 +17,9 @@ from app.accounts import (
     session_store,
 )
 from app.accounts.models import Installation, Profile, Role, User
-from app.accounts.permissions import RIGHTS, Permission, may
+from app.accounts.permissions import Permission
+from app.accounts.reasons import checked_reason
+from app.accounts.roles import may, rights_of
 from app.accounts.rules import THEMES, ProfileChange, check_profile, known_timezone
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput
@@ -27,8 +29,6 @@ from app.transactions import after_commit
 
 log = logging.getLogger(__name__)
 
-MIN_REASON_LENGTH = 3
-MAX_REASON_LENGTH = 500
 CODE_MINUTES = int(codes.LIFE.total_seconds() // 60)
 
 
@@ -216,7 +216,7 @@ def mark_installed(administrator_id: int) -> None:
 
 def block_user(actor_id: int, user_id: int, reason: str) -> None:
     """Shut a person out at once, everywhere; nobody blocks oneself or somebody with more rights."""
-    reason = _reason(reason)
+    reason = checked_reason(reason)
     if actor_id == user_id:
         raise Conflict("cannot_block_oneself")
     actor, user = _actor_over(actor_id, user_id)
@@ -229,7 +229,7 @@ def block_user(actor_id: int, user_id: int, reason: str) -> None:
 
 def unblock_user(actor_id: int, user_id: int, reason: str) -> None:
     """Let a blocked person in again."""
-    reason = _reason(reason)
+    reason = checked_reason(reason)
     actor, user = _actor_over(actor_id, user_id)
     if user.blocked_at is None:
         return
@@ -241,21 +241,11 @@ def _actor_over(actor_id: int, user_id: int) -> tuple[User, User]:
     """Return both people; nobody acts on somebody with rights that they lack themselves."""
     actor, user = queries.user_by_id(actor_id), queries.user_by_id(user_id)
     db.session.refresh(user, with_for_update=True)
-    if (
-        not may(actor.role, Permission.USERS_BLOCK)
-        or not RIGHTS[Role(user.role)] <= RIGHTS[Role(actor.role)]
+    if not may(actor.role, Permission.USERS_BLOCK) or not rights_of(user.role) <= rights_of(
+        actor.role
     ):
         raise Forbidden("not_your_right")
     return actor, user
-
-
-def _reason(text: str) -> str:
-    text = text.strip()
-    if not MIN_REASON_LENGTH <= len(text) <= MAX_REASON_LENGTH or "\0" in text:
-        raise InvalidInput(
-            "bad_reason", field="reason", minimum=MIN_REASON_LENGTH, maximum=MAX_REASON_LENGTH
-        )
-    return text
 
 
 def _insert_user(email: str, password_hash: str, person: NewPerson, role: Role) -> User | None:

@@ -19,7 +19,7 @@ from flask_login import current_user, login_user
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.accounts import queries, session_store, session_tokens
+from app.accounts import impersonation, queries, session_store, session_tokens
 from app.accounts.access import GUARD, PUBLIC
 from app.accounts.models import Role, User
 from app.accounts.permissions import Permission
@@ -300,6 +300,8 @@ def init_sessions(app: Flask, config: Config) -> None:
     )
     app.session_interface = RedisSessions(limits)
     app.before_request(_refuse_writes_without_session)
+    app.before_request(_look_who_is_shown)
+    app.jinja_env.globals["acting"] = impersonation.current
     # Sessions end with their own limits; flask-login's own check of the address would only weaken.
     login_manager.session_protection = None
     login_manager.user_loader(_load_user)
@@ -368,7 +370,16 @@ def _load_user(user_id: str) -> User | None:
     if user is None or not user.is_active or _is_overtaken(user):
         current_session().end()
         return None
-    return user
+    return impersonation.shown_person(user)
+
+
+def _look_who_is_shown() -> ResponseReturnValue | None:
+    # A page that needs no session must not ask for one: only who sent a cookie is looked up.
+    if not current_session().given or request.endpoint == "static":
+        return None
+    if not impersonation.is_noted() or not current_user.is_authenticated:
+        return None
+    return impersonation.refuse_what_is_closed()
 
 
 def _is_overtaken(user: User) -> bool:

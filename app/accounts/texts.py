@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+from app.accounts.permissions import Permission
 from app.notifications.texts import TEXTS as NOTIFICATIONS
 
 TEXTS: Mapping[str, LazyString] = {
@@ -25,6 +26,10 @@ TEXTS: Mapping[str, LazyString] = {
     "cannot_block_oneself": _l("Nobody can block the own account."),
     "not_your_right": _l("You may not do this to somebody with these rights."),
     "bad_reason": _l("Give a reason of %(minimum)s to %(maximum)s characters: it stays on record."),
+    "right_not_yours": _l("Nobody can give or take a right that they lack themselves."),
+    "never_staff": _l("Only the pages of customers can be looked at, never those of staff."),
+    "last_administrator": _l("This is the last administrator: name another one first."),
+    "roles_changed_meanwhile": _l("Somebody else has just changed the roles. Look at them again."),
     "unknown_choice": _l("Please choose one of the offered values."),
     "unknown_timezone": _l("There is no such time zone."),
     "bad_phone": _l("Write the number with + and the country code, for example +5511999990000."),
@@ -84,4 +89,27 @@ SUBJECTS: Mapping[str, LazyString] = {
     "mail": _l("Mail"),
     "address": _l("Address"),
     "exchanges": _l("Exchanges"),
+}
+
+PERMISSION_LABELS: Mapping[Permission, LazyString] = {
+    Permission.CABINET: _l("Use the own pages"),
+    Permission.BOTS_OWN: _l("Run own bots"),
+    Permission.EXCHANGES_OWN: _l("Connect own exchange accounts"),
+    Permission.SUBSCRIPTIONS_OWN: _l("Have an own plan"),
+    Permission.DESK: _l("Open the staff desk"),
+    Permission.USERS_VIEW: _l("See people and mails sent"),
+    Permission.USERS_BLOCK: _l("Block and unblock people"),
+    Permission.USERS_ACT_AS: _l("Look at the pages of a customer as they see them"),
+    Permission.BOTS_VIEW_ALL: _l("See the bots of everybody"),
+    Permission.BOTS_STOP_ANY: _l("Stop the bots of anybody"),
+    Permission.TRADES_VIEW_ALL: _l("See the orders and trades of everybody"),
+    Permission.EXCHANGES_MANAGE: _l("Switch exchanges and change settings"),
+    Permission.QUEUES_VIEW: _l("See the queues"),
+    Permission.QUEUES_REQUEUE: _l("Run failed jobs again"),
+    Permission.HEALTH_VIEW: _l("See the state of the services"),
+    Permission.STATISTICS_VIEW: _l("See the statistics"),
+    Permission.PLANS_MANAGE: _l("Change plans and prices"),
+    Permission.FAQ_MANAGE: _l("Write the help"),
+    Permission.AUDIT_VIEW: _l("Read the audit trail"),
+    Permission.ROLES_MANAGE: _l("Change roles and who has them"),
 }

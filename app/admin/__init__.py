@@ -11,6 +11,7 @@ from app.admin.emergency import EmergencyPage
 from app.admin.health import HealthPage
 from app.admin.home import HomePage
 from app.admin.queues import QueuesPage
+from app.admin.roles import RolesPage
 from app.admin.settings import SettingsPage
 from app.admin.statistics import StatisticsPage
 from app.admin.unresolved import UnresolvedPage
@@ -43,10 +44,11 @@ def _menu() -> dict[str, Iterable[BaseView]]:
     statistics = StatisticsPage(
         name=_l("Statistics"), endpoint="admin_statistics", url="/admin/statistics"
     )
+    roles = RolesPage(name=_l("Roles"), endpoint="admin_roles", url="/admin/roles")
     settings = SettingsPage(name=_l("Settings"), endpoint="admin_settings", url="/admin/settings")
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
-        "people": (*people.views(), *plans.views()),
+        "people": (*people.views(), *plans.views(), roles),
         "exchanges": exchanges.views(),
         "help": faq.views(),
         "system": (services, queues, statistics, settings, *audit.views()),

@@ -6,6 +6,7 @@ from wtforms import HiddenField, IntegerField, SelectField, StringField
 from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional
 
 from app.accounts.choices import choices
+from app.admin.words import ROLE_LABELS
 
 MIN_REASON = 3
 MAX_REASON = 300
@@ -23,6 +24,12 @@ class BlockForm(ReasonForm):
     """A reason, and what the page offered: sent twice, it is done once."""
 
     wanted = HiddenField(validators=[AnyOf(("block", "unblock"))])
+
+
+class RoleForm(ReasonForm):
+    """A reason, and which role somebody gets."""
+
+    role = SelectField(_l("Role"), choices=choices(tuple(ROLE_LABELS.items())))
 
 
 class ResolveForm(ReasonForm):

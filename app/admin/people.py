@@ -10,12 +10,12 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
-from app.accounts import queries, service
-from app.accounts.access import current_may
+from app.accounts import impersonation, queries, roles, service
+from app.accounts.access import current_may, proves_again
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
-from app.admin.forms import BlockForm
+from app.admin.forms import BlockForm, ReasonForm, RoleForm
 from app.admin.words import ROLE_LABELS, label
 from app.db import db
 from app.errors import DomainError
@@ -44,6 +44,8 @@ class UserView(AdminView):
     column_searchable_list = ("email", "profile.name")
     column_extra_row_actions = [
         EndpointLinkRowAction("lock", ".block", title=_l("Block or unblock")),
+        EndpointLinkRowAction("user", ".role", title=_l("Change the role")),
+        EndpointLinkRowAction("info", ".act_as", title=_l("See their pages")),
     ]
     column_filters = ("role", "confirmed_at", "blocked_at", "created_at")
     column_labels = {
@@ -80,6 +82,52 @@ class UserView(AdminView):
         form.wanted.data = "unblock" if user.blocked_at else "block"
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/block.html", user=user, form=form
+        )
+
+    @expose("/role", methods=("GET", "POST"))
+    @proves_again
+    def role(self) -> ResponseReturnValue:
+        """Give somebody another role, with a reason."""
+        if not current_may(Permission.ROLES_MANAGE):
+            return self.inaccessible_callback("role")
+        user = queries.user_by_id(request.args.get("id", 0, type=int))
+        form = RoleForm(role=user.role)
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    roles.give_role(
+                        current_user.id, user.id, form.role.data, form.reason.data or ""
+                    )
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Done."), "success")
+            return redirect(url_for("admin_users.index_view"))
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/role.html", user=user, form=form
+        )
+
+    @expose("/act-as", methods=("GET", "POST"))
+    @proves_again
+    def act_as(self) -> ResponseReturnValue:
+        """Ask for the reason, then show the pages of a customer."""
+        if not current_may(Permission.USERS_ACT_AS):
+            return self.inaccessible_callback("act_as")
+        user = queries.user_by_id(request.args.get("id", 0, type=int))
+        form = ReasonForm()
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    impersonation.begin(current_user.id, user.id, form.reason.data or "")
+            except DomainError as error:
+                flash(describe(error), "danger")
+                return redirect(url_for("admin_users.index_view"))
+            return redirect(url_for("pages.dashboard"), 303)
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/act_as.html",
+            user=user,
+            form=form,
+            minutes=impersonation.SECONDS // 60,
         )
 
 

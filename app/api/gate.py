@@ -8,7 +8,8 @@ from flask import Blueprint, Response, g, request
 
 from app.accounts import limits, tokens
 from app.accounts.access import GUARD
-from app.accounts.permissions import Permission, may
+from app.accounts.permissions import Permission
+from app.accounts.roles import may
 from app.accounts.sessions import COOKIELESS
 from app.accounts.tokens import Audience, Caller, Scope, TokenRefused
 from app.api import problems
