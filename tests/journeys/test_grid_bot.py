@@ -122,6 +122,9 @@ def create_and_start(page: Page, product: Product) -> None:
     page.get_by_role("button", name="Review").click()
     start = page.get_by_role("button", name="Start with 4,000.00 USDT")
     expect(start).to_be_visible()
+    # It is asked over the form, which stays in sight.
+    expect(page.get_by_role("dialog")).to_contain_text("What happens now")
+    assert page.url.endswith("/bots/new")
     start.click()
     page.wait_for_url(re.compile(r"/bots/\d+$"))
 

@@ -1,6 +1,7 @@
 // What every page needs: CSRF for htmx, menus, dialogs, typed numbers, pending buttons, the stream.
 import { watchDecimals } from "./decimal.js";
-import { watchDialogs } from "./dialog.js";
+import { watchDialogForms, watchDialogs } from "./dialog.js";
+import { guardDoubleSend } from "./sending.js";
 import { watchShortcuts } from "./shortcuts.js";
 import { openStream } from "./stream.js";
 
@@ -18,36 +19,6 @@ function watchMenus() {
     if (!menu) return;
     menu.removeAttribute("open");
     menu.querySelector("summary").focus();
-  });
-}
-
-// A second click does nothing; the server also takes a repeated form as one.
-function guardDoubleSend() {
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
-    if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;
-    if (form.dataset.sent) {
-      event.preventDefault();
-      return;
-    }
-    form.dataset.sent = "yes";
-    const button = event.submitter;
-    if (button?.dataset.pending) {
-      button.dataset.text = button.textContent;
-      button.textContent = button.dataset.pending;
-    }
-    button?.classList.add("is-pending");
-    button?.setAttribute("aria-disabled", "true");
-  });
-  window.addEventListener("pageshow", () => {
-    for (const form of document.querySelectorAll("form[data-sent]")) {
-      delete form.dataset.sent;
-      for (const button of form.querySelectorAll(".is-pending")) {
-        button.classList.remove("is-pending");
-        button.removeAttribute("aria-disabled");
-        if (button.dataset.text) button.textContent = button.dataset.text;
-      }
-    }
   });
 }
 
@@ -86,6 +57,7 @@ watchMenus();
 watchDialogs();
 watchDecimals();
 guardDoubleSend();
+watchDialogForms();
 watchCopyButtons();
 watchAutoSubmit();
 watchShortcuts();
