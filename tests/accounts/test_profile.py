@@ -48,6 +48,14 @@ def test_a_change_is_shown_again_everywhere(client: Client) -> None:
     assert "+5511999990000" in page
 
 
+def test_the_name_stands_in_the_menu_of_every_page(client: Client) -> None:
+    make_person()
+    log_in(client)
+    client.post_form("/profile", FORM)
+    for path in ("/dashboard", "/bots", "/trades", "/exchanges"):
+        assert "Ada Lovelace" in client.get(path).text, path
+
+
 def test_saving_the_form_twice_changes_nothing_more(client: Client) -> None:
     user = make_person()
     log_in(client)
