@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NoReturn, TextIO
 
@@ -15,7 +16,7 @@ from app.money import exact_text
 from app.trading.cases import figures_for, kind_of
 from app.trading.codec import to_json
 from app.trading.inputs import read_plan_input
-from app.trading.market import Market
+from app.trading.market import Market, Tier
 from app.trading.strategies.grid_plan import GridPlan, PlannedOrder, plan_grid
 from app.trading.strategy import InvalidParams, Problem, problem
 
@@ -77,11 +78,18 @@ def plan(
         raise click.UsageError("--exchange and --symbol belong together")
     text = source.read() if params is None else params
     known: dict[str, object] = {}
+    tiers: tuple[Tier, ...] = ()
     if exchange is not None and symbol is not None:
-        known = context.invoke(with_appcontext(_rules_of), exchange=exchange, symbol=symbol)
+        found = context.invoke(with_appcontext(_rules_of), exchange=exchange, symbol=symbol)
+        known, tiers = found
     pace = _pace_of(exchange) if orders_per_second is None else Decimal(orders_per_second)
     full = full or pace is not None or bool(known)
-    said = _answered(text, known, pace, full=full)
+    said = _answered(text, known, tiers, pace, full=full)
+    if exchange is not None and known["market_type"] != "spot" and not _has_contracts(exchange):
+        said["errors"] = [
+            problem_json(problem("symbol", "venue_has_no_contracts", exchange=exchange)),
+            *said["errors"],
+        ]
     if as_json:
         click.echo(json.dumps(said, indent=1))
     else:
@@ -91,16 +99,22 @@ def plan(
         sys.exit(BAD_INPUT)
 
 
+def _has_contracts(exchange: str) -> bool:
+    venue = VENUES.get(exchange.lower())
+    return venue is not None and venue.futures
+
+
 def _pace_of(exchange: str | None) -> Decimal | None:
     venue = None if exchange is None else VENUES.get(exchange.lower())
     return None if venue is None else venue.orders_per_second
 
 
-def _rules_of(exchange: str, symbol: str) -> dict[str, object]:
+def _rules_of(exchange: str, symbol: str) -> tuple[dict[str, object], tuple[Tier, ...]]:
     row = find_market(exchange.lower(), symbol.upper())
     if row is None:
         raise click.ClickException(f"{exchange} has no pair {symbol}")
-    return _inputs_of(row, to_market(row))
+    market = to_market(row)
+    return _inputs_of(row, market), market.tiers
 
 
 def _inputs_of(row: MarketRow, market: Market) -> dict[str, object]:
@@ -112,7 +126,12 @@ def _inputs_of(row: MarketRow, market: Market) -> dict[str, object]:
 
 
 def _answered(
-    text: str, known: dict[str, object], pace: Decimal | None, *, full: bool
+    text: str,
+    known: dict[str, object],
+    tiers: tuple[Tier, ...],
+    pace: Decimal | None,
+    *,
+    full: bool,
 ) -> dict[str, Any]:
     try:
         values = known | json_object("input", text)
@@ -124,7 +143,7 @@ def _answered(
         return {**figures, "errors": []}
     if figures is not None:
         values = {name: value for name, value in values.items() if name != WITH_PLAN[kind]}
-    found, unknown = _planned(values, pace)
+    found, unknown = _planned(values, tiers, pace)
     said = _plan_json(found, unknown) | (figures or {})
     return said | _more_json(found) if full and isinstance(found, GridPlan) else said
 
@@ -141,13 +160,13 @@ def _more_json(found: GridPlan) -> dict[str, Any]:
 
 
 def _planned(
-    values: dict[str, object], pace: Decimal | None
+    values: dict[str, object], tiers: tuple[Tier, ...], pace: Decimal | None
 ) -> tuple[GridPlan | InvalidParams, list[str]]:
     try:
         params, market, price, unknown = read_plan_input(values)
     except InvalidParams as bad:
         return bad, []
-    return plan_grid(params, market, price, pace), unknown
+    return plan_grid(params, replace(market, tiers=tiers), price, pace), unknown
 
 
 def json_object(name: str, text: str) -> dict[str, object]:

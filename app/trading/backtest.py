@@ -13,7 +13,7 @@ from typing import Any
 
 from app.errors import InvalidInput
 from app.trading.engine import Tick, tick
-from app.trading.funding import FundingRate
+from app.trading.funding import USUAL_INTERVAL_S, FundingRate, usual_funding
 from app.trading.intents import Cancel, Place
 from app.trading.market import (
     ONE,
@@ -289,9 +289,11 @@ class Replay:
 class _Run:
     """The walk over all candles and what is measured on the way."""
 
-    def __init__(self, replay: Replay, funding: Iterable[FundingRate] = ()) -> None:
+    def __init__(self, replay: Replay, funding: Iterable[FundingRate] | None = ()) -> None:
         self.replay = replay
-        self.funding = iter(funding)
+        # None: the usual rate, from the first candle on.
+        self.by_rule = funding is None and replay.market.funding_interval_s is not None
+        self.funding = iter(funding or ())
         self.next_rate = next(self.funding, None)
         self.curve = _Curve([])
         self.drawdown = Drawdown()
@@ -305,6 +307,10 @@ class _Run:
         replay = self.replay
         if self.first is None:
             self.first = candle
+            if self.by_rule:
+                interval = replay.market.funding_interval_s or USUAL_INTERVAL_S
+                self.funding = usual_funding(candle.ts_ms, None, interval)
+                self.next_rate = next(self.funding)
             replay.see(self._point(candle, 0, candle.open))
         elif self.last is not None and self.count == 1:
             self.frame_ms = candle.ts_ms - self.last.ts_ms
@@ -384,13 +390,14 @@ def run_backtest(
     *,
     touch: bool = False,
     limits: Limits = NO_LIMITS,
-    funding: Iterable[FundingRate] = (),
+    funding: Iterable[FundingRate] | None = None,
 ) -> BacktestResult:
     """Replay candles, oldest first; raise InvalidParams if the strategy can't start on them.
 
     `investment` defaults to the one among the parameters. With `touch` orders fill as soon as the
     price reaches them: the best case beside the cautious default. `funding` are the rates of a
     contract, oldest first; each is paid at the open of the first candle at or after its time.
+    Without them the usual rate is paid at the contract's funding times.
     """
     strategy = strategy_named(strategy_name)
     if investment is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import count
 from typing import NamedTuple
 
 from app.trading.market import exact
@@ -38,10 +39,12 @@ def times_between(before: datetime, until: datetime, interval_s: int) -> int:
 
 
 def usual_funding(
-    first_ms: int, last_ms: int, interval_s: int = USUAL_INTERVAL_S
+    after_ms: int, until_ms: int | None = None, interval_s: int = USUAL_INTERVAL_S
 ) -> Iterator[FundingRate]:
-    """Yield the usual rate at every funding time of a span, its beginning left out."""
+    """Yield the usual rate at every funding time after a moment, without end or up to another."""
     step = interval_s * 1000
     rate = usual_rate(interval_s)
-    for ts_ms in range((first_ms // step + 1) * step, last_ms + 1, step):
+    for ts_ms in count((after_ms // step + 1) * step, step):
+        if until_ms is not None and ts_ms > until_ms:
+            return
         yield FundingRate(ts_ms, rate)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from app.trading.funding import USUAL_INTERVAL_S
 from app.trading.market import ONE, ZERO, FeeSide, MarginRule, Market, MarketKind
 from app.trading.params import read_fields
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid
@@ -34,6 +35,7 @@ MARKET_FIELDS = (
     Field("min_quantity", FieldKind.DECIMAL, minimum=ZERO),
     Field("min_notional", FieldKind.DECIMAL, minimum=ZERO),
     Field("max_orders", FieldKind.INTEGER, minimum=ONE, maximum=Decimal(100_000)),
+    Field("funding_interval_s", FieldKind.INTEGER, minimum=ONE, maximum=Decimal(604_800)),
     Field("max_leverage", FieldKind.DECIMAL, minimum=ONE, maximum=Decimal(1000)),
     Field("margin_rule", FieldKind.CHOICE, default="wallet", choices=tuple(MarginRule)),
 )
@@ -57,11 +59,14 @@ def read_market(
     base, _, quote = symbol.partition("/")
     price: Decimal | None = read.pop("price")
     maker, taker = read.pop("maker_fee"), read.pop("taker_fee")
+    kind = MARKET_TYPES[read.pop("market_type")]
+    if kind is MarketKind.LINEAR and read["funding_interval_s"] is None:
+        read["funding_interval_s"] = USUAL_INTERVAL_S
     market = Market(
         symbol=symbol,
         base=base,
         quote=quote,
-        kind=MARKET_TYPES[read.pop("market_type")],
+        kind=kind,
         maker_fee=maker,
         taker_fee=maker if taker is None else taker,
         fee_side=FeeSide(read.pop("fee_side")),

@@ -247,7 +247,7 @@ def _ends(plan: GridPlan) -> Ends:
 
 
 def _sized(orders: tuple[PlannedOrder, ...]) -> tuple[tuple[Decimal, Decimal], ...]:
-    return tuple((order.price, order.quantity or ZERO) for order in orders)
+    return tuple(sorted((order.price, order.quantity or ZERO) for order in orders))
 
 
 def _total(orders: tuple[PlannedOrder, ...]) -> Decimal:
