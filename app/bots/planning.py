@@ -13,7 +13,7 @@ from app.db import db
 from app.errors import Conflict, InvalidInput
 from app.exchanges.models import ExchangeAccount
 from app.trading.guard import Guard
-from app.trading.market import ZERO, exact
+from app.trading.market import ZERO, MarketKind, exact
 from app.trading.position import Holdings
 from app.trading.strategies import STRATEGIES
 from app.trading.strategy import InvalidParams, Plan, Problem, Strategy, problem
@@ -84,7 +84,12 @@ class Prospect:
 
     @property
     def needed(self) -> Holdings:
-        """Return the coins and the cash that have to be free on the account."""
+        """Return the coins and the cash that have to be free on the account.
+
+        A position in a contract is no coins; its money is the wallet behind it.
+        """
+        if self.grounds.market.kind is MarketKind.LINEAR:
+            return Holdings(ZERO, max(ZERO, self.held.wallet + self.put_in))
         return Holdings(self.held.base, max(ZERO, self.held.quote + self.put_in))
 
 
@@ -94,9 +99,10 @@ def prospect(bot: Bot) -> Prospect:
     check_usable(grounds)
     version = db.session.get_one(BotConfig, (bot.id, bot.config_version))
     metrics = db.session.get_one(BotMetrics, bot.id)
-    held = Holdings(metrics.base, metrics.quote)
-    put_in = _put_in(metrics, bot.capital)
-    funds = Holdings(held.base, held.quote + put_in)
+    held = Holdings(metrics.base, metrics.quote, metrics.base_cost)
+    cash = held.wallet if grounds.market.kind is MarketKind.LINEAR else held.quote
+    put_in = _put_in(metrics, bot.capital, cash)
+    funds = Holdings(held.base, held.quote + put_in, held.cost)
     settings = check_settings(grounds, version.strategy, version.params, version.capital, funds)
     return Prospect(settings, grounds, seen_of_plan(bot, settings.plan), held, put_in)
 
@@ -110,10 +116,10 @@ def seen_of_plan(bot: Bot, plan: Plan) -> Seen:
 
 
 @exact
-def _put_in(metrics: BotMetrics, capital: Decimal) -> Decimal:
+def _put_in(metrics: BotMetrics, capital: Decimal, cash: Decimal) -> Decimal:
     """Return the cash that a start puts in, or takes out if less capital is wanted than is in."""
     put_in = capital - (metrics.deposited - metrics.withdrawn)
-    return max(put_in, -max(ZERO, metrics.quote))
+    return max(put_in, -max(ZERO, cash))
 
 
 def grounds_of(bot: Bot) -> Grounds:

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 from app.markets.recordings import choose_recordings
@@ -137,3 +139,24 @@ def test_recording_that_was_played_before_is_not_checked_again(tmp_path: Path) -
     file = write_rows(tmp_path / "bybit-BTCUSDT-1m.csv", ["broken"])
     choice = choose_recordings(file)
     ReplaySource(choice, SPEED, frozenset({choice.chosen[0].identity}))
+
+
+def test_a_recorded_contract_pays_at_the_times_of_its_recording(tmp_path: Path) -> None:
+    hours = rising_rows(6, 60 * MINUTE_MS)
+    file = write_rows(tmp_path / "bybitlinear-BTCUSDT-1h.csv", hours)
+    source = ReplaySource(choose_recordings(file), Decimal(3600))
+    state = replace(state_of("BTC/USDT:USDT"), funding_interval_s=7200, position=4)
+    source.join(state, NOW)
+    points = played(source, 6)
+    opens = [point for number, point in enumerate(points) if number % 4 == 0]
+    due = [point.funding for point in opens]
+    assert all(p.funding is None for n, p in enumerate(points) if n % 4)
+    opened = [int(row.split(",")[0]) for row in hours]
+    passed = [after // 7_200_000 - before // 7_200_000 for before, after in pairwise(opened)]
+    assert sorted({*passed}) == [0, 1]
+    expected = [Decimal("0.000025") if times else None for times in passed]
+    assert due == expected
+    # A feed that begins in the middle of a candle knows that its opening was shown.
+    source.restart()
+    source.join(replace(state, position=6), NOW)
+    assert [point.funding for point in played(source, 6)][2::4] == expected[1:]

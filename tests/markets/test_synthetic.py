@@ -107,3 +107,30 @@ def test_exchanges_differ_by_a_hair() -> None:
     bybit, okx = source.first_price(states("bybit")[0]), source.first_price(states("okx")[0])
     assert bybit != okx
     assert abs(bybit / okx - 1) < Decimal("0.002")
+
+
+def contract_state(shown_at: datetime | None) -> MarketState:
+    return MarketState(
+        9, "bybit", "BTC/USDT:USDT", "BTC", Decimal("0.1"), "", 0, 0, Decimal(97_000), shown_at,
+        28_800,
+    )  # fmt: skip
+
+
+def test_a_contract_goes_with_its_coins_and_pays_funding_at_the_real_times() -> None:
+    source = SyntheticSource(7)
+    before = NOW.replace(hour=7, minute=59, second=58)
+    source.join(states()[0], before)
+    source.join(contract_state(before), before)
+    points = source.take(before + timedelta(seconds=4)).points
+    assert [point.funding for point in points[1]] == [None] * 5
+    assert [point.funding for point in points[9]] == [None, None, Decimal("0.0001"), None, None]
+    for coins, contract in zip(points[1], points[9], strict=True):
+        assert abs(contract.price / coins.price - 1) < Decimal("0.002")
+
+
+def test_funding_that_fell_due_while_the_feed_slept_is_paid_when_it_wakes() -> None:
+    source = SyntheticSource(7)
+    source.join(contract_state(NOW - timedelta(hours=22)), NOW)
+    (points,) = source.take(NOW).points.values()
+    # 8:00, 16:00 and midnight.
+    assert [point.funding for point in points] == [Decimal("0.0003")]

@@ -76,11 +76,12 @@ def test_a_liquidation_leaves_all_other_money() -> None:
     assert book.balance("USDT").locked == 0
 
 
+def candle(number: int, price: D) -> Candle:
+    return Candle(number * 60_000, price, price, price, price, D(1))
+
+
 def fell(*prices: str) -> list[Candle]:
-    return [
-        Candle(number * 60_000, *(D(each) for each in (price,) * 4), D(1))
-        for number, price in enumerate(prices)
-    ]
+    return [candle(number, D(price)) for number, price in enumerate(prices)]
 
 
 @pytest.mark.parametrize("leverage", ["3", "8", "20", "60"])
@@ -109,7 +110,7 @@ def test_a_grid_that_would_be_closed_on_its_way_says_where_and_what_is_lost() ->
     assert forced is not None
     assert forced > params.lower
     assert "liquidation_inside_range" in [each.code for each in plan.warnings]
-    assert (plan.worst_case.price, plan.worst_case.coins) == (forced, 0)
+    assert (plan.worst_case.price, plan.worst_case.coins) == (forced, D(0))
     assert 0 < plan.worst_case.loss < (plan.investment or D(0))
     short = GRID.plan(replace(params, direction=Direction.SHORT), PERP, D(100))
     assert short.liquidation is not None

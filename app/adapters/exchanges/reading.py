@@ -39,7 +39,12 @@ def to_market(raw: Mapping[str, Any], quirks: Quirks) -> Market:
     if not spot and quirks.contract_fees is not None:
         # The library's own table of them is old.
         maker, taker = quirks.contract_fees
-    minutes = None if spot else decimal((raw.get("info") or {}).get("fundingInterval"))
+    info = {} if spot else raw.get("info") or {}
+    minutes = decimal(info.get("fundingInterval"))
+    least = decimal((limits.get("cost") or {}).get("min"))
+    if least is None:
+        # The library leaves it out for contracts.
+        least = decimal((info.get("lotSizeFilter") or {}).get("minNotionalValue"))
     return Market(
         symbol=raw["symbol"],
         base=raw["base"],
@@ -48,7 +53,7 @@ def to_market(raw: Mapping[str, Any], quirks: Quirks) -> Market:
         tick=decimal(raw["precision"].get("price")),
         lot=decimal(raw["precision"].get("amount")),
         min_quantity=decimal((limits.get("amount") or {}).get("min")),
-        min_notional=decimal((limits.get("cost") or {}).get("min")),
+        min_notional=least,
         maker_fee=maker or ZERO,
         taker_fee=taker or ZERO,
         fee_side=FeeSide.RECEIVED_ASSET if in_received else FeeSide.QUOTE,

@@ -90,7 +90,7 @@ def start_summary(
         # A restart puts in only what is missing: its share would say too little.
         share_of_free=needed / free if free and bot.epoch == 0 else None,
         held_coins=ahead.held.base,
-        held_cash=ahead.held.quote,
+        held_cash=ahead.held.wallet if ahead.grounds.row.kind != "spot" else ahead.held.quote,
         needed=needed,
         loss=found.worst.loss if found.worst else None,
         problems=_start_problems(ahead, balances, bot, limits, running),
