@@ -82,6 +82,7 @@ def _redis() -> Redis:
 
 def _register_blueprints(app: Flask) -> None:
     from app.accounts import acting_routes as acting
+    from app.accounts import captcha_pages as captcha
     from app.accounts import credential_routes as credentials
     from app.accounts import factor_routes as factors
     from app.accounts import routes as accounts
@@ -102,6 +103,7 @@ def _register_blueprints(app: Flask) -> None:
         metrics,
         accounts,
         acting,
+        captcha,
         credentials,
         factors,
         tokens,

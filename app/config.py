@@ -54,6 +54,9 @@ class Config:
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_api_base: str | None
     metrics_token: str | None = field(repr=False)
+    captcha: bool
+    recaptcha_site_key: str | None
+    recaptcha_secret: str | None = field(repr=False)
 
     @property
     def is_production(self) -> bool:
@@ -101,6 +104,9 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         stripe_webhook_secrets=_list(environ, "STRIPE_WEBHOOK_SECRETS"),
         stripe_api_base=environ.get("STRIPE_API_BASE") or None,
         metrics_token=_metrics_token(environ),
+        captcha=environ.get("CAPTCHA", "0" if environment == "testing" else "1") != "0",
+        recaptcha_site_key=environ.get("RECAPTCHA_SITE_KEY") or None,
+        recaptcha_secret=environ.get("RECAPTCHA_SECRET") or None,
     )
 
 

@@ -86,12 +86,15 @@ def _end_request(_error: BaseException | None) -> None:
 
 def _add_headers(response: Response) -> Response:
     nonce = csp_nonce()
+    # Only a page that shows a widget of somebody else names its sources.
+    elsewhere = "".join(f" {source}" for source in g.get("script_sources", ()))
+    frames = f"frame-src{elsewhere}; " if elsewhere else ""
     policy = (
         "default-src 'self'; "
-        f"script-src 'self' 'nonce-{nonce}'; "
+        f"script-src 'self' 'nonce-{nonce}'{elsewhere}; "
         f"style-src 'self' 'nonce-{nonce}'; "
         "img-src 'self' data:; connect-src 'self'; font-src 'self'; object-src 'none'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"{frames}base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     headers = response.headers
     headers.setdefault("Content-Security-Policy", policy)

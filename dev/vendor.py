@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "app" / "static" / "vendor"
 MANIFEST = VENDOR / "manifest.json"
 FILES = {
+    "altcha/dist/external/altcha.css": "altcha.css",
+    "altcha/dist/external/altcha.min.js": "altcha.min.js",
+    "altcha/dist/i18n/pt-br.js": "altcha-pt-br.js",
+    "altcha/dist/i18n/ru.js": "altcha-ru.js",
+    "altcha/dist/workers/pbkdf2.js": "altcha-pbkdf2.js",
+    "altcha/LICENSE.txt": "altcha.LICENSE.txt",
     "bootstrap/dist/css/bootstrap.min.css": "bootstrap.min.css",
     "bootstrap/LICENSE": "bootstrap.LICENSE.txt",
     "htmx.org/dist/htmx.min.js": "htmx.min.js",

@@ -5,8 +5,9 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from app.accounts import credentials
+from app.accounts import captcha_pages, credentials
 from app.accounts.access import public, requires
+from app.accounts.captcha import Action
 from app.accounts.credential_forms import AddressForm, AskResetForm, PasswordForm, ResetForm
 from app.accounts.credentials import AddressChange
 from app.accounts.form_pages import attach, form_page
@@ -29,7 +30,7 @@ NEW_ADDRESS = "new_address"
 def ask_reset() -> ResponseReturnValue:
     """Ask for the mail with which a forgotten password is changed."""
     form = AskResetForm()
-    if form.validate_on_submit():
+    if form.validate_on_submit() and captcha_pages.passes(form, Action.RESET):
         try:
             with transaction():
                 credentials.ask_reset(form.email.data or "")
@@ -37,7 +38,7 @@ def ask_reset() -> ResponseReturnValue:
             attach(form, error)
         else:
             return redirect(url_for("credentials.reset_asked"), 303)
-    return form_page("accounts/ask_reset.html", form)
+    return form_page("accounts/ask_reset.html", form, captcha=captcha_pages.widget(Action.RESET))
 
 
 @blueprint.get("/reset/asked")

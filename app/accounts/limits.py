@@ -30,6 +30,8 @@ PLACE_DAYS = 30
 SET_UP = Limit("set-up", 20, 3600)
 # Typing the password once more before something that lasts.
 PASSWORD_AGAIN = Limit("password-again", 10, 15 * 60)
+# After so many wrong passwords a log-in also asks for a captcha.
+EASY_LOG_INS = Limit("easy-log-ins", 3, 15 * 60)
 SECOND_FACTOR = Limit("second-factor", 10, 15 * 60)
 API = Limit("api", 300, 60)
 # Wrong tokens from one network address; right ones from there are not held up.
@@ -56,6 +58,12 @@ def spend(limit: Limit, *who: str) -> Allowance:
 def is_within(limit: Limit, *who: str) -> bool:
     """Count one time and tell whether it was within the limit."""
     return _count(limit, who)[0] <= limit.count
+
+
+def is_used_up(limit: Limit, *who: str) -> bool:
+    """Tell, without counting, whether the limit was reached."""
+    raw: Any = redis_client.client.get(_key(limit, who))
+    return int(raw or 0) >= limit.count
 
 
 def forget(limit: Limit, *who: str) -> None:

@@ -18,9 +18,10 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from app.accounts import checks, queries, service, session_store
+from app.accounts import captcha, captcha_pages, checks, queries, service, session_store
 from app.accounts import setup as first_run
 from app.accounts.access import public, requires
+from app.accounts.captcha import Action
 from app.accounts.cards import profile_cards
 from app.accounts.form_pages import attach, form_page
 from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm, SetupForm
@@ -62,7 +63,7 @@ def register() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("pages.dashboard"))
     form = RegisterForm()
-    if form.validate_on_submit():
+    if form.validate_on_submit() and captcha_pages.passes(form, Action.REGISTER):
         try:
             with transaction():
                 attempt = service.register(_new_person(form))
@@ -71,7 +72,7 @@ def register() -> ResponseReturnValue:
         else:
             _keep_attempt(attempt)
             return redirect(url_for("accounts.confirm"), 303)
-    return form_page("accounts/register.html", form)
+    return form_page("accounts/register.html", form, captcha=captcha_pages.widget(Action.REGISTER))
 
 
 @blueprint.route("/confirm", methods=["GET", "POST"])
@@ -140,7 +141,10 @@ def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(target, 303)
     form = LoginForm()
-    if form.validate_on_submit():
+    address, email = request.remote_addr or "", (form.email.data or "").strip().lower()
+    # A page without form data asks for what this address has earned.
+    asked = not _redis_is_away() and captcha.is_asked_at_log_in(address, email)
+    if form.validate_on_submit() and (not asked or captcha_pages.passes(form, Action.LOG_IN)):
         try:
             with transaction():
                 user, is_enough = service.authenticate(
@@ -148,13 +152,17 @@ def login() -> ResponseReturnValue:
                 )
         except (InvalidInput, Forbidden) as error:
             attach(form, error)
+            captcha.note_failed_log_in(address, email)
+            asked = captcha.is_asked_at_log_in(address, email)
         else:
             if is_enough:
                 sign_in(user)
                 return redirect(target, 303)
             ask_second_factor(user.id)
             return redirect(url_for("factors.log_in", next=request.args.get("next")), 303)
-    return form_page("accounts/login.html", form)
+    return form_page(
+        "accounts/login.html", form, captcha=captcha_pages.widget(Action.LOG_IN, asked=asked)
+    )
 
 
 @blueprint.post("/logout")
@@ -264,6 +272,11 @@ def _lead_to_setup() -> ResponseReturnValue | None:
     if not queries.setup_is_open():
         current_app.extensions[SETUP_CLOSED] = True
     return None
+
+
+def _redis_is_away() -> bool:
+    # The page opens without it; the form does not.
+    return request.method == "GET" and not session_store.is_reachable()
 
 
 def _require_open_setup() -> None:

@@ -42,6 +42,8 @@ TEXTS: Mapping[str, LazyString] = {
     "wrong_factor_code": _l(
         "This code does not fit. Each works once; check that the clock of your phone is right."
     ),
+    "captcha_failed": _l("Your browser has not solved the small task below. Please try again."),
+    "captcha_expired": _l("The small task was solved too long ago or used. Please try again."),
     "log_in_again": _l("Please log in again."),
     "factor_is_on": _l("The second factor is on already."),
     "factor_not_waiting": _l("The second factor is not being set up. Open its page again."),

@@ -12,7 +12,7 @@ from app.admin.base import StaffPage
 from app.errors import DomainError
 from app.i18n import describe
 from app.settings import queries, rules, service
-from app.settings.texts import HELPS, NAMES
+from app.settings.texts import CHOICES, HELPS, NAMES
 from app.transactions import transaction
 
 
@@ -24,7 +24,11 @@ class SettingsPage(StaffPage):
     @expose("/")
     def index(self) -> ResponseReturnValue:
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/settings.html", values=queries.values(), names=NAMES, helps=HELPS
+            "admin/settings.html",
+            values=queries.values(),
+            names=NAMES,
+            helps=HELPS,
+            choices=CHOICES,
         )
 
     @expose("/change", methods=("POST",))

@@ -14,16 +14,20 @@ _PARTNER_ID = re.compile(r"[A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: a switch if its default is one, else a text of letters and digits."""
+    """One setting: a switch if its default is one, a choice if it has any, else plain text."""
 
     name: str
     default: Value
     longest: int = MAX_PARTNER_ID
+    choices: tuple[str, ...] = ()
 
 
 KEYS_MAY_WITHDRAW = Setting("keys_may_withdraw", default=False)
 KEYS_NEED_ADDRESS = Setting("keys_need_address", default=False)
 KEYS_NEED_FACTOR = Setting("keys_need_second_factor", default=True)
+CAPTCHA_PROVIDER = Setting("captcha_provider", "altcha", choices=("altcha", "recaptcha", "off"))
+# How much work a browser does: rounds of the key derivation.
+CAPTCHA_COST = Setting("captcha_cost", "5000", choices=("5000", "20000"))
 # Beginning of each client id there; the rest of its length is ours.
 PARTNER_IDS: Mapping[str, Setting] = {
     "bybit": Setting("partner_id_bybit", ""),
@@ -34,7 +38,14 @@ PARTNER_IDS: Mapping[str, Setting] = {
 
 SETTINGS: Mapping[str, Setting] = {
     one.name: one
-    for one in (KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, KEYS_NEED_FACTOR, *PARTNER_IDS.values())
+    for one in (
+        KEYS_MAY_WITHDRAW,
+        KEYS_NEED_ADDRESS,
+        KEYS_NEED_FACTOR,
+        CAPTCHA_PROVIDER,
+        CAPTCHA_COST,
+        *PARTNER_IDS.values(),
+    )
 }
 
 
@@ -55,6 +66,8 @@ def checked(setting: Setting, value: object) -> Value:
     if not isinstance(value, str):
         raise InvalidInput("setting_not_text", field=setting.name)
     cleaned = value.strip()
+    if setting.choices and cleaned not in setting.choices:
+        raise InvalidInput("setting_no_choice", field=setting.name)
     if len(cleaned) > setting.longest:
         raise InvalidInput("setting_too_long", field=setting.name, maximum=setting.longest)
     if not _PARTNER_ID.fullmatch(cleaned):

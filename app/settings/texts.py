@@ -9,6 +9,7 @@ TEXTS: Mapping[str, LazyString] = {
     "unknown_setting": _l("There is no such setting."),
     "setting_not_a_switch": _l("Please choose on or off."),
     "setting_not_text": _l("Please write a text."),
+    "setting_no_choice": _l("Please choose one of the offered values."),
     "setting_too_long": _l("Please write at most %(maximum)s characters."),
     "setting_not_plain": _l("Please use only letters, digits, - and _."),
 }
@@ -17,6 +18,8 @@ NAMES: Mapping[str, LazyString] = {
     "keys_may_withdraw": _l("Accept keys that may withdraw money"),
     "keys_need_address": _l("Refuse keys that work from any address"),
     "keys_need_second_factor": _l("Take keys only from people with a second factor"),
+    "captcha_provider": _l("Captcha"),
+    "captcha_cost": _l("Work of the captcha"),
     "partner_id_bybit": _l("Our partner id at Bybit"),
     "partner_id_binance": _l("Our partner id at Binance"),
     "partner_id_okx": _l("Our partner id at OKX"),
@@ -41,8 +44,24 @@ HELPS: Mapping[str, LazyString] = {
         "On: a page asks to turn the second factor on before keys of an exchange are taken. "
         "Off: the password is enough."
     ),
+    "captcha_provider": _l(
+        "Asked at the registration, for a forgotten password, and at the log-in after three wrong "
+        "passwords. reCAPTCHA sends data of visitors to Google and needs its keys in the "
+        "environment; without them ALTCHA is shown, which runs here."
+    ),
+    "captcha_cost": _l(
+        "More while programs flood the forms: browsers of visitors then work a second or two."
+    ),
     "partner_id_bybit": _PARTNER_HELP,
     "partner_id_binance": _PARTNER_HELP,
     "partner_id_okx": _PARTNER_HELP,
     "partner_id_mexc": _PARTNER_HELP,
+}
+
+CHOICES: Mapping[str, LazyString] = {
+    "altcha": _l("ALTCHA, our own"),
+    "recaptcha": _l("reCAPTCHA of Google"),
+    "off": _l("None"),
+    "5000": _l("Usual"),
+    "20000": _l("More, under attack"),
 }
