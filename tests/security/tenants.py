@@ -29,6 +29,7 @@ MARK = "Zanzibar-Quokka"
 OWNED = frozenset({"bot_id", "account_id", "trade_id", "token_id"})
 # Parts of addresses that are the same for everybody.
 SHARED: Mapping[str, object] = {
+    "action": "register",
     "market_id": 1,
     "slug": "what-is-a-grid-bot",
     "page": "terms",
