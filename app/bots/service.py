@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import exists, func, select, text
+from sqlalchemy import Select, exists, func, select, text
 
 from app.accounts import audit
 from app.accounts.queries import is_expert
@@ -409,16 +409,7 @@ def emergency_stop_all(
     reason = _tidy_reason(reason)
     if (user_id is None) == (exchange is None):
         raise InvalidInput("choose_whom_to_stop", field="user_id")
-    query = select(Bot.id, Bot.user_id).where(
-        Bot.deleted_at.is_(None),
-        Bot.state.in_(IN_DANGER),
-        Bot.stop_request.is_distinct_from(EMERGENCY),
-    )
-    if user_id is not None:
-        query = query.where(Bot.user_id == (user_id if 0 < user_id < 2**63 else 0))
-    else:
-        accounts = select(ExchangeAccount.id).where(ExchangeAccount.exchange == exchange)
-        query = query.where(Bot.account_id.in_(accounts))
+    query = bots_in_danger(user_id, exchange)
     stopped = db.session.execute(query.order_by(Bot.id)).all()
     for bot_id, owner_id in stopped:
         emergency_stop(owner_id, bot_id, by_staff=(actor_id, reason))
@@ -432,6 +423,19 @@ def emergency_stop_all(
         reason=reason,
     )
     return len(stopped)
+
+
+def bots_in_danger(user_id: int | None, exchange: str | None) -> Select[int, int]:
+    """Return the query of bots, with owners, that an emergency stop for many closes."""
+    query = select(Bot.id, Bot.user_id).where(
+        Bot.deleted_at.is_(None),
+        Bot.state.in_(IN_DANGER),
+        Bot.stop_request.is_distinct_from(EMERGENCY),
+    )
+    if user_id is not None:
+        return query.where(Bot.user_id == (user_id if 0 < user_id <= LARGEST_ID else 0))
+    accounts = select(ExchangeAccount.id).where(ExchangeAccount.exchange == exchange)
+    return query.where(Bot.account_id.in_(accounts))
 
 
 def unlock(user_id: int, bot_id: int) -> None:

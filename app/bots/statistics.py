@@ -10,7 +10,7 @@ from sqlalchemy import Date, Select, case, cast, func, literal_column, select
 
 from app.accounts.models import User
 from app.bots.models import RUNNING, Bot, BotMetrics, BotState
-from app.bots.service import EMERGENCY, IN_DANGER
+from app.bots.service import bots_in_danger
 from app.db import db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
@@ -181,17 +181,7 @@ class EmergencyScope:
 
 def emergency_scope(user_id: int | None, exchange: str | None) -> EmergencyScope:
     """Count the bots of a person or of an exchange that an emergency stop would close now."""
-    query = select(Bot.id, Bot.user_id).where(
-        Bot.deleted_at.is_(None),
-        Bot.state.in_(IN_DANGER),
-        Bot.stop_request.is_distinct_from(EMERGENCY),
-    )
-    if user_id is not None:
-        query = query.where(Bot.user_id == (user_id if 0 < user_id < 2**63 else 0))
-    else:
-        accounts = select(ExchangeAccount.id).where(ExchangeAccount.exchange == exchange)
-        query = query.where(Bot.account_id.in_(accounts))
-    mine = query.subquery()
+    mine = bots_in_danger(user_id, exchange).subquery()
     bots, users = db.session.execute(
         select(func.count(), func.count(mine.c.user_id.distinct())).select_from(mine)
     ).one()

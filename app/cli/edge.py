@@ -7,8 +7,10 @@ from flask.cli import AppGroup, ScriptInfo
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app.bots.texts import say
 from app.errors import DomainError
-from app.i18n import describe
+from app.trades.queries import Line
+from app.trading.strategy import InvalidParams
 
 NOTHING_RUNS = (
     "The database or Redis does not answer. Start `make run` beside this, "
@@ -25,6 +27,15 @@ class DatabaseGroup(AppGroup):
             return super().invoke(context)
         except DomainError as error:
             with context.ensure_object(ScriptInfo).load_app().app_context():
-                raise click.ClickException(describe(error)) from None
+                raise click.ClickException(_in_words(error)) from None
         except (OperationalError, InterfaceError, RedisError):
             raise click.ClickException(NOTHING_RUNS) from None
+
+
+def _in_words(error: DomainError) -> str:
+    """Say what is wrong, setting by setting under the names that the command takes."""
+    if isinstance(error, InvalidParams):
+        lines = [f"{each.field}: {say(Line(each.code, each.values))}" for each in error.problems]
+        return "\n".join(lines)
+    words = say(Line(error.code, error.values))
+    return f"{error.field}: {words}" if error.field else words

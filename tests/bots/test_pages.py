@@ -16,6 +16,8 @@ from app.db import db
 from app.exchanges.models import Exchange
 from app.markets.models import MarketRow
 from app.trades.models import FillRow, OrderRow, TradeRow
+from app.trading.strategies import STRATEGIES
+from app.trading.strategies.grid import GridStrategy
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.shop import Shop
@@ -412,6 +414,30 @@ def test_new_settings_are_a_new_version_with_its_difference(shop: Shop, client: 
     history = client.get(f"/bots/{bot_id}?tab=settings").text
     assert "Version 2" in history
     assert re.search(r"diff-old.*10.*diff-new.*12", history, re.DOTALL)
+
+
+def test_another_strategy_is_a_new_version_that_names_both(
+    shop: Shop, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ladder(GridStrategy):
+        name = "ladder"
+
+    monkeypatch.setitem(STRATEGIES, "ladder", Ladder())
+    bot_id = shop.add_bot()
+    assert "Strategy" not in client.get(f"/bots/{bot_id}?tab=settings").text.split("Version 1")[1]
+    sent = form_of(shop, strategy="ladder", bot_id=str(bot_id))
+    assert client.post_form(f"/bots/{bot_id}/edit", sent).status_code == 303
+    bot = shop.bot(bot_id)
+    assert (bot.strategy, bot.config_version) == ("ladder", 2)
+    history = client.get(f"/bots/{bot_id}?tab=settings").text
+    assert re.search(r"Version 2.*diff-old.*Grid.*diff-new.*ladder.*Version 1", history, re.DOTALL)
+    # One that runs asks to be stopped first.
+    shop.start(bot_id)
+    shop.tick()
+    back = client.post_form(f"/bots/{bot_id}/edit", form_of(shop, bot_id=str(bot_id)))
+    assert back.location == f"/bots/{bot_id}"
+    assert "Stop it first" in client.get(f"/bots/{bot_id}").text
+    assert shop.bot(bot_id).strategy == "ladder"
 
 
 # --- the bot's page -------------------------------------------------------------------------------

@@ -234,12 +234,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """A version of the settings beside the one before it."""
+    """A version of the settings beside the one before it.
+
+    `strategy_before` is None unless the strategy is another since this version.
+    """
 
     version: int
     created_at: datetime
     by: str | None
     strategy: str
+    strategy_before: str | None
     capital: Decimal
     changes: tuple[Change, ...]
     settings: tuple[Setting, ...]
@@ -253,6 +257,7 @@ def versions_of(card: BotCard, user_id: int) -> tuple[VersionView, ...]:
     )
     views: list[VersionView] = []
     before: dict[str, Setting] = {}
+    strategy = None
     for row in rows:
         settings = settings_of(row.strategy, row.params)
         now = {setting.name: setting for setting in settings}
@@ -265,11 +270,12 @@ def versions_of(card: BotCard, user_id: int) -> tuple[VersionView, ...]:
         is_current = row.version == card.config_version
         views.append(
             VersionView(
-                row.version, row.created_at, by, row.strategy, row.capital, changes, settings,
-                is_current,
+                row.version, row.created_at, by, row.strategy,
+                strategy if strategy != row.strategy else None,
+                row.capital, changes, settings, is_current,
             )
         )  # fmt: skip
-        before = now
+        before, strategy = now, row.strategy
     return tuple(reversed(views))
 
 
