@@ -43,6 +43,8 @@ CABINET = {
     "change": "/bots/1/change",
     "money": "/bots/1/money",
     "limits": "/bots/1/limits",
+    "tags": "/bots/1/tags",
+    "share": "/bots/1/share",
     "stop": "/bots/1/stop",
     "emergency": "/bots/1/emergency",
     "strategies": "/strategies",

@@ -70,6 +70,7 @@ class BotFigures:
     value_now: Decimal
     invested: Decimal
     buy_and_hold: Decimal
+    buy_and_hold_share: Decimal | None
     average_entry: Decimal | None
     break_even: Decimal | None
     yearly_pace: Decimal | None
@@ -116,6 +117,11 @@ class Range:
         return "above" if price > self.upper else "inside"
 
 
+@exact
+def _share(part: Decimal, whole: Decimal) -> Decimal | None:
+    return booked(part / whole) if whole > 0 else None
+
+
 def books_of(row: BotMetrics) -> Books:
     """Return the running sums of a bot as the core's figures take them."""
     return Books(
@@ -153,7 +159,8 @@ def figures_of(
     if price.price is None or row.deposited == 0:
         return None
     ran = run_time(bot, now)
-    found = figures(books_of(row), price.price, market, average_invested(row, now), ran)
+    average = average_invested(row, now)
+    found = figures(books_of(row), price.price, market, average, ran)
     # Nothing was bought instead before the first tick has seen a price.
     hold = found.buy_and_hold if row.hold_base > 0 else ZERO
     position = bounds.position(price.price)
@@ -171,6 +178,7 @@ def figures_of(
         value_now=found.value_now,
         invested=found.invested,
         buy_and_hold=hold,
+        buy_and_hold_share=_share(hold, found.invested if average is None else average),
         average_entry=found.average_entry,
         break_even=found.break_even,
         yearly_pace=found.yearly_pace,

@@ -353,5 +353,19 @@ class ResumeForm(FlaskForm):
     seen = HiddenField()
 
 
+class TagsForm(FlaskForm):
+    """The tags of a bot, or those that several bots get."""
+
+    tags = StringField(
+        _l("Tags"), description=_l("Up to 10 words with commas between them, such as “long term”.")
+    )
+
+
+class ShareForm(FlaskForm):
+    """What the link to a bot's result shows."""
+
+    with_money = BooleanField(_l("Show amounts of money too"))
+
+
 class PlainForm(FlaskForm):
     """A button with its token."""

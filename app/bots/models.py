@@ -52,6 +52,8 @@ class Bot(Base):
     name: Mapped[str]
     strategy: Mapped[str]
     symbols: Mapped[list[str]]
+    # Words of its owner, to find it again.
+    tags: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     capital: Mapped[Decimal]
     currency: Mapped[str]
     mode: Mapped[str]
@@ -107,6 +109,17 @@ class BotConfig(Base):
     capital: Mapped[Decimal]
     created_at: Mapped[CreatedAt]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
+class BotShare(Base):
+    """The link under which strangers see the card of a bot; without a row there is none."""
+
+    __tablename__ = "bot_shares"
+
+    bot_id: Mapped[int] = mapped_column(ForeignKey("bots.id"), primary_key=True)
+    token: Mapped[str] = mapped_column(unique=True)
+    with_money: Mapped[bool]
+    created_at: Mapped[CreatedAt]
 
 
 class BotEvent(Base):

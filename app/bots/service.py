@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Select, exists, func, select, text
+from sqlalchemy import Select, delete, exists, func, select, text
 
 from app.accounts import audit
 from app.accounts.queries import is_expert
@@ -16,7 +16,7 @@ from app.bots import rules
 from app.bots.funds import check_funds, read_funds
 from app.bots.grounds import check_usable, find_grounds, own_account
 from app.bots.metrics import flow_money
-from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics, BotState
+from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics, BotShare, BotState
 from app.bots.planning import (
     Prospect,
     Settings,
@@ -509,6 +509,7 @@ def delete_bot(user_id: int, bot_id: int) -> None:
     if _has_live_orders(bot):
         raise Conflict("orders_still_open")
     bot.deleted_at = utc_now()
+    db.session.execute(delete(BotShare).where(BotShare.bot_id == bot_id))
     tell(bot, "bot_deleted", user_id, {}, bot.deleted_at)
     announce(bot)
 

@@ -37,6 +37,11 @@ _FORM: Mapping[str, LazyString] = {
     "not_an_object": _l("This must be a JSON object."),
     "name_too_long": _l("A name has at most %(maximum)s characters."),
     "name_unprintable": _l("This name holds characters that can't be shown."),
+    "too_many_tags": _l("A bot has at most %(maximum)s tags."),
+    "tag_too_long": _l("A tag has at most %(maximum)s characters."),
+    "tag_unprintable": _l("A tag holds characters that can't be shown."),
+    "share_needs_start": _l("There is nothing to share before the first start."),
+    "share_not_found": _l("This link was withdrawn, or it never was one."),
     "unknown_strategy": _l("Please choose one of the offered strategies."),
     "bad_stop_reason": _l("Please give a reason of 1 to %(maximum)s characters."),
     "not_understood": _l("Please tick the box: a live bot can lose money."),
@@ -233,6 +238,9 @@ _LOG: Mapping[str, LazyString] = {
         "Our staff found out about the %(side)s order at %(price)s: it was filled. %(reason)s"
     ),
     "limits_changed": _l("Limits changed."),
+    "shared": _l("Shared by link, without amounts of money."),
+    "shared_with_money": _l("Shared by link, with amounts of money."),
+    "share_withdrawn": _l("The link to the result was withdrawn."),
     "bot_resumed": _l("The bot goes on."),
     "edited_while_running": _l("Settings changed while the bot trades (version %(version)s)."),
     "profit_taken_out": _l("%(amount)s taken out."),
@@ -713,8 +721,9 @@ def label_of(names: Mapping[str, LazyString]) -> Callable[[object], str]:
     return label
 
 
-FILTERS: Mapping[str, Callable[..., str]] = {
+FILTERS: Mapping[str, Callable[..., object]] = {
     "say": say,
+    "plain_number": _number,
     "field_label": label_of(FIELD_LABELS),
     "field_help": label_of(FIELD_HELPS),
     "choice_label": label_of(CHOICE_LABELS),

@@ -75,6 +75,11 @@ def find_market(exchange: str, symbol: str) -> MarketRow | None:
     )
 
 
+def exchanges_with_markets() -> list[str]:
+    """Return the codes of all exchanges that have pairs."""
+    return list(db.session.scalars(select(MarketRow.exchange).distinct().order_by("exchange")))
+
+
 def search_markets(
     words: str,
     *,

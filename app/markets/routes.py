@@ -23,11 +23,22 @@ LONGEST_SEARCH = 30
 def index() -> ResponseReturnValue:
     """Find pairs by coin or name."""
     words = request.args.get("q", "")[:LONGEST_SEARCH]
-    rows = queries.search_markets(words, kind=None, tradable_only=False, limit=SHOWN)
+    exchange = request.args.get("exchange", "")
+    offered = queries.exchanges_with_markets()
+    rows = queries.search_markets(
+        words,
+        exchanges=[exchange] if exchange in offered else None,
+        kind=None,
+        tradable_only=False,
+        limit=SHOWN,
+    )
     return render_template(
         "markets/index.html",
         rows=rows,
         prices={row.id: queries.price_of(row) for row in rows},
+        days=queries.day_figures([row.id for row in rows]),
+        offered=offered,
+        exchange=exchange if exchange in offered else "",
         names=NAMES,
         words=words,
         most=SHOWN,

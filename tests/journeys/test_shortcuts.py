@@ -62,3 +62,45 @@ def test_ticked_bots_stay_ticked_and_are_summed_up(
     bar.get_by_role("button", name="Stop").click()
     expect(page.locator("h1")).to_have_text("Stop 1 bot")
     context.close()
+
+
+def test_the_palette_goes_to_pages_and_bots_by_keyboard_alone(
+    app: Flask, browser: Browser, address: str, bot_id: int
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    sign_in(app, context, address, CUSTOMER)
+    page = context.new_page()
+    page.goto(f"{address}/dashboard")
+    page.keyboard.press("Control+k")
+    field = page.get_by_role("combobox", name="Go to a page or a bot")
+    expect(field).to_be_focused()
+    options = page.locator("#palette-list [role=option]:visible")
+    expect(options.filter(has_text="BTC demo grid")).to_have_count(1)
+    page.keyboard.type("zzzz")
+    expect(options).to_have_count(0)
+    expect(page.locator("#go-to [role=status]")).to_have_text("Nothing is called so.")
+    assert field.get_attribute("aria-activedescendant") is None
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(page.locator("#go-to")).to_be_hidden()
+    assert page.url == f"{address}/dashboard"
+
+    page.keyboard.press("Meta+k")
+    page.keyboard.type("btc dem")
+    expect(options).to_have_count(1)
+    chosen = field.get_attribute("aria-activedescendant")
+    expect(page.locator(f"#{chosen}")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}/bots/{bot_id}")
+
+    page.keyboard.press("Control+k")
+    expect(options.filter(has_text="BTC demo grid")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{address}/bots")
+    # In a field the keys belong to the field.
+    page.locator("main input[type=search]").focus()
+    page.keyboard.press("Control+k")
+    page.wait_for_timeout(200)
+    expect(page.locator("#go-to")).to_be_hidden()
+    context.close()

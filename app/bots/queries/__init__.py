@@ -11,6 +11,7 @@ from app.bots.queries.cards import (
 from app.bots.queries.chart import bot_chart, market_chart
 from app.bots.queries.draft import Draft, find_pairs, make_draft
 from app.bots.queries.lists import BotFilter, Dashboard, dashboard, list_bots, notices_of
+from app.bots.queries.names import NamedBot, named_bots, tags_of
 from app.bots.queries.page import (
     StopChoice,
     counts_of,
@@ -39,6 +40,7 @@ __all__ = [
     "BotFilter",
     "Dashboard",
     "Draft",
+    "NamedBot",
     "Preview",
     "StartSummary",
     "StopChoice",
@@ -56,6 +58,7 @@ __all__ = [
     "log_of",
     "make_draft",
     "market_chart",
+    "named_bots",
     "notices_for",
     "notices_of",
     "open_orders",
@@ -68,6 +71,7 @@ __all__ = [
     "stop_choices",
     "stored_params",
     "strategies_for",
+    "tags_of",
     "trades_of",
     "versions_of",
 ]

@@ -80,6 +80,7 @@ class BotCard:
     reason: Line | None
     stale: bool
     stop_request: str | None
+    tags: tuple[str, ...]
     pair: Pair
     exchange: str
     account: str
@@ -228,6 +229,7 @@ def _card(
         reason=line_of(bot.state_reason),
         stale=is_stale(bot, utc_now()),
         stop_request=bot.stop_request,
+        tags=tuple(bot.tags),
         pair=pair_of(market),
         exchange=venue,
         account=account.label,

@@ -1,6 +1,6 @@
 """What a new bot can stand on: accounts, pairs, free money and presets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -193,7 +193,8 @@ def make_draft(
     chosen = next((account for account in accounts if account.id == account_id), None)
     if chosen is None:
         # With none to use the first one says why.
-        chosen = next(iter([*usable, *accounts]), None)
+        fitting = _account_for(user_id, usable, market_id)
+        chosen = fitting or next(iter([*usable, *accounts]), None)
     empty = Draft(
         accounts, chosen, None, offered_strategies(), None, None, None, True, None, (), None
     )
@@ -231,6 +232,19 @@ def _problem(grounds: Grounds) -> Line | None:
         check_contract(grounds.account, row)
     except Conflict as error:
         return Line(error.code, error.values, "error")
+    return None
+
+
+def _account_for(
+    user_id: int, usable: Sequence[AccountChoice], market_id: int | None
+) -> AccountChoice | None:
+    """Return the first account at the exchange of a pair."""
+    for account in usable if market_id is not None else ():
+        try:
+            find_grounds(own_account(user_id, account.id), market_id or 0)
+        except NotFound:
+            continue
+        return account
     return None
 
 

@@ -18,6 +18,7 @@ from app.bots.queries.cards import (
     sorted_by_attention,
 )
 from app.bots.queries.dashboard_curve import PERIODS, Curve, profit_curve
+from app.bots.queries.names import distinct_tags
 from app.bots.rules import RUNNING
 from app.db import Exact, db
 from app.exchanges.models import ExchangeAccount
@@ -40,6 +41,7 @@ class BotFilter:
     state: str = ""
     strategy: str = ""
     exchange: str = ""
+    tag: str = ""
     text: str = ""
     sort: str = "attention"
     direction: str = "asc"
@@ -52,6 +54,7 @@ class FilterChoices:
     states: tuple[str, ...]
     strategies: tuple[str, ...]
     exchanges: tuple[str, ...]
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,11 @@ def _fits(card: BotCard, wanted: BotFilter) -> bool:
     )
     if any(value and value != own for value, own in asked):
         return False
+    own = [tag.casefold() for tag in card.tags]
+    if wanted.tag and wanted.tag.casefold() not in own:
+        return False
     words = wanted.text.casefold()
-    return not words or words in f"{card.name} {card.pair.symbol}".casefold()
+    return not words or words in " ".join([card.name, card.pair.symbol, *own]).casefold()
 
 
 def _in_order(cards: list[BotCard], wanted: BotFilter) -> list[BotCard]:
@@ -138,6 +144,7 @@ def _choices(cards: Iterable[BotCard]) -> FilterChoices:
         states=tuple(sorted({card.state for card in cards})),
         strategies=tuple(sorted({card.strategy for card in cards})),
         exchanges=tuple(sorted({card.exchange for card in cards})),
+        tags=distinct_tags(card.tags for card in cards),
     )
 
 

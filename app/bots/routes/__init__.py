@@ -10,6 +10,29 @@ for _name, _filter in FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)
 
 # They hang on the blueprint.
-from app.bots.routes import actions, bulk, create, edit, limits, lists, page, running  # noqa: E402
+from app.bots.routes import (  # noqa: E402
+    actions,
+    bulk,
+    create,
+    edit,
+    limits,
+    lists,
+    page,
+    running,
+    share,
+    tags,
+)
 
-__all__ = ["actions", "blueprint", "bulk", "create", "edit", "limits", "lists", "page", "running"]
+__all__ = [
+    "actions",
+    "blueprint",
+    "bulk",
+    "create",
+    "edit",
+    "limits",
+    "lists",
+    "page",
+    "running",
+    "share",
+    "tags",
+]

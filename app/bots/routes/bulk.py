@@ -1,4 +1,4 @@
-"""Starting or stopping several bots with one question; each bot by itself, as from its own page."""
+"""Several bots started, stopped or tagged with one question; each as from its own page."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
-from app.bots import queries, rules, service
-from app.bots.forms import StopForm, read_id
+from app.bots import queries, rules, service, tags
+from app.bots.forms import StopForm, TagsForm, read_id
 from app.bots.queries import BotCard
 from app.bots.queries.lists import Totals, totals_of
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
 from app.bots.texts import say
 from app.bots.venue_check import ask_venue
-from app.errors import DomainError
+from app.errors import DomainError, InvalidInput
 from app.trades.queries import Line
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 
-VERBS = ("start", "stop")
+VERBS = ("start", "stop", "tag")
 MOST_AT_ONCE = 100
 
 
@@ -46,9 +46,11 @@ def bulk() -> ResponseReturnValue:
     if verb not in VERBS or not cards:
         flash(say(Line("nothing_chosen")), "info")
         return redirect(url_for("bots.index"), SEE_OTHER)
-    form = StopForm()
     if request.method == "GET":
-        return _question(verb, cards, form)
+        return _question(verb, cards, TagsForm() if verb == "tag" else StopForm())
+    if verb == "tag":
+        return _tag(cards)
+    form = StopForm()
     how = form.how.data
     is_answered = verb == "start" or how in {StopHow.KEEP, StopHow.SELL}
     if not form.validate_on_submit() or not is_answered:
@@ -59,7 +61,7 @@ def bulk() -> ResponseReturnValue:
     return redirect(url_for("bots.index"), SEE_OTHER)
 
 
-def _question(verb: str, cards: list[BotCard], form: StopForm) -> str:
+def _question(verb: str, cards: list[BotCard], form: StopForm | TagsForm) -> str:
     chosen = [_looked_at(verb, card) for card in cards]
     able = [each.bot for each in chosen if each.refusal is None]
     sums: tuple[Totals, ...] = totals_of(able)
@@ -68,7 +70,22 @@ def _question(verb: str, cards: list[BotCard], form: StopForm) -> str:
     )
 
 
+def _tag(cards: list[BotCard]) -> ResponseReturnValue:
+    form = TagsForm()
+    words = form.tags.data or ""
+    try:
+        if not form.validate_on_submit() or not tags.read_tags(words):
+            raise InvalidInput("missing", field="tags")
+    except InvalidInput as error:
+        form.tags.errors = [say(error)]
+        return _question("tag", cards, form), UNPROCESSABLE
+    _do("tag", cards, lambda card: tags.add_tags(current_user.id, card.id, words))
+    return redirect(url_for("bots.index"), SEE_OTHER)
+
+
 def _looked_at(verb: str, card: BotCard) -> Chosen:
+    if verb == "tag":
+        return Chosen(card, None)
     allowed = card.actions.stop if verb == "stop" else card.actions.start
     if not allowed:
         return Chosen(card, Line(f"cannot_{verb}", {"state": card.state}))
@@ -109,5 +126,7 @@ def _do(verb: str, cards: list[BotCard], act: Callable[[BotCard], None]) -> None
             flash(gettext("%(name)s: %(reason)s", name=card.name, reason=reason), "warning")
     if done and verb == "start":
         flash(ngettext("%(num)d bot starts.", "%(num)d bots start.", done), "success")
+    elif done and verb == "tag":
+        flash(ngettext("%(num)d bot is tagged.", "%(num)d bots are tagged.", done), "success")
     elif done:
         flash(ngettext("%(num)d bot stops.", "%(num)d bots stop.", done), "success")

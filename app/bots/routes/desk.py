@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from flask import render_template, request
+from flask import flash, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale, gettext
 from flask_login import current_user
@@ -71,6 +71,8 @@ def first_desk() -> Desk:
     market_id = card.pair.id if card else read_id(request.args.get("market"))
     strategy = card.strategy if card else _known_strategy(request.args.get("strategy"))
     draft = _draft(account_id, market_id, None)
+    if market_id is not None and draft.pair is not None and draft.pair.id != market_id:
+        flash(gettext("None of your accounts trades that pair. Here is another one."), "info")
     form = bot_form(strategy)(formdata=None)
     desk = _settle(Desk(form, draft), strategy)
     if card is not None:

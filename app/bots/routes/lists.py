@@ -14,7 +14,7 @@ from app.bots.queries.lists import MODES, SORT_KEYS, BotFilter
 from app.bots.routes import blueprint
 from app.trades.links import link_builder, read_args
 
-KEYS = ("mode", "state", "strategy", "exchange", "q", "sort", "dir")
+KEYS = ("mode", "state", "strategy", "exchange", "tag", "q", "sort", "dir")
 
 
 @blueprint.get("/bots")
@@ -48,6 +48,7 @@ def _list() -> dict[str, Any]:
         state=args.get("state", ""),
         strategy=args.get("strategy", ""),
         exchange=args.get("exchange", ""),
+        tag=args.get("tag", ""),
         text=args.get("q", ""),
         sort=args["sort"] if args.get("sort") in SORT_KEYS else "attention",
         direction="desc" if args.get("dir") == "desc" else "asc",

@@ -1,6 +1,7 @@
 // What every page needs: CSRF for htmx, menus, dialogs, typed numbers, pending buttons, the stream.
 import { watchDecimals } from "./decimal.js";
 import { watchDialogForms, watchDialogs } from "./dialog.js";
+import { watchPalette } from "./palette.js";
 import { guardDoubleSend } from "./sending.js";
 import { watchShortcuts } from "./shortcuts.js";
 import { openStream } from "./stream.js";
@@ -61,5 +62,6 @@ watchDialogForms();
 watchCopyButtons();
 watchAutoSubmit();
 watchShortcuts();
+watchPalette();
 document.querySelector("[data-focus]")?.focus();
 if (document.body.dataset.events) openStream(document.body.dataset.events);

@@ -3,11 +3,11 @@
 const STORE = "shortcuts";
 const TWO_KEYS_MS = 1200;
 
-function isTyping(target) {
+export function isTyping(target) {
   return target.closest?.("input, select, textarea, [contenteditable]") !== null;
 }
 
-function isOff() {
+export function isOff() {
   try {
     return localStorage.getItem(STORE) === "off";
   } catch {

@@ -1,0 +1,54 @@
+"""Names and tags of a person's bots, without their figures."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from app.bots.models import Bot
+from app.bots.queries.cards import stage_of
+from app.db import db
+from app.exchanges.models import ExchangeAccount
+from app.markets.models import MarketRow
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBot:
+    """A bot as it is told from others."""
+
+    id: int
+    name: str
+    symbol: str
+    stage: str
+    state: str
+    tags: tuple[str, ...]
+
+
+def named_bots(user_id: int) -> tuple[NamedBot, ...]:
+    """Return a person's bots that are not deleted, by name."""
+    rows = db.session.execute(
+        select(Bot.id, Bot.name, MarketRow.symbol, Bot.mode, Bot.state, Bot.tags)
+        .add_columns(ExchangeAccount.testnet)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
+        .where(Bot.user_id == user_id, Bot.deleted_at.is_(None))
+        .order_by(func.lower(Bot.name), Bot.id)
+    )
+    return tuple(
+        NamedBot(id_, name, symbol, stage_of(mode, testnet), state, tuple(tags))
+        for id_, name, symbol, mode, state, tags, testnet in rows
+    )
+
+
+def distinct_tags(groups: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Return tags without repeats, by name; the way a tag was first written is kept."""
+    found: dict[str, str] = {}
+    for tags in groups:
+        for tag in tags:
+            found.setdefault(tag.casefold(), tag)
+    return tuple(found[key] for key in sorted(found))
+
+
+def tags_of(user_id: int) -> tuple[str, ...]:
+    """Return all tags on a person's bots, each once."""
+    return distinct_tags(bot.tags for bot in named_bots(user_id))
