@@ -1,7 +1,8 @@
-"""Every page in a real browser: nothing blocked, nothing to scroll sideways."""
+"""Every page in a real browser: nothing blocked, nothing to scroll sideways, nobody shut out."""
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -23,6 +24,27 @@ from tests.browser import open_chromium
 from tests.conftest import new_client
 
 pytestmark = pytest.mark.journey
+
+ACCESS = (Path(__file__).parent / "access.js").read_text()
+
+# An outline of 2 px or more, on whatever holds the focus or stands for it.
+FOCUSED = """() => {
+  const one = document.activeElement;
+  const shown = one.matches(".choice-card input") ? one.nextElementSibling : one;
+  const style = getComputedStyle(shown), box = shown.getBoundingClientRect();
+  return {
+    text: one.textContent.trim().slice(0, 40),
+    ring: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
+    visible: box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight,
+    place: [...document.querySelectorAll("*")].indexOf(one),
+  };
+}"""
+BARRIERS = """<main><h1>One</h1><h3 id="same">Three</h3><p id="same">text</p>
+<input><button></button><input aria-label="fine" aria-describedby="gone">
+<table><thead><tr><th>Head</th></tr></thead></table><div tabindex="3">first</div>
+<button style="height: 20px; padding: 0; min-height: 0">small</button>
+<p style="background: #888; color: #aaa">faint words</p>
+<p style="background: #fff; color: #000">fine</p></main>"""
 
 CABINET = [
     "/dashboard",
@@ -104,6 +126,39 @@ def test_pages_of_the_desk(app: Flask, browser: Browser, address: str) -> None:
     assert look_at(app, browser, address, DESK, ADMINISTRATOR) == []
 
 
+def test_the_look_for_barriers_finds_them(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.set_content(BARRIERS)
+    found = page.evaluate(ACCESS)
+    page.close()
+    for fault in (
+        "no name: <input", "no name: <button", "id twice: same", "aria-describedby leads nowhere",
+        "heading skips a level", "no scope", "no language", "order forced", "20 px high",
+        "light: contrast 1.5", "dark: contrast 1.5",
+    ):  # fmt: skip
+        assert any(line.startswith(fault) for line in found), (fault, found)
+    assert not [line for line in found if "fine" in line], found
+
+
+@pytest.mark.parametrize("path", ["/dashboard", "/bots/new"])
+def test_the_keyboard_reaches_what_it_shows_where_it_is(
+    app: Flask, browser: Browser, address: str, path: str
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    sign_in(app, context, address, CUSTOMER)
+    page = context.new_page()
+    page.goto(address + path)
+    seen = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(FOCUSED))
+    context.close()
+    assert seen[0]["text"] == "Skip to content"
+    assert [each for each in seen if each["ring"] < 2 or not each["visible"]] == []
+    # From top to bottom, and never caught in one place.
+    assert len({each["place"] for each in seen}) == len(seen)
+
+
 def look_at(
     app: Flask,
     browser: Browser,
@@ -163,6 +218,7 @@ def faults_of(page: Page, url: str) -> list[str]:
     headings = page.locator("h1").count()
     if headings != 1:
         faults.append(f"{headings} main headings")
+    faults += page.evaluate(ACCESS)
     if "None" in page.locator("main").inner_text().split():
         faults.append("shows None")
     return faults
