@@ -28,11 +28,14 @@ pytestmark = pytest.mark.journey
 ACCESS = (Path(__file__).parent / "access.js").read_text()
 
 # An outline of 2 px or more, on whatever holds the focus or stands for it.
-FOCUSED = """() => {
+FOCUSED = """async () => {
+  // The page scrolls to what gets the focus by the next picture.
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const one = document.activeElement;
   const shown = one.matches(".choice-card input") ? one.nextElementSibling : one;
   const style = getComputedStyle(shown), box = shown.getBoundingClientRect();
   return {
+    what: `${one.tagName} ${one.id || one.name || one.className}`,
     text: one.textContent.trim().slice(0, 40),
     ring: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
     visible: box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight,
