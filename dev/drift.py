@@ -59,7 +59,9 @@ def _walk() -> list[str]:
         kept = _counts()
         lost += _lost(f"Taking back {revision}", before, kept)
         upgrade()
-        lost += _lost(f"Doing {revision} again", kept, _counts())
+        # What a table held goes with it; the next step is measured against what is there now.
+        before = _counts()
+        lost += _lost(f"Doing {revision} again", kept, before)
     check()
     downgrade(revision="base")
     upgrade()
