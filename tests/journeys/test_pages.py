@@ -29,16 +29,20 @@ ACCESS = (Path(__file__).parent / "access.js").read_text()
 
 # An outline of 2 px or more, on whatever holds the focus or stands for it.
 FOCUSED = """async () => {
-  // The page scrolls to what gets the focus by the next picture.
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const one = document.activeElement;
   const shown = one.matches(".choice-card input") ? one.nextElementSibling : one;
-  const style = getComputedStyle(shown), box = shown.getBoundingClientRect();
+  const style = getComputedStyle(shown);
+  const inSight = () => {
+    const box = shown.getBoundingClientRect();
+    return box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight;
+  };
+  // The page scrolls to what gets the focus; charts that load late may move it once more.
+  for (let picture = 0; picture < 30 && !inSight(); picture += 1) await new Promise(requestAnimationFrame);
   return {
     what: `${one.tagName} ${one.id || one.name || one.className}`,
     text: one.textContent.trim().slice(0, 40),
     ring: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
-    visible: box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight,
+    visible: inSight(),
     place: [...document.querySelectorAll("*")].indexOf(one),
   };
 }"""
