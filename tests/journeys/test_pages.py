@@ -37,7 +37,9 @@ FOCUSED = """async () => {
     return box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < innerHeight;
   };
   // The page scrolls to what gets the focus; charts that load late may move it once more.
-  for (let picture = 0; picture < 30 && !inSight(); picture += 1) await new Promise(requestAnimationFrame);
+  for (let picture = 0; picture < 30 && !inSight(); picture += 1) {
+    await new Promise(requestAnimationFrame);
+  }
   return {
     what: `${one.tagName} ${one.id || one.name || one.className}`,
     text: one.textContent.trim().slice(0, 40),
