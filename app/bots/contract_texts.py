@@ -11,6 +11,7 @@ POSITION_CHOICES: Mapping[str, LazyString] = {
     "sell": _l("Close the position at market"),
 }
 TEXTS: Mapping[str, LazyString] = {
+    "leverage_too_fine": _l("Leverage goes in steps of %(step)s."),
     "stop_keeps_position": _l(
         "At the stop-loss the bot stops, but the position stays open and goes on losing. Choose to "
         "close it."

@@ -122,6 +122,8 @@ def test_leverage_beyond_what_the_venue_takes_is_refused() -> None:
     plan = GRID.plan(grid(leverage="101"), PERP, D(100))
     assert [each.code for each in plan.errors] == ["leverage_too_high"]
     assert GRID.plan(grid(leverage="100"), PERP, D(100)).errors == ()
+    fine = GRID.plan(grid(leverage="2.505"), PERP, D(100))
+    assert [each.code for each in fine.errors] == ["leverage_too_fine"]
 
 
 def test_a_stop_loss_that_keeps_a_position_is_warned_of() -> None:

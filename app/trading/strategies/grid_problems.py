@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Found = tuple[list[Problem], list[Problem]]
 
 SHARE = Decimal("0.000001")
+# Bybit states this step for every contract.
+LEVERAGE_STEP = Decimal("0.01")
 
 
 def parameter_problems(
@@ -98,6 +100,8 @@ def _market_errors(params: GridParams, market: Market) -> list[Problem]:
         most = _most_leverage(market)
         if params.leverage > most:
             return [problem("leverage", "leverage_too_high", value=params.leverage, maximum=most)]
+        if params.leverage % LEVERAGE_STEP:
+            return [problem("leverage", "leverage_too_fine", step=LEVERAGE_STEP)]
         return []
     errors = []
     if params.direction is not Direction.LONG:

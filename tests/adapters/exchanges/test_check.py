@@ -215,3 +215,22 @@ def test_key_that_works_from_any_address_is_refused_where_staff_want_it_bound() 
     assert found.failure is not None
     assert (found.failure.name, found.failure.code) == (StepName.ADDRESS, "address_required")
     assert check_under(policy, rights("binance", bound=True)).passed
+
+
+@pytest.mark.parametrize(
+    ("allowed", "read_only", "may"),
+    [
+        (["Order", "Position"], 0, True),
+        (["Order"], 0, False),
+        ([], 0, False),
+        (None, 0, False),
+        (["Order", "Position"], 1, False),
+    ],
+)
+def test_bybit_says_whether_a_key_may_trade_contracts(
+    allowed: list[str] | None, read_only: int, may: bool
+) -> None:
+    told = rights("bybit")
+    told["result"]["permissions"]["ContractTrade"] = allowed
+    told["result"]["readOnly"] = read_only
+    assert check("bybit", told).rights.contracts is may
