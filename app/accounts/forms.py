@@ -47,7 +47,13 @@ class NewPasswordMixin:
 
 
 class RegisterForm(NewPasswordMixin, FlaskForm):
-    """Make an account."""
+    """Make an account; the invitation is asked for only while the product is closed."""
+
+    invite = StringField(
+        _l("Invitation"),
+        [Optional(), Length(max=_MAX_CODE_LENGTH, message=_l("This code is too long."))],
+        render_kw={"autocomplete": "off", "spellcheck": "false", "data-link-code": True},
+    )
 
 
 class SetupForm(NewPasswordMixin, FlaskForm):

@@ -165,6 +165,36 @@ class RecoveryCode(Base):
     created_at: Mapped[CreatedAt]
 
 
+class Invite(Base):
+    """An invitation for the time of closed use; only the hash of its code is here."""
+
+    __tablename__ = "invites"
+
+    id: Mapped[RowId]
+    code_hash: Mapped[str] = mapped_column(unique=True)
+    last_four: Mapped[str]
+    note: Mapped[str] = mapped_column(default="")
+    uses: Mapped[int] = mapped_column(Integer)
+    used: Mapped[int] = mapped_column(Integer, default=0)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[CreatedAt]
+
+
+class InviteUse(Base):
+    """Who registered with which invitation."""
+
+    __tablename__ = "invite_uses"
+    __table_args__ = (Index(None, "invite_id"),)
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    invite_id: Mapped[int] = mapped_column(ForeignKey("invites.id", ondelete="CASCADE"))
+    created_at: Mapped[CreatedAt]
+
+
 class AccessToken(Base):
     """A key with which a program acts for a person; only its hash is here.
 

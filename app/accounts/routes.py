@@ -1,6 +1,7 @@
 """Register, confirm, log in and out, profile, settings, first-run set-up."""
 
 import logging
+from dataclasses import replace
 
 from flask import (
     Blueprint,
@@ -66,13 +67,20 @@ def register() -> ResponseReturnValue:
     if form.validate_on_submit() and captcha_pages.passes(form, Action.REGISTER):
         try:
             with transaction():
-                attempt = service.register(_new_person(form))
+                attempt = service.register(
+                    replace(_new_person(form), invite=form.invite.data or "")
+                )
         except InvalidInput as error:
             attach(form, error)
         else:
             _keep_attempt(attempt)
             return redirect(url_for("accounts.confirm"), 303)
-    return form_page("accounts/register.html", form, captcha=captcha_pages.widget(Action.REGISTER))
+    return form_page(
+        "accounts/register.html",
+        form,
+        captcha=captcha_pages.widget(Action.REGISTER),
+        needs_invite=invites.is_needed(),
+    )
 
 
 @blueprint.route("/confirm", methods=["GET", "POST"])

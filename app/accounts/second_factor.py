@@ -1,8 +1,6 @@
 """The second factor: codes of an authenticator app (TOTP), and recovery codes for its loss."""
 
-import hashlib
 import hmac
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +10,7 @@ from sqlalchemy import delete, exists, func, select, update
 
 from app.accounts import audit, keys, limits, queries
 from app.accounts.models import RecoveryCode, Role, SecondFactor
+from app.accounts.plain_codes import hash_of, new_code
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.notifications.service import send_mail
@@ -21,9 +20,6 @@ STEP_SECONDS = 30
 # A clock may be wrong by one step in either direction.
 DRIFT = 1
 RECOVERY_CODES = 10
-# Without characters that look alike; 24 of 32 letters are 120 bits, too many to guess.
-_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_GROUPS, _GROUP_LENGTH = 4, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +188,7 @@ def _take_recovery_code(user_id: int, code: str, address: str) -> None:
         update(RecoveryCode)
         .where(
             RecoveryCode.user_id == user_id,
-            RecoveryCode.code_hash == _hash(user_id, code),
+            RecoveryCode.code_hash == hash_of(code, user_id),
             RecoveryCode.used_at.is_(None),
         )
         .values(used_at=utc_now())
@@ -207,23 +203,11 @@ def _take_recovery_code(user_id: int, code: str, address: str) -> None:
 
 def _fresh_recovery_codes(user_id: int) -> list[str]:
     db.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    fresh = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
+    fresh = [new_code() for _ in range(RECOVERY_CODES)]
     db.session.add_all(
-        RecoveryCode(user_id=user_id, code_hash=_hash(user_id, code)) for code in fresh
+        RecoveryCode(user_id=user_id, code_hash=hash_of(code, user_id)) for code in fresh
     )
     return fresh
-
-
-def _new_recovery_code() -> str:
-    return "-".join(
-        "".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS)
-    )
-
-
-def _hash(user_id: int, code: str) -> str:
-    # 120 random bits can't be guessed, so a fast hash is enough.
-    plain = "".join(character for character in code.upper() if character in _ALPHABET)
-    return hashlib.sha256(f"{user_id}|{plain}".encode()).hexdigest()
 
 
 def _forget(user_id: int) -> bool:

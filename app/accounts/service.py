@@ -9,6 +9,7 @@ from app.accounts import (
     audit,
     codes,
     emails,
+    invites,
     keys,
     limits,
     passwords,
@@ -49,6 +50,7 @@ class NewPerson:
     language: str = DEFAULT_LANGUAGE
     timezone: str = DEFAULT_TIMEZONE
     name: str = ""
+    invite: str = ""
 
 
 def register(person: NewPerson) -> Attempt:
@@ -58,10 +60,13 @@ def register(person: NewPerson) -> Attempt:
     """
     email = emails.normalise(person.email)
     passwords.check_new_password(person.password, email)
+    invite = invites.open_invite(person.invite) if invites.is_needed() else None
     password_hash = passwords.hash_password(person.password)
     may_mail = limits.is_within(limits.REGISTRATION_MAILS, email)
     limits.is_within(limits.RESEND, email)  # counts this mail, so that the next one waits
     user = _insert_user(email, password_hash, person, Role.CUSTOMER)
+    if user is not None and invite is not None:
+        invites.use(invite, user.id)
     if user is None:
         user = queries.user_by_email(email)
     if user is None or not may_mail:

@@ -10,6 +10,7 @@ from app.admin import audit, bots, exchanges, faq, people, plans, trading
 from app.admin.emergency import EmergencyPage
 from app.admin.health import HealthPage
 from app.admin.home import HomePage
+from app.admin.invites import InvitesPage
 from app.admin.queues import QueuesPage
 from app.admin.roles import RolesPage
 from app.admin.settings import SettingsPage
@@ -45,10 +46,11 @@ def _menu() -> dict[str, Iterable[BaseView]]:
         name=_l("Statistics"), endpoint="admin_statistics", url="/admin/statistics"
     )
     roles = RolesPage(name=_l("Roles"), endpoint="admin_roles", url="/admin/roles")
+    invites = InvitesPage(name=_l("Invitations"), endpoint="admin_invites", url="/admin/invites")
     settings = SettingsPage(name=_l("Settings"), endpoint="admin_settings", url="/admin/settings")
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
-        "people": (*people.views(), *plans.views(), roles),
+        "people": (*people.views(), *plans.views(), invites, roles),
         "exchanges": exchanges.views(),
         "help": faq.views(),
         "system": (services, queues, statistics, settings, *audit.views()),

@@ -32,6 +32,18 @@ class RoleForm(ReasonForm):
     role = SelectField(_l("Role"), choices=choices(tuple(ROLE_LABELS.items())))
 
 
+class InviteForm(FlaskForm):
+    """How often and how long an invitation works, and for whom it is."""
+
+    note = StringField(_l("For whom"), validators=[Optional(), Length(max=100)])
+    uses = IntegerField(
+        _l("How many people"), default=1, validators=[InputRequired(), NumberRange(1, 1000)]
+    )
+    days = IntegerField(
+        _l("How many days it works"), default=14, validators=[InputRequired(), NumberRange(1, 365)]
+    )
+
+
 class ResolveForm(ReasonForm):
     """What became of an order, and how that is known."""
 

@@ -25,6 +25,7 @@ class Setting:
 KEYS_MAY_WITHDRAW = Setting("keys_may_withdraw", default=False)
 KEYS_NEED_ADDRESS = Setting("keys_need_address", default=False)
 KEYS_NEED_FACTOR = Setting("keys_need_second_factor", default=True)
+SIGNUP_MODE = Setting("signup_mode", "open", choices=("open", "invite"))
 CAPTCHA_PROVIDER = Setting("captcha_provider", "altcha", choices=("altcha", "recaptcha", "off"))
 # How much work a browser does: rounds of the key derivation.
 CAPTCHA_COST = Setting("captcha_cost", "5000", choices=("5000", "20000"))
@@ -42,6 +43,7 @@ SETTINGS: Mapping[str, Setting] = {
         KEYS_MAY_WITHDRAW,
         KEYS_NEED_ADDRESS,
         KEYS_NEED_FACTOR,
+        SIGNUP_MODE,
         CAPTCHA_PROVIDER,
         CAPTCHA_COST,
         *PARTNER_IDS.values(),

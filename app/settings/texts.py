@@ -18,6 +18,7 @@ NAMES: Mapping[str, LazyString] = {
     "keys_may_withdraw": _l("Accept keys that may withdraw money"),
     "keys_need_address": _l("Refuse keys that work from any address"),
     "keys_need_second_factor": _l("Take keys only from people with a second factor"),
+    "signup_mode": _l("Who may register"),
     "captcha_provider": _l("Captcha"),
     "captcha_cost": _l("Work of the captcha"),
     "partner_id_bybit": _l("Our partner id at Bybit"),
@@ -44,6 +45,10 @@ HELPS: Mapping[str, LazyString] = {
         "On: a page asks to turn the second factor on before keys of an exchange are taken. "
         "Off: the password is enough."
     ),
+    "signup_mode": _l(
+        "With an invitation only: the registration asks for a code that staff make on the page of "
+        "invitations."
+    ),
     "captcha_provider": _l(
         "Asked at the registration, for a forgotten password, and at the log-in after three wrong "
         "passwords. reCAPTCHA sends data of visitors to Google and needs its keys in the "
@@ -59,6 +64,8 @@ HELPS: Mapping[str, LazyString] = {
 }
 
 CHOICES: Mapping[str, LazyString] = {
+    "open": _l("Everybody"),
+    "invite": _l("Who has an invitation"),
     "altcha": _l("ALTCHA, our own"),
     "recaptcha": _l("reCAPTCHA of Google"),
     "off": _l("None"),
