@@ -19,7 +19,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from app.accounts import captcha, captcha_pages, checks, queries, service, session_store
+from app.accounts import captcha, captcha_pages, checks, invites, queries, service, session_store
 from app.accounts import setup as first_run
 from app.accounts.access import public, requires
 from app.accounts.captcha import Action
