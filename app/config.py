@@ -34,6 +34,8 @@ class Config:
     database_owner_url: str | None = field(repr=False)
     redis_url: str = field(repr=False)
     base_url: str
+    # The only host with the staff desk; None: every host has it.
+    admin_host: str | None
     trusted_proxies: int
     web_threads: int
     market_source: MarketSource
@@ -84,6 +86,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         database_owner_url=_sqlalchemy_url(environ.get("DATABASE_OWNER_URL", "")) or None,
         redis_url=_required(environ, "REDIS_URL", strict, ""),
         base_url=_required(environ, "BASE_URL", strict, "http://localhost:8000").rstrip("/"),
+        admin_host=environ.get("ADMIN_HOST", "").strip().lower() or None,
         trusted_proxies=_whole(environ, "TRUSTED_PROXIES", 0, 0, 5),
         web_threads=_whole(environ, "WEB_THREADS", 64, 1, 1000),
         market_source=_market_source(environ, strict),

@@ -60,5 +60,5 @@ def _ensure_role(cursor: psycopg.Cursor, raw: psycopg.Connection, role: str, ser
     if password:
         hashed = raw.pgconn.encrypt_password(str(password).encode(), role.encode(), None)
         proof = sql.SQL(" password {}").format(sql.Literal(hashed.decode()))
-    cursor.execute(sql.SQL("create role {} login").format(sql.Identifier(role)) + proof)
+    cursor.execute(sql.SQL("create role {} login{}").format(sql.Identifier(role), proof))
     log.info("database_role_made role=%s", role)

@@ -3,7 +3,7 @@
 import logging
 import secrets
 
-from flask import Flask, Response, abort, g, jsonify, render_template, request
+from flask import Flask, Response, abort, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import api, i18n
 from app.accounts import audit
-from app.config import Config
+from app.config import Config, current_config
 from app.db import db, utc_now
 from app.errors import (
     Conflict,
@@ -40,6 +40,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
 }
 PAGES = {400, 403, 404, 405, 413, 429, 500, 503}
 MAX_BODY_BYTES = 1_000_000
+OVER_HTTP = frozenset({"pages.healthz", "metrics.show"})
 
 
 def init_web(app: Flask, config: Config) -> None:
@@ -51,6 +52,8 @@ def init_web(app: Flask, config: Config) -> None:
         )
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.before_request(_begin_request)
+    app.before_request(_keep_to_the_entrances)
+    app.jinja_env.globals["desk_url"] = desk_url
     app.after_request(_add_headers)
     app.teardown_request(_end_request)
     app.jinja_env.globals["csp_nonce"] = csp_nonce
@@ -77,6 +80,36 @@ def _begin_request() -> None:
     # PostgreSQL stores no NUL: an address with one can't mean anything of ours.
     if any("\x00" in value for values in request.args.listvalues() for value in values):
         abort(400)
+
+
+def _keep_to_the_entrances() -> ResponseReturnValue | None:
+    """Ask for https where it is spoken, and show the desk at its own host only."""
+    config = current_config()
+    speaks_https = config.is_production and config.https and config.trusted_proxies
+    # The proxy asks for the state from inside; the API refuses by itself.
+    inside = request.endpoint in OVER_HTTP or api.is_own(request.path)
+    if speaks_https and not request.is_secure and not inside:
+        if request.method not in {"GET", "HEAD"}:
+            abort(400)
+        return redirect(request.url.replace("http://", "https://", 1), 308)
+    if config.admin_host and _is_desk(request.path) and not _is_host(config.admin_host):
+        abort(404)
+    return None
+
+
+def desk_url() -> str:
+    """Return where the staff desk is: at its own host, when it has one."""
+    host, path = current_config().admin_host, url_for("admin.index")
+    return f"{request.scheme}://{host}{path}" if host and not _is_host(host) else path
+
+
+def _is_desk(path: str) -> bool:
+    return path == "/admin" or path.startswith("/admin/")
+
+
+def _is_host(wanted: str) -> bool:
+    host = request.host.lower()
+    return wanted in {host, host.partition(":")[0]}
 
 
 def _end_request(_error: BaseException | None) -> None:
