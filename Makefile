@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
-.PHONY: help setup setup-run run test checks lint types style templates imports floats dead-code fmt \
+.PHONY: help setup setup-run run test checks lint types style templates imports floats dead-code bandit audit fmt \
 	test-fast check-chaos check-parity chaos drift translations bench-ticks bench-idle bench-backtest screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -38,7 +38,7 @@ test: setup ## All checks and all tests (COVERAGE=1 counts covered lines too)
 
 checks: lint lock-check translations drift
 
-lint: types style templates imports floats dead-code ## Style, types, templates, import rules, floats, dead code
+lint: types style templates imports floats dead-code bandit ## Style, types, templates, import rules, floats, dead code, bandit
 
 types: setup
 	@echo "== mypy --strict"
@@ -64,6 +64,13 @@ floats: setup
 dead-code: setup
 	@echo "== dead code"
 	@$(PY) -m dev.dead_code
+
+bandit: setup
+	@echo "== bandit"
+	@$(BIN)/bandit -c pyproject.toml -q -r app dev bench deploy worker.py wsgi.py gunicorn.conf.py
+
+audit: setup ## Known holes in the packages we use (needs the network)
+	@$(BIN)/uv tool run pip-audit==2.10.1 --disable-pip --no-deps -r requirements.txt
 
 fmt: setup ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff check --fix .

@@ -44,7 +44,8 @@ def _block(lines: list[str]) -> Markup:
             items = Markup("").join(
                 Markup("<li>{}</li>").format(_inline(item)) for item in _items(lines, pattern)
             )
-            return Markup(f"<{tag}>{{}}</{tag}>").format(items)  # noqa: S704 - tag is ul or ol
+            # The tag is one of the two above.
+            return Markup(f"<{tag}>{{}}</{tag}>").format(items)  # noqa: S704 # nosec B704
     return Markup("<p>{}</p>").format(_inline(" ".join(lines)))
 
 

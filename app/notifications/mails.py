@@ -30,7 +30,7 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.i18n"],
         undefined=StrictUndefined,
         trim_blocks=True,
-        autoescape=False,  # noqa: S701
+        autoescape=False,  # noqa: S701 # nosec B701
     )
     install = environment.install_gettext_callables  # type: ignore[attr-defined]
     install(gettext, ngettext, newstyle=True)
