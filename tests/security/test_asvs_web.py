@@ -177,6 +177,8 @@ def test_v4_1_3_an_address_that_a_client_claims_is_not_believed(
         other.test_client().get(
             "/healthz", headers={"X-Forwarded-For": "203.0.113.66, 198.51.100.7"}
         )
+        with other.app_context():
+            db.engine.dispose()
     finally:
         use_config(before)
     assert told == [seen]
@@ -237,7 +239,8 @@ def test_v16_2_5_secrets_planted_in_every_input_appear_nowhere(
         "password", "old_password", "new_password", "current_password", "repeat", "code", "key",
         "secret", "passphrase", "token", "api_key",
     )  # fmt: skip
-    sent, values = [], planted()
+    sent: list[str] = []
+    values = planted()
     customer = login_as(db.session.get_one(User, owner.user_id))
     staff, program = login_as(make_user(Role.ADMIN)), Program(app, owner.token)
     pages = []

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import aead
 from flask import Flask
 
 from app import encryption
@@ -36,7 +37,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect what is opened: table, column, row and owner."""
     seen: list[str] = []
 
-    real = encryption.AESGCM
+    real = aead.AESGCM
 
     class Spy:
         def __init__(self, key: bytes) -> None:
