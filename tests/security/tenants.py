@@ -34,6 +34,8 @@ SHARED: Mapping[str, object] = {
     "slug": "what-is-a-grid-bot",
     "page": "terms",
     "name": "orders",
+    # Who has the link of a shared card may see it; nobody has this one.
+    "token": "no-such-link",
     "filename": "css/botyard.css",
     "export_type": "csv",
 }

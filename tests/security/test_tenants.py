@@ -304,5 +304,5 @@ def test_public_routes_are_the_ones_that_were_meant_to_be(app: Flask) -> None:
     assert own == {
         "pages.home", "pages.pricing", "pages.healthz", "pages.legal", "pages.language",
         "pages.theme", "pages.mail_catcher", "metrics.show", "faq.index", "faq.show", "faq.vote",
-        "captcha.challenge",
+        "captcha.challenge", "bots.shared",
     }  # fmt: skip
