@@ -48,6 +48,7 @@ CABINET = {
     "stop": "/bots/1/stop",
     "emergency": "/bots/1/emergency",
     "strategies": "/strategies",
+    "statistics": "/statistics",
     "trades": "/trades",
     "trade": "/trades/1",
     "markets": "/markets",

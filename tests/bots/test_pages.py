@@ -13,7 +13,7 @@ from app.bots import service
 from app.bots.models import Bot, BotConfig
 from app.bots.queries.lists import SORT_KEYS
 from app.db import db
-from app.exchanges.models import Exchange
+from app.exchanges.models import Exchange, ExchangeAccount
 from app.markets.models import MarketRow
 from app.trades.models import FillRow, OrderRow, TradeRow
 from app.trading.strategies import STRATEGIES
@@ -22,7 +22,7 @@ from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.shop import Shop
 from tests.client import Client
-from tests.factories import make_user
+from tests.factories import make_account, make_market, make_user
 
 Login = Callable[[User], Client]
 FORM = {
@@ -683,3 +683,22 @@ def test_hostile_expert_settings_are_refused_with_sentences(shop: Shop, client: 
             answer = client.post_form("/bots/new/preview", form_of(shop, **{field: value}))
             assert answer.status_code == 200, (field, value)
             assert "could not be done" not in answer.text, (field, value)
+
+
+def test_the_form_opens_on_an_account_that_trades_the_wanted_pair(
+    shop: Shop, login_as: Login
+) -> None:
+    with transaction():
+        other = make_market("BBB/USDT", exchange="binance")
+        second = make_account(shop.user, Decimal(500))
+        second.venue = "binance"
+        wanted, account_id = other.id, second.id
+    client = login_as(shop.user)
+    page = client.get(f"/bots/new?market={wanted}").text
+    assert f'<option selected value="{account_id}">' in page
+    assert "BBB/USDT" in page
+    with transaction():
+        db.session.get_one(ExchangeAccount, account_id).active = False
+    page = client.get(f"/bots/new?market={wanted}").text
+    assert "None of your accounts trades that pair." in page
+    assert "AAA/USDT" in page

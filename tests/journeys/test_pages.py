@@ -72,6 +72,7 @@ CABINET = [
     "/bots/{bot}/share",
     "/bots/new",
     "/strategies",
+    "/statistics",
     "/trades",
     "/markets",
     "/exchanges",

@@ -15,6 +15,7 @@ const RELOAD_AFTER_MS = 3000;
 // Below this width names and letters would cover candles and each other: the legend holds them.
 const NARROW_PX = 560;
 const AXIS_LABEL_PX = 16;
+const LEVEL_GAP_PX = 5;
 const MARKER_LABEL_PX = 34;
 const LINES = ["upper", "lower", "target", "stop", "average", "break_even"];
 const SOLID_LINES = ["lower", "upper"];
@@ -96,12 +97,21 @@ class Levels {
     return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.draw(target) }) }];
   }
 
+  rows() {
+    return this.levels
+      .map(([price, side]) => [this.series.priceToCoordinate(Number(price)), side])
+      .filter(([y]) => y !== null)
+      .sort(([one], [other]) => one - other);
+  }
+
   draw(target) {
     target.useBitmapCoordinateSpace(({ context, bitmapSize, verticalPixelRatio }) => {
       const thick = Math.max(1, Math.round(verticalPixelRatio));
-      for (const [price, side] of this.levels) {
-        const y = this.series.priceToCoordinate(Number(price));
-        if (y === null) continue;
+      let last = -Infinity;
+      for (const [y, side] of this.rows()) {
+        // Closer lines would be one block of colour over the candles.
+        if (y - last < LEVEL_GAP_PX) continue;
+        last = y;
         context.fillStyle = this.colours[side] ?? this.colours.empty;
         context.fillRect(0, Math.round(y * verticalPixelRatio), bitmapSize.width, thick);
       }
