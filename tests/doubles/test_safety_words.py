@@ -13,8 +13,10 @@ import pytest
 from flask import current_app
 from sqlalchemy import text
 
+from app.bots import live as engine
 from app.bots.live import asking, clock, deciding, real_side
 from app.db import db
+from app.exchanges import leases
 from app.trades import service as trades
 from app.trading.orders import client_order_id
 from app.trading.ports import AccountLook, Refused, Unresolved
@@ -118,6 +120,28 @@ def test_a_worker_that_wakes_after_its_lease_sends_nothing(stage: Stage, guard: 
     stage.tick("place-1")
     assert woken
     judge(stage, guard)
+
+
+@guarded
+def test_a_worker_killed_inside_its_lease_goes_on_at_once_in_its_place(
+    stage: Stage, guard: bool
+) -> None:
+    if not guard:
+        bare = leases._ACQUIRE.text.replace(" or holder = :holder", "")
+        stage.patch.setattr(leases, "_ACQUIRE", text(bare))
+    with stage.patch.context() as patch:
+        # A killed process gives nothing back.
+        patch.setattr(engine, "_release", lambda tokens: None)
+        die_after_sending(stage)
+    accounts = set(stage.live.accounts())
+    assert stage.tick("place-2").busy == accounts
+    report = stage.tick("place-1")
+    assert (report.accounts, report.busy) == ((1, set()) if guard else (0, accounts))
+    if guard:
+        sent = stage.venue.customers[KEY].orders
+        # One purchase and ten levels, nothing twice.
+        assert len(sent) == len({order.link_id for order in sent.values()}) == 11
+        assert stage.live.twins() == []
 
 
 # --- looking before sending again ----------------------------------------------------------------
