@@ -192,6 +192,20 @@ class FakeExchange:
             found[coin] = Balance(amount - locked, locked)
         return found
 
+    def position(self, symbol: str) -> Decimal:
+        """Return how much of a contract is held, negative when owed."""
+        self._answer("/v5/position/list")
+        return self.venue.position(self._customer, self._pairs[symbol][1]).size
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Let a contract be traded with this leverage; said again, it changes nothing."""
+        category, name = self._pairs[symbol]
+        if category == "spot":
+            return
+        self._answer("/v5/position/set-leverage")
+        if self.venue.position(self._customer, name).leverage != leverage:
+            self.venue.set_leverage(self._customer, name, leverage)
+
     def market(self, symbol: str) -> Market:
         """Return a pair's rules."""
         pair = self.venue.instruments[self._pairs[symbol]]

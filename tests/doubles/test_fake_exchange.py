@@ -27,10 +27,17 @@ from tests.doubles.bybit.operator import Operator
 from tests.doubles.bybit.server import Hand, Limits
 from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
-from tests.doubles.live import LiveWorld
+from tests.doubles.live import CONTRACT, FIRST, LiveWorld
 
 EXAMPLES = int(os.environ.get("FAKE_EXCHANGE_EXAMPLES", "12"))
 STEPS = 20
+KINDS_OF_GRIDS: dict[str, dict[str, str]] = {
+    "spot": {},
+    "spot with few orders": {"max_resting": "4"},
+    "long": {"direction": "long", "leverage": "3"},
+    "short": {"direction": "short", "leverage": "2"},
+    "neutral": {"direction": "neutral", "leverage": "5"},
+}
 
 
 class Killed(BaseException):
@@ -64,8 +71,10 @@ def killed_at_line(number: int) -> Iterator[None]:
     sys.settrace(at_call)
     try:
         yield
-    except Killed:
-        pass
+    except BaseException:
+        # What goes wrong after its death, while it is unwound, no real process would live to see.
+        if left[0] > 0:
+            raise
     finally:
         sys.settrace(before[0])
         Session.commit = real  # type: ignore[method-assign]
@@ -82,17 +91,20 @@ class Story(RuleBasedStateMachine):
 
     make: ClassVar[Callable[[], tuple[LiveWorld, Venue, Faults]]] = staticmethod(_not_yet)
 
-    @initialize(price=st.integers(9_200, 10_800))
-    def start(self, price: int) -> None:
+    @initialize(price=st.integers(9_200, 10_800), kind=st.sampled_from(sorted(KINDS_OF_GRIDS)))
+    def start(self, price: int, kind: str) -> None:
         """Let a bot want to start."""
         self.live, self.venue, self.faults = type(self).make()
+        params = KINDS_OF_GRIDS[kind]
+        self.symbol = CONTRACT if "leverage" in params else FIRST
+        self.live.world_of(self.symbol)
         self.play(price)
-        self.live.add_fake_seat("customer-one-of-the-stand-in")
+        self.live.add_fake_seat("customer-one-of-the-stand-in", self.symbol, **params)
 
     @rule(price=st.integers(8_800, 11_200))
     def play(self, price: int) -> None:
         """Let a price happen."""
-        self.live.play(Decimal(price) / 100)
+        self.live.play(Decimal(price) / 100, symbol=self.symbol)
 
     @rule()
     def tick(self) -> None:
@@ -126,6 +138,12 @@ class Story(RuleBasedStateMachine):
     def pass_time(self, milliseconds: int) -> None:
         """Let the exchange's time go on."""
         self.venue.habits.clock_ms += milliseconds
+
+    @rule(rate=st.sampled_from(["0.0001", "-0.0002"]))
+    def fund(self, rate: str) -> None:
+        """Let positions pay or receive."""
+        if self.symbol == CONTRACT:
+            self.live.hand.do("fund", symbol="AAAUSDT", rate=rate)
 
     @invariant()
     def never_twice(self) -> None:
@@ -163,7 +181,7 @@ def test_any_story_ends_with_equal_books(
         )
         venue, faults = Venue(seed=number[0]), Faults(number[0])
         live = LiveWorld(Hand(Operator(venue, faults, Limits())))
-        pairs = {live.symbol: ("spot", "AAAUSDT")}
+        pairs = {FIRST: ("spot", "AAAUSDT"), CONTRACT: ("linear", "AAAUSDT")}
         opened: dict[int, FakeExchange] = {}
 
         def open_fake(account_id: int) -> FakeExchange:

@@ -34,7 +34,7 @@ from app.exchanges.leases import renew, still_held
 from app.exchanges.venues import open_venue
 from app.trades.service import OwnOrder, unsettled_orders, update_orders
 from app.trading.market import ZERO, MarketKind
-from app.trading.orders import Status
+from app.trading.orders import Order, OrderKind, Side, Status
 from app.trading.ports import Accepted, Exchange, Outcome, Refused, Unresolved, VenueOrder
 from app.transactions import transaction
 
@@ -288,6 +288,7 @@ class _Errand:
             return False
         self._changed.append(own)
         apply_place(own, self._placed(seat.market.symbol, own))
+        self.news |= _trades_at_once(own.order, seat)
         return True
 
     def _placed(self, symbol: str, own: OwnOrder) -> Outcome:
@@ -330,3 +331,12 @@ class _Errand:
             apply_cancel(own, outcome, found)
         self._changed.append(own)
         return True
+
+
+def _trades_at_once(order: Order, seat: Seat) -> bool:
+    # Its fill is worth another look in the same tick.
+    last = seat.last_point
+    if order.kind is not OrderKind.LIMIT or order.price is None or last is None:
+        return False
+    is_buy = order.key.side is Side.BUY
+    return order.price >= last.price if is_buy else order.price <= last.price
