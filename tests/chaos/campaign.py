@@ -150,6 +150,8 @@ class Campaign:
                 self._go_on()
         rig.control.fail()
         rig.control.do("habits", **CALM)
+        # What the price has passed while orders were filled in part is filled by the next one.
+        rig.step(1)
         rig.workers.disarm()
         rig.audit()
         self._note_recovered()

@@ -104,6 +104,7 @@ class Story(RuleBasedStateMachine):
     @rule(price=st.integers(8_800, 11_200))
     def play(self, price: int) -> None:
         """Let a price happen."""
+        self.price = price
         self.live.play(Decimal(price) / 100, symbol=self.symbol)
 
     @rule()
@@ -159,6 +160,8 @@ class Story(RuleBasedStateMachine):
         habits = self.venue.habits
         habits.partial = habits.late_fills = 0
         habits.clock_ms += 10_000
+        # The rest of an order that was filled in part below its price is filled by the next one.
+        self.play(self.price)
         self.live.audit()
         self.live.age_doubts()
         self.live.audit()
