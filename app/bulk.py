@@ -4,7 +4,9 @@ A fill costs the same few statements whether it comes alone or with a hundred ot
 for each row is some twenty times slower.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -31,12 +33,12 @@ class Bulk:
         """The statement, to be executed with `values`."""
         return text(self._build())
 
-    def values(self, rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
-        """Turn rows into the statement's parameters."""
+    def values(self, rows: Iterable[Sequence[Any]]) -> dict[str, str]:
+        """Turn rows into the statement's parameters: arrays as PostgreSQL writes them."""
         columns = list(zip(*rows, strict=True)) or [() for _ in self.columns]
         named = zip(self.columns, columns, strict=True)
         return {
-            name: f"[{','.join(values)}]" if name in self._documents else list(values)
+            name: f"[{','.join(values)}]" if name in self._documents else _array(values)
             for name, values in named
         }
 
@@ -84,6 +86,26 @@ def plain_columns(table: Table, names: Sequence[str], alias: str = "") -> str:
         else f'{place}."{name}"'
         for name in names
     )
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# The driver looks at each value three times to find out what this knows.
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    int: str,
+    Decimal: str,
+    bool: str,
+    datetime: datetime.isoformat,
+    str: _quoted,
+}
+
+
+def _array(values: Iterable[Any]) -> str:
+    """Write an array; a kind of value that has no rule raises KeyError."""
+    written = ["NULL" if each is None else _WRITERS[type(each)](each) for each in values]
+    return f"{{{','.join(written)}}}"
 
 
 def _rows(table: Table, columns: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from app.exchanges.paper_rows import (
     read_accounts,
     read_orders,
 )
-from app.trading.market import ONE, Market, MarketKind, PricePoint, Triggers
+from app.trading.market import ONE, Market, MarketKind, PricePoint, Triggers, first_of
 from app.trading.orders import Fill, Order
 from app.trading.ports import Accepted, Balance, FillPage, Outcome, Refused, VenueOrder
 from app.trading.simulator import Book, BookOrder, BookRows, Payment
@@ -166,19 +166,17 @@ class PaperAccount:
             if not later:
                 continue
             symbol = self._markets[market_id].symbol
-            waiting = tuple(each for each in triggers.get(market_id, ()) if each != Triggers())
+            waiting = first_of(triggers.get(market_id, ()))
             # A position may be liquidated at any price.
             held = self._book.stake(symbol).base != 0
-            if waiting or held or self._book.open_orders(symbol):
+            if waiting != Triggers() or held or self._book.open_orders(symbol):
                 walked[market_id] = (symbol, later, waiting)
             else:
                 self._book.advance(symbol, later[-1])
                 self._stand_at(market_id, later[-1])
         return self._walk(walked)
 
-    def _walk(
-        self, walked: Mapping[int, tuple[str, Sequence[PricePoint], tuple[Triggers, ...]]]
-    ) -> Progress:
+    def _walk(self, walked: Mapping[int, tuple[str, Sequence[PricePoint], Triggers]]) -> Progress:
         # Where each market stands is noted once, at the end: most points change nothing.
         reached: dict[int, PricePoint] = {}
         steps = _in_order_of_time(walked)
@@ -187,7 +185,7 @@ class PaperAccount:
             symbol, _, waiting = walked[market_id]
             fills = self._book.advance(symbol, point)
             reached[market_id] = point
-            crossed = any(each.crossed(point.price) for each in waiting)
+            crossed = waiting.crossed(point.price)
             payments = [] if point.funding is None else self._book.take_payments()
             if fills or crossed or payments:
                 self._keep(market_id, point, fills)
@@ -302,8 +300,12 @@ def _venue_order(order: BookOrder, venue_id: str) -> VenueOrder:
 
 
 def _in_order_of_time(
-    walked: Mapping[int, tuple[str, Sequence[PricePoint], tuple[Triggers, ...]]],
+    walked: Mapping[int, tuple[str, Sequence[PricePoint], Triggers]],
 ) -> Iterator[tuple[int, PricePoint]]:
+    if len(walked) == 1:
+        [(market_id, (_, later, _))] = walked.items()
+        yield from ((market_id, point) for point in later)
+        return
     roads = [
         [(point.time, market_id, point) for point in later]
         for market_id, (_, later, _) in walked.items()

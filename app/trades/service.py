@@ -37,7 +37,8 @@ class OwnOrder:
     settled: bool
     sent_at: datetime | None
     created_at: datetime
-    reason: dict[str, Any]
+    # As it is stored: a tick reads many orders, and the reasons of the few that open or close.
+    reason_text: str
     config_version: int
     tick_id: str
     exchange_order_id: str | None = None
@@ -50,6 +51,12 @@ class OwnOrder:
     def status(self) -> Status:
         """Return where the order stands."""
         return self.order.status
+
+    @property
+    def reason(self) -> dict[str, Any]:
+        """Return why it was placed: a code and its values."""
+        read: dict[str, Any] = json.loads(self.reason_text)
+        return read
 
     def turn(self, status: Status, error: str | None = None) -> None:
         """Change its state as the table of changes allows."""
@@ -112,12 +119,12 @@ class RoundTrip:
 
 # --- orders ---------------------------------------------------------------------------------------
 
-_ORDER_COLUMNS = plain_columns(
+_ORDER_COLUMNS = "cast(orders.reason as text) as reason_text, " + plain_columns(
     ORDERS,
     (
         "id", "user_id", "account_id", "bot_id", "market_id", "epoch", "client_id", "purpose",
         "level", "side", "cycle", "attempt", "kind", "price", "quantity", "status", "filled",
-        "value", "fee_base", "fee_quote", "settled", "sent_at", "created_at", "reason",
+        "value", "fee_base", "fee_quote", "settled", "sent_at", "created_at",
         "config_version", "tick_id", "exchange_order_id", "error", "final_at", "answer",
         "doubtful_since",
     ),
@@ -163,11 +170,11 @@ def orders_by_client_id(wanted: Collection[tuple[int, str]]) -> list[OwnOrder]:
 
 
 def _own_order(  # noqa: PLR0913, PLR0917 - the columns, by position because there are many rows
-    number: int, user_id: int, account_id: int, bot_id: int, market_id: int, epoch: int,
-    client_id: str, purpose: str, level: int | None, side: str, cycle: int, attempt: int,
-    kind: str, price: Decimal | None, quantity: Decimal, status: str, filled: Decimal,
+    reason: str, number: int, user_id: int, account_id: int, bot_id: int, market_id: int,
+    epoch: int, client_id: str, purpose: str, level: int | None, side: str, cycle: int,
+    attempt: int, kind: str, price: Decimal | None, quantity: Decimal, status: str, filled: Decimal,
     value: Decimal, fee_base: Decimal, fee_quote: Decimal, settled: bool,
-    sent_at: datetime | None, created_at: datetime, reason: dict[str, Any],
+    sent_at: datetime | None, created_at: datetime,
     config_version: int, tick_id: str, exchange_order_id: str | None, error: str | None,
     final_at: datetime | None, answer: str | None, doubtful_since: datetime | None,
 ) -> OwnOrder:  # fmt: skip
@@ -212,7 +219,7 @@ def insert_orders(rows: Sequence[NewOrder]) -> list[OwnOrder]:
 
 def _order_values(row: NewOrder, now: datetime) -> tuple[Any, ...]:
     order, key = row.order, row.order.key
-    reason = json.dumps(_reason(row.reason))
+    reason = _reason(row.reason)
     return (
         row.user_id, row.account_id, row.bot_id, row.market_id, row.symbol, order.client_id,
         key.purpose.value, key.level, key.side.value, key.cycle, order.attempt, row.epoch,
@@ -234,14 +241,14 @@ def _stored(row: NewOrder, order_id: int, now: datetime) -> OwnOrder:
         settled=False,
         sent_at=None,
         created_at=now,
-        reason=_reason(row.reason),
+        reason_text=_reason(row.reason),
         config_version=row.config_version,
         tick_id=row.tick_id,
     )
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {"code": reason.code, "values": dict(reason.values)}
+def _reason(reason: Reason) -> str:
+    return json.dumps({"code": reason.code, "values": dict(reason.values)})
 
 
 _UPDATE_ORDERS = bulk_update(

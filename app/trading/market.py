@@ -1,6 +1,6 @@
 """Markets with their rules, candles, single prices, and exact arithmetic over them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import (
@@ -182,6 +182,13 @@ class Triggers(NamedTuple):
         return (self.below is not None and price <= self.below) or (
             self.above is not None and price >= self.above
         )
+
+
+def first_of(waiting: Sequence[Triggers]) -> Triggers:
+    """Return the triggers of several together: a price reaches them if it reaches any."""
+    below = [each.below for each in waiting if each.below is not None]
+    above = [each.above for each in waiting if each.above is not None]
+    return Triggers(max(below, default=None), min(above, default=None))
 
 
 def candle_path(candle: Candle) -> tuple[Decimal, Decimal, Decimal, Decimal]:
