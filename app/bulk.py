@@ -4,7 +4,7 @@ A fill costs the same few statements whether it comes alone or with a hundred ot
 for each row is some twenty times slower.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -92,14 +92,16 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+class _Writers(dict[type, Callable[[Any], str]]):
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        for base in kind.__mro__[1:]:
+            if base in self:
+                return self[base]
+        raise KeyError(kind)
+
+
 # The driver looks at each value three times to find out what this knows.
-_WRITERS: Mapping[type, Callable[[Any], str]] = {
-    int: str,
-    Decimal: str,
-    bool: str,
-    datetime: datetime.isoformat,
-    str: _quoted,
-}
+_WRITERS = _Writers({int: str, Decimal: str, bool: str, datetime: datetime.isoformat, str: _quoted})
 
 
 def _array(values: Iterable[Any]) -> str:

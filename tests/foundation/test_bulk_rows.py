@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from app.bots.models import BotState
 from app.bulk import bulk_insert
 from app.db import db
 from app.trades.models import FillRow
@@ -23,7 +24,9 @@ HOSTILE = [
 def test_every_kind_of_value_comes_out_as_it_went_in() -> None:
     # A foreign key and a CHECK would stand in the way of these values: ask for the rows alone.
     columns = ("trade_id", "price", "maker", "at", "order_id")
-    rows = [
+    # A word of a list is a text like any other.
+    rows: list[tuple[Any, ...]] = [(BotState.ACTIVE, Decimal(1), True, NOW, 1)]
+    rows += [
         (name, Decimal("1E-18") * number, number % 2 == 0, NOW, None if number % 3 else number)
         for number, name in enumerate(HOSTILE)
     ]
