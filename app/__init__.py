@@ -84,6 +84,7 @@ def _register_blueprints(app: Flask) -> None:
     from app.accounts import acting_routes as acting
     from app.accounts import captcha_pages as captcha
     from app.accounts import credential_routes as credentials
+    from app.accounts import data_routes as data
     from app.accounts import factor_routes as factors
     from app.accounts import routes as accounts
     from app.accounts import token_routes as tokens
@@ -105,6 +106,7 @@ def _register_blueprints(app: Flask) -> None:
         acting,
         captcha,
         credentials,
+        data,
         factors,
         tokens,
         exchanges,
