@@ -139,6 +139,7 @@ def test_an_order_that_came_too_late_is_not_sent_again_without_asking_for_the_le
     assert paused
     # The second place finds that the order may be on its way, so it is doubted for a while.
     settle(live)
+    # Then it is sent anew, and what trades at once is booked.
     live.audit()
     assert live.differences() == []
     assert live.missing_levels() == []

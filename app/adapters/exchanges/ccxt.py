@@ -64,7 +64,7 @@ class CcxtExchange:
         self._quirks = quirks
         self._maker_fee = maker_fee
         self._taker_fee = taker_fee
-        self._now_ms = now_ms
+        self._our_ms = now_ms
         # Set once for an account, so that no order is ever looked for under another id.
         self._partner_id: str = client.partner_id
         prefix = quirks.partner_prefix
@@ -146,6 +146,10 @@ class CcxtExchange:
         rows = self._read(lambda: list(self._reader.rows_of(symbol, start, now, params)))
         found = {str(raw["id"]): self._funding(symbol, raw) for raw in rows}
         return FundingPage(tuple(sorted(found.values(), key=lambda one: one.time)), str(now))
+
+    def _now_ms(self) -> int:
+        # By the exchange's clock: its rows carry its own times, also those of this very moment.
+        return self._our_ms() + self._client.traffic.clock_offset_ms()
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List what stands at the venue."""
