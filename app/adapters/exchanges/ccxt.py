@@ -149,7 +149,7 @@ class CcxtExchange:
 
     def _now_ms(self) -> int:
         # By the exchange's clock: its rows carry its own times, also those of this very moment.
-        return self._our_ms() + self._client.traffic.clock_offset_ms()
+        return self._our_ms() + int(self._client.traffic.clock_offset_ms())
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List what stands at the venue."""
