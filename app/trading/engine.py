@@ -5,7 +5,7 @@ from typing import Any
 
 from app.trading.intents import Intent, Place, Reason
 from app.trading.market import Triggers, exact
-from app.trading.orders import FINAL, Side
+from app.trading.orders import FINAL, Order, Side
 from app.trading.risk import NO_LIMITS, Denied, Limits, check
 from app.trading.strategy import Decision, LogLine, Match, Severity, Strategy, View
 
@@ -25,8 +25,14 @@ class Tick:
     events: tuple[LogLine, ...]
     matches: tuple[Match, ...]
     triggers: Triggers
-    wake: Triggers
     finished: Reason | None
+    # What was resting before.
+    orders: tuple[Order, ...] = ()
+
+    @property
+    def wake(self) -> Triggers:
+        """Return the nearest of all prices at which something happens; counted when asked for."""
+        return _wake(self.orders, self.intents, self.triggers)
 
 
 @exact
@@ -44,8 +50,8 @@ def tick(strategy: Strategy[Any, Any], view: View, limits: Limits = NO_LIMITS) -
         events=decision.events + refusals,
         matches=decision.matches,
         triggers=decision.triggers,
-        wake=_wake(view, verdict.allowed, decision.triggers),
         finished=decision.finished,
+        orders=view.orders,
     )
 
 
@@ -59,10 +65,10 @@ def _decide(strategy: Strategy[Any, Any], view: View) -> Decision:
     return decision
 
 
-def _wake(view: View, intents: tuple[Intent, ...], triggers: Triggers) -> Triggers:
+def _wake(orders: tuple[Order, ...], intents: tuple[Intent, ...], triggers: Triggers) -> Triggers:
     below = [] if triggers.below is None else [triggers.below]
     above = [] if triggers.above is None else [triggers.above]
-    for order in view.orders:
+    for order in orders:
         if order.price is not None and order.status not in FINAL:
             (below if order.key.side is Side.BUY else above).append(order.price)
     for intent in intents:

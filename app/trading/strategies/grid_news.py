@@ -79,7 +79,9 @@ def read_orders(grounds: Grounds, orders: tuple[Order, ...]) -> News:
             news.filled |= _read_gap(grounds, news, gap, order)
         elif order.key.purpose is Purpose.ENTRY:
             _read_entry(grounds, news, order)
-    if news.filled and any(map(_is_paused, news.slots)):
+    # As a rule no gap was ever refused or has two orders.
+    unusual = [slot for slot in news.slots if slot.refusals or slot.twin is not None]
+    if news.filled and any(map(_is_paused, unusual)):
         news.slots = [_one_more_try(slot) for slot in news.slots]
     return news
 
