@@ -116,7 +116,7 @@ class CcxtExchange:
         orders than fit on a page cost more calls than the fills do, so then only fills are read,
         unless a `whole` look is wanted.
         """
-        now = self._now_ms()
+        now = self._venue_ms()
         standing = sum(len(orders) for orders in expected.values())
         page = self._quirks.open_orders_page
         orders = None
@@ -138,7 +138,7 @@ class CcxtExchange:
 
     def funding_since(self, symbol: str, cursor: str) -> FundingPage:
         """List what was paid (negative) or received for holding a contract since a cursor."""
-        now = self._now_ms()
+        now = self._venue_ms()
         if not self._quirks.funding_params:
             return FundingPage((), str(now))
         start = self._start(cursor, now)
@@ -157,7 +157,7 @@ class CcxtExchange:
 
     def fills_since(self, symbol: str, cursor: str) -> FillPage:
         """List fills after a cursor and some before it; an empty cursor reaches back a day."""
-        now = self._now_ms()
+        now = self._venue_ms()
         start = self._start(cursor, now)
         fills = self._read(lambda: self._reader.fills([symbol], start, now))
         return FillPage(tuple(fill for _, fill in fills), str(now))
@@ -357,7 +357,7 @@ class CcxtExchange:
             params[quirks.fills_by_client_id] = self._reader.sent_id(order.client_id)
         elif quirks.fills_by_order_id is not None:
             params[quirks.fills_by_order_id] = order.venue_id
-        rows: Iterable[Any] = self._reader.rows_of(symbol, start, self._now_ms(), params)
+        rows: Iterable[Any] = self._reader.rows_of(symbol, start, self._venue_ms(), params)
         fills = {str(raw["id"]): self._reader.fill(symbol, raw) for raw in rows}
         own = [fill for fill in fills.values() if fill.client_id == order.client_id]
         return tuple(sorted(own, key=lambda fill: (fill.time, fill.trade_id)))
@@ -367,6 +367,10 @@ class CcxtExchange:
         fee, currency = to_fee(raw)
         currency = currency or self._client.market(symbol)["settle"]
         return Funding(str(raw["id"]), symbol, -fee, currency, at(raw["timestamp"]))
+
+    def _venue_ms(self) -> int:
+        # By the exchange's clock, or fills that it dates later than ours would be left for later.
+        return self._now_ms() + int(self._client.traffic.clock_offset_ms())
 
     def _start(self, cursor: str, now: int) -> int:
         """Read where the last look ended; an empty or unreadable cursor reaches back a day."""
