@@ -1,6 +1,6 @@
 """The page on which people take their data away."""
 
-from flask import Blueprint, Response, render_template, request, stream_with_context
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -29,6 +29,6 @@ def download() -> ResponseReturnValue:
     user_id = current_user.id
     with transaction():
         export.begin(user_id, request.remote_addr or "")
-    response = Response(stream_with_context(export.document(user_id)), mimetype="application/json")
+    response = Response("".join(export.document(user_id)), mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=botyard-data.json"
     return response

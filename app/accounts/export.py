@@ -31,7 +31,7 @@ def begin(user_id: int, address: str) -> None:
 
 
 def document(user_id: int) -> Iterator[str]:
-    """Yield the document piece by piece, so that long histories need little memory."""
+    """Yield the document piece by piece."""
     profile = asdict(queries.own_profile(user_id))
     yield '{"made_at": ' + _text(utc_now()) + ',\n"profile": ' + _text(profile)
     for name in EXPORTED:
