@@ -147,10 +147,6 @@ class CcxtExchange:
         found = {str(raw["id"]): self._funding(symbol, raw) for raw in rows}
         return FundingPage(tuple(sorted(found.values(), key=lambda one: one.time)), str(now))
 
-    def _now_ms(self) -> int:
-        # By the exchange's clock: its rows carry its own times, also those of this very moment.
-        return self._our_ms() + int(self._client.traffic.clock_offset_ms())
-
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List what stands at the venue."""
         return self._read(lambda: self._reader.open_orders(symbol))
@@ -370,7 +366,7 @@ class CcxtExchange:
 
     def _venue_ms(self) -> int:
         # By the exchange's clock, or fills that it dates later than ours would be left for later.
-        return self._now_ms() + int(self._client.traffic.clock_offset_ms())
+        return self._our_ms() + int(self._client.traffic.clock_offset_ms())
 
     def _start(self, cursor: str, now: int) -> int:
         """Read where the last look ended; an empty or unreadable cursor reaches back a day."""
