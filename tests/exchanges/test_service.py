@@ -227,7 +227,8 @@ def test_keys_are_checked_before_they_are_stored_with_the_site_they_are_for(user
     assert (account.mode, account.exchange, account.testnet) == ("live", "okx", True)
     assert account.last_four == "1234"
     assert account.permissions == {
-        "read": True, "trade": True, "withdraw": False, "bound_to_address": True,
+        "read": True, "trade": True, "contracts": None, "withdraw": False,
+        "bound_to_address": True,
     }  # fmt: skip
     assert service.open_keys(account) == ApiKeys(*SECRETS)
 
