@@ -9,7 +9,7 @@ the position itself is compared under the contract's symbol, like a currency.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -35,6 +35,11 @@ class Difference:
     currency: str
     ours: Decimal
     venue: Decimal
+
+    @property
+    def gap(self) -> Decimal:
+        """Return the difference itself; both sides move on with every fill."""
+        return self.ours - self.venue
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,14 @@ def compare_accounts(balances: Mapping[int, Sums], now: datetime) -> list[Differ
     for number, stand in stands.items():
         before = known.get(number)
         found = [] if before is None else differences(number, _stand_of(before), stand)
-        pending = {each.currency: _both(each) for each in found}
-        sure = bool(found) and before is not None and before.pending == pending
+        sure = [] if before is None else _stayed(found, before.pending)
+        told += sure
+        open_ = [each for each in found if each not in sure]
+        kept = stand if before is None else _agreed(_stand_of(before), stand, open_)
+        words, at = _told_before(before)
         if sure:
-            told += found
-        # While both sides may still be on their way, the last agreement is what counts.
-        kept = _stand_of(before) if before is not None and found and not sure else stand
-        words = (pending, now) if sure else _told_before(before)
-        rows.append(_row(number, now, kept, {} if sure else pending, *words))
+            words, at = {**words, **_texts(sure)}, now
+        rows.append(_row(number, now, kept, _texts(open_), words, at))
     db.session.execute(_UPSERT.statement, _UPSERT.values(rows))
     return told
 
@@ -147,6 +152,22 @@ def differences(account_id: int, before: Stand, after: Stand) -> list[Difference
         if ours != venue:
             found.append(Difference(account_id, currency, ours, venue))
     return found
+
+
+@exact
+def _stayed(found: Iterable[Difference], pending: Mapping[str, Any]) -> list[Difference]:
+    """Return what differs by as much as it did last time, whatever has been traded since."""
+    gaps = {currency: Decimal(ours) - Decimal(venue) for currency, (ours, venue) in pending.items()}
+    return [each for each in found if each.gap == gaps.get(each.currency)]
+
+
+def _agreed(before: Stand, now: Stand, open_: Iterable[Difference]) -> Stand:
+    """Return where both sides stand now; of what may be on its way, where they last agreed."""
+    venue, ours = dict(now.venue), dict(now.ours)
+    for each in open_:
+        venue[each.currency] = before.venue.get(each.currency, ZERO)
+        ours[each.currency] = before.ours.get(each.currency, ZERO)
+    return replace(now, venue=venue, ours=ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +239,8 @@ def _row(
     )  # fmt: skip
 
 
-def _both(difference: Difference) -> list[str]:
-    return [exact_text(difference.ours), exact_text(difference.venue)]
+def _texts(found: Iterable[Difference]) -> dict[str, list[str]]:
+    return {each.currency: [exact_text(each.ours), exact_text(each.venue)] for each in found}
 
 
 def _text(sums: Sums) -> str:

@@ -90,6 +90,38 @@ def test_a_difference_that_stays_is_told_once_with_both_sides(
         assert db.session.scalars(noted).one().before == {"USDT": ["0", "-12.5"]}
 
 
+def test_a_difference_is_told_though_the_bot_trades_between_all_comparisons(desk: Desk) -> None:
+    desk.audit()
+    move_money(desk, Decimal(-5))
+    pendings = []
+    for price in ("95", "105", "95", "105"):
+        fills = desk.world.metrics(desk.bot).fills
+        desk.play(price)
+        desk.audit()
+        assert desk.world.metrics(desk.bot).fills > fills
+        pendings.append(audit_row().pending)
+    assert set(pendings[0]) == {"USDT"}
+    assert pendings[1:] == [{}, {}, {}]
+    assert desk.world.events(desk.bot).count("books_differ") == 1
+    ours, venue = audit_row().told["USDT"]
+    assert Decimal(ours) != 0
+    assert Decimal(ours) - Decimal(venue) == 5
+
+
+def test_what_is_told_of_one_currency_waits_for_no_other(desk: Desk) -> None:
+    desk.audit()
+    move_money(desk, Decimal(-5))
+    for coins in (1, 2, 3):
+        move_money(desk, Decimal(coins), "AAA")
+        desk.audit()
+    row = audit_row()
+    assert row.told == {"USDT": ["0", "-5"]}
+    assert row.pending == {"AAA": ["0", "6"]}
+    desk.audit()
+    assert audit_row().told == {"USDT": ["0", "-5"], "AAA": ["0", "6"]}
+    assert audit_row().pending == {}
+
+
 def test_a_difference_that_passes_is_not_told(desk: Desk) -> None:
     desk.audit()
     move_money(desk, Decimal(5))
@@ -102,14 +134,14 @@ def test_a_difference_that_passes_is_not_told(desk: Desk) -> None:
     assert audit_row().pending == {}
 
 
-def move_money(desk: Desk, amount: Decimal) -> None:
+def move_money(desk: Desk, amount: Decimal, currency: str = "USDT") -> None:
     """Let the customer move money at the venue."""
     real = desk.venue.balances
 
     def moved() -> dict[str, Balance]:
         balances = dict(real())
-        free, locked = balances["USDT"]
-        balances["USDT"] = Balance(free + amount, locked)
+        free, locked = balances[currency]
+        balances[currency] = Balance(free + amount, locked)
         return balances
 
     desk.venue.balances = moved  # type: ignore[method-assign]
