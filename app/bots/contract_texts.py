@@ -32,6 +32,14 @@ TEXTS: Mapping[str, LazyString] = {
         "The account at the exchange holds long and short positions of this contract apart (hedge "
         "mode), so the bot pauses. Switch it to one-way mode there, then let the bot go on."
     ),
+    "contract_is_held": _l(
+        "“%(name)s” still holds a position in this contract on the same account, and an account "
+        "has only one position in it. Let that bot close it, or choose another account."
+    ),
+    "contract_has_orders": _l(
+        "Orders of “%(name)s” still stand in this contract on the same account. Start that bot and "
+        "stop it again to take them back, or choose another account."
+    ),
     "contract_has_position": _l(
         "The account holds %(held)s in this contract that the bot does not know (it knows "
         "%(known)s). An account has one position in a contract: close it at the exchange first."

@@ -30,6 +30,7 @@ from app.bots.wake import request_ticks
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound
 from app.exchanges.models import ExchangeAccount
+from app.exchanges.queries import paper_position
 from app.notifications.stream import hint
 from app.subscriptions.queries import limits_of
 from app.subscriptions.service import check_may_start
@@ -257,25 +258,39 @@ def start_as_planned_now(
 def _check_contract_is_free(
     bot: Bot, market: Market, balances: Mapping[str, Decimal] | None
 ) -> None:
-    """Raise Conflict if somebody else trades the contract: an account has one position in it.
+    """Raise Conflict if the contract is not the bot's alone: an account has one position in it.
 
     `balances` name the positions of a real account by their symbols.
     """
     if market.kind is not MarketKind.LINEAR:
         return
-    held = (balances or {}).get(market.symbol, Decimal(0))
-    known = db.session.get_one(BotMetrics, bot.id).base
-    if balances is not None and held != known:
-        raise Conflict("contract_has_position", held=f"{held:f}", known=f"{known:f}")
-    other = select(Bot.name).where(
-        Bot.account_id == bot.account_id,
-        Bot.market_id == bot.market_id,
-        Bot.id != bot.id,
-        Bot.state.in_(rules.RUNNING),
+    # Deleted ones too: what they have left is there all the same.
+    others = (
+        select(Bot.name)
+        .where(Bot.account_id == bot.account_id, Bot.market_id == bot.market_id, Bot.id != bot.id)
+        .limit(1)
     )
-    name = db.session.scalar(other.limit(1))
+    _refuse_if_any(others.where(Bot.state.in_(rules.RUNNING)), "contract_is_taken")
+    standing = exists().where(
+        OrderRow.account_id == bot.account_id, OrderRow.bot_id == Bot.id, text(LIVE_STATES)
+    )
+    _refuse_if_any(others.where(standing), "contract_has_orders")
+    known = db.session.get_one(BotMetrics, bot.id).base
+    if balances is None:
+        held = paper_position(bot.account_id, bot.market_id)
+    else:
+        held = balances.get(market.symbol, Decimal(0))
+    if held == known:
+        return
+    holding = others.join(BotMetrics, BotMetrics.bot_id == Bot.id).where(BotMetrics.base != 0)
+    _refuse_if_any(holding, "contract_is_held")
+    raise Conflict("contract_has_position", held=f"{held:f}", known=f"{known:f}")
+
+
+def _refuse_if_any(names: Select[str], code: str) -> None:
+    name = db.session.scalar(names)
     if name is not None:
-        raise Conflict("contract_is_taken", name=name)
+        raise Conflict(code, name=name)
 
 
 def _begin(bot: Bot, ahead: Prospect, state: str) -> None:

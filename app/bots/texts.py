@@ -355,6 +355,7 @@ _ORDERS: Mapping[str, LazyString] = {
     "too_many_open_orders": _l("Too many orders stand already."),
     "over_budget": _l("The money of the bot does not suffice."),
     "insufficient_balance": _l("The account does not hold enough."),
+    "nothing_to_close": _l("The account holds nothing that this order could close."),
     "no_clear_answer": _l("The exchange did not say whether it took the order. We are checking."),
     "unknown_to_venue": _l("The exchange does not know this order. We are checking."),
     "resolved_by_staff": _l("Our staff found out that this order does not stand."),

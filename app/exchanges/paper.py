@@ -21,6 +21,7 @@ from app.exchanges.paper_rows import (
 from app.trading.market import ONE, Market, MarketKind, PricePoint, Triggers, first_of
 from app.trading.orders import Fill, Order
 from app.trading.ports import Accepted, Balance, FillPage, Outcome, Refused, VenueOrder
+from app.trading.risk import CLOSING
 from app.trading.simulator import Book, BookOrder, BookRows, Payment
 
 Markets = Mapping[int, Market]
@@ -88,6 +89,7 @@ class PaperAccount:
             order.price,
             order.quantity,
             point.time,
+            closes=order.key.purpose in CLOSING,
         )
         if isinstance(outcome, Accepted):
             self._placed[order.client_id] = (market_id, point.seq)

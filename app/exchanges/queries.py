@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, text
 
 from app.adapters.exchanges.reading import Held
 from app.db import db, utc_now
@@ -106,6 +106,26 @@ def paper_balances(account_id: int) -> Balances:
         .order_by(PaperBalance.currency)
     )
     return Balances({row.currency: Balance(row.free, row.locked) for row in rows}, utc_now())
+
+
+# One statement, so one moment: a fill is at the venue first, and booked in a later transaction.
+_BOOKED_POSITION = text("""
+    select coalesce((
+        select base from paper_stakes where account_id = account.id and market_id = :market
+    ), 0) - coalesce((
+        select sum(case side when 'buy' then quantity else -quantity end)
+        from paper_fills
+        where account_id = account.id and market_id = :market
+            and id > coalesce(nullif(account.fills_cursor, ''), '0')::bigint
+    ), 0)
+    from exchange_accounts as account where account.id = :account
+""")
+
+
+def paper_position(account_id: int, market_id: int) -> Decimal:
+    """Return what a paper account holds of a contract, without fills that no bot has booked yet."""
+    asked = {"account": account_id, "market": market_id}
+    return Decimal(db.session.execute(_BOOKED_POSITION, asked).scalar_one())
 
 
 def live_sites() -> list[tuple[str, bool]]:

@@ -171,10 +171,13 @@ class Book:
         price: Decimal | None,
         quantity: Decimal,
         time: datetime,
+        *,
+        closes: bool = False,
     ) -> tuple[Outcome, list[Fill]]:
         """Take an order in; return the answer and the fills that happened at once.
 
-        A second order under the same client id is refused, as a real venue does.
+        A second order under the same client id is refused, as a real venue does. On a contract a
+        market order that `closes` fills no more than the position and is cancelled beyond it.
         """
         wrong = self._refusal(symbol, client_id, side, kind, price, quantity)
         if wrong is not None:
@@ -182,6 +185,8 @@ class Book:
         order = BookOrder(client_id, symbol, side, kind, price, quantity, time, self._rank)
         self._rank += 1
         market, ledger = self._sides[symbol].market, self._ledger
+        if closes and kind is OrderKind.MARKET and self._sides[symbol].is_contract:
+            return self._close(order, time)
         if kind is OrderKind.MARKET or self._is_marketable(order):
             if not ledger.can_pay(
                 market, side, self._last[symbol].price, quantity, market.taker_fee
@@ -234,6 +239,20 @@ class Book:
 
     # --- inside -------------------------------------------------------------------------------
 
+    def _close(self, order: BookOrder, time: datetime) -> tuple[Outcome, list[Fill]]:
+        side = self._sides[order.symbol]
+        quantity = self._fillable(order, side, self._last[order.symbol].price)
+        if quantity == 0:
+            return Refused("nothing_to_close"), []
+        fill = self._fill_now(order, side.market, time, quantity)
+        self._cancel_rest(order, quantity, time)
+        return Accepted(order.client_id), [fill]
+
+    def _cancel_rest(self, order: BookOrder, filled: Decimal, time: datetime) -> None:
+        if filled < order.quantity:
+            left = replace(self._orders[order.client_id], status=Status.CANCELLED)
+            self._store(replace(left, closed_at=time))
+
     def _pay_funding(self, symbol: str, point: PricePoint, rate: Decimal) -> None:
         if self.stake(symbol).base == 0:
             return
@@ -267,9 +286,7 @@ class Book:
             self._sides[order.symbol].unrest(order)
             if quantity > 0:
                 fills.append(self._fill_now(order, side.market, point.time, quantity))
-            if quantity < order.quantity:
-                left = replace(self._orders[order.client_id], status=Status.CANCELLED)
-                self._store(replace(left, closed_at=point.time))
+            self._cancel_rest(order, quantity, point.time)
         return fills
 
     def _fillable(self, order: BookOrder, side: Queues, price: Decimal) -> Decimal:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from app.accounts.models import User
 from app.adapters.exchanges.reading import Held
@@ -17,11 +18,12 @@ from app.cli.bots import bots as commands
 from app.db import db, utc_now
 from app.errors import Conflict, Unavailable
 from app.exchanges.models import ExchangeAccount
-from app.exchanges.queries import Balances
+from app.exchanges.queries import Balances, paper_position
 from app.markets.models import MarketRow
 from app.subscriptions.service import give_plan
 from app.trades.models import OrderRow
 from app.trading.ports import Balance
+from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.api.programs import Program, give_token
 from tests.bots.shop import GRID, Shop
@@ -160,6 +162,67 @@ def test_a_venue_without_contracts_says_so_everywhere(shop: Shop, client: Client
     assert words in refused.text
     with pytest.raises(Conflict, match="venue_has_no_contracts"):
         with_contract(shop)
+
+
+def stop(shop: Shop, bot_id: int, how: StopHow) -> None:
+    with transaction():
+        shop.user.profile.experience = "expert"
+        service.request_stop(shop.user_id, bot_id, how)
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(bot_id).state == "stopped"
+
+
+def test_a_contract_on_paper_is_one_bots_until_that_has_left_it(shop: Shop, client: Client) -> None:
+    first, second = (with_contract(shop, investment=D(500)) for _ in range(2))
+
+    def refused() -> str:
+        with pytest.raises(Conflict) as refusal:
+            shop.start(second)
+        assert shop.bot(second).state == "stopped"
+        return refusal.value.code
+
+    shop.start(first)
+    shop.tick()
+    assert refused() == "contract_is_taken"
+    stop(shop, first, StopHow.LEAVE_ORDERS)
+    assert refused() == "contract_has_orders"
+    answer = start(client, second)
+    assert answer.status_code == 409
+    assert "Orders of “Contract” still stand in this contract" in answer.text
+    # Its own position and orders are no hindrance.
+    shop.start(first)
+    shop.tick()
+    assert shop.bot(first).state == "active"
+
+
+def test_a_position_that_a_bot_has_kept_on_paper_refuses_others(shop: Shop, client: Client) -> None:
+    first, second = (with_contract(shop, investment=D(500)) for _ in range(2))
+    shop.start(first)
+    shop.tick()
+    stop(shop, first, StopHow.KEEP)
+    answer = start(client, second)
+    assert answer.status_code == 409
+    assert "“Contract” still holds a position in this contract" in answer.text
+    shop.start(first)
+    shop.tick()
+    stop(shop, first, StopHow.SELL)
+    shop.start(second)
+    shop.tick()
+    assert shop.bot(second).state == "active"
+
+
+def test_fills_on_their_way_are_no_strange_position(shop: Shop) -> None:
+    bot_id = with_contract(shop)
+    shop.start(bot_id)
+    shop.tick()
+    with transaction():
+        base = db.session.get_one(BotMetrics, bot_id).base
+        assert base > 0
+        assert paper_position(shop.account_id, shop.market_id) == base
+        db.session.execute(text("update exchange_accounts set fills_cursor = ''"))
+        assert paper_position(shop.account_id, shop.market_id) == 0
+        assert paper_position(shop.account_id, 0) == 0
 
 
 def test_by_api_and_by_command(shop: Shop, app: Flask) -> None:

@@ -219,6 +219,29 @@ def test_wallet_and_position_equal_the_books_of_our_side_to_the_last_unit(
         assert shown.total == shown.grid + shown.price_change + shown.funding
 
 
+# --- closing ----------------------------------------------------------------------------------
+
+
+def close(book: Book, name: str, side: Side, quantity: str) -> Outcome:
+    return book.place("ABC/USDT", name, side, MARKET, None, D(quantity), at(1), closes=True)[0]
+
+
+@pytest.mark.parametrize(("opened", "side"), [(BUY, SELL), (SELL, BUY)])
+def test_an_order_that_closes_fills_no_more_than_the_position(opened: Side, side: Side) -> None:
+    book = book_of()
+    assert close(book, "early", side, "1") == Refused("nothing_to_close")
+    put(book, "open", opened, None, "2")
+    assert close(book, "wrong", opened, "1") == Refused("nothing_to_close")
+    assert close(book, "part", side, "0.5") == Accepted("part")
+    assert close(book, "rest", side, "5") == Accepted("rest")
+    part, rest = book.find("part"), book.find("rest")
+    assert part is not None and rest is not None
+    assert (part.filled, part.status) == (D("0.5"), Status.FILLED)
+    assert (rest.filled, rest.status) == (D("1.5"), Status.CANCELLED)
+    assert book.stake("ABC/USDT").base == 0
+    assert book.balance("USDT") == Balance(D(1000))
+
+
 # --- stops ------------------------------------------------------------------------------------
 
 
