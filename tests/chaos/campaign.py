@@ -11,6 +11,7 @@ from typing import Any
 from app.bots import wake
 from tests.chaos.rig import Rig
 from tests.doubles.bybit.faults import Fault, every_fault
+from tests.doubles.bybit.venue import FORGETTING, LATE, PARTIAL, UNORDERED
 
 LONGEST_FAULT_MS = 250
 # A fault has its chance only when it struck so often; workers live on until then, but not for ever.
@@ -20,10 +21,10 @@ LONGEST_WAIT_S = 60
 KILLS_TO_RESTART = 20
 CALM: dict[str, Any] = {"partial": 0, "late_fills": 0, "forget": 0, "unordered": False}
 HABITS: dict[str, dict[str, Any]] = {
-    "partial fills": {"partial": 0.6},
-    "late fills": {"late_fills": 0.6, "late_ms": LONGEST_FAULT_MS},
-    "fills out of order": {"unordered": True},
-    "forgetting": {"forget": 0.4, "forget_ms": LONGEST_FAULT_MS},
+    PARTIAL: {"partial": 0.6},
+    LATE: {"late_fills": 0.6, "late_ms": LONGEST_FAULT_MS},
+    UNORDERED: {"unordered": True},
+    FORGETTING: {"forget": 0.4, "forget_ms": LONGEST_FAULT_MS},
 }
 EVERYTHING = {name: value for habit in HABITS.values() for name, value in habit.items()}
 
@@ -63,6 +64,7 @@ class Result:
     findings: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     never_struck: list[str] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
     checks: int = 0
     fills: int = 0
     funding: int = 0
@@ -70,8 +72,13 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Say whether nothing was found, and each fault had its chance."""
-        return not (self.findings or self.missing or self.never_struck)
+        """Say whether nothing was found, each fault had its chance, and bots traded all along."""
+        return self.faults_found == 0
+
+    @property
+    def faults_found(self) -> int:
+        """Return how much is wrong."""
+        return sum(map(len, (self.findings, self.missing, self.never_struck, self.idle)))
 
 
 class Campaign:
@@ -90,7 +97,10 @@ class Campaign:
         for phase in todo:
             done += phase.share
             target = round(kills * done / shares)
-            self._run_phase(phase, target)
+            try:
+                self._run_phase(phase, target)
+            except TimeoutError as stuck:
+                self.result.findings.append(f"{phase.name}: {stuck}")
             if not self.result.passed:
                 break
         self.result.kills = self.rig.workers.kills
@@ -101,10 +111,11 @@ class Campaign:
 
     def note_never_struck(self, chosen: Iterable[Phase]) -> None:
         """Name faults and habits that had no chance to show what they do."""
-        counts = self.rig.control.do("counts")
-        wanted = {fault.name for phase in chosen for fault in phase.faults}
-        missed = wanted - set(counts["by_name"])
-        self.result.never_struck = sorted(missed)
+        self.result.never_struck = never_struck(chosen, self.rig.control.do("counts"))
+
+    def note_idle(self) -> None:
+        """Say where too little has happened for a verdict."""
+        self.result.idle = too_little(self.result, self.rig.ended(), self.rig.contracts)
 
     def check(self, when: str) -> int:
         """Compare books and ladders; return how much is wrong."""
@@ -113,6 +124,16 @@ class Campaign:
         self.result.findings += [f"{when}: {line}" for line in found]
         self.result.missing += [f"{when}: {line}" for line in missing]
         return len(found) + len(missing)
+
+    def end_alone(self, times: int) -> None:
+        """Leave workers' accounts alone so often, then compare once more."""
+        try:
+            self.leave_alone(times)
+            self.rig.audit()
+        except TimeoutError as stuck:
+            self.result.findings.append(f"left alone: {stuck}")
+        else:
+            self.check("left alone")
 
     def leave_alone(self, times: int) -> None:
         """Kill a worker that holds accounts and wait for the product's own clock, waking nobody."""
@@ -127,6 +148,8 @@ class Campaign:
             rig.workers.revive(place, armed=False)
             place.ends_at = float("inf")
             while not held <= rig.ticked_since(died):
+                if time.monotonic() > began + LONGEST_WAIT_S:
+                    raise TimeoutError(f"nobody ticks {sorted(held)} again")
                 time.sleep(0.02)
             self.result.alone.append(time.monotonic() - began)
 
@@ -143,7 +166,7 @@ class Campaign:
             if killed // KILLS_TO_RESTART > rig.control.restarts:
                 rig.control.kill()
             self._reap()
-        if phase.faults and self._struck() < before + LEAST_STRUCK:
+        if (phase.faults or phase.habits) and self._struck() < before + LEAST_STRUCK:
             rig.workers.disarm()
             deadline = time.monotonic() + LONGEST_WAIT_S
             while self._struck() < before + LEAST_STRUCK and time.monotonic() < deadline:
@@ -166,7 +189,9 @@ class Campaign:
         time.sleep(rig.random.uniform(0.01, 0.12))
 
     def _struck(self) -> int:
-        return sum(self.rig.control.do("counts")["faults"].values())
+        counts = self.rig.control.do("counts")
+        habits = (int(counts["habits"].get(name, 0)) for name in HABITS)
+        return sum(habits) + sum(map(int, counts["faults"].values()))
 
     def _reap(self) -> None:
         dead = self.rig.workers.reap()
@@ -187,16 +212,39 @@ class Campaign:
                 del self._hurt[number]
 
 
+def never_struck(chosen: Iterable[Phase], counts: dict[str, Any]) -> list[str]:
+    """Return the names of faults and habits of these phases that were not seen once."""
+    phases_run = list(chosen)
+    faults = {fault.name for phase in phases_run for fault in phase.faults}
+    on = {setting for phase in phases_run for setting in phase.habits}
+    habits = {name for name, habit in HABITS.items() if on >= set(habit)}
+    return sorted(faults - set(counts["by_name"])) + sorted(habits - set(counts["habits"]))
+
+
+def too_little(result: Result, ended: Iterable[str], contracts: int) -> list[str]:
+    """Return why a run proves nothing: bots that do not trade any more, few fills, no funding."""
+    found = list(ended)
+    least = sum(result.kills.values()) // 2
+    if result.fills < least:
+        found.append(f"only {result.fills} fills, at least {least} are wanted")
+    if contracts and not result.funding:
+        found.append(f"{contracts} bots trade contracts and no funding was paid")
+    return found
+
+
 def table(result: Result, faults: dict[str, Any], restarts: int) -> str:
     """Return the figures as text."""
-    struck = faults["faults"] | {f"{name}: never": 0 for name in result.never_struck}
+    struck = faults["faults"] | {
+        f"{name}: never": 0 for name in result.never_struck if name not in HABITS
+    }
+    habits = dict.fromkeys(HABITS, 0) | faults["habits"]
     lines = ["", f"{'killed':<34}{'times':>8}"]
     lines += [f"  {name:<32}{times:>8}" for name, times in sorted(result.kills.items())]
     lines += [f"  {'the exchange itself':<32}{restarts:>8}"]
     lines += [f"{'went wrong at the exchange':<34}{'times':>8}"]
     lines += [f"  {name:<32}{times:>8}" for name, times in sorted(struck.items())]
     lines += [f"{'by itself':<34}"]
-    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(faults["habits"].items())]
+    lines += [f"  {name:<32}{times:>8}" for name, times in sorted(habits.items())]
     lines += [
         f"{'accounts recovered':<34}{len(result.recoveries):>8}   {_spread(result.recoveries)}",
         f"{'... by the sweep alone':<34}{len(result.alone):>8}   {_spread(result.alone)}",
@@ -205,6 +253,7 @@ def table(result: Result, faults: dict[str, Any], restarts: int) -> str:
         f"{'comparisons of books and ladders':<34}{result.checks:>8}",
         f"{'  differences in the books':<34}{len(result.findings):>8}",
         f"{'  orders missing from ladders':<34}{len(result.missing):>8}",
+        f"{'bots ended, fills or funding short':<34}{len(result.idle):>8}",
         f"{'seconds':<34}{result.seconds:>8.0f}",
         "",
     ]

@@ -56,6 +56,8 @@ class Rig:
         self.control, self.workers, self.random = control, workers, random
         self.live = LiveWorld(control)
         self.tape = tape
+        # How many bots trade contracts.
+        self.contracts = 0
         # The other pairs go the same way at other times.
         third = len(tape.prices) // 3
         self._prices = {
@@ -67,6 +69,7 @@ class Rig:
 
     def begin(self, accounts: int, bots: int, contracts: int = 0) -> None:
         """Let bots start on fresh accounts, some on contracts, and wait until ladders stand."""
+        self.contracts = contracts
         if not contracts:
             del self._prices[CONTRACT]
         self.step(1)
@@ -175,6 +178,15 @@ class Rig:
     def missing(self) -> list[str]:
         """Name the orders that the ladders want and that do not stand."""
         return self.live.missing_levels()
+
+    def ended(self) -> list[str]:
+        """Name the bots that trade no more, for whatever reason: nobody else fills their place."""
+        bots = {bot: self.live.world.bot(bot) for seat in self.live.seats for bot in seat.bots}
+        return [
+            f"bot {bot} has ended as {row.state}: {row.state_reason}"
+            for bot, row in bots.items()
+            if row.state != "active"
+        ]
 
     def fills(self) -> int:
         """Return how many fills are booked."""

@@ -22,7 +22,7 @@ from tests.services import migrate
 # Accounts with two bots on coins each, and accounts with a bot on a contract each.
 ACCOUNTS, BOTS, CONTRACTS = 2, 2, 3
 LEFT_ALONE = 3
-# In a run of so many kills each fault must have struck.
+# In a run of so many kills each fault and each habit must have struck.
 KILLS_FOR_ALL = 200
 
 
@@ -76,18 +76,18 @@ def run(options: Any, environment: dict[str, str], folder: Path) -> int:
             campaign = Campaign(rig, say)
             result = campaign.run(options.kills, chosen)
             if result.passed and not options.only:
-                campaign.leave_alone(LEFT_ALONE)
-                rig.audit()
-                campaign.check("left alone")
+                campaign.end_alone(LEFT_ALONE)
             if result.passed and options.kills >= KILLS_FOR_ALL:
                 campaign.note_never_struck(chosen)
+            if result.passed:
+                campaign.note_idle()
             say(table(result, control.do("counts"), control.restarts))
             if not result.passed:
                 write_evidence(rig, folder)
-    for line in [*result.findings, *result.missing][:40]:
+    for line in [*result.findings, *result.missing, *result.idle][:40]:
         say(f"FOUND {line}")
     for name in result.never_struck:
-        say(f"FOUND a fault that never struck: {name}")
+        say(f"FOUND a fault or habit that never struck: {name}")
     killed = sum(result.kills.values())
     if result.passed and killed >= options.kills:
         say(
@@ -95,8 +95,7 @@ def run(options: Any, environment: dict[str, str], folder: Path) -> int:
             " lost or doubled, no level missing, books equal to the exchange's to the last unit"
         )
         return 0
-    found = len(result.findings) + len(result.missing) + len(result.never_struck)
-    say(f"FAILED: {found} findings after {killed} kills, seed {options.seed}")
+    say(f"FAILED: {result.faults_found} findings after {killed} kills, seed {options.seed}")
     return 1
 
 

@@ -83,3 +83,11 @@ def test_twenty_kills_and_every_fault_mixed_leave_the_books_equal(rig: Rig) -> N
     assert sum(rig.control.do("counts")["faults"].values()) > 0
     assert result.fills > 20
     assert len(told) == 2
+    assert rig.ended() == []
+    ended = rig.live.seats[0].bots[0]
+    with transaction():
+        db.session.execute(
+            text("update bots set state = 'stopped' where id = :id").bindparams(id=ended)
+        )
+    (line,) = rig.ended()
+    assert f"bot {ended} has ended as stopped" in line

@@ -26,6 +26,8 @@ STATES = {
     "Rejected": {"REJECTED", "CANCELLED"},
 }
 NEVER_THERE = {"DENIED", "REJECTED", "CANCELLED"}
+# What only closes a contract's position must be told so.
+REDUCING = {"close", "stop", "protect"}
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,25 @@ def _orders(ours: Ours, theirs: Theirs) -> Iterable[str]:
             yield f"{link_id} is filled with {row.filled} with us, {order['filled']} there"
         elif row.quantity != Decimal(order["quantity"]):
             yield f"{link_id} is of {row.quantity} with us, {order['quantity']} there"
+        elif (mine_asked := _asked(row)) != (theirs_asked := _taken(order)):
+            yield f"{link_id} asks for {mine_asked} with us, {theirs_asked} there"
     for client_id, row in mine.items():
         if client_id not in there and row.status not in NEVER_THERE:
             yield f"{client_id} is {row.status} with us and was never there"
+
+
+def _asked(row: Any) -> tuple[Any, ...]:
+    """Return what an order of ours asks for: side, kind, its price, and whether it only closes."""
+    only_closes = ":" in row.symbol and row.purpose in REDUCING
+    return row.side, row.kind, None if row.kind == "market" else row.price, only_closes
+
+
+def _taken(order: dict[str, Any]) -> tuple[Any, ...]:
+    kind, trigger = order["kind"].lower(), Decimal(order["trigger_price"])
+    price = Decimal(order["price"]) if kind == "limit" else trigger or None
+    # A stop is a market order that waits for its price.
+    told = "stop" if kind == "market" and trigger else kind
+    return order["side"].lower(), told, price, order["reduce_only"]
 
 
 def _fills(ours: Ours, theirs: Theirs) -> Iterable[str]:

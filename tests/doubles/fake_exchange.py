@@ -104,11 +104,8 @@ class FakeExchange:
     def _spoilt(self, struck: Struck, act: Any) -> Outcome:
         fault = struck.fault
         if fault.kind == wrong.FORGET:
-            habits = self.venue.habits
-            before = habits.forget, habits.forget_ms
-            habits.forget, habits.forget_ms = 1, fault.ms
-            outcome: Outcome = act()
-            habits.forget, habits.forget_ms = before
+            with self.venue.hiding_orders(fault.ms):
+                outcome: Outcome = act()
             return outcome
         if fault.kind in {wrong.DELAY, wrong.ANSWER_TWICE}:
             outcome = act()

@@ -23,7 +23,7 @@ from tests.doubles.bybit.control import running_double
 from tests.doubles.bybit.faults import Fault
 from tests.doubles.bybit.rows import to_json
 from tests.doubles.bybit.server import DoubleServer, serve
-from tests.doubles.bybit.venue import Venue
+from tests.doubles.bybit.venue import FORGETTING, LATE, PARTIAL, UNORDERED, Venue
 
 KEY, SECRET = "customer-one", "the-secret-of-customer-one"
 SPOT, SWAP = "AAA/USDT", "AAA/USDT:USDT"
@@ -403,6 +403,30 @@ def test_fills_are_told_late_and_in_parts(client: Any, server: DoubleServer) -> 
     fills = client.fetch_my_trades(SPOT)
     assert told < len(fills)
     assert sum(Decimal(fill["amount"]) for fill in fills) == 1
+
+
+def test_each_habit_is_counted_when_it_strikes_and_only_then(
+    client: Any, server: DoubleServer
+) -> None:
+    def habits() -> dict[str, int]:
+        counts = server.operator.counts()["habits"]
+        return {name: counts.get(name, 0) for name in (PARTIAL, LATE, UNORDERED, FORGETTING)}
+
+    server.faults.add(Fault("forget", "order/create", times=1, ms=1))
+    for number, price in enumerate(("98", "97", "96", "95"), 1):
+        limit(client, f"by{number}", "buy", price)
+    server.operator.push("AAAUSDT", ["94"])
+    assert len(client.fetch_my_trades(SPOT)) == 4
+    # What a fault hides is not the habit's doing.
+    assert set(habits().values()) == {0}
+    server.operator.habits(partial=1.0, late_fills=1.0, late_ms=1, forget=1.0, forget_ms=1)
+    limit(client, "by5", "buy", "93")
+    server.operator.push("AAAUSDT", ["92"])
+    assert habits() == {PARTIAL: 1, LATE: 1, UNORDERED: 0, FORGETTING: 1}
+    server.operator.habits(unordered=True)
+    for _ in range(20):
+        client.fetch_my_trades(SPOT)
+    assert 0 < habits()[UNORDERED] <= 20
 
 
 # --- its own memory -------------------------------------------------------------------------------

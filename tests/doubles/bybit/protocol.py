@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from tests.doubles.bybit.account import Customer
 from tests.doubles.bybit.rows import Execution, Position, VenueOrder
-from tests.doubles.bybit.venue import Refusal, Venue
+from tests.doubles.bybit.venue import UNORDERED, Refusal, Venue
 
 LONGEST_SPAN_MS = 7 * 86_400_000
 FUTURE_MS = 1000
@@ -355,7 +355,10 @@ def _executions(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answ
     page, cursor = _page(rows, asked, 50, 100)
     told = [_execution(row) for row in page]
     if venue.habits.unordered:
+        before = list(told)
         random.Random(now).shuffle(told)
+        if told != before:
+            venue.count(UNORDERED)
     return {"category": asked.get("category"), "list": told, "nextPageCursor": cursor}
 
 

@@ -93,11 +93,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _spoil(self, request: Request, struck: Struck) -> None:
         fault, venue = struck.fault, self.server.venue
         if fault.kind == wrong.FORGET:
-            with venue.lock:
-                before = venue.habits.forget, venue.habits.forget_ms
-                venue.habits.forget, venue.habits.forget_ms = 1, fault.ms
+            with venue.hiding_orders(fault.ms):
                 told = self._act(request)
-                venue.habits.forget, venue.habits.forget_ms = before
             self._write(200, json.dumps(told).encode())
             return
         told = self._act(request) if struck.acts else refused(venue, 10000, "not reached")

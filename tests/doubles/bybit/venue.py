@@ -8,7 +8,8 @@ received; contracts settle in their quote.
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from functools import wraps
@@ -28,6 +29,10 @@ R = TypeVar("R")
 EXACT = Context(prec=90)
 LONGEST_LINK_ID = 36
 BUY, SELL = "Buy", "Sell"
+# By what names the habits are counted.
+PARTIAL, LATE, UNORDERED, FORGETTING = (
+    "partial fills", "late fills", "fills out of order", "forgetting",
+)  # fmt: skip
 
 
 class Refusal(Exception):
@@ -79,6 +84,7 @@ class Venue:
         self.instruments: dict[Key, Instrument] = {}
         self.prices: dict[Key, Decimal] = {}
         self.counts: dict[str, int] = {}
+        self._hidden_ms = 0
         self._number = 0
         self._seed = seed
         found = list(read_journal(journal)) if journal else []
@@ -166,6 +172,16 @@ class Venue:
             self._keep(customer, order)
         return order
 
+    @contextmanager
+    def hiding_orders(self, ms: int) -> Iterator[None]:
+        """Have look-ups not show for a while what is ordered meanwhile."""
+        with self.lock:
+            self._hidden_ms = ms
+            try:
+                yield
+            finally:
+                self._hidden_ms = 0
+
     @_alone
     def cancel(self, customer: Customer, order: VenueOrder | None) -> VenueOrder:
         """Take an order back, or raise Refusal if it does not stand."""
@@ -200,7 +216,10 @@ class Venue:
         order = _read_order(asked, customer.key, link_id, self._name("order", number), number)
         order.created = order.updated = self.now()
         self._check_rules(pair, order)
-        if self.random.random() < self.habits.forget:
+        if self._hidden_ms:
+            order.shown_from = order.created + self._hidden_ms
+        elif self.random.random() < self.habits.forget:
+            self.count(FORGETTING)
             order.shown_from = order.created + self.habits.forget_ms
         if len(customer.open_orders(pair.key)) >= pair.max_open:
             raise Refusal(170810 if pair.is_spot else 110020, "too many active orders")
@@ -299,7 +318,7 @@ class Venue:
         lot = self.instruments[order.category, order.symbol].lot
         lots = int(order.left / lot)
         if lots > 1 and self.random.random() < self.habits.partial:
-            self.count("partial fill")
+            self.count(PARTIAL)
             return lot * self.random.randint(1, lots - 1)
         return order.left
 
@@ -340,7 +359,7 @@ class Venue:
             order.updated, number, order.kind,
         )  # fmt: skip
         if self.random.random() < self.habits.late_fills:
-            self.count("fill told late")
+            self.count(LATE)
             row.shown_from = row.time + self.random.randint(1, max(1, self.habits.late_ms))
         self._note_execution(customer, row)
         self._keep(customer, order)
