@@ -19,6 +19,8 @@ from app.exchanges.models import (
     PaperOrder,
     PaperStake,
 )
+from app.trading.contracts import Stake, isolated_liquidation, tiers_or_assumed
+from app.trading.market import Tier, booked, exact
 from app.trading.ports import Balance
 
 LARGEST_ID = 2**63 - 1
@@ -105,7 +107,37 @@ def paper_balances(account_id: int) -> Balances:
         .where(PaperBalance.account_id == account_id)
         .order_by(PaperBalance.currency)
     )
-    return Balances({row.currency: Balance(row.free, row.locked) for row in rows}, utc_now())
+    money = {row.currency: Balance(row.free, row.locked) for row in rows}
+    stakes = db.session.execute(_PAPER_POSITIONS, {"account": account_id})
+    return Balances(money, utc_now(), [_held_on_paper(*row) for row in stakes])
+
+
+_PAPER_POSITIONS = text("""
+    select market.symbol, trim_scale(stake.base), trim_scale(stake.cost),
+        trim_scale(stake.leverage), market.tiers, market.max_leverage
+    from paper_stakes as stake
+    join markets as market on market.id = stake.market_id
+    where stake.account_id = :account and stake.base <> 0
+    order by market.symbol
+""")
+
+
+@exact
+def _held_on_paper(
+    symbol: str, base: Decimal, cost: Decimal, leverage: Decimal,
+    tiers: Sequence[Sequence[str]] | None, max_leverage: Decimal | None,
+) -> Held:  # fmt: skip
+    stake = Stake(base, cost)
+    known = tuple(Tier(*map(Decimal, tier)) for tier in tiers or ())
+    liquidation = isolated_liquidation(stake, leverage, tiers_or_assumed(known, max_leverage))
+    return Held(
+        symbol=symbol,
+        side="long" if base > 0 else "short",
+        quantity=abs(base),
+        entry_price=stake.entry_price,
+        leverage=leverage,
+        liquidation_price=None if liquidation is None else booked(liquidation),
+    )
 
 
 # One statement, so one moment: a fill is at the venue first, and booked in a later transaction.

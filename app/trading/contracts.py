@@ -12,18 +12,23 @@ RATE_STEP = Decimal("0.000001")
 ASSUMED_TIERS = (Tier(ZERO, ASSUMED_RATE),)
 
 
-@exact
 def tiers_of(market: Market) -> tuple[Tier, ...]:
-    """Return a contract's maintenance margins, assumed where the venue has told none.
+    """Return a contract's maintenance margins, assumed where the venue has told none."""
+    return tiers_or_assumed(market.tiers, market.max_leverage)
+
+
+@exact
+def tiers_or_assumed(tiers: tuple[Tier, ...], max_leverage: Decimal | None) -> tuple[Tier, ...]:
+    """Return maintenance margins as they were told, or else those to be assumed.
 
     Bybit's lowest tier asks for half of the initial margin at the greatest leverage (BTCUSDT: 0.5 %
     at 100 times, help page "Maintenance Margin (USDT Contract)").
     """
-    if market.tiers:
-        return market.tiers
-    if market.max_leverage is None:
+    if tiers:
+        return tiers
+    if max_leverage is None:
         return ASSUMED_TIERS
-    rate = ONE / (2 * market.max_leverage)
+    rate = ONE / (2 * max_leverage)
     return (Tier(ZERO, rate.quantize(RATE_STEP, ROUND_CEILING)),)
 
 
@@ -38,6 +43,12 @@ class Stake:
     def sign(self) -> int:
         """Return 1 for a long position, -1 for a short one, 0 without any."""
         return (self.base > 0) - (self.base < 0)
+
+    @property
+    @exact
+    def entry_price(self) -> Decimal | None:
+        """Return the average price at which the position was opened, or None without any."""
+        return booked(self.cost / abs(self.base)) if self.base != 0 else None
 
     @exact
     def after(self, side: Side, price: Decimal, quantity: Decimal) -> "tuple[Stake, Decimal]":

@@ -18,10 +18,11 @@ from app.cli.bots import bots as commands
 from app.db import db, utc_now
 from app.errors import Conflict, Unavailable
 from app.exchanges.models import ExchangeAccount
-from app.exchanges.queries import Balances, paper_position
+from app.exchanges.queries import Balances, paper_balances, paper_position
 from app.markets.models import MarketRow
 from app.subscriptions.service import give_plan
 from app.trades.models import OrderRow
+from app.trading.market import booked
 from app.trading.ports import Balance
 from app.trading.strategy import StopHow
 from app.transactions import transaction
@@ -223,6 +224,33 @@ def test_fills_on_their_way_are_no_strange_position(shop: Shop) -> None:
         db.session.execute(text("update exchange_accounts set fills_cursor = ''"))
         assert paper_position(shop.account_id, shop.market_id) == 0
         assert paper_position(shop.account_id, 0) == 0
+
+
+@pytest.mark.parametrize("direction", ["long", "short"])
+def test_the_page_of_a_paper_account_shows_its_positions(
+    shop: Shop, client: Client, direction: str
+) -> None:
+    address = f"/exchanges/{shop.account_id}"
+    assert "Leverage: none, nothing is borrowed." in client.get(address).text
+    bot_id = with_contract(shop, direction=direction)
+    shop.start(bot_id)
+    shop.tick()
+    shop.play(D("98"))
+    shop.tick()
+    page = client.get(address).text
+    assert "nothing is borrowed" not in page
+    for words in ("Contracts that the account holds", SYMBOL, direction, "4</data>×"):
+        assert words in page
+    with transaction():
+        (shown,) = paper_balances(shop.account_id).positions
+        metrics = db.session.get_one(BotMetrics, bot_id)
+        entry = metrics.base_cost / abs(metrics.base)
+        assert (shown.base, shown.leverage) == (metrics.base, D(4))
+    assert shown.entry_price == booked(entry)
+    # Isolated: a quarter of the value stands behind it, one percent of it must stay.
+    sign = 1 if direction == "long" else -1
+    assert shown.liquidation_price is not None
+    assert abs(shown.liquidation_price - entry * (1 - sign * D("0.24"))) < D("1e-15")
 
 
 def test_by_api_and_by_command(shop: Shop, app: Flask) -> None:
