@@ -12,8 +12,9 @@ from app.bots.rules import Seen
 from app.db import db
 from app.errors import Conflict, InvalidInput
 from app.exchanges.models import ExchangeAccount
+from app.money import ceil_to_step
 from app.trading.guard import Guard
-from app.trading.market import ZERO, MarketKind, exact
+from app.trading.market import BOOK_STEP, ZERO, MarketKind, exact
 from app.trading.position import Holdings
 from app.trading.strategies import STRATEGIES
 from app.trading.strategy import InvalidParams, Plan, Problem, Strategy, problem
@@ -38,13 +39,17 @@ def check_settings(
 ) -> Settings:
     """Read and plan settings at the last price; raise InvalidParams naming every bad field.
 
-    With `funds` the plan takes no more money than they are worth.
+    `capital` stands for an investment that is not named, unless the size of the orders is: then
+    the money follows from it and from the price. With `funds` the plan takes no more money than
+    they are worth.
     """
     known = STRATEGIES.get(strategy)
     if known is None:
         raise InvalidInput("unknown_strategy", field="strategy")
     values = dict(params)
-    if capital is not None and values.get("investment") is None:
+    if follows_price(values):
+        capital = None
+    elif capital is not None and values.get("investment") is None:
         values["investment"] = capital
     read = known.parse(values)
     price = grounds.known_price
@@ -55,7 +60,12 @@ def check_settings(
     money = capital or getattr(read, "investment", None) or getattr(plan, "investment", None)
     if money is None or money <= 0:
         raise InvalidParams((problem("investment", "missing"),))
-    return Settings(known, read, plan, money)
+    return Settings(known, read, plan, ceil_to_step(money, BOOK_STEP))
+
+
+def follows_price(params: Mapping[str, object]) -> bool:
+    """Tell whether the money follows from the size of the orders and the price."""
+    return params.get("quantity") is not None and params.get("investment") is None
 
 
 def limit_problems(guard: Guard, settings: Settings) -> list[Problem]:
@@ -101,7 +111,12 @@ def prospect(bot: Bot) -> Prospect:
     metrics = db.session.get_one(BotMetrics, bot.id)
     held = Holdings(metrics.base, metrics.quote, metrics.base_cost)
     cash = held.wallet if grounds.market.kind is MarketKind.LINEAR else held.quote
-    put_in = _put_in(metrics, bot.capital, cash)
+    if follows_price(version.params):
+        planned = check_settings(grounds, version.strategy, version.params)
+        put_in = _put_in(metrics, planned.capital, cash)
+        put_in = max(put_in, _missing_cash(planned, held, cash))
+    else:
+        put_in = _put_in(metrics, bot.capital, cash)
     funds = Holdings(held.base, held.quote + put_in, held.cost)
     settings = check_settings(grounds, version.strategy, version.params, version.capital, funds)
     return Prospect(settings, grounds, seen_of_plan(bot, settings.plan), held, put_in)
@@ -120,6 +135,15 @@ def _put_in(metrics: BotMetrics, capital: Decimal, cash: Decimal) -> Decimal:
     """Return the cash that a start puts in, or takes out if less capital is wanted than is in."""
     put_in = capital - (metrics.deposited - metrics.withdrawn)
     return max(put_in, -max(ZERO, cash))
+
+
+@exact
+def _missing_cash(planned: Settings, held: Holdings, cash: Decimal) -> Decimal:
+    """Return the cash that orders of a given size lack; coins are cash only as far as they sell."""
+    to_buy = getattr(planned.plan, "base_to_buy", None) or ZERO
+    cost = getattr(planned.plan, "base_cost", None) or ZERO
+    saved = cost * min(held.base, to_buy) / to_buy if to_buy > 0 and held.base > 0 else ZERO
+    return ceil_to_step(planned.capital - saved - cash, BOOK_STEP)
 
 
 def grounds_of(bot: Bot) -> Grounds:

@@ -143,6 +143,7 @@ def edit_bot(
     if not _is_same(bot, settings):
         bot.config_version += 1
         bot.strategy, bot.capital = strategy, settings.capital
+        bot.strategy_state = None
         bot.plan = to_json(settings.plan)
         add_version(bot, settings.strategy.encode_params(settings.params), user_id, now)
         tell(bot, "settings_changed", user_id, {"version": bot.config_version}, now)
@@ -234,7 +235,7 @@ def request_start(
     # Takes a lock for the person: two starts can't count the same money or the same place.
     check_may_start(user_id, bot.mode)
     ahead = prospect(bot)
-    if rules.changed_materially(seen, ahead.seen, bot.capital):
+    if rules.changed_materially(seen, ahead.seen, ahead.settings.capital):
         raise Conflict("plan_moved")
     account = ahead.grounds.account
     market = ahead.grounds.market
@@ -297,6 +298,7 @@ def _begin(bot: Bot, ahead: Prospect, state: str) -> None:
     now = utc_now()
     metrics = db.session.get_one(BotMetrics, bot.id, with_for_update=True)
     flow_money(metrics, ahead.put_in, ahead.grounds.known_price, ahead.grounds.market, now)
+    bot.capital = ahead.settings.capital
     bot.plan = to_json(ahead.settings.plan)
     bot.tick_period_s = limits_of(bot.user_id).tick_period_s
     _renew(bot)
@@ -376,6 +378,9 @@ def _stop(
     bot: Bot, how: StopHow, actor_id: int | None, code: str, values: Mapping[str, str | int]
 ) -> None:
     following = rules.next_state(bot.state, Action.STOP)
+    if _may_clear(bot, how):
+        following = BotState.STOPPING.value
+        _end_again(bot)
     if following is None or bot.stop_request in {EMERGENCY, how.value}:
         return
     now = utc_now()
@@ -385,6 +390,23 @@ def _stop(
     bot.next_tick_at = now
     tell(bot, code, actor_id, values, now)
     announce(bot, tick=True)
+
+
+def _may_clear(bot: Bot, how: StopHow) -> bool:
+    """Tell whether a stop takes back orders that an earlier stop has left on the exchange."""
+    is_stopped = bot.state == BotState.STOPPED.value
+    return is_stopped and how is not StopHow.LEAVE_ORDERS and _has_live_orders(bot)
+
+
+def _end_again(bot: Bot) -> None:
+    """Let a stopped bot end once more: with its last state, for no start has to be possible now.
+
+    Without one (its settings are others by now) a new start that is stopped at once does it.
+    """
+    state, epoch = bot.strategy_state, bot.epoch
+    _renew(bot)
+    if state is not None:
+        bot.strategy_state, bot.epoch = state, epoch
 
 
 def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | None = None) -> None:
@@ -398,10 +420,9 @@ def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | Non
         return
     now = utc_now()
     if following == BotState.LOCKED.value and _has_live_orders(bot):
-        # Orders that were left on the exchange: a new start that is stopped at once takes them
-        # back before anything else.
+        # Orders that were left on the exchange, as by another stop.
         following = BotState.STOPPING.value
-        _renew(bot)
+        _end_again(bot)
     if following == BotState.STOPPING.value:
         bot.stop_request = EMERGENCY
         bot.next_tick_at = now

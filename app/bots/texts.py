@@ -154,8 +154,8 @@ _REFUSALS: Mapping[str, LazyString] = {
         "moment."
     ),
     "orders_still_open": _l(
-        "Orders of this bot still stand on the exchange. Start it and stop it again to cancel "
-        "them, then delete it."
+        "Orders of this bot still stand on the exchange. Stop it once more to cancel them, then "
+        "delete it."
     ),
     "cannot_start": _l("A bot that is %(state)s can't be started."),
     "leave_orders_for_experts": _l(
@@ -400,6 +400,10 @@ _NOTICES: Mapping[str, LazyString] = {
     ),
     "notice_stop_loss": _l(
         "This bot was stopped by its stop-loss at %(price)s. Result of the whole run: %(total)s."
+    ),
+    "notice_left_orders": _l(
+        "Orders that this bot has left still stand on the exchange: %(orders)s. Nobody watches "
+        "them. Cancel them here, or leave them."
     ),
     "notice_unresolved": _l(
         "%(exchange)s did not say whether an order at %(price)s was placed (%(since)s). We are "

@@ -702,3 +702,25 @@ def test_the_form_opens_on_an_account_that_trades_the_wanted_pair(
     page = client.get(f"/bots/new?market={wanted}").text
     assert "None of your accounts trades that pair." in page
     assert "AAA/USDT" in page
+
+
+def test_orders_that_a_stopped_bot_has_left_are_cancelled_from_its_page(
+    shop: Shop, client: Client
+) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        shop.user.profile.experience = "expert"
+        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+    shop.tick()
+    page = client.get(f"/bots/{bot_id}")
+    assert "Nobody watches them." in page.text
+    assert f'href="/bots/{bot_id}/stop"' in page.text
+    question = client.get(f"/bots/{bot_id}/stop")
+    assert 'value="keep"' in question.text
+    assert 'value="leave_orders"' not in question.text
+    assert client.post_form(f"/bots/{bot_id}/stop", {"how": "keep"}).status_code == 303
+    for _ in range(3):
+        shop.tick()
+    page = client.get(f"/bots/{bot_id}")
+    assert "Nobody watches them." not in page.text
+    assert f'href="/bots/{bot_id}/stop"' not in page.text

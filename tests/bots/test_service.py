@@ -368,6 +368,8 @@ def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Sho
         service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     assert db.session.query(OrderRow).filter_by(status="OPEN").count() > 0
+    # Beyond the range no start is possible.
+    shop.play(85)
     with transaction():
         service.emergency_stop(shop.user_id, bot_id)
     for _ in range(3):
@@ -469,6 +471,69 @@ def test_a_bot_that_lost_money_starts_again_with_what_is_left(shop: Shop) -> Non
     assert shop.bot(bot_id).state == "active"
 
 
+def by_quantity(shop: Shop) -> int:
+    return shop.add_bot(investment=None, quantity=Decimal("0.5"))
+
+
+def test_a_grid_with_a_size_of_orders_starts_above_the_price_of_its_creation(shop: Shop) -> None:
+    bot_id = by_quantity(shop)
+    planned = shop.bot(bot_id).capital
+    shop.play("104.7")
+    ahead = prospect(shop.bot(bot_id))
+    assert not ahead.settings.plan.errors
+    assert ahead.put_in == ahead.settings.capital > planned
+    shop.start(bot_id)
+    assert shop.bot(bot_id).capital == ahead.settings.capital
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert metrics.deposited == ahead.settings.capital
+    shop.tick()
+    shop.tick()
+    assert shop.bot(bot_id).state == "active"
+    sizes = set(db.session.scalars(select(OrderRow.quantity).where(OrderRow.bot_id == bot_id)))
+    assert Decimal("0.5") in sizes
+
+
+def test_a_grid_with_a_size_of_orders_starts_again_after_a_loss_with_what_it_lacks(
+    shop: Shop,
+) -> None:
+    bot_id = by_quantity(shop)
+    shop.start(bot_id)
+    for price in (100, 97, 93, 91):
+        shop.play(price)
+        shop.tick()
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+    shop.tick()
+    shop.play(109)
+    left = db.session.get_one(BotMetrics, bot_id, populate_existing=True).quote
+    ahead = prospect(shop.bot(bot_id))
+    assert ahead.needed.quote == ahead.settings.capital > left
+    shop.start(bot_id)
+    shop.tick()
+    shop.tick()
+    assert shop.bot(bot_id).state == "active"
+    codes = select(BotEvent.code).where(BotEvent.bot_id == bot_id)
+    assert not [code for code in db.session.scalars(codes) if code.startswith("denied")]
+
+
+def test_coins_kept_by_a_grid_with_a_size_of_orders_pay_for_no_buys(shop: Shop) -> None:
+    bot_id = by_quantity(shop)
+    shop.start(bot_id)
+    for price in (100, 97, 93, 91):
+        shop.play(price)
+        shop.tick()
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+    shop.tick()
+    shop.play(109)
+    shop.start(bot_id)
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(bot_id).state == "active"
+    codes = select(BotEvent.code).where(BotEvent.bot_id == bot_id)
+    assert not [code for code in db.session.scalars(codes) if code.startswith("denied")]
+
+
 def test_staff_stops_with_a_reason_that_is_audited_and_told(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
@@ -512,6 +577,33 @@ def test_a_bot_with_orders_on_the_exchange_is_not_deleted(shop: Shop) -> None:
     assert shop.bot(bot_id).state == "stopped"
     error = refused(lambda: service.delete_bot(shop.user_id, bot_id), Conflict)
     assert error.code == "orders_still_open"
+
+
+@pytest.mark.parametrize("how", [StopHow.KEEP, StopHow.SELL])
+def test_orders_that_were_left_are_taken_back_by_another_stop(shop: Shop, how: StopHow) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        shop.user.profile.experience = "expert"
+        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+    shop.tick()
+    # Beyond the range no start can take them back.
+    shop.play(85)
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+    assert shop.bot(bot_id).state == "stopped"
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, how)
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(bot_id).state == "stopped"
+    assert db.session.query(OrderRow).filter_by(status="OPEN").count() == 0
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert (metrics.base < Decimal("0.001")) is (how is StopHow.SELL)
+    with transaction():
+        service.request_stop(shop.user_id, bot_id, how)
+    assert shop.bot(bot_id).state == "stopped"
+    with transaction():
+        service.delete_bot(shop.user_id, bot_id)
 
 
 def test_a_deleted_bot_is_gone_for_every_verb(shop: Shop) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, cast, func, or_, select
 
 from app.bots.figures import BotFigures, ContractFigures
-from app.bots.models import Bot, BotConfig, BotEvent
+from app.bots.models import Bot, BotConfig, BotEvent, BotState
 from app.bots.queries.cards import BotCard, label_of, number_of
 from app.bots.queries.ladder import Rungs, rungs_of
 from app.bots.queries.lists import notices_of
@@ -89,6 +89,9 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
         )
         for price, since in unclear
     ]
+    left = left_orders(card)
+    if left:
+        lines.append(Line("notice_left_orders", {"orders": left}, "warning"))
     return (*notices_of(card), *lines)
 
 
@@ -368,6 +371,11 @@ def _contract_choices(
         StopChoice(StopHow.SELL.value, *closed),
         StopChoice(StopHow.LEAVE_ORDERS.value, *keep),
     )
+
+
+def left_orders(card: BotCard) -> int:
+    """Count the orders that a stopped bot has left on the exchange; another stop cancels them."""
+    return open_orders(card.id) if card.state == BotState.STOPPED.value else 0
 
 
 def open_orders(bot_id: int) -> int:

@@ -86,6 +86,8 @@ def start_summary(
     return replace(
         summary,
         preview=found,
+        investment=ahead.settings.capital,
+        max_loss=ahead.settings.capital,
         free=free,
         # A restart puts in only what is missing: its share would say too little.
         share_of_free=needed / free if free and bot.epoch == 0 else None,

@@ -81,7 +81,7 @@ def stop(bot_id: int) -> ResponseReturnValue:
     if form.validate_on_submit() and form.how.data in set(StopHow):
         how = StopHow(form.how.data)
         return _do(card, lambda: service.request_stop(current_user.id, bot_id, how))
-    if request.method == "GET" and not card.actions.stop:
+    if request.method == "GET" and not (card.actions.stop or queries.left_orders(card)):
         return _gone(card, "cannot_stop")
     status = 200
     if request.method == "POST":
@@ -103,7 +103,7 @@ def _choices(card: BotCard) -> list[queries.StopChoice]:
     return [
         choice
         for choice in queries.stop_choices(card)
-        if expert or choice.how != StopHow.LEAVE_ORDERS
+        if (expert and card.actions.stop) or choice.how != StopHow.LEAVE_ORDERS
     ]
 
 

@@ -71,7 +71,8 @@ def chart(bot_id: int) -> ResponseReturnValue:
 
 
 def _head(card: BotCard) -> dict[str, Any]:
-    return {"bot": card, "notices": queries.notices_for(card)}
+    left = queries.left_orders(card)
+    return {"bot": card, "notices": queries.notices_for(card), "left_orders": left}
 
 
 def _facts(card: BotCard) -> dict[str, Any]:

@@ -29,17 +29,25 @@ from app.trading.strategy import (
 def decide_grid(view: View) -> Decision:
     """Answer one moment of a grid."""
     state: GridState = view.state
-    if state.phase is Phase.FINISHED:
+    if state.phase is Phase.FINISHED and not _ends_anew(view, state):
         return Decision(state, finished=state.exit.reason if state.exit else None)
     if state.phase is Phase.WAITING:
         return _wait(view, state)
-    if state.phase is Phase.EDITING:
+    if state.phase in {Phase.EDITING, Phase.FINISHED}:
         ending = exit_wanted(view, state, None)
         if ending is None:
             return go_on_editing(view, state)
         state = replace(state, phase=Phase.CLOSING, exit=ending, slots=())
         return close(view, state, ending, None)
     return _run(view, state)
+
+
+def _ends_anew(view: View, state: GridState) -> bool:
+    """Tell whether a stop of a finished grid is to take back what the last one has left."""
+    if state.exit is None or view.stop_request in {None, StopHow.LEAVE_ORDERS}:
+        return False
+    stands = any(order.status.is_live for order in view.orders)
+    return stands or view.stop_request is not state.exit.how
 
 
 def _run(view: View, state: GridState) -> Decision:
