@@ -1,6 +1,5 @@
 """What may be done with a bot in which state, and when a plan has changed too much to start it."""
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from enum import StrEnum
 
 from app.errors import Conflict, InvalidInput
 from app.names import is_visible
+from app.trading.market import exact
 
 # States in which a bot takes a place of its owner's plan.
 RUNNING = ("starting", "active", "paused", "stopping")
@@ -18,6 +18,8 @@ MAX_NAME = 60
 MATERIAL_COST = Decimal("0.1")
 MATERIAL_LOSS = Decimal("0.02")
 MAX_SEEN = 2000
+MOST_GAPS = Decimal(1_000_000)
+SMALLEST_STEP, LARGEST_STEP = Decimal("1e-40"), Decimal("1e40")
 # What `Seen.text` writes: no exponent, so that sums of hostile values stay small.
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,40})?")
 
@@ -138,12 +140,12 @@ def changed_materially(seen: Seen | None, now: Seen, investment: Decimal) -> boo
     return now.loss - seen.loss > investment * MATERIAL_LOSS
 
 
+@exact
 def grids_for_step(lower: Decimal, upper: Decimal, step: Decimal, *, geometric: bool) -> int | None:
     """Return the number of gaps that comes closest to a step: money, or percent if geometric."""
     if not 0 < lower < upper or step <= 0:
         return None
-    if geometric:
-        count = math.log(upper / lower) / math.log1p(min(float(step), 1e9) / 100)
-    else:
-        count = float((upper - lower) / step)
-    return min(max(1, round(min(count, 1e6))), 1_000_000)
+    # A step too small to count with means the most gaps.
+    step = min(max(step, SMALLEST_STEP), LARGEST_STEP)
+    count = (upper / lower).ln() / (1 + step / 100).ln() if geometric else (upper - lower) / step
+    return max(1, round(min(count, MOST_GAPS)))

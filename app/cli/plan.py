@@ -72,7 +72,9 @@ def plan(
 
     With --exchange and --symbol the pair's rules, fees and last price come from the running
     platform, and the parameters may replace each of them. Exits with code 2 when the parameters
-    can't work; the errors then name the fields.
+    can't work; the errors then name the fields. A field that no plan knows is left out and named
+    among the warnings (unknown_field), so that files with notes can be read; the API, which
+    starts bots, refuses it.
     """
     if (exchange is None) is not (symbol is None):
         raise click.UsageError("--exchange and --symbol belong together")

@@ -2,12 +2,23 @@
 
 import pytest
 
-from dev.no_floats import MONEY, floats_in, main, money_modules
+from dev.no_floats import MONEY, ROOT, floats_in, main, money_modules
 
 
 def test_no_module_of_money_handles_floats(capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0, capsys.readouterr().out
     assert len(list(money_modules())) > len(MONEY)
+
+
+def test_whatever_counts_performance_is_a_module_of_money() -> None:
+    checked = set(money_modules())
+    counting = {
+        path
+        for path in (ROOT / "app").rglob("*.py")
+        if "app.trading.performance import" in path.read_text()
+    }
+    assert counting - checked == set()
+    assert len(counting) > 4
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ FEWEST_CANDLES = 2
 MOST_GRIDS = 200
 FEW_TRADES = 30
 # Both counts together; the second is left out where the first has used the time up.
-BUDGET_S = 4.0
+BUDGET_S = 4.0  # time
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def past_run(
     preset: str = "",
     wrong: Sequence[FieldLine] = (),
     *,
-    budget_s: float = BUDGET_S,
+    budget_s: float = BUDGET_S,  # time
 ) -> PastRun | NoPastRun:
     """Count what a form would have brought on its pair's own last days; stores nothing.
 
@@ -151,7 +151,7 @@ def _count(
     values: Mapping[str, object],
     grounds: Grounds,
     history: Sequence[Candle],
-    deadline: float,
+    deadline: float,  # time
 ) -> PastRun:
     def run(*, touch: bool) -> BacktestResult | None:
         try:
@@ -166,7 +166,7 @@ def _count(
     return _past_run(grounds, cautious, run(touch=True))
 
 
-def _in_time(history: Iterable[Candle], deadline: float) -> Iterator[Candle]:
+def _in_time(history: Iterable[Candle], deadline: float) -> Iterator[Candle]:  # time
     for candle in history:
         if time.monotonic() > deadline:
             raise OutOfTime
