@@ -41,7 +41,9 @@ def tick(strategy: Strategy[Any, Any], view: View, limits: Limits = NO_LIMITS) -
     decision = _decide(strategy, view)
     verdict = check(decision.intents, view, limits)
     refusals = tuple(
-        LogLine(f"denied_{each.code}", each.values, Severity.WARNING) for each in verdict.denied
+        LogLine(f"denied_{each.code}", each.values, Severity.WARNING)
+        for each in verdict.denied
+        if not each.intent.is_told
     )
     return Tick(
         intents=verdict.allowed,

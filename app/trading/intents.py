@@ -22,7 +22,8 @@ class Reason:
 class Place:
     """Ask for an order; `price` is None for a market order.
 
-    One that is `reduce_only` closes a contract's position and never opens one.
+    One that is `reduce_only` closes a contract's position and never opens one. Of one that
+    `is_told` the log has said before that it was denied, and says it no more.
     """
 
     key: OrderKey
@@ -32,6 +33,7 @@ class Place:
     quantity: Decimal
     reason: Reason
     reduce_only: bool = False
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

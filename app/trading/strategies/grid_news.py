@@ -18,6 +18,9 @@ MOST_REFUSALS = 3
 # Counted for an order that somebody took back so often: that one no comparison tries again.
 TAKEN_BACK = 1_000
 
+# Counted for a level that rested and gets one more try: the log has said already why it rests.
+ONE_MORE_TRY = -1
+
 OTHER = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
@@ -94,10 +97,10 @@ def _rank(order: Order) -> tuple[int, int, int, Side]:
 def _one_more_try(slot: Slot) -> Slot:
     twin = slot.twin
     if twin is not None and twin.refusals >= MOST_REFUSALS:
-        slot = replace(slot, twin=replace(twin, refusals=MOST_REFUSALS - 1))
+        slot = replace(slot, twin=replace(twin, refusals=ONE_MORE_TRY))
     if slot.refusals < MOST_REFUSALS:
         return slot
-    return replace(slot, refusals=MOST_REFUSALS - 1)
+    return replace(slot, refusals=ONE_MORE_TRY)
 
 
 def _is_paused(slot: Slot) -> bool:
@@ -311,6 +314,11 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
     if order.attempt != slot.attempt:
         # The adopted one; the next attempt's id is still free.
         again = replace(again, attempt=slot.attempt)
+    tried = slot.refusals
+    if tried == ONE_MORE_TRY:
+        if order.status is Status.DENIED:
+            return replace(again, refusals=MOST_REFUSALS)
+        tried = MOST_REFUSALS - 1
     closing = grounds.state.phase in {Phase.CLOSING, Phase.EDITING}
     if closing or (slot.parked and order.status is Status.CANCELLED):
         return again
@@ -320,13 +328,13 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
         Status.CANCELLED: "order_cancelled_outside",
     }[order.status]
     # Of a level that rests already the log says no more.
-    if slot.refusals < MOST_REFUSALS:
+    if tried < MOST_REFUSALS:
         news.events.append(
             log_line(code, Severity.WARNING, level=order.key.level, side=order.key.side.value)
         )
     if order.excused:
         return again
-    refusals = slot.refusals + 1
+    refusals = tried + 1
     if refusals == MOST_REFUSALS:
         news.events.append(
             log_line("level_paused", Severity.WARNING, level=order.key.level, tries=refusals)
