@@ -47,7 +47,7 @@ def alarm_owners() -> int:
     for bot in bots:
         bot.alarmed_at = now
         reason = bot.state_reason or {}
-        log.error("bot_in_error bot=%s user=%s code=%s", bot.id, bot.user_id, reason.get("code"))
+        log.error("bot_in_error bot=%s user=%s reason=%s", bot.id, bot.user_id, reason.get("code"))
         owner = db.session.get_one(User, bot.user_id)
         if owner.is_active and owner.is_confirmed:
             send_mail(owner, "bot_in_error", **_told(bot, owner.language, reason))

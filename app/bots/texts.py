@@ -385,6 +385,10 @@ _NOTICES: Mapping[str, LazyString] = {
         "This bot gave up after several errors in a row. Its orders are taken back and its coins "
         "are kept. Start it again when the cause is gone, or stop it."
     ),
+    "notice_not_begun": _l(
+        "This bot could not begin, so it has placed no orders. Start it again when the cause is "
+        "gone, or change its settings."
+    ),
     "notice_locked": _l("This bot is locked after an emergency stop until you unlock it."),
     "notice_stale": _l("This bot was not looked at for too long. Its figures may be old."),
     "notice_price_stale": _l("There are no new prices of %(symbol)s. The bot waits for them."),

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from app.bots.ties import stands_of
 from app.db import db
-from app.exchanges.models import PaperBalance, PaperStake
+from app.exchanges.models import ExchangeAccount, PaperBalance, PaperStake
 from app.markets.models import MarketRow
 from app.transactions import transaction
 from tests.bots.live_world import World, wander
@@ -99,6 +99,23 @@ def test_a_stop_with_a_sale_closes_a_short_by_buying(world: World) -> None:
     assert world.bot(bot).state == "stopped"
     assert world.metrics(bot).base == 0
     assert_wallet_agrees(world, bot)
+
+
+def test_orders_that_a_liquidation_takes_with_it_are_no_news(world: World) -> None:
+    account = world.add_account(Decimal(1_000))
+    world.deposit = Decimal(1_000)
+    bot = world.add_bot(account, direction="long", leverage="10", lower="70", upper="110")
+    world.play(100)
+    for _ in range(2):
+        world.tick()
+    world.play(99, 40)
+    # Orders that stand are looked up by an audit.
+    with transaction():
+        db.session.get_one(ExchangeAccount, account).audited_at = None
+    for _ in range(3):
+        world.tick()
+    assert world.bot(bot).state_reason["code"] == "liquidated"
+    assert "order_cancelled_outside" not in world.events(bot)
 
 
 def test_a_liquidation_is_booked_told_and_ends_the_bot(world: World) -> None:

@@ -724,3 +724,17 @@ def test_orders_that_a_stopped_bot_has_left_are_cancelled_from_its_page(
     page = client.get(f"/bots/{bot_id}")
     assert "Nobody watches them." not in page.text
     assert f'href="/bots/{bot_id}/stop"' not in page.text
+
+
+def test_a_bot_that_could_not_begin_does_not_say_that_its_orders_are_taken_back(
+    shop: Shop, client: Client
+) -> None:
+    bot_id = shop.add_bot()
+    shop.start(bot_id)
+    shop.play(120)
+    shop.tick()
+    assert shop.bot(bot_id).state == "error"
+    page = client.get(f"/bots/{bot_id}").text
+    assert "could not begin" in page
+    assert "lies outside of your range" in page
+    assert "gave up after" not in page

@@ -10,6 +10,7 @@ from app.bots import jobs, silence, wake
 from app.bots.models import BotState
 from app.db import db, utc_now
 from app.exchanges.leases import acquire
+from app.logs import mask_secrets
 from app.notifications.queries import caught_mails
 from app.trades.models import OrderRow
 from app.transactions import transaction
@@ -97,6 +98,8 @@ def test_a_bot_that_stays_silent_through_all_tries_is_given_up_and_its_owner_is_
     assert world.events(bot).count("bot_gave_up") == 1
     assert caplog.text.count(f"bot_given_up bot={bot}") == 1
     assert caplog.text.count(f"bot_in_error bot={bot}") == 1
+    line = next(each for each in caplog.messages if each.startswith("bot_in_error"))
+    assert mask_secrets(line).endswith("reason=bot_given_up")
     (template, language, mail) = mails()[0]
     assert len(mails()) == 1
     assert (template, language) == ("bot_in_error", "en")

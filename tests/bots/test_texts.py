@@ -75,6 +75,29 @@ def chosen() -> set[str]:
     return {code for code in found if isinstance(code, str) and code}
 
 
+def with_values() -> Iterator[tuple[str, frozenset[str]]]:
+    """Return each code that is spoken with the names of its values, where both are written out."""
+    speakers = {**SPEAKERS, "LimitReached": 0}
+    for path in sorted(ROOT.rglob("*.py")):
+        if path.name in COMMANDS_ONLY or path.parent.name == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            place = speakers.get(name)
+            # The others take their values as one mapping.
+            if place is None or name in {"Reason", "LogLine", "Line", "Problem", "Event", "_tell"}:
+                continue
+            given = [keyword.arg for keyword in node.keywords]
+            if name in {"_stop", "_turn", "NoPreset"} or len(node.args) <= place or None in given:
+                continue
+            code = node.args[place]
+            for each in [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]:
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    yield each.value, frozenset(filter(None, given))
+
+
 CODES = spoken(SPEAKERS) | chosen()
 ORDER_CODES = spoken(ORDER_SPEAKERS)
 
@@ -125,6 +148,18 @@ def test_every_sentence_can_be_written_with_its_values(app: Flask, code: str) ->
         said = say(Line(code, dict.fromkeys(names, "12345.678")), PAIR)
     assert "%(" not in said
     assert "could not be done" not in said
+
+
+def test_every_code_is_spoken_with_the_values_that_its_sentence_names(app: Flask) -> None:
+    found = sorted({each for each in with_values() if has_text(each[0])}, key=str)
+    assert len(found) > 100
+    with app.test_request_context(), use_locale("en"):
+        lacking = [
+            (code, sorted(names))
+            for code, names in found
+            if "could not be done ()" in say(Line(code, dict.fromkeys(names, "12345.678")), PAIR)
+        ]
+    assert lacking == []
 
 
 def test_an_old_line_without_a_value_still_says_something(app: Flask) -> None:

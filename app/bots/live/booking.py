@@ -53,6 +53,8 @@ class Books:
     touched: dict[int, OwnOrder] = field(default_factory=dict)
     # Accounts whose venue lets stop orders rest.
     with_stops: frozenset[int] = frozenset()
+    # Bots whose position the venue has closed by force.
+    liquidated: set[int] = field(default_factory=set)
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
 
@@ -140,6 +142,7 @@ def _liquidations(
                 bot.stop_request = bot.stop_request or StopHow.KEEP.value
                 bot.turn(BotState.STOPPING, "liquidated", values, books.now)
             books.events.append(Event(bot.id, "liquidated", values, Severity.ERROR))
+            books.liquidated.add(bot.id)
         taken.append((number, replace(fill, client_id=fill.trade_id)))
     return taken
 
@@ -208,6 +211,9 @@ def _book_found(
 
 def _tell_taken(books: Books, own: OwnOrder) -> None:
     if own.status is not Status.CANCELLED or own.error != TAKEN_BY_OTHERS:
+        return
+    # Closing a position by force takes its orders with it; they are not placed again.
+    if own.bot_id in books.liquidated:
         return
     key = own.order.key
     if key.level is None:

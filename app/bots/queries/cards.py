@@ -106,6 +106,11 @@ class BotCard:
     watched_here: str = ""
 
     @property
+    def is_unexplained(self) -> bool:
+        """Say whether nobody knows more of the last error than that there was one."""
+        return self.reason is None or self.reason.code in {"unexpected", "tick_failed"}
+
+    @property
     def stage(self) -> str:
         """Say what money it plays with: paper, testnet or live; the three are never summed."""
         return stage_of(self.mode, self.testnet)

@@ -345,7 +345,8 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
     found = card.figures
     running = card.state in RUNNING
     if card.state in {"error", "locked"} and card.reason is not None:
-        lines.append(Line(f"notice_{card.state}", {}, "error"))
+        begun = card.state != "error" or card.started_at is not None or card.is_unexplained
+        lines.append(Line(f"notice_{card.state}" if begun else "notice_not_begun", {}, "error"))
     if card.last_error is not None and card.state != "error":
         lines.append(replace(card.last_error, level="warning"))
     if card.stale:

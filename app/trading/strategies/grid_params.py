@@ -274,20 +274,21 @@ def _exit_problems(read: Mapping[str, Value]) -> list[Problem]:
 
 def _trailing_problems(read: Mapping[str, Value]) -> list[Problem]:
     problems = []
-    for way, bound in (("up", "upper"), ("down", "lower")):
-        name, limit, edge = (
-            f"trailing_{way}_limit",
-            read.get(f"trailing_{way}_limit"),
-            read.get(bound),
-        )
+    lower, upper = read.get("lower"), read.get("upper")
+    for way in ("up", "down"):
+        name = f"trailing_{way}_limit"
+        limit = read.get(name)
         if limit is not None and not read.get(f"trailing_{way}"):
             problems.append(problem(name, "limit_without_trailing"))
-        elif isinstance(limit, Decimal) and isinstance(edge, Decimal):
-            inside = limit <= edge if way == "up" else limit >= edge
-            if inside:
-                problems.append(
-                    problem(name, "trailing_limit_inside_range", value=limit, bound=edge)
-                )
+            continue
+        if not isinstance(limit, Decimal) or not (
+            isinstance(lower, Decimal) and isinstance(upper, Decimal)
+        ):
+            continue
+        if limit <= upper if way == "up" else limit >= lower:
+            problems.append(
+                problem(name, "trailing_limit_inside_range", value=limit, lower=lower, upper=upper)
+            )
     if read.get("infinity") and (read.get("trailing_up") or read.get("trailing_down")):
         problems.append(problem("infinity", "infinity_does_not_trail"))
     return problems
