@@ -18,10 +18,16 @@ import pytest
 
 from app.bots import wake
 from app.bots.live import real_side, tick_accounts
+from app.db import db
+from app.markets.models import MarketRow
+from app.markets.queries import to_market
 from app.trading.backtest import BacktestResult, run_backtest
 from app.trading.candles import parse_candles
-from app.trading.market import Candle
-from tests.bots.live_world import GRID, HOLDER, candles_of, wander
+from app.trading.funding import FundingRate
+from app.trading.market import Candle, candle_path
+from app.trading.strategies.grid import GRID as GRID_STRATEGY
+from app.transactions import transaction
+from tests.bots.live_world import GRID, HOLDER, World, candles_of, wander
 from tests.bots.test_live import paper_market
 from tests.chaos.prices import scaled, tape_of
 from tests.conftest import shared_folder
@@ -30,7 +36,7 @@ from tests.doubles.bybit.operator import Operator
 from tests.doubles.bybit.server import Hand, Limits
 from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
-from tests.doubles.live import LiveWorld
+from tests.doubles.live import CONTRACT, LiveWorld
 from tests.doubles.wire import product_at_double
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -42,6 +48,8 @@ SLICE = int(os.environ.get("PARITY_CANDLES", "8"))
 READ = max(1500, 4 * SLICE)
 IN_FULL = SLICE > 8
 QUIET, SPACING = Decimal("0.3"), Decimal("0.4")
+# What longs pay to shorts, in turn.
+RATES = Decimal("0.0003"), Decimal("-0.0001")
 
 
 # Opens a world whose exchange is the stand-in, and says how a bot gets a seat there.
@@ -88,14 +96,18 @@ def live_and_paper(
     live.tick()
     for price in prices[1:]:
         live.play(price)
-        # The feed waits until everybody has ticked whom this price has woken.
-        tick_accounts(wake.pop_crossed(live.world.market_id, price, price), HOLDER)
+        tick_woken(live.world, price)
     live.tick()
     return live, real, paper
 
 
+def tick_woken(world: World, price: Decimal) -> None:
+    """Let the feed wait until everybody has ticked whom this price has woken."""
+    tick_accounts(wake.pop_crossed(world.market_id, price, price), HOLDER)
+
+
 def traded(live: LiveWorld, bot: int) -> list[tuple[Any, ...]]:
-    """Return a bot's fills; of one moment in the order of their prices."""
+    """Return a bot's fills as they were booked."""
     return [
         (f.side, f.price, f.quantity, f.fee, f.fee_currency, f.maker) for f in live.world.fills(bot)
     ]
@@ -117,9 +129,8 @@ def assert_all_equal(live: LiveWorld, real: int, paper: int, expected: BacktestR
     backtest = [
         (f.side.value, f.price, f.quantity, f.fee, f.fee_currency, f.maker) for f in expected.fills
     ]
-    assert sorted(traded(live, paper)) == sorted(backtest)
-    assert sorted(traded(live, real)) == sorted(backtest)
     assert traded(live, paper) == backtest
+    assert traded(live, real) == backtest
     assert logical(live, real) == logical(live, paper)
     mine, theirs = live.world.metrics(real), live.world.metrics(paper)
     for name in ("quote", "base", "base_cost", "fees", "fills", "grid_profit", "matched_trades"):
@@ -172,6 +183,77 @@ def test_live_is_paper_is_back_test_over_made_candles(as_object: Opened, seed: i
 
 def test_live_over_http_is_paper_is_back_test_over_made_candles(over_http: Opened) -> None:
     compare_made(over_http, 43, 120)
+
+
+def test_live_is_paper_is_back_test_for_a_geometric_grid_that_follows_the_price(
+    as_object: Opened,
+) -> None:
+    params = {
+        **GRID, "spacing": "geometric", "sizing": "equal_quote", "grids": "8", "trailing_up": True,
+    }  # fmt: skip
+    # It leaves the range upwards by some gaps, wandering all the way.
+    prices = [price + number // 4 for number, price in enumerate(wander(44, 100))]
+    candles = candles_of(prices)
+    expected = run_backtest("grid", params, paper_market(), candles, Decimal(1000))
+    live, real, paper = live_and_paper(as_object, candles, params)
+    assert_all_equal(live, real, paper, expected)
+    assert len(expected.fills) > 8
+    # The ladder has moved, and alike.
+    moved = [
+        GRID_STRATEGY.decode_state(live.world.bot(bot).strategy_state).trail
+        for bot in (real, paper)
+    ]
+    assert moved[0] == moved[1] > 0
+
+
+def test_live_over_http_is_paper_is_back_test_for_a_contract_with_funding(
+    over_http: Opened,
+) -> None:
+    live, seat = over_http
+    world = live.world_of(CONTRACT)
+    params = {**GRID, "direction": "neutral", "leverage": "5"}
+    candles = joined(candles_of(wander(45, 80)))
+    rates = {
+        candle.ts_ms: RATES[number % 2] for number, candle in enumerate(candles) if number % 4 == 3
+    }
+    with transaction():
+        market = to_market(db.session.get_one(MarketRow, world.market_id))
+    funding = [FundingRate(at, rate) for at, rate in rates.items()]
+    expected = run_backtest("grid", params, market, candles, Decimal(1000), funding=funding)
+    live.play(candles[0].open, symbol=CONTRACT)
+    real = seat(symbols=(CONTRACT,), **params)
+    paper = world.add_bot(**params)
+    live.tick()
+    for candle in candles:
+        for step, price in enumerate(candle_path(candle)):
+            due = None if step else rates.get(candle.ts_ms)
+            if due is not None:
+                # Nobody fills at the price that was already there, so this order of things is free.
+                live.hand.do("fund", symbol="AAAUSDT", rate=format(due, "f"))
+            if step or candle is not candles[0]:
+                at_double(live, price)
+                world.play(price, funding=due)
+                tick_woken(world, price)
+    live.audit()
+    assert_all_equal(live, real, paper, expected)
+    assert len(expected.fills) > 8
+    paid = [world.metrics(bot).funding for bot in (real, paper)]
+    assert paid == [expected.books.funding] * 2
+    assert paid[0] != 0
+
+
+def at_double(live: LiveWorld, price: Decimal) -> None:
+    live.hand.do("push", symbol="AAAUSDT", prices=[format(price, "f")], category="linear")
+
+
+def joined(candles: Sequence[Candle]) -> list[Candle]:
+    """Let each candle open at the close of the one before it."""
+    found = [candles[0]]
+    for candle in candles[1:]:
+        before = found[-1].close
+        top, bottom = max(candle.high, before), min(candle.low, before)
+        found.append(Candle(candle.ts_ms, before, top, bottom, candle.close, candle.volume))
+    return found
 
 
 @pytest.mark.shared

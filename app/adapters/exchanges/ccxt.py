@@ -19,7 +19,15 @@ from app.adapters.exchanges.errors import (
 from app.adapters.exchanges.looking import Reader, stands_as
 from app.adapters.exchanges.quirks import Quirks
 from app.adapters.exchanges.quirks.kinds import Action, Lane
-from app.adapters.exchanges.reading import Held, at, to_balances, to_fee, to_market, to_position
+from app.adapters.exchanges.reading import (
+    Held,
+    at,
+    to_balances,
+    to_fee,
+    to_market,
+    to_position,
+    turn_of,
+)
 from app.errors import DomainError
 from app.money import exact_text
 from app.trading.market import ZERO, Market
@@ -356,7 +364,7 @@ class CcxtExchange:
         rows: Iterable[Any] = self._reader.rows_of(symbol, start, self._venue_ms(), params)
         fills = {str(raw["id"]): self._reader.fill(symbol, raw) for raw in rows}
         own = [fill for fill in fills.values() if fill.client_id == order.client_id]
-        return tuple(sorted(own, key=lambda fill: (fill.time, fill.trade_id)))
+        return tuple(sorted(own, key=turn_of))
 
     def _funding(self, symbol: str, raw: Mapping[str, Any]) -> Funding:
         # It is told as the fee of an execution that is none.

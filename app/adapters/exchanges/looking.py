@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.adapters.exchanges.quirks import Quirks
-from app.adapters.exchanges.reading import garbled, to_fill, to_order
+from app.adapters.exchanges.reading import garbled, to_fill, to_order, turn_of
 from app.trading.market import MarketKind
 from app.trading.order_queues import LIQUIDATION
 from app.trading.orders import Fill, OrderKind
@@ -115,7 +115,7 @@ class Reader:
                 rows[symbol, str(raw["id"])] = (symbol, raw)
             begin = until + 1
         fills = [(symbol, self.fill(symbol, raw)) for symbol, raw in rows.values()]
-        return sorted(fills, key=lambda one: (one[1].time, one[1].trade_id))
+        return sorted(fills, key=lambda one: turn_of(one[1]))
 
     def rows_of(
         self, symbol: str, start: int, end: int, params: Mapping[str, Any]

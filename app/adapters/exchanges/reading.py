@@ -126,6 +126,18 @@ def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) 
     )
 
 
+def turn_of(fill: Fill) -> tuple[datetime, Side, bool, Decimal, str]:
+    """Return by what fills are sorted so that they stand as they happened.
+
+    Ids do not tell it, and one move of the price fills several orders in one millisecond. Which
+    of them came first decides at what price a position that turns around was opened. A rising
+    price meets resting sells and an order that buys at once from the lowest on, a falling one
+    resting buys and an order that sells at once from the highest on.
+    """
+    rises = (fill.side is Side.SELL) is fill.maker
+    return fill.time, fill.side, fill.maker, fill.price if rises else -fill.price, fill.trade_id
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A contract position of an account; `leverage` is how many times its margin it is worth.

@@ -189,6 +189,28 @@ def test_all_fills_come_oldest_first_however_many_pages(count: int) -> None:
     assert page.cursor == str(NOW_MS)
 
 
+@pytest.mark.parametrize(
+    ("side", "maker", "prices"),
+    [
+        ("Sell", True, ["98", "100", "102"]),
+        ("Buy", True, ["102", "100", "98"]),
+        ("Buy", False, ["98", "100", "102"]),
+        ("Sell", False, ["102", "100", "98"]),
+    ],
+)
+def test_fills_of_one_millisecond_come_as_the_price_went(
+    side: str, maker: bool, prices: list[str]
+) -> None:
+    when = NOW_MS - 60_000
+    fills = [
+        {**bybit_fill(number, when), "execPrice": price, "side": side, "isMaker": maker}
+        for number, price in enumerate(("100", "102", "98"))
+    ]
+    venue, _ = exchange("bybit", bybit_fills(fills))
+    page = venue.fills_since("BTC/USDT", str(when - 1))
+    assert [fill.price for fill in page.fills] == [Decimal(price) for price in prices]
+
+
 def test_fills_of_a_long_absence_are_read_window_by_window() -> None:
     start = NOW_MS - 30 * 86_400_000
     fills = [bybit_fill(n, start + n * 86_400_000) for n in range(30)]
