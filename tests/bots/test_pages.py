@@ -738,3 +738,17 @@ def test_a_bot_that_could_not_begin_does_not_say_that_its_orders_are_taken_back(
     assert "could not begin" in page
     assert "lies outside of your range" in page
     assert "gave up after" not in page
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("delisted", "AAA/USDT is not traded any more."), ("no_prices", "There are no prices of")],
+)
+def test_a_bot_whose_pair_is_blocked_says_so_on_its_page(
+    shop: Shop, client: Client, reason: str, words: str
+) -> None:
+    bot_id = shop.run_bot()
+    assert words not in client.get(f"/bots/{bot_id}").text
+    with transaction():
+        db.session.get_one(MarketRow, shop.market_id).blocked_reason = reason
+    assert words in client.get(f"/bots/{bot_id}").text

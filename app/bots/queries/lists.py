@@ -351,7 +351,10 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
         lines.append(replace(card.last_error, level="warning"))
     if card.stale:
         lines.append(Line("notice_stale", {}, "warning"))
-    if running and found is not None and found.price_stale:
+    if running and card.pair.blocked:
+        code = f"market_{card.pair.blocked}"
+        lines.append(Line(code, {"symbol": card.pair.symbol}, "error"))
+    elif running and found is not None and found.price_stale:
         lines.append(Line("notice_price_stale", {"symbol": card.pair.symbol}, "warning"))
     if running and found is not None and found.range_side == "below":
         values = {
