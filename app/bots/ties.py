@@ -21,7 +21,9 @@ from app.bulk import bulk_upsert
 from app.db import db
 from app.exchanges.models import AccountAudit, ExchangeAccount
 from app.money import exact_text
+from app.trading.contracts import Stake
 from app.trading.market import ZERO, exact
+from app.trading.orders import Side
 
 AUDITS: Table = AccountAudit.__table__  # type: ignore[assignment]  # typed FromClause, is a Table
 Sums = Mapping[str, Decimal]
@@ -76,6 +78,15 @@ _FOREIGN_FEES = text("""
     where fill.fee <> 0 and fill.fee_currency not in (market.base, market.quote)
     group by bot.account_id, fill.fee_currency, market.quote
 """)
+_CONTRACT_FILLS = text("""
+    select fill.bot_id, market.quote, fill.id, fill.at, fill.side, fill.price, fill.quantity
+    from bots as bot
+    join markets as market on market.id = bot.market_id and market.kind <> 'spot'
+    join bot_metrics as metrics on metrics.bot_id = bot.id and metrics.base <> 0
+    join fills as fill on fill.bot_id = bot.id
+    where bot.account_id = :account
+    order by fill.id
+""")
 _COLUMNS = ("at", "venue", "ours", "foreign_fees", "fill_id", "pending", "told", "told_at")
 _UPSERT = bulk_upsert(AUDITS, ("account_id",), _COLUMNS)
 
@@ -92,9 +103,12 @@ def compare_accounts(balances: Mapping[int, Sums], now: datetime) -> list[Differ
     stands = stands_of(balances, known)
     told: list[Difference] = []
     rows = []
-    for number, stand in stands.items():
-        before = known.get(number)
+    for number, as_booked in stands.items():
+        before, stand = known.get(number), as_booked
         found = [] if before is None else differences(number, _stand_of(before), stand)
+        if before is not None and any(each.currency in before.pending for each in found):
+            stand = _in_order(number, stand)
+            found = differences(number, _stand_of(before), stand)
         sure = [] if before is None else _stayed(found, before.pending)
         told += sure
         open_ = [each for each in found if each not in sure]
@@ -152,6 +166,30 @@ def differences(account_id: int, before: Stand, after: Stand) -> list[Difference
         if ours != venue:
             found.append(Difference(account_id, currency, ours, venue))
     return found
+
+
+@exact
+def _in_order(account_id: int, stand: Stand) -> Stand:
+    """Return a stand with contracts' fills counted in the order in which the venue had them.
+
+    What a position has cost depends on that order, until it is closed; we book as fills are told.
+    """
+    rows: dict[tuple[int, str], list[Any]] = defaultdict(list)
+    for row in db.session.execute(_CONTRACT_FILLS, {"account": account_id}):
+        rows[row.bot_id, row.quote].append(row)
+    ours = dict(stand.ours)
+    for (_, quote), fills in rows.items():
+        told, happened = _stake(fills), _stake(sorted(fills, key=lambda row: (row.at, row.id)))
+        late = happened.sign * happened.cost - told.sign * told.cost
+        ours[quote] = ours.get(quote, ZERO) + late
+    return replace(stand, ours=ours)
+
+
+def _stake(fills: Iterable[Any]) -> Stake:
+    stake = Stake()
+    for fill in fills:
+        stake, _ = stake.after(Side(fill.side), fill.price, fill.quantity)
+    return stake
 
 
 @exact
