@@ -107,6 +107,10 @@ _PLAN: Mapping[str, LazyString] = {
         "The fees of the first orders may exceed the reserve: %(needed)s could be needed. Some "
         "orders may wait until others are filled."
     ),
+    "share_inside_fees": _l(
+        "The fee of the first trade is about %(rate)s of the money: with a limit of %(share)s the "
+        "bot may stop with a loss as soon as it has begun."
+    ),
     "rule_min_notional": _l("The exchange takes no order below %(min_notional)s."),
     "rule_min_quantity": _l("The exchange takes no order below %(min_quantity)s."),
     "rule_lot": _l("The exchange counts the size of orders in steps of %(lot)s."),

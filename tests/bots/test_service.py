@@ -629,3 +629,14 @@ def test_paper_books_and_our_books_agree_after_a_life(shop: Shop) -> None:
     assert balances["USDT"] - Decimal(10_000) == metrics.quote - metrics.deposited
     assert balances.get("AAA", Decimal(0)) == metrics.base
     assert db.session.get_one(ExchangeAccount, shop.account_id).mode == "paper"
+
+
+def test_a_target_inside_the_fee_of_the_first_purchase_is_warned_of(shop: Shop) -> None:
+    def warned(**params: Any) -> list[tuple[str, str]]:
+        plan = prospect(shop.bot(shop.add_bot(**params))).settings.plan
+        return [(w.field, w.code) for w in plan.warnings if w.code == "share_inside_fees"]
+
+    near, far = Decimal("0.0003"), Decimal("0.01")
+    assert warned(stop_loss_share=near) == [("stop_loss_share", "share_inside_fees")]
+    assert warned(take_profit_share=near) == [("take_profit_share", "share_inside_fees")]
+    assert warned(stop_loss_share=far, take_profit_share=far) == []

@@ -188,6 +188,7 @@ def order_problems(
         )
     warnings = [
         *_reserve_warnings(params, market, price, plan),
+        *_share_warnings(params, market, plan),
         *_liquidation_warnings(params, market, plan),
         *trailing_warnings(params, market, plan, steps),
     ]
@@ -203,6 +204,22 @@ def _reserve_warnings(
         return []
     share = needed / investment - ONE if investment else ZERO
     return [problem("reserve", "reserve_below_fees", needed=needed, share=share.quantize(SHARE))]
+
+
+def _share_warnings(params: GridParams, market: Market, plan: GridPlan) -> list[Problem]:
+    """Warn of targets so near that the fee of the first trade alone is as large."""
+    if not plan.investment:
+        return []
+    fee = abs(plan.base_cost or ZERO) * market.taker_fee / plan.investment
+    shares = (
+        ("stop_loss_share", params.stop_loss_share),
+        ("take_profit_share", params.take_profit_share),
+    )
+    return [
+        problem(name, "share_inside_fees", share=share, rate=fee.quantize(SHARE))
+        for name, share in shares
+        if share is not None and share <= fee
+    ]
 
 
 def _liquidation_warnings(params: GridParams, market: Market, plan: GridPlan) -> list[Problem]:
