@@ -29,8 +29,10 @@ _FORM: Mapping[str, LazyString] = {
     "unknown_field": _l("This strategy has no such setting."),
     "not_an_integer": _l("Please write a whole number."),
     "float_refused": _l("Please write the number as plain text."),
-    "too_small": _l("This is too small: it must be more than, or at least, %(minimum)s."),
-    "too_large": _l("This is too large: it must be less than, or at most, %(maximum)s."),
+    "too_small": _l("This is too small: it must be at least %(minimum)s."),
+    "too_small_open": _l("This is too small: it must be more than %(minimum)s."),
+    "too_large": _l("This is too large: it must be at most %(maximum)s."),
+    "too_large_open": _l("This is too large: it must be less than %(maximum)s."),
     "not_a_choice": _l("Please choose one of: %(choices)s."),
     "not_a_flag": _l("Please answer with yes or no."),
     "not_json": _l("This could not be read as JSON."),
@@ -700,6 +702,8 @@ def _enriched(code: str, values: Mapping[str, Any]) -> tuple[str, Mapping[str, A
     values = {**DEFAULTS.get(code, {}), **values}
     if code == "not_a_number":
         values.setdefault("example", format_plain(EXAMPLE, _locale()))
+    if code in {"too_small", "too_large"} and values.get("open"):
+        code += "_open"
     if code == "fees_exceed_profit":
         lowest, highest = _number(values.get("lowest")), _number(values.get("highest"))
         fee = _number(values.get("fee"))

@@ -117,7 +117,8 @@ def _check_bounds(field: Field, number: Decimal) -> None:
     if not (too_low or too_high):
         return
     code = "too_small" if too_low else "too_large"
-    raise BadValue(code, value=number, minimum=low, maximum=high)
+    is_open = field.open_minimum if too_low else field.open_maximum
+    raise BadValue(code, value=number, minimum=low, maximum=high, open=is_open)
 
 
 def _read_choice(field: Field, value: object) -> str:

@@ -17,7 +17,7 @@ from app.trades.owners import Pair
 from app.trades.queries import Line
 from app.trading.orders import Status
 from app.trading.strategies import STRATEGIES
-from app.trading.strategy import problem
+from app.trading.strategy import InvalidParams, problem
 
 ROOT = Path(__file__).resolve().parents[2] / "app"
 # The function that takes the code, and the place of the code among its arguments.
@@ -160,6 +160,18 @@ def test_every_code_is_spoken_with_the_values_that_its_sentence_names(app: Flask
             if "could not be done ()" in say(Line(code, dict.fromkeys(names, "12345.678")), PAIR)
         ]
     assert lacking == []
+
+
+def test_a_bound_says_whether_it_may_be_reached(app: Flask) -> None:
+    def said(name: str, value: str) -> str:
+        with pytest.raises(InvalidParams) as bad:
+            STRATEGIES["grid"].parse({"lower": "90", "upper": "110", "grids": 10, name: value})
+        found = next(each for each in bad.value.problems if each.field == name)
+        with app.test_request_context(), use_locale("en"):
+            return say(found, PAIR)
+
+    assert said("lower", "0") == "This is too small: it must be more than 0."
+    assert said("leverage", "0.5") == "This is too small: it must be at least 1."
 
 
 def test_an_old_line_without_a_value_still_says_something(app: Flask) -> None:
