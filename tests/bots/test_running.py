@@ -155,6 +155,19 @@ def test_settings_that_can_not_be_are_named(shop: Shop) -> None:
     assert shop.bot(bot_id).config_version == 1
 
 
+def test_a_bot_with_a_fixed_order_size_gets_what_was_added_and_no_more(shop: Shop) -> None:
+    bot_id = shop.run_bot(investment=None, quantity=Decimal("0.5"))
+    capital = shop.bot(bot_id).capital
+    with transaction():
+        running.add_money(shop.user_id, bot_id, Decimal(500))
+    assert shop.bot(bot_id).capital == capital + 500
+    assert db.session.get_one(BotMetrics, bot_id).deposited == capital + 500
+    ticks(shop)
+    assert_money_agrees(shop, bot_id)
+    buys = [order.quantity for order in standing(bot_id) if order.side == "buy"]
+    assert set(buys) == {Decimal("0.5")}
+
+
 def test_more_money_makes_larger_orders_and_is_taken_from_what_is_free(shop: Shop) -> None:
     bot_id = shop.run_bot()
     before = standing(bot_id)

@@ -87,7 +87,7 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
     The view's holdings are those before any money moves.
     """
     market, price = view.market, view.price
-    money_in = (new.investment or ZERO) - (old.investment or ZERO)
+    money_in = _money_of(new, view) - _money_of(old, view)
     funds = replace(view.holdings, quote=view.holdings.quote + money_in)
     if state.phase is Phase.WAITING:
         return _while_waiting(new, market, price, funds, money_in)
@@ -146,6 +146,11 @@ def _new_orders(kept: Kept, steps: Ladder) -> tuple[EditedOrder, ...]:
 def with_flow(state: GridState, amount: Decimal) -> GridState:
     """Return a state after money came in (or, negative, went out): targets by equity move along."""
     return state if state.equity is None else replace(state, equity=state.equity + amount)
+
+
+def _money_of(params: GridParams, view: View) -> Decimal:
+    # With a fixed size of orders nobody may have named a sum: it is what the bot was given.
+    return view.investment if params.investment is None else params.investment
 
 
 def _exits() -> frozenset[str]:
