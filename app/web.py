@@ -157,7 +157,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     if api.is_own(request.path):
         return api.http_problem(error)
     status = error.code or 500
-    answer = _answer(status, _how_long_to_wait(), f"http_{status}")
+    message = _how_long_to_wait() if status == STATUS_BY_ERROR[TooManyTries] else ""
+    answer = _answer(status, message, f"http_{status}")
     if status == 405 and isinstance(answer, Response):  # noqa: PLR2004 - method not allowed
         answer.headers.update(dict(error.get_headers()))
     return answer

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from flask import abort, flash, g, redirect, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
+from werkzeug.wrappers import Response
 
 from app.accounts.models import Role
 from app.accounts.permissions import Permission
@@ -108,7 +109,7 @@ def has_second_factor() -> bool:
     return bool(_own_session().has_second_factor)
 
 
-def lead_to_factor() -> Any:
+def lead_to_factor() -> Response:
     """Lead staff to where they set up their second factor."""
     return redirect(url_for("factors.index"), 303)
 

@@ -69,7 +69,7 @@ class Guarded:
         if not current_user.is_authenticated:
             return redirect(url_for("accounts.login", next=request.path))
         if lacks_factor():
-            return lead_to_factor()  # type: ignore[no-any-return]
+            return lead_to_factor()
         # Who is not staff must not learn that there is a desk.
         abort(403 if current_may(Permission.DESK) else 404)
 

@@ -5,15 +5,16 @@ import json
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import click
 
 from app.cli.plan import BAD_INPUT, grid, json_object, problem_json, text_of
+from app.markets.recordings import open_lines
 from app.money import exact_text
 from app.trading.backtest import BacktestResult, NoCandles, run_backtest
 from app.trading.candles import BadCandle, CandleReport, check_candles, parse_candles
@@ -29,17 +30,11 @@ CandleFile = click.Path(exists=True, dir_okay=False, readable=True, path_type=Pa
 
 
 @contextmanager
-def open_candles(path: Path) -> Iterator[TextIO]:
-    """Open a .csv or .csv.gz for reading; say in one line if it is not what its name says."""
-    zipped = path.suffix == ".gz"
+def open_candles(path: Path) -> Iterator[Iterable[str]]:
+    """Open a file of candles; say in one line if it is not what its name says."""
     try:
-        # What is no UTF-8 is replaced, so that it is a bad row with a number like any other.
-        if zipped:
-            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines:
-                yield lines
-        else:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                yield lines
+        with open_lines(path) as lines:
+            yield lines
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise click.ClickException(f"{path} can't be read: {error}") from error
 

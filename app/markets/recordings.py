@@ -67,7 +67,7 @@ class Recording:
 
     def candles(self, start: int = 0) -> Iterator[Candle]:
         """Yield candles from a row on (counted from 0); close the iterator to close the file."""
-        with _opened(self.path) as lines:
+        with open_lines(self.path) as lines:
             rows = islice(lines, 1 + start, None)
             yield from parse_candles(chain([HEADER], rows))
 
@@ -122,7 +122,7 @@ def scan(recording: Recording) -> Scan:
     """Check every row; raise BadRecordingError naming the first bad one."""
     counter = _Counter()
     try:
-        with _opened(recording.path) as lines:
+        with open_lines(recording.path) as lines:
             report = check_candles(counter.pass_on(lines))
     except (OSError, EOFError, zlib.error) as error:
         raise BadRecordingError(
@@ -207,8 +207,11 @@ def _split(pair: str) -> tuple[str, str] | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Iterable[str]]:
-    # What is no UTF-8 is replaced, so that it is a bad row with a number like any other.
+def open_lines(path: Path) -> Iterator[Iterable[str]]:
+    """Open a .csv or .csv.gz for reading.
+
+    What is no UTF-8 is replaced, so that it is a bad row with a number like any other.
+    """
     if path.suffix == ".gz":
         with gzip.open(path, "rt", encoding="utf-8", errors="replace") as lines:
             yield lines
