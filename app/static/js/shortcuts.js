@@ -4,6 +4,8 @@ const STORE = "shortcuts";
 const TWO_KEYS_MS = 1200;
 
 export function isTyping(target) {
+  // A field of a dialog that was just closed keeps the focus until the browser paints again.
+  if (target.closest?.("dialog:not([open])")) return false;
   return target.closest?.("input, select, textarea, [contenteditable]") !== null;
 }
 
