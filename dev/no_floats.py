@@ -25,6 +25,8 @@ MONEY = (
     "app/bots/rules.py",
     "app/bots/running.py",
     "app/bots/service.py",
+    "app/bots/starting.py",
+    "app/bots/stopping.py",
     "app/bots/ties.py",
     "app/exchanges/audits.py",
     "app/exchanges/paper.py",

@@ -15,7 +15,7 @@ from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.admin.forms import StopForm
 from app.admin.words import BOT_WORDS, EVENT_WORDS
-from app.bots import service
+from app.bots import stopping
 from app.bots.inventory import any_bot
 from app.bots.models import Bot, BotEvent
 from app.db import db
@@ -83,7 +83,7 @@ class BotView(AdminView):
         if form.validate_on_submit():
             try:
                 with transaction():
-                    service.staff_stop(
+                    stopping.staff_stop(
                         current_user.id, bot.id, form.reason.data or "", StopHow(form.how.data)
                     )
             except DomainError as error:

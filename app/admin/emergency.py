@@ -10,7 +10,7 @@ from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.base import StaffPage
 from app.admin.forms import EmergencyForm
-from app.bots import service
+from app.bots import stopping
 from app.bots.statistics import EmergencyScope, emergency_scope
 from app.errors import DomainError
 from app.exchanges.catalogue import VENUES
@@ -40,7 +40,7 @@ class EmergencyPage(StaffPage):
         ):
             try:
                 with transaction():
-                    count = service.emergency_stop_all(
+                    count = stopping.emergency_stop_all(
                         current_user.id,
                         form.reason.data or "",
                         user_id=form.user_id.data,

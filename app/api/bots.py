@@ -22,7 +22,7 @@ from app.api.answers import (
 )
 from app.api.body import read_body, refuse_rest, take_id, take_text
 from app.api.gate import blueprint, caller, needs
-from app.bots import queries, rules, service
+from app.bots import queries, rules, service, starting, stopping
 from app.bots.inventory import bot_json, inventory, own_bot, own_inventory
 from app.bots.planning import prospect
 from app.bots.texts import STRATEGY_LABELS, say
@@ -131,9 +131,9 @@ def start_bot(bot_id: int) -> ResponseReturnValue:
     balances = ask_venue(user_id, bot_id)
     with transaction():
         if confirm is None:
-            service.start_as_planned_now(user_id, bot_id, balances)
+            starting.start_as_planned_now(user_id, bot_id, balances)
         else:
-            service.request_start(user_id, bot_id, rules.read_seen(confirm), balances)
+            starting.request_start(user_id, bot_id, rules.read_seen(confirm), balances)
     return answer(_bot(user_id, bot_id), ACCEPTED)
 
 
@@ -149,7 +149,7 @@ def stop_bot(bot_id: int) -> ResponseReturnValue:
     if then not in HOW:
         raise InvalidInput("not_a_choice", field="then", choices=", ".join(HOW))
     with transaction():
-        service.request_stop(user_id, bot_id, HOW[then])
+        stopping.request_stop(user_id, bot_id, HOW[then])
     return answer(_bot(user_id, bot_id), ACCEPTED)
 
 
@@ -161,7 +161,7 @@ def stop_at_once(bot_id: int) -> ResponseReturnValue:
     own_bot(user_id, bot_id)
     refuse_rest(read_body(may_be_empty=True))
     with transaction():
-        service.emergency_stop(user_id, bot_id)
+        stopping.emergency_stop(user_id, bot_id)
     return answer(_bot(user_id, bot_id), ACCEPTED)
 
 
@@ -173,7 +173,7 @@ def unlock_bot(bot_id: int) -> ResponseReturnValue:
     own_bot(user_id, bot_id)
     refuse_rest(read_body(may_be_empty=True))
     with transaction():
-        service.unlock(user_id, bot_id)
+        stopping.unlock(user_id, bot_id)
     return answer(_bot(user_id, bot_id))
 
 

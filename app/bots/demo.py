@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from app.accounts.demo import CUSTOMER
 from app.accounts.queries import user_by_email
-from app.bots import service
+from app.bots import service, starting
 from app.bots.models import Bot
 from app.bots.planning import prospect
 from app.db import db
@@ -48,7 +48,7 @@ def seed_bots() -> None:
         f"{market.base} demo grid",
     )
     bot = db.session.get_one(Bot, bot_id)
-    service.request_start(owner.id, bot_id, prospect(bot).seen)
+    starting.request_start(owner.id, bot_id, prospect(bot).seen)
 
 
 def _demo_market() -> MarketRow | None:

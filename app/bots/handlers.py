@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 from app.bots import wake
 from app.bots.models import Bot
 from app.bots.rules import RUNNING
-from app.bots.service import system_stop
+from app.bots.stopping import system_stop
 from app.db import db
 from app.errors import Conflict
 from app.events import on

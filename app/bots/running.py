@@ -17,7 +17,8 @@ from app.bots.models import Bot, BotConfig, BotMetrics, BotState
 from app.bots.planning import grounds_of
 from app.bots.queries.preview import AtOnce
 from app.bots.rules import Seen, changed_materially, seen_of
-from app.bots.service import add_version, announce, locked_bot, tell
+from app.bots.service import add_version
+from app.bots.verbs import announce, locked_bot, tell
 from app.db import db, utc_now
 from app.errors import Conflict, DomainError, InvalidInput
 from app.trades.service import unsettled_orders

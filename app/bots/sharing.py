@@ -16,7 +16,7 @@ from app.accounts.models import User
 from app.bots.figures import BotFigures
 from app.bots.models import Bot, BotShare
 from app.bots.queries.cards import BotCard, own_cards
-from app.bots.service import locked_bot, tell
+from app.bots.verbs import locked_bot, tell
 from app.db import db, utc_now
 from app.errors import Conflict, NotFound
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select, update
 
 from app.bots.live.rows import RUNNING_STATES
 from app.bots.models import Bot, BotEvent, BotState
-from app.bots.service import announce, tell
+from app.bots.verbs import announce, tell
 from app.db import db, utc_now
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from sqlalchemy import Date, Select, case, cast, func, literal_column, select
 
 from app.accounts.models import User
 from app.bots.models import RUNNING, Bot, BotMetrics, BotState
-from app.bots.service import bots_in_danger
+from app.bots.stopping import bots_in_danger
 from app.db import db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow

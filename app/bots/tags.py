@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from app.bots.service import announce, locked_bot
+from app.bots.verbs import announce, locked_bot
 from app.errors import InvalidInput
 from app.names import is_visible
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import click
 
-from app.bots import running, service
+from app.bots import running, service, starting, stopping
 from app.bots.inventory import InventoryBot, any_bot, bot_json, inventory
 from app.bots.live import tick_accounts
 from app.bots.rules import Action, next_state
@@ -56,7 +56,7 @@ def start_bot(bot_id: int) -> None:
     def start() -> None:
         if next_state(any_bot(bot_id).state, Action.START) is None:
             raise click.ClickException(f"Bot {bot_id} runs already.")
-        service.start_as_planned_now(owner, bot_id, balances)
+        starting.start_as_planned_now(owner, bot_id, balances)
 
     _do(start)
     click.echo(f"Bot {bot_id} is starting.")
@@ -70,7 +70,7 @@ def stop_bot(bot_id: int, then: str) -> None:
 
     def stop() -> None:
         owner = any_bot(bot_id).user_id
-        service.request_stop(owner, bot_id, HOW[then], by_operator=True)
+        stopping.request_stop(owner, bot_id, HOW[then], by_operator=True)
 
     _do(stop)
     click.echo(f"Bot {bot_id} is stopping.")
@@ -80,7 +80,7 @@ def stop_bot(bot_id: int, then: str) -> None:
 @click.argument("bot_id", type=int)
 def emergency_bot(bot_id: int) -> None:
     """Cancel all orders of a bot, sell its coins at market and lock it."""
-    _do(lambda: service.emergency_stop(any_bot(bot_id).user_id, bot_id))
+    _do(lambda: stopping.emergency_stop(any_bot(bot_id).user_id, bot_id))
     click.echo(f"Bot {bot_id} is being closed and locked.")
 
 
@@ -88,7 +88,7 @@ def emergency_bot(bot_id: int) -> None:
 @click.argument("bot_id", type=int)
 def unlock_bot(bot_id: int) -> None:
     """Let a locked bot be started again."""
-    _do(lambda: service.unlock(any_bot(bot_id).user_id, bot_id))
+    _do(lambda: stopping.unlock(any_bot(bot_id).user_id, bot_id))
     click.echo(f"Bot {bot_id} is unlocked.")
 
 
@@ -96,7 +96,7 @@ def unlock_bot(bot_id: int) -> None:
 @click.argument("bot_id", type=int)
 def resume_bot(bot_id: int) -> None:
     """Let a paused bot trade on."""
-    _do(lambda: service.resume(any_bot(bot_id).user_id, bot_id))
+    _do(lambda: stopping.resume(any_bot(bot_id).user_id, bot_id))
     click.echo(f"Bot {bot_id} goes on.")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert
 
 from app.accounts.models import User
-from app.bots import service
+from app.bots import service, starting
 from app.bots.live import tick_accounts
 from app.bots.models import Bot
 from app.bots.planning import prospect
@@ -102,7 +102,7 @@ class Shop:
         """Start a bot whose summary was read just now."""
         with transaction():
             seen = prospect(db.session.get_one(Bot, bot_id)).seen
-            service.request_start(self.user_id, bot_id, seen)
+            starting.request_start(self.user_id, bot_id, seen)
 
     def tick(self) -> None:
         """Tick the account as a worker would."""

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.accounts.models import User
 from app.adapters.exchanges.reading import Held
-from app.bots import service, venue_check
+from app.bots import service, starting, stopping, venue_check
 from app.bots.models import Bot, BotEvent, BotMetrics
 from app.bots.routes import desk
 from app.cli.bots import bots as commands
@@ -168,7 +168,7 @@ def test_a_venue_without_contracts_says_so_everywhere(shop: Shop, client: Client
 def stop(shop: Shop, bot_id: int, how: StopHow) -> None:
     with transaction():
         shop.user.profile.experience = "expert"
-        service.request_stop(shop.user_id, bot_id, how)
+        stopping.request_stop(shop.user_id, bot_id, how)
     for _ in range(3):
         shop.tick()
     assert shop.bot(bot_id).state == "stopped"
@@ -383,7 +383,7 @@ def test_an_exchange_that_does_not_answer_starts_nothing(
     balances = venue_check.ask_venue(shop.user_id, bot_id)
     assert balances is None
     with pytest.raises(Unavailable, match="balances_unknown"), transaction():
-        service.start_as_planned_now(shop.user_id, bot_id, balances)
+        starting.start_as_planned_now(shop.user_id, bot_id, balances)
 
 
 def test_totals_hold_money_and_positions() -> None:

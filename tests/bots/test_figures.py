@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import delete
 
-from app.bots import service
+from app.bots import stopping
 from app.bots.figures import Range
 from app.bots.inventory import inventory
 from app.bots.models import Bot, BotEquity, BotMetrics
@@ -142,7 +142,7 @@ def test_the_run_time_leaves_pauses_out(shop: Shop) -> None:
     bot_id = shop.run_bot()
     now = utc_now()
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     shop.tick()
     shop.set_bot(bot_id, started_at=now - timedelta(hours=5), stopped_at=now - timedelta(hours=3))
     stopped = card(shop, bot_id).figures
@@ -175,7 +175,7 @@ def test_a_stop_choice_says_what_will_be_held(shop: Shop) -> None:
     assert (keep.coins_after, keep.total_after) == (shown.figures.coins, shown.figures.total)
     assert sell.coins_after == 0
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
     shop.tick()
     after = card(shop, bot_id).figures
     assert after is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.bots import service
+from app.bots import stopping
 from app.bots.live import clock, outcomes, real_side
 from app.bots.live.facts import Account
 from app.db import db, utc_now
@@ -312,7 +312,7 @@ def test_bots_of_a_key_that_the_exchange_refuses_pause_and_go_on_when_it_is_take
     assert desk.world.events(desk.bot).count("paused_exchange_key_refused") == 1
     owner = desk.world.bot(desk.bot).user_id
     with transaction():
-        service.resume(owner, desk.bot)
+        stopping.resume(owner, desk.bot)
     for _ in range(2):
         desk.tick()
     assert desk.world.bot(desk.bot).state == "active"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.accounts.models import User
-from app.bots import service
+from app.bots import stopping
 from app.bots.models import Bot, BotConfig
 from app.bots.queries.lists import SORT_KEYS
 from app.db import db
@@ -560,7 +560,7 @@ def test_a_second_stop_changes_nothing(shop: Shop, client: Client) -> None:
     assert client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"}).status_code == 303
     assert shop.bot(bot_id).state == "stopped"
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     assert shop.bot(bot_id).stop_request is None
 
 
@@ -710,7 +710,7 @@ def test_orders_that_a_stopped_bot_has_left_are_cancelled_from_its_page(
     bot_id = shop.run_bot()
     with transaction():
         shop.user.profile.experience = "expert"
-        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     page = client.get(f"/bots/{bot_id}")
     assert "Nobody watches them." in page.text

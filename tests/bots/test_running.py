@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from app.bots import running, service
+from app.bots import running, service, stopping
 from app.bots.models import BotConfig, BotEvent, BotMetrics
 from app.bots.rules import Seen
 from app.db import db, utc_now
@@ -264,7 +264,7 @@ def test_a_stop_while_it_changes_ends_it_as_ever(shop: Shop) -> None:
     bot_id = shop.run_bot()
     edit(shop, bot_id, lower=Decimal(80))
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
     ticks(shop)
     assert shop.bot(bot_id).state == "stopped"
     assert standing(bot_id) == []
@@ -282,8 +282,8 @@ def test_a_paused_bot_keeps_what_closes_and_goes_on_where_it_was(shop: Shop) -> 
     assert {order.side for order in standing(bot_id)} == {"sell"}
     assert_money_agrees(shop, bot_id)
     with transaction():
-        service.resume(shop.user_id, bot_id)
-        service.resume(shop.user_id, bot_id)
+        stopping.resume(shop.user_id, bot_id)
+        stopping.resume(shop.user_id, bot_id)
     ticks(shop)
     orders = standing(bot_id)
     assert shop.bot(bot_id).state == "active"
@@ -297,16 +297,16 @@ def test_a_pause_that_nobody_has_read_of_is_not_ended_by_an_old_page(shop: Shop)
     shop.set_bot(bot_id, state="paused")
     read = shop.bot(bot_id).state_since.isoformat()
     with transaction():
-        service.resume(shop.user_id, bot_id, read)
+        stopping.resume(shop.user_id, bot_id, read)
     shop.set_bot(bot_id, state="paused", state_since=utc_now())
-    error = refused(lambda: service.resume(shop.user_id, bot_id, read), Conflict)
+    error = refused(lambda: stopping.resume(shop.user_id, bot_id, read), Conflict)
     assert error.code == "paused_anew"
     assert shop.bot(bot_id).state == "paused"
 
 
 def test_only_a_paused_bot_is_resumed(shop: Shop) -> None:
     bot_id = shop.add_bot()
-    assert refused(lambda: service.resume(shop.user_id, bot_id), Conflict).code == "cannot_resume"
+    assert refused(lambda: stopping.resume(shop.user_id, bot_id), Conflict).code == "cannot_resume"
 
 
 # --- limits ---------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_a_loss_beyond_the_days_limit_pauses_the_bot_and_says_why(shop: Shop) ->
     assert codes.count("limit_daily_loss") == 1
     # Whoever lets it go on counts from here.
     with transaction():
-        service.resume(shop.user_id, bot_id)
+        stopping.resume(shop.user_id, bot_id)
     ticks(shop, 3)
     assert shop.bot(bot_id).state == "active"
     assert_money_agrees(shop, bot_id)

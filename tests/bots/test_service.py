@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.models import AuditEntry, Role
-from app.bots import live, service
+from app.bots import live, service, starting, stopping
 from app.bots.funds import Funds, read_funds
 from app.bots.live import deciding
 from app.bots.metrics import average_invested
@@ -170,7 +170,7 @@ def test_a_second_start_changes_nothing(shop: Shop) -> None:
     bot_id = shop.add_bot()
     shop.start(bot_id)
     with transaction():
-        service.request_start(shop.user_id, bot_id, None)
+        starting.request_start(shop.user_id, bot_id, None)
     metrics = db.session.get_one(BotMetrics, bot_id)
     assert (shop.bot(bot_id).epoch, metrics.deposited) == (1, Decimal(1000))
 
@@ -179,7 +179,7 @@ def test_nobody_else_starts_it(shop: Shop) -> None:
     bot_id = shop.add_bot()
     with transaction():
         other = make_user().id
-    refused(lambda: service.request_start(other, bot_id, None), NotFound)
+    refused(lambda: starting.request_start(other, bot_id, None), NotFound)
 
 
 def test_money_that_running_bots_hold_is_not_free(shop: Shop) -> None:
@@ -253,14 +253,14 @@ def test_a_real_account_whose_money_nobody_knows_starts_nothing(shop: Shop) -> N
         shop.start(bot_id)
     with transaction():
         seen = prospect(db.session.get_one(Bot, bot_id)).seen
-        service.request_start(shop.user_id, bot_id, seen, {"USDT": Decimal(5000)})
+        starting.request_start(shop.user_id, bot_id, seen, {"USDT": Decimal(5000)})
     assert shop.bot(bot_id).state == "starting"
 
 
 def test_a_start_after_a_stop_keeps_coins_and_cash(shop: Shop) -> None:
     bot_id = shop.run_bot(97, 101)
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     shop.tick()
     before = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
     held = (before.base, before.quote, before.deposited)
@@ -276,7 +276,7 @@ def test_more_capital_is_put_in_and_less_is_taken_out_at_the_next_start(shop: Sh
     bot_id = shop.run_bot()
     for capital, deposited, withdrawn in ((1500, 1500, 0), (1200, 1500, 300)):
         with transaction():
-            service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+            stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
         shop.tick()
         edit(shop, bot_id, investment=Decimal(capital))
         before = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
@@ -313,7 +313,7 @@ def test_a_stop_may_change_its_mind_until_it_is_done(shop: Shop) -> None:
     bot_id = shop.run_bot()
     for how in (StopHow.KEEP, StopHow.SELL):
         with transaction():
-            service.request_stop(shop.user_id, bot_id, how)
+            stopping.request_stop(shop.user_id, bot_id, how)
     bot = shop.bot(bot_id)
     assert (bot.state, bot.stop_request) == ("stopping", "sell")
     shop.tick()
@@ -323,10 +323,10 @@ def test_a_stop_may_change_its_mind_until_it_is_done(shop: Shop) -> None:
 def test_an_emergency_outranks_every_stop(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
-        service.emergency_stop(shop.user_id, bot_id)
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
-        service.emergency_stop(shop.user_id, bot_id)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.emergency_stop(shop.user_id, bot_id)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.emergency_stop(shop.user_id, bot_id)
     assert shop.bot(bot_id).stop_request == "emergency"
     shop.tick()
     bot = shop.bot(bot_id)
@@ -339,25 +339,25 @@ def test_an_emergency_outranks_every_stop(shop: Shop) -> None:
 def test_a_stopped_bot_is_locked_at_once_and_needs_its_owner(shop: Shop) -> None:
     bot_id = shop.add_bot()
     with transaction():
-        service.emergency_stop(shop.user_id, bot_id)
+        stopping.emergency_stop(shop.user_id, bot_id)
     assert shop.bot(bot_id).state == "locked"
     with pytest.raises(Conflict):
         shop.start(bot_id)
     with transaction():
-        service.unlock(shop.user_id, bot_id)
-        service.unlock(shop.user_id, bot_id)
+        stopping.unlock(shop.user_id, bot_id)
+        stopping.unlock(shop.user_id, bot_id)
     assert shop.bot(bot_id).state == "stopped"
 
 
 def test_a_beginner_cannot_leave_orders_and_an_operator_can(shop: Shop) -> None:
     bot_id = shop.run_bot()
     error = refused(
-        lambda: service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS), Forbidden
+        lambda: stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS), Forbidden
     )
     assert (error.code, error.field) == ("leave_orders_for_experts", "how")
     assert shop.bot(bot_id).state == "active"
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS, by_operator=True)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS, by_operator=True)
     assert shop.bot(bot_id).stop_request == "leave_orders"
 
 
@@ -365,13 +365,13 @@ def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Sho
     bot_id = shop.run_bot()
     with transaction():
         shop.user.profile.experience = "expert"
-        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     assert db.session.query(OrderRow).filter_by(status="OPEN").count() > 0
     # Beyond the range no start is possible.
     shop.play(85)
     with transaction():
-        service.emergency_stop(shop.user_id, bot_id)
+        stopping.emergency_stop(shop.user_id, bot_id)
     for _ in range(3):
         shop.tick()
     assert shop.bot(bot_id).state == "locked"
@@ -383,10 +383,10 @@ def test_staff_stops_all_bots_of_a_person_or_of_an_exchange_at_once(shop: Shop) 
     running, other = shop.run_bot(), shop.add_bot()
     with transaction():
         staff = make_user(Role.MANAGER).id
-        count = service.emergency_stop_all(staff, " They  asked us ", user_id=shop.user_id)
+        count = stopping.emergency_stop_all(staff, " They  asked us ", user_id=shop.user_id)
         assert count == 1
-        assert service.emergency_stop_all(staff, "Once more", user_id=shop.user_id) == 0
-        assert service.emergency_stop_all(staff, "Another", exchange="bybit") == 0
+        assert stopping.emergency_stop_all(staff, "Once more", user_id=shop.user_id) == 0
+        assert stopping.emergency_stop_all(staff, "Another", exchange="bybit") == 0
     for _ in range(3):
         shop.tick()
     assert (shop.bot(running).state, shop.bot(other).state) == ("locked", "stopped")
@@ -405,7 +405,7 @@ def test_an_exchange_is_closed_as_a_whole(shop: Shop) -> None:
     running = shop.run_bot()
     with transaction():
         staff = make_user(Role.MANAGER).id
-        assert service.emergency_stop_all(staff, "The exchange is broken", exchange="paper") == 1
+        assert stopping.emergency_stop_all(staff, "The exchange is broken", exchange="paper") == 1
     for _ in range(3):
         shop.tick()
     assert shop.bot(running).state == "locked"
@@ -422,7 +422,7 @@ def test_an_exchange_is_closed_as_a_whole(shop: Shop) -> None:
 def test_an_emergency_for_all_names_whom_and_why(
     shop: Shop, whom: dict[str, Any], reason: str, code: str
 ) -> None:
-    error = refused(lambda: service.emergency_stop_all(shop.user_id, reason, **whom), InvalidInput)
+    error = refused(lambda: stopping.emergency_stop_all(shop.user_id, reason, **whom), InvalidInput)
     assert error.code == code
 
 
@@ -458,7 +458,7 @@ def free_money(shop: Shop) -> Funds:
 def test_a_bot_that_lost_money_starts_again_with_what_is_left(shop: Shop) -> None:
     bot_id = shop.run_bot(97, 93, 91)
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
     shop.tick()
     metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
     left, dust = metrics.quote, metrics.base
@@ -502,7 +502,7 @@ def test_a_grid_with_a_size_of_orders_starts_again_after_a_loss_with_what_it_lac
         shop.play(price)
         shop.tick()
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
     shop.tick()
     shop.play(109)
     left = db.session.get_one(BotMetrics, bot_id, populate_existing=True).quote
@@ -523,7 +523,7 @@ def test_coins_kept_by_a_grid_with_a_size_of_orders_pay_for_no_buys(shop: Shop) 
         shop.play(price)
         shop.tick()
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     shop.tick()
     shop.play(109)
     shop.start(bot_id)
@@ -538,9 +538,9 @@ def test_staff_stops_with_a_reason_that_is_audited_and_told(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
         actor = make_user().id
-    refused(lambda: service.staff_stop(actor, bot_id, "  "), InvalidInput)
+    refused(lambda: stopping.staff_stop(actor, bot_id, "  "), InvalidInput)
     with transaction():
-        service.staff_stop(actor, bot_id, "the pair is being delisted")
+        stopping.staff_stop(actor, bot_id, "the pair is being delisted")
     shop.tick()
     bot = shop.bot(bot_id)
     assert bot.state == "stopped"
@@ -572,7 +572,7 @@ def test_a_bot_with_orders_on_the_exchange_is_not_deleted(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
         shop.user.profile.experience = "expert"
-        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     assert shop.bot(bot_id).state == "stopped"
     error = refused(lambda: service.delete_bot(shop.user_id, bot_id), Conflict)
@@ -584,15 +584,15 @@ def test_orders_that_were_left_are_taken_back_by_another_stop(shop: Shop, how: S
     bot_id = shop.run_bot()
     with transaction():
         shop.user.profile.experience = "expert"
-        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     shop.tick()
     # Beyond the range no start can take them back.
     shop.play(85)
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
     assert shop.bot(bot_id).state == "stopped"
     with transaction():
-        service.request_stop(shop.user_id, bot_id, how)
+        stopping.request_stop(shop.user_id, bot_id, how)
     for _ in range(3):
         shop.tick()
     assert shop.bot(bot_id).state == "stopped"
@@ -600,7 +600,7 @@ def test_orders_that_were_left_are_taken_back_by_another_stop(shop: Shop, how: S
     metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
     assert (metrics.base < Decimal("0.001")) is (how is StopHow.SELL)
     with transaction():
-        service.request_stop(shop.user_id, bot_id, how)
+        stopping.request_stop(shop.user_id, bot_id, how)
     assert shop.bot(bot_id).state == "stopped"
     with transaction():
         service.delete_bot(shop.user_id, bot_id)
@@ -610,14 +610,14 @@ def test_a_deleted_bot_is_gone_for_every_verb(shop: Shop) -> None:
     bot_id = shop.add_bot()
     with transaction():
         service.delete_bot(shop.user_id, bot_id)
-    for verb in (service.delete_bot, service.unlock, service.emergency_stop):
+    for verb in (service.delete_bot, stopping.unlock, stopping.emergency_stop):
         refused(lambda verb=verb: verb(shop.user_id, bot_id), NotFound)
 
 
 def test_paper_books_and_our_books_agree_after_a_life(shop: Shop) -> None:
     bot_id = shop.run_bot(97, 103, 95, 105, 99)
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
     shop.tick()
     metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
     balances = {

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from app.accounts.models import User
-from app.bots import service, sharing
+from app.bots import service, sharing, stopping
 from app.bots.models import BotEvent, BotShare
 from app.db import db, utc_now
 from app.errors import Conflict, NotFound
@@ -109,7 +109,7 @@ def test_a_deleted_bot_and_a_blocked_owner_share_nothing(
     assert visitor.get(path).status_code == 404
     with transaction():
         shop.user.blocked_at = None
-        service.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     for _ in range(3):
         shop.tick()
     assert visitor.get(path).status_code == 200

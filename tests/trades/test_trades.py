@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.accounts.models import User
-from app.bots import service
+from app.bots import stopping
 from app.bots.models import Bot
 from app.db import db, utc_now
 from app.formatting.cells import safe_cell
@@ -257,7 +257,7 @@ def test_a_sale_at_the_end_is_told_apart_from_the_sales_of_the_grid(
 ) -> None:
     bot_id = shop.run_bot(97, 101, 95)
     with transaction():
-        service.request_stop(shop.user_id, bot_id, StopHow.SELL)
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
     shop.tick()
     shop.tick()
     closed = queries.list_trades(shop.user_id, TradeFilter(status="closed")).items

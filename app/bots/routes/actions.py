@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
-from app.bots import queries, rules, service
+from app.bots import queries, rules, service, starting, stopping
 from app.bots.forms import ConfirmForm, PlainForm, StopForm
 from app.bots.queries import BotCard
 from app.bots.routes import blueprint
@@ -45,7 +45,7 @@ def _start(card: BotCard, form: ConfirmForm) -> ResponseReturnValue:
         balances = ask_venue(current_user.id, bot_id)
         with transaction():
             seen = rules.read_seen(form.seen.data or "")
-            service.request_start(current_user.id, bot_id, seen, balances)
+            starting.request_start(current_user.id, bot_id, seen, balances)
     except DomainError as error:
         moved = error.code == "plan_moved"
         if not moved:
@@ -80,7 +80,7 @@ def stop(bot_id: int) -> ResponseReturnValue:
     form = StopForm()
     if form.validate_on_submit() and form.how.data in set(StopHow):
         how = StopHow(form.how.data)
-        return _do(card, lambda: service.request_stop(current_user.id, bot_id, how))
+        return _do(card, lambda: stopping.request_stop(current_user.id, bot_id, how))
     if request.method == "GET" and not (card.actions.stop or queries.left_orders(card)):
         return _gone(card, "cannot_stop")
     status = 200
@@ -114,7 +114,7 @@ def emergency(bot_id: int) -> ResponseReturnValue:
     card = queries.bot_card(current_user.id, bot_id)
     form = PlainForm()
     if form.validate_on_submit():
-        return _do(card, lambda: service.emergency_stop(current_user.id, bot_id))
+        return _do(card, lambda: stopping.emergency_stop(current_user.id, bot_id))
     sale = next(each for each in queries.stop_choices(card) if each.how == StopHow.SELL)
     return render_template(
         "bots/emergency.html",
@@ -132,7 +132,7 @@ def unlock(bot_id: int) -> ResponseReturnValue:
     card = queries.bot_card(current_user.id, bot_id)
     form = PlainForm()
     if form.validate_on_submit():
-        return _do(card, lambda: service.unlock(current_user.id, bot_id))
+        return _do(card, lambda: stopping.unlock(current_user.id, bot_id))
     if not card.actions.unlock:
         return _gone(card, "cannot_unlock")
     return render_template("bots/unlock.html", bot=card, form=form)

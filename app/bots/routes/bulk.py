@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
-from app.bots import queries, rules, service, tags
+from app.bots import queries, rules, starting, stopping, tags
 from app.bots.forms import StopForm, TagsForm, read_id
 from app.bots.queries import BotCard
 from app.bots.queries.lists import Totals, totals_of
@@ -101,11 +101,11 @@ def _looked_at(verb: str, card: BotCard) -> Chosen:
 
 def _start(card: BotCard) -> None:
     seen = rules.read_seen(request.form.get(f"seen_{card.id}", ""))
-    service.request_start(current_user.id, card.id, seen, ask_venue(current_user.id, card.id))
+    starting.request_start(current_user.id, card.id, seen, ask_venue(current_user.id, card.id))
 
 
 def _stopper(how: StopHow) -> Callable[[BotCard], None]:
-    return lambda card: service.request_stop(current_user.id, card.id, how)
+    return lambda card: stopping.request_stop(current_user.id, card.id, how)
 
 
 def _do(verb: str, cards: list[BotCard], act: Callable[[BotCard], None]) -> None:

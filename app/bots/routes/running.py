@@ -9,7 +9,7 @@ from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
-from app.bots import queries, rules, running, service
+from app.bots import queries, rules, running, stopping
 from app.bots.forms import MoneyForm, ResumeForm, bot_form
 from app.bots.queries import BotCard
 from app.bots.routes import blueprint
@@ -145,7 +145,7 @@ def resume(bot_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with transaction():
-                service.resume(current_user.id, bot_id, form.seen.data or "")
+                stopping.resume(current_user.id, bot_id, form.seen.data or "")
         except DomainError as error:
             flash(say(error, card.pair), "warning")
     return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)

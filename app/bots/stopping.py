@@ -1,0 +1,213 @@
+"""Ending and holding a bot: stop, emergency stop, unlock, and letting a paused one go on.
+
+The emergency stop outranks every other stop. A stopped bot is stopped again to take back what it
+has left on the exchange.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Select, select
+
+from app.accounts import audit
+from app.accounts.queries import is_expert
+from app.bots import rules
+from app.bots.models import Bot, BotState
+from app.bots.rules import Action
+from app.bots.verbs import LARGEST_ID, announce, has_live_orders, locked_bot, renew, tell, turn
+from app.db import db, utc_now
+from app.errors import Conflict, Forbidden, InvalidInput
+from app.exchanges.models import ExchangeAccount
+from app.trading.strategy import StopHow
+
+MAX_REASON = 500
+EMERGENCY = "emergency"
+# Whose orders may stand: all but bots that ended as they should.
+IN_DANGER = tuple(
+    state.value
+    for state in (
+        BotState.STARTING,
+        BotState.ACTIVE,
+        BotState.PAUSED,
+        BotState.STOPPING,
+        BotState.ERROR,
+    )
+)
+
+
+def request_stop(user_id: int, bot_id: int, how: StopHow, *, by_operator: bool = False) -> None:
+    """Ask a bot to stop, and say what becomes of its coins and orders.
+
+    Raise Forbidden when a beginner wants to leave orders on the exchange; whoever runs the
+    installation may do it for them.
+    """
+    bot = locked_bot(bot_id, user_id)
+    if how is StopHow.LEAVE_ORDERS and not by_operator and not is_expert(user_id):
+        raise Forbidden("leave_orders_for_experts", field="how")
+    _stop(bot, how, user_id, "stopped_by_owner", {"how": how.value})
+
+
+def staff_stop(actor_id: int, bot_id: int, reason: str, how: StopHow = StopHow.KEEP) -> None:
+    """Stop anybody's bot for a reason that its owner reads; audited.
+
+    The caller has checked the right.
+    """
+    reason = _tidy_reason(reason)
+    bot = locked_bot(bot_id)
+    before = {"state": bot.state, "stop_request": bot.stop_request}
+    _stop(bot, how, actor_id, "stopped_by_staff", {"reason": reason, "how": how.value})
+    audit.record(
+        "bot.stop",
+        "bot",
+        bot.id,
+        actor_id=actor_id,
+        before=before,
+        after={"state": bot.state, "stop_request": bot.stop_request},
+        reason=reason,
+    )
+
+
+def _tidy_reason(reason: str) -> str:
+    reason = " ".join(reason.split())
+    if not reason or len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInput("bad_stop_reason", field="reason", maximum=MAX_REASON)
+    return reason
+
+
+def system_stop(bot_id: int, code: str, how: StopHow = StopHow.KEEP, **values: str | int) -> None:
+    """Stop a bot because the product says so (key off, plan ended); the code says why."""
+    bot = locked_bot(bot_id)
+    if rules.may(bot.state, Action.STOP):
+        _stop(bot, how, None, code, values)
+
+
+def _stop(
+    bot: Bot, how: StopHow, actor_id: int | None, code: str, values: Mapping[str, str | int]
+) -> None:
+    following = rules.next_state(bot.state, Action.STOP)
+    if _may_clear(bot, how):
+        following = BotState.STOPPING.value
+        _end_again(bot)
+    if following is None or bot.stop_request in {EMERGENCY, how.value}:
+        return
+    now = utc_now()
+    bot.stop_request = how.value
+    if bot.state != following:
+        turn(bot, following, now, code, values)
+    bot.next_tick_at = now
+    tell(bot, code, actor_id, values, now)
+    announce(bot, tick=True)
+
+
+def _may_clear(bot: Bot, how: StopHow) -> bool:
+    """Tell whether a stop takes back orders that an earlier stop has left on the exchange."""
+    is_stopped = bot.state == BotState.STOPPED.value
+    return is_stopped and how is not StopHow.LEAVE_ORDERS and has_live_orders(bot)
+
+
+def _end_again(bot: Bot) -> None:
+    """Let a stopped bot end once more: with its last state, for no start has to be possible now.
+
+    Without one (its settings are others by now) a new start that is stopped at once does it.
+    """
+    state, epoch = bot.strategy_state, bot.epoch
+    renew(bot)
+    if state is not None:
+        bot.strategy_state, bot.epoch = state, epoch
+
+
+def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | None = None) -> None:
+    """Cancel everything, sell all coins at market and lock the bot; outranks every other stop.
+
+    `by_staff` names who of the staff does it, and the reason that the owner reads.
+    """
+    bot = locked_bot(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.EMERGENCY)
+    if following is None or bot.stop_request == EMERGENCY or bot.state == following == "locked":
+        return
+    now = utc_now()
+    if following == BotState.LOCKED.value and has_live_orders(bot):
+        # Orders that were left on the exchange, as by another stop.
+        following = BotState.STOPPING.value
+        _end_again(bot)
+    if following == BotState.STOPPING.value:
+        bot.stop_request = EMERGENCY
+        bot.next_tick_at = now
+    turn(bot, following, now, "emergency_stop")
+    if by_staff is None:
+        tell(bot, "emergency_requested", user_id, {}, now, "warning")
+    else:
+        actor_id, reason = by_staff
+        tell(bot, "emergency_by_staff", actor_id, {"reason": reason}, now, "warning")
+    announce(bot, tick=True)
+
+
+def emergency_stop_all(
+    actor_id: int, reason: str, *, user_id: int | None = None, exchange: str | None = None
+) -> int:
+    """Stop all bots of a person or of an exchange at once, as their owners could; audited.
+
+    Return how many are stopped by it. The caller has checked the right.
+    """
+    reason = _tidy_reason(reason)
+    if (user_id is None) == (exchange is None):
+        raise InvalidInput("choose_whom_to_stop", field="user_id")
+    query = bots_in_danger(user_id, exchange)
+    stopped = db.session.execute(query.order_by(Bot.id)).all()
+    for bot_id, owner_id in stopped:
+        emergency_stop(owner_id, bot_id, by_staff=(actor_id, reason))
+    whom = ("user", user_id) if user_id is not None else ("exchange", exchange)
+    audit.record(
+        "bots.emergency",
+        whom[0],
+        str(whom[1]),
+        actor_id=actor_id,
+        after={"bots": [bot_id for bot_id, _ in stopped]},
+        reason=reason,
+    )
+    return len(stopped)
+
+
+def bots_in_danger(user_id: int | None, exchange: str | None) -> Select[int, int]:
+    """Return the query of bots, with owners, that an emergency stop for many closes."""
+    query = select(Bot.id, Bot.user_id).where(
+        Bot.deleted_at.is_(None),
+        Bot.state.in_(IN_DANGER),
+        Bot.stop_request.is_distinct_from(EMERGENCY),
+    )
+    if user_id is not None:
+        return query.where(Bot.user_id == (user_id if 0 < user_id <= LARGEST_ID else 0))
+    accounts = select(ExchangeAccount.id).where(ExchangeAccount.exchange == exchange)
+    return query.where(Bot.account_id.in_(accounts))
+
+
+def unlock(user_id: int, bot_id: int) -> None:
+    """Let a bot be started again after an emergency stop."""
+    bot = locked_bot(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.UNLOCK)
+    if following is None:
+        return
+    now = utc_now()
+    turn(bot, following, now, "unlocked")
+    tell(bot, "bot_unlocked", user_id, {}, now)
+    announce(bot)
+
+
+def resume(user_id: int, bot_id: int, seen: str | None = None) -> None:
+    """Let a paused bot trade on; its next tick looks at its limits again.
+
+    `seen` is since when it paused, as its owner has read it: raise Conflict `paused_anew` if it has
+    paused once more since, maybe for another reason.
+    """
+    bot = locked_bot(bot_id, user_id)
+    following = rules.next_state(bot.state, Action.RESUME)
+    if following is None:
+        return
+    if seen is not None and seen != bot.state_since.isoformat():
+        raise Conflict("paused_anew")
+    now = utc_now()
+    turn(bot, following, now, "resumed")
+    # Whoever lets it go on after a loss counts from here.
+    bot.guard_day = None
+    bot.next_tick_at = now
+    tell(bot, "bot_resumed", user_id, {}, now)
+    announce(bot, tick=True)

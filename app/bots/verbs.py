@@ -1,0 +1,99 @@
+"""What every verb on a bot does: lock its row, turn its state, write its log, tell pages.
+
+What a repeated request finds done already is left as it is; `rules.py` says what may follow what.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import exists, select, text
+
+from app.bots.models import Bot, BotEvent
+from app.bots.wake import request_ticks
+from app.db import db
+from app.errors import NotFound
+from app.notifications.stream import hint
+from app.trades.models import LIVE_STATES, OrderRow
+from app.trading.intents import plain_values
+from app.transactions import after_commit
+
+LARGEST_ID = 2**63 - 1
+
+
+def locked_bot(bot_id: int, user_id: int | None = None) -> Bot:
+    """Return a bot, locked to the transaction's end; raise NotFound for one that is not theirs."""
+    query = (
+        select(Bot)
+        .where(Bot.id == bot_id, Bot.deleted_at.is_(None))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    bot = db.session.scalar(query) if 0 < bot_id <= LARGEST_ID else None
+    if bot is None or (user_id is not None and bot.user_id != user_id):
+        raise NotFound("bot_not_found")
+    return bot
+
+
+def has_live_orders(bot: Bot) -> bool:
+    """Tell whether orders of a bot stand, or may stand, at the venue."""
+    query = exists().where(
+        OrderRow.account_id == bot.account_id, OrderRow.bot_id == bot.id, text(LIVE_STATES)
+    )
+    return bool(db.session.scalar(select(query)))
+
+
+def turn(
+    bot: Bot, state: str, now: datetime, code: str, values: Mapping[str, str | int] | None = None
+) -> None:
+    """Move a bot to another state and say why."""
+    bot.state, bot.state_since = state, now
+    bot.state_reason = {"code": code, "values": dict(values or {})}
+
+
+def renew(bot: Bot) -> None:
+    """Let a bot begin once more: whatever its last start has left is forgotten or put by."""
+    bot.ran_before_s += _ran_last(bot)
+    bot.epoch += 1
+    bot.started_at = bot.stopped_at = None
+    bot.strategy_state = None
+    bot.stop_request = None
+    bot.wake_below = bot.wake_above = None
+    bot.failures, bot.last_error, bot.last_error_at = 0, None, None
+    bot.stale_since = None
+
+
+def _ran_last(bot: Bot) -> int:
+    if bot.started_at is None:
+        return 0
+    ended = bot.stopped_at or bot.state_since
+    return max(0, int((ended - bot.started_at).total_seconds()))
+
+
+def tell(
+    bot: Bot,
+    code: str,
+    actor_id: int | None,
+    values: Mapping[str, str | int | Decimal],
+    now: datetime,
+    level: str = "info",
+) -> None:
+    """Add a line to a bot's log."""
+    db.session.add(
+        BotEvent(
+            bot_id=bot.id,
+            at=now,
+            level=level,
+            code=code,
+            values=plain_values(values),
+            actor_id=actor_id,
+        )
+    )
+
+
+def announce(bot: Bot, *, tick: bool = False) -> None:
+    """Tell open pages after the commit, and have the account ticked."""
+    user_id, bot_id, account_id = bot.user_id, bot.id, bot.account_id
+    if tick:
+        after_commit(lambda: request_ticks([account_id]))
+    after_commit(lambda: hint(user_id, f"bot:{bot_id}", "dashboard"))
