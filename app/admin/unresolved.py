@@ -11,7 +11,7 @@ from app.accounts.permissions import Permission
 from app.admin.base import StaffPage
 from app.admin.forms import ResolveForm
 from app.bots import ties, unresolved
-from app.bots.texts import ORDER_STATUS_LABELS
+from app.bots.labels import ORDER_STATUS_LABELS
 from app.errors import DomainError
 from app.i18n import describe
 from app.transactions import transaction

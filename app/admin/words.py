@@ -8,7 +8,8 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from app.bots.texts import ORDER_STATUS_LABELS, PURPOSE_LABELS, STRATEGY_LABELS, say
+from app.bots.labels import ORDER_STATUS_LABELS, PURPOSE_LABELS, STRATEGY_LABELS
+from app.bots.wording import say
 from app.trades.queries import Line
 
 Formatter = Callable[[object, object, Any, str], str]

@@ -24,9 +24,10 @@ from app.api.body import read_body, refuse_rest, take_id, take_text
 from app.api.gate import blueprint, caller, needs
 from app.bots import queries, rules, service, starting, stopping
 from app.bots.inventory import bot_json, inventory, own_bot, own_inventory
+from app.bots.labels import STRATEGY_LABELS
 from app.bots.planning import prospect
-from app.bots.texts import STRATEGY_LABELS, say
 from app.bots.venue_check import ask_venue
+from app.bots.wording import say
 from app.errors import InvalidInput, NotFound
 from app.exchanges.queries import account_of
 from app.markets.queries import find_market

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from app.accounts.tokens import TokenRefused
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import (
     Conflict,
     DomainError,

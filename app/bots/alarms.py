@@ -9,7 +9,7 @@ from sqlalchemy import or_, select
 from app.accounts.models import User
 from app.bots.grounds import pair_of
 from app.bots.models import Bot, BotState
-from app.bots.texts import say
+from app.bots.wording import say
 from app.db import db, utc_now
 from app.i18n import use_locale
 from app.markets.models import MarketRow

@@ -12,10 +12,11 @@ from wtforms import BooleanField, HiddenField, RadioField, SelectField, StringFi
 from wtforms.fields.core import Field as FormField
 
 from app.accounts.choices import choices as options
+from app.bots.labels import CHOICE_LABELS, FIELD_HELPS, FIELD_LABELS, STRATEGY_LABELS
 from app.bots.queries.cards import number_of
 from app.bots.queries.draft import offered_fields, offered_strategies
 from app.bots.queries.preview import FieldLine
-from app.bots.texts import CHOICE_LABELS, FIELD_HELPS, FIELD_LABELS, STRATEGY_LABELS, say
+from app.bots.wording import say
 from app.errors import InvalidInput
 from app.formatting import input_text, parse_optional_decimal
 from app.trades.owners import Pair

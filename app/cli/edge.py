@@ -7,7 +7,7 @@ from flask.cli import AppGroup, ScriptInfo
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import DomainError
 from app.trades.queries import Line
 from app.trading.strategy import InvalidParams

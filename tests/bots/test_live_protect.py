@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from app.bots.live import protect
-from app.bots.texts import say
+from app.bots.wording import say
 from app.db import db, utc_now
 from app.trades.queries import Line
 from app.trading.ports import Refused

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from app.bots.labels import CHOICE_LABELS, FIELD_LABELS, STATE_LABELS
 from app.bots.models import BotState
 from app.bots.rules import Action
-from app.bots.texts import CHOICE_LABELS, FIELD_LABELS, STATE_LABELS, TEXTS, say
+from app.bots.texts import TEXTS
+from app.bots.wording import say
 from app.i18n import _texts, has_text, use_locale
 from app.trades.owners import Pair
 from app.trades.queries import Line
@@ -131,7 +133,7 @@ def test_codes_that_are_put_together_have_sentences(app: Flask) -> None:
 
 
 def test_every_state_field_choice_and_status_has_a_name() -> None:
-    from app.bots.texts import ORDER_STATUS_LABELS
+    from app.bots.labels import ORDER_STATUS_LABELS
 
     assert set(STATE_LABELS) == {state.value for state in BotState}
     assert set(ORDER_STATUS_LABELS) == {status.value for status in Status}

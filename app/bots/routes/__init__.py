@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from app.bots.texts import FILTERS
+from app.bots.wording import FILTERS
 
 blueprint = Blueprint("bots", __name__)
 

@@ -14,8 +14,8 @@ from app.bots import queries, rules, service, starting, stopping
 from app.bots.forms import ConfirmForm, PlainForm, StopForm
 from app.bots.queries import BotCard
 from app.bots.routes import blueprint
-from app.bots.texts import say
 from app.bots.venue_check import ask_venue
+from app.bots.wording import say
 from app.errors import Conflict, DomainError
 from app.trades.queries import Line
 from app.trading.strategy import StopHow

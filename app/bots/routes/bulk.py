@@ -16,8 +16,8 @@ from app.bots.queries import BotCard
 from app.bots.queries.lists import Totals, totals_of
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
-from app.bots.texts import say
 from app.bots.venue_check import ask_venue
+from app.bots.wording import say
 from app.errors import DomainError, InvalidInput
 from app.trades.queries import Line
 from app.trading.strategy import StopHow

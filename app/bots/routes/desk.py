@@ -21,6 +21,7 @@ from app.bots.forms import (
     read_id,
     strategy_choices,
 )
+from app.bots.labels import STRATEGY_LABELS
 from app.bots.queries import BotCard, Draft, Preview
 from app.bots.queries.draft import (
     PresetChoice,
@@ -30,7 +31,6 @@ from app.bots.queries.draft import (
 )
 from app.bots.queries.preview import FieldLine, preview_of_draft
 from app.bots.routes.pastrun import past_of
-from app.bots.texts import STRATEGY_LABELS
 from app.errors import DomainError
 from app.exchanges.service import read_balances
 from app.formatting import input_text

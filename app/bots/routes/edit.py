@@ -19,7 +19,7 @@ from app.bots.routes.desk import (
     refused,
     sent_strategy,
 )
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import Conflict, DomainError
 from app.transactions import transaction
 

@@ -12,7 +12,7 @@ from app.bots.forms import LimitsForm
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
 from app.bots.routes.desk import locale, problems_of
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import DomainError
 from app.transactions import transaction
 

@@ -24,7 +24,7 @@ from app.bots.routes.desk import (
     refreshed,
     refused,
 )
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import Conflict, DomainError, InvalidInput
 from app.formatting import parse_decimal
 from app.trades.queries import Line

@@ -11,7 +11,7 @@ from app.bots import queries, sharing
 from app.bots.forms import PlainForm, ShareForm
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import DomainError
 from app.extensions import limiter
 from app.transactions import transaction

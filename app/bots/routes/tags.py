@@ -12,7 +12,7 @@ from app.bots import tags as tagging
 from app.bots.forms import TagsForm
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER, UNPROCESSABLE
-from app.bots.texts import say
+from app.bots.wording import say
 from app.errors import InvalidInput
 from app.transactions import transaction
 
