@@ -133,6 +133,7 @@ def _register_texts() -> None:
     from app.notifications import texts as notifications
     from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
+    from app.wallet import texts as wallet
 
     for module in (
         formatting,
@@ -142,6 +143,7 @@ def _register_texts() -> None:
         exchanges,
         bots,
         subscriptions,
+        wallet,
         faq,
         api,
     ):

@@ -17,6 +17,12 @@ log = logging.getLogger(__name__)
 RIGHTS = {
     "audit_log": ("select", "insert"),
     "alembic_version": ("select",),
+    "ledger_accounts": ("select", "insert"),
+    "ledger_postings": ("select", "insert"),
+    "ledger_entries": ("select", "insert"),
+    # Triggers of the owner move these, by the entries.
+    "ledger_balances": ("select",),
+    "ledger_holds": ("select", "insert", "update"),
 }
 ALL_ROWS = ("select", "insert", "update", "delete")
 

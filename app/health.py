@@ -31,6 +31,9 @@ PRICES_LATE = timedelta(seconds=60)
 CLOCK_LATE = timedelta(minutes=10)
 # What the probe of our own address found last.
 ADDRESS_KEY = "outgoing:address"
+# What the daily check of the ledger found last.
+LEDGER_KEY = "ledger:verified"
+LEDGER_LATE = timedelta(hours=49)
 _SHORT = text("set local statement_timeout = '2s'")
 
 
@@ -141,7 +144,7 @@ def overview() -> Health:
     if redis.grade is Grade.OK:
         try:
             heartbeats = (_heartbeat("feed", FEED_LATE), _heartbeat("scheduler", SCHEDULER_LATE))
-            heartbeats = (*heartbeats, *_clocks(), *_address())
+            heartbeats = (*heartbeats, *_clocks(), *_address(), *_ledger())
             queues, workers = tuple(_queues()), tuple(_workers())
         except RedisError as error:
             redis = _down("redis", error)
@@ -235,6 +238,21 @@ def _address() -> Iterator[Check]:
             Grade.OK if told[b"listed"] == b"1" else Grade.DOWN,
             datetime.fromtimestamp(float(told[b"at"]), UTC),
             figures={"address": told[b"address"].decode()},
+        )
+
+
+def _ledger() -> Iterator[Check]:
+    """Tell whether the books agreed when they were added up last; silent before the first time."""
+    told: Any = redis_client.client.hgetall(LEDGER_KEY)
+    if told:
+        seen_at = datetime.fromtimestamp(float(told[b"at"]), UTC)
+        differences = int(told[b"differences"])
+        grade = Grade.LATE if utc_now() - seen_at > LEDGER_LATE else Grade.OK
+        yield Check(
+            "ledger",
+            Grade.DOWN if differences else grade,
+            seen_at,
+            figures={"postings": int(told[b"postings"]), "differences": differences},
         )
 
 

@@ -21,6 +21,8 @@ from app.faq import jobs as faq
 from app.notifications import jobs as notifications
 from app.queues import QueueName, enqueue_once
 from app.subscriptions import jobs as subscriptions
+from app.wallet import check as ledger_check
+from app.wallet import jobs as wallet
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
     Periodic("check-audit", audit_chain.check_daily, 24 * 3600, QueueName.REPORTS),
+    Periodic("check-ledger", ledger_check.verify_daily, 24 * 3600, QueueName.REPORTS),
+    Periodic("expire-holds", wallet.expire_holds, 60, QueueName.PAYMENTS),
     Periodic("purge-faq-searches", faq.purge_searches, 24 * 3600, QueueName.REPORTS),
 )
 

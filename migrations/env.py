@@ -19,6 +19,7 @@ from app.notifications import models as notifications_models
 from app.settings import models as settings_models
 from app.subscriptions import models as subscriptions_models
 from app.trades import models as trades_models
+from app.wallet import models as wallet_models
 
 MODELS = (
     accounts_models,
@@ -30,6 +31,7 @@ MODELS = (
     settings_models,
     subscriptions_models,
     trades_models,
+    wallet_models,
 )
 MIGRATION_LOCK = 7_205_001
 

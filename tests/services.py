@@ -20,6 +20,7 @@ do $$
 declare
     name text;
     used boolean;
+    refusing text[];
     filled text[] := '{}';
 begin
     set local lock_timeout = '5s';
@@ -31,14 +32,16 @@ begin
         end if;
     end loop;
     if cardinality(filled) > 0 then
-        -- The audit log refuses this to everybody.
-        if 'audit_log' = any(filled) then
-            alter table audit_log disable trigger audit_refuse;
-        end if;
+        -- The audit log and the ledger refuse this to everybody.
+        select array_agg(format('%s trigger %I', tgrelid::regclass, tgname)) into refusing
+        from pg_trigger where tgname ~ '_refuse$' and tgrelid::regclass::text = any(filled);
+        foreach name in array coalesce(refusing, '{}') loop
+            execute 'alter table ' || replace(name, ' trigger ', ' disable trigger ');
+        end loop;
         execute 'truncate ' || array_to_string(filled, ', ') || ' cascade';
-        if 'audit_log' = any(filled) then
-            alter table audit_log enable trigger audit_refuse;
-        end if;
+        foreach name in array coalesce(refusing, '{}') loop
+            execute 'alter table ' || replace(name, ' trigger ', ' enable trigger ');
+        end loop;
     end if;
 end
 $$
