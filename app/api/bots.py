@@ -34,12 +34,14 @@ from app.markets.queries import find_market
 from app.trades.owners import Pair
 from app.trades.queries import Line
 from app.trading.codec import to_json
+from app.trading.guard import GUARD_FIELDS
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 
 ACCEPTED, CREATED, NO_CONTENT = 202, 201, 204
 HOW = {"keep": StopHow.KEEP, "sell": StopHow.SELL, "leave-orders": StopHow.LEAVE_ORDERS}
 USUAL_STRATEGY = "grid"
+LIMITS = tuple(field.name for field in GUARD_FIELDS)
 
 
 @blueprint.get("/bots")
@@ -90,6 +92,18 @@ def change_bot(bot_id: int) -> ResponseReturnValue:
     name, strategy = take_text(body, "name"), take_text(body, "strategy")
     with transaction():
         service.change_bot(user_id, bot_id, body, name, strategy)
+    return answer(_bot(user_id, bot_id))
+
+
+@blueprint.patch("/bots/<int:bot_id>/limits")
+@needs(Scope.BOTS_WRITE)
+def change_limits(bot_id: int) -> ResponseReturnValue:
+    """Change the limits beyond which a bot pauses, in any state; null takes one away."""
+    user_id = caller().user_id
+    own_bot(user_id, bot_id)
+    body = read_body()
+    with transaction():
+        service.change_limits(user_id, bot_id, body)
     return answer(_bot(user_id, bot_id))
 
 
@@ -195,7 +209,10 @@ def _create(user_id: int, body: Mapping[str, object]) -> int:
     if name is None:
         # An unknown strategy is refused by its own name, not by that of the bot.
         name = f"{STRATEGY_LABELS.get(strategy, '')} {symbol}"
-    return service.create_bot(user_id, account.id, market.id, strategy, settings, name)
+    limits = {each: settings.pop(each) for each in LIMITS if each in settings}
+    return service.create_bot(
+        user_id, account.id, market.id, strategy, settings, name, limits=limits
+    )
 
 
 def _account(user_id: int, account_id: int) -> Any:
@@ -218,6 +235,7 @@ def _bot(user_id: int, bot_id: int) -> dict[str, Any]:
         "account": card.account_id,
         "strategy": card.strategy,
         "settings": dict(queries.stored_params(bot_id)),
+        "limits": {**dict.fromkeys(LIMITS), **queries.limits_of_bot(bot_id)},
         "config_version": card.config_version,
         "capital": number(card.capital),
         "since": moment(card.since),

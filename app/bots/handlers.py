@@ -9,11 +9,12 @@ from app.bots import wake
 from app.bots.models import Bot
 from app.bots.rules import RUNNING
 from app.bots.stopping import system_stop
-from app.db import db
+from app.bots.verbs import announce, tell
+from app.db import db, utc_now
 from app.errors import Conflict
 from app.events import on
 from app.exchanges.events import AccountClosing, AccountSwitchedOff
-from app.markets.events import PricesMoved
+from app.markets.events import PairsTurned, PricesMoved
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.queries import limits_of
 from app.trades.models import LIVE_STATES, OrderRow
@@ -32,6 +33,18 @@ def wake_crossed_bots(event: PricesMoved) -> None:
     except RedisError as error:
         # Their periodic ticks will find the price.
         log.warning("wake_lost error=%s", type(error).__name__)
+
+
+@on(PairsTurned)
+def tell_bots_of_turned_pairs(event: PairsTurned) -> None:
+    """Tell the owners of bots that run in a pair that it is blocked, or traded again."""
+    code = f"pair_{event.reason}" if event.reason else "pair_is_back"
+    level = "warning" if event.reason else "info"
+    bots = select(Bot).where(Bot.market_id.in_(event.market_ids), Bot.state.in_(RUNNING))
+    now = utc_now()
+    for bot in db.session.scalars(bots.order_by(Bot.id)).all():
+        tell(bot, code, None, {"symbol": bot.symbols[0]}, now, level)
+        announce(bot)
 
 
 @on(AccountClosing)

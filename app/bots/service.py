@@ -197,6 +197,12 @@ def set_limits(
     announce(bot, tick=True)
 
 
+def change_limits(user_id: int, bot_id: int, changes: Mapping[str, object]) -> None:
+    """Set some limits and leave the others as they are; None takes one away."""
+    kept = locked_bot(bot_id, user_id).guard or {}
+    set_limits(user_id, bot_id, {**kept, **changes})
+
+
 def stored_guard(guard: Guard) -> dict[str, str | int | bool | None] | None:
     """Return limits as they are stored, None if there is none."""
     limits = write_guard(guard)

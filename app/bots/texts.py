@@ -194,6 +194,9 @@ _STATES: Mapping[str, LazyString] = {
     "unlocked": _l("unlocked by you"),
     "resumed": _l("resumed by you"),
     "liquidated": _l("the exchange has liquidated its position at %(price)s"),
+    "deleveraged": _l(
+        "the exchange has closed %(quantity)s of its position at %(price)s to cover others' losses"
+    ),
     "protection_fired": _l("the stop on the exchange was reached at %(price)s"),
     "stop_loss_reached": _l("the price %(price)s reached the stop-loss %(limit)s"),
     "take_profit_reached": _l("the price %(price)s reached the take-profit %(limit)s"),
@@ -260,7 +263,11 @@ _LOG: Mapping[str, LazyString] = {
     "order_cancelled_elsewhere": _l(
         "The %(side)s order of this bot that stands on no level was cancelled outside of it."
     ),
-    "liquidated": _l(
+    "position_deleveraged": _l(
+        "The exchange has closed %(quantity)s of the position at %(price)s by auto-deleveraging: "
+        "profitable positions make up for losses of others. The bot stops."
+    ),
+    "position_liquidated": _l(
         "The exchange has liquidated the position of %(quantity)s at %(price)s: its losses had "
         "used up the margin. The bot stops."
     ),
@@ -272,7 +279,7 @@ _LOG: Mapping[str, LazyString] = {
         "The account at the exchange is not set to isolated margin, so contracts are not traded "
         "there. The bot pauses; change it at the exchange, then let it go on."
     ),
-    "protection_fired": _l(
+    "stop_fired": _l(
         "The stop at %(price)s was reached on the exchange and sold %(quantity)s. The bot stops "
         "and sells what is left."
     ),
@@ -284,6 +291,12 @@ _LOG: Mapping[str, LazyString] = {
         "bots by %(ours)s. Somebody else trades or moves money there, or something is missing in "
         "our books: our staff looks at it."
     ),
+    "pair_delisted": _l(
+        "%(symbol)s is not traded any more on the exchange. The bot stays as it is and takes no "
+        "new settings; stop it when you have decided about its coins and orders."
+    ),
+    "pair_no_prices": _l("There are no prices of %(symbol)s here at the moment; the bot waits."),
+    "pair_is_back": _l("%(symbol)s is traded here again; the bot goes on."),
     "order_adopted": _l(
         "The exchange shows an order that it did not know before: %(side)s at %(price)s. The bot "
         "takes it in again."

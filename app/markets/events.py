@@ -16,6 +16,14 @@ class Move(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class PairsTurned:
+    """Pairs can't be traded any more for a reason (a code), or (empty) can be traded again."""
+
+    market_ids: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PricesMoved:
     """New prices are stored; published after their commit, several times a second."""
 

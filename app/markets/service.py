@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.config import current_config
 from app.db import db, utc_now
+from app.events import publish
 from app.markets import store
 from app.markets.catalogue import Pair, Rules, default_rules, known_pairs
+from app.markets.events import PairsTurned
 from app.markets.models import MarketRow
 from app.markets.opening import open_source
 from app.markets.sources import Listing, MarketState, Source
@@ -56,16 +58,8 @@ def settle_markets(source: Source) -> list[MarketState]:
     states = store.read_states()
     covered = [state for state in states if source.covers(state) is not None]
     ids = [state.id for state in covered]
-    db.session.execute(
-        update(MarketRow)
-        .where(MarketRow.id.not_in(ids), MarketRow.blocked_reason == "")
-        .values(blocked_reason=NO_PRICES)
-    )
-    db.session.execute(
-        update(MarketRow)
-        .where(MarketRow.id.in_(ids), MarketRow.blocked_reason == NO_PRICES)
-        .values(blocked_reason="")
-    )
+    _turn(NO_PRICES, MarketRow.id.not_in(ids), MarketRow.blocked_reason == "")
+    _turn("", MarketRow.id.in_(ids), MarketRow.blocked_reason == NO_PRICES)
     return covered
 
 
@@ -81,12 +75,13 @@ def begin_market(source: Source, state: MarketState, now: datetime) -> None:
 def apply_rules(rules: Mapping[int, Rules | None]) -> None:
     """Take over rules as the exchange states them; a pair that it dropped can't be chosen."""
     for market_id, stated in sorted(rules.items()):
-        values: dict[str, object] = {"blocked_reason": DELISTED}
-        if stated is not None:
-            values = {**_rule_values(stated), "blocked_reason": ""}
-            if not stated.tiers:
-                # Not told this time; those that are known still hold.
-                del values["tiers"]
+        set_blocked(market_id, DELISTED if stated is None else "")
+        if stated is None:
+            continue
+        values = _rule_values(stated)
+        if not stated.tiers:
+            # Not told this time; those that are known still hold.
+            del values["tiers"]
         db.session.execute(update(MarketRow).where(MarketRow.id == market_id).values(**values))
 
 
@@ -101,9 +96,15 @@ def prune_points(floors: Mapping[int, int]) -> int:
 
 def set_blocked(market_id: int, reason: str) -> None:
     """Stop new trading in a pair for a reason, or (empty) allow it again."""
-    db.session.execute(
-        update(MarketRow).where(MarketRow.id == market_id).values(blocked_reason=reason)
-    )
+    _turn(reason, MarketRow.id == market_id, MarketRow.blocked_reason != reason)
+
+
+def _turn(reason: str, *which: ColumnElement[bool]) -> None:
+    """Block pairs or free them, and announce those that were otherwise before."""
+    turned = update(MarketRow).where(*which).values(blocked_reason=reason).returning(MarketRow.id)
+    numbers = tuple(sorted(db.session.scalars(turned)))
+    if numbers:
+        publish(PairsTurned(numbers, reason))
 
 
 def _give_first_price(source: Source, state: MarketState, now: datetime) -> None:

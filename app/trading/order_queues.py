@@ -9,8 +9,10 @@ from typing import NamedTuple
 from app.trading.market import ZERO, Market
 from app.trading.orders import OrderKind, Side, Status
 
-# Under this client id a liquidation is told: nobody ordered it.
+# Under these client ids it is told that the venue closed (part of) a position: nobody ordered it.
+# The second is for the sake of others: profitable positions close the losses of the other side.
 LIQUIDATION = "liquidation"
+DELEVERAGING = "deleveraging"
 
 
 @dataclass(frozen=True, slots=True)

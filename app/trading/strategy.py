@@ -249,6 +249,9 @@ class Strategy(Protocol[ParamsT, StateT]):
         `funds` are what the bot holds now; without them it starts with the investment in cash.
         """
 
+    def ending_state(self, price: Decimal) -> StateT:
+        """Return the state of one that is asked to stop before it has begun: it only ends."""
+
     def decide(self, view: View) -> Decision:
         """Answer one moment; the same view gives the same answer."""
 

@@ -676,3 +676,64 @@ def test_own_inventory_shows_nobody_elses_bots(shop: Shop) -> None:
         other = make_user().id
     assert inventory.own_inventory(other) == []
     assert db.session.get(User, other) and db.session.scalars(select(MarketRow)).all()
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def test_limits_are_set_with_the_bot_changed_alone_and_taken_away(
+    shop: Shop, program: Program
+) -> None:
+    none = dict.fromkeys(("max_capital", "max_daily_loss", "max_open_orders", "max_leverage"))
+    made = program.post("/bots", order_for(shop, max_capital="2000", max_open_orders=40))
+    assert made.status_code == 201, made.text
+    number = made.get_json()["id"]
+    assert made.get_json()["limits"] == none | {"max_capital": "2000", "max_open_orders": 40}
+    assert "max_capital" not in made.get_json()["settings"]
+    path = f"/bots/{number}/limits"
+    changed = program.patch(path, {"max_daily_loss": "25.5", "max_open_orders": None})
+    kept = none | {"max_capital": "2000", "max_daily_loss": "25.5"}
+    assert (changed.status_code, changed.get_json()["limits"]) == (200, kept)
+    assert program.get(f"/bots/{number}").get_json()["limits"] == kept
+    assert program.patch(path, dict.fromkeys(kept)).get_json()["limits"] == none
+    assert shop.bot(number).guard is None
+    # Only limits moved.
+    assert shop.bot(number).config_version == 1
+
+
+def test_a_limit_set_by_program_pauses_a_running_bot(shop: Shop, program: Program) -> None:
+    bot_id = shop.run_bot()
+    answer = program.patch(f"/bots/{bot_id}/limits", {"max_open_orders": 3})
+    assert answer.status_code == 200
+    shop.tick()
+    shown = program.get(f"/bots/{bot_id}").get_json()
+    assert (shown["state"], shown["reason"]["code"]) == ("paused", "limit_open_orders")
+
+
+@pytest.mark.parametrize(
+    ("limits", "errors"),
+    [
+        ({"max_daily_loss": "NaN"}, {"max_daily_loss": "not_a_number"}),
+        ({"max_capital": "-1", "max_leverage": "0.5"},
+         {"max_capital": "too_small", "max_leverage": "too_small"}),
+        ({"max_open_orders": "2.5"}, {"max_open_orders": "not_an_integer"}),
+        ({"max_capital": 10**30}, {"max_capital": "too_many_digits"}),
+        ({"max_fun": 5}, {"max_fun": "unknown_field"}),
+        ({"lower": "80"}, {"lower": "unknown_field"}),
+    ],
+)  # fmt: skip
+def test_limits_that_can_not_be_are_named(
+    shop: Shop, program: Program, limits: dict[str, Any], errors: dict[str, str]
+) -> None:
+    bot_id = shop.add_bot()
+    answer = program.patch(f"/bots/{bot_id}/limits", limits)
+    assert (answer.status_code, errors_of(answer)) == (422, errors)
+    assert shop.bot(bot_id).guard is None
+
+
+def test_a_limit_below_what_the_bot_needs_is_refused_when_it_is_made(
+    shop: Shop, program: Program
+) -> None:
+    answer = program.post("/bots", order_for(shop, max_capital="10"))
+    assert (answer.status_code, errors_of(answer)) == (422, {"max_capital": "limit_below_need"})
+    assert count_bots() == 0

@@ -26,6 +26,7 @@ ROUTES = [
     ("POST", "/bots", "bots:write"),
     ("GET", "/bots/{bot}", "bots:read"),
     ("PATCH", "/bots/{bot}", "bots:write"),
+    ("PATCH", "/bots/{bot}/limits", "bots:write"),
     ("DELETE", "/bots/{bot}", "bots:write"),
     ("GET", "/bots/{bot}/plan", "bots:read"),
     ("POST", "/bots/{bot}/start", "bots:run"),

@@ -12,10 +12,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.models import User
-from app.bots.models import Bot, BotConfig
+from app.bots.models import Bot, BotConfig, BotEvent
 from app.db import db
 from app.i18n import has_text
 from app.markets.models import MarketRow
+from app.markets.service import set_blocked
 from app.trading.strategies.grid import GRID
 from app.trading.strategy import Field, FieldKind
 from app.transactions import transaction
@@ -181,6 +182,23 @@ def test_a_delisted_pair_is_named_by_page_api_and_command(
     shop.tick()
     assert shop.bot(running).state == "active"
     assert program.post(f"/bots/{running}/stop").status_code == 202
+
+
+@pytest.mark.parametrize("reason", ["delisted", "no_prices"])
+def test_a_pair_that_is_blocked_and_comes_back_is_told_once_each_in_the_log(
+    shop: Shop, reason: str
+) -> None:
+    running, resting = shop.run_bot(), shop.add_bot("Other")
+    for turned_to in (reason, reason, "", ""):
+        with transaction():
+            set_blocked(shop.market_id, turned_to)
+        shop.tick()
+    told = select(BotEvent.bot_id, BotEvent.code).where(BotEvent.code.startswith("pair_"))
+    assert [tuple(row) for row in db.session.execute(told.order_by(BotEvent.id))] == [
+        (running, f"pair_{reason}"),
+        (running, "pair_is_back"),
+    ]
+    assert shop.bot(resting).state == "stopped"
 
 
 def test_a_price_of_nothing_is_no_price(shop: Shop) -> None:

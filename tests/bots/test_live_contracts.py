@@ -131,7 +131,7 @@ def test_a_liquidation_is_booked_told_and_ends_the_bot(world: World) -> None:
         world.tick()
     row = world.bot(bot)
     assert (row.state, row.state_reason["code"]) == ("stopped", "liquidated")
-    assert world.events(bot).count("liquidated") == 1
+    assert world.events(bot).count("position_liquidated") == 1
     assert world.metrics(bot).base == stake(world).base == 0
     assert world.open_orders(bot) == []
     metrics = world.metrics(bot)

@@ -188,7 +188,7 @@ def test_paper_is_the_back_test_with_funding_and_liquidation(
         books.position.quote, books.position.base, books.position.base_cost,
     )  # fmt: skip
     assert ours.grid_profit == books.grid_profit
-    liquidated = world.events(bot).count("liquidated") == 1
+    liquidated = world.events(bot).count("position_liquidated") == 1
     assert liquidated == (expected.finished == "liquidated")
     assert_ties(world, bot)
 
@@ -245,7 +245,7 @@ def test_a_position_that_a_stopped_bot_has_kept_goes_on_paying_and_is_liquidated
     world.tick()
     assert world.metrics(bot).base == 0
     assert world.bot(bot).state == "stopped"
-    assert world.events(bot).count("liquidated") == 1
+    assert world.events(bot).count("position_liquidated") == 1
     assert_ties(world, bot)
     world.change_bot(bot, last_tick_at=utc_now() - timedelta(minutes=5))
     with transaction():

@@ -139,7 +139,7 @@ def test_the_venue_sells_while_nobody_looks_and_the_bot_closes_although_the_pric
         desk.audit()
     row = desk.world.bot(desk.bot)
     assert (row.state, row.state_reason["code"]) == ("stopped", "protection_fired")
-    assert "protection_fired" in desk.world.events(desk.bot)
+    assert "stop_fired" in desk.world.events(desk.bot)
     assert desk.venue.standing() == set()
     assert desk.venue.balances()["AAA"].total < Decimal("0.001")
     desk.assert_one_chain()

@@ -606,6 +606,33 @@ def test_orders_that_were_left_are_taken_back_by_another_stop(shop: Shop, how: S
         service.delete_bot(shop.user_id, bot_id)
 
 
+@pytest.mark.parametrize("how", ["keep", "sell", "emergency"])
+def test_other_settings_and_a_price_beyond_them_keep_no_stop_from_ending_as_asked(
+    shop: Shop, how: str
+) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        shop.user.profile.experience = "expert"
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS)
+    shop.tick()
+    with transaction():
+        service.change_bot(shop.user_id, bot_id, {"grids": 8})
+    assert shop.bot(bot_id).strategy_state is None
+    # No start could be planned here.
+    shop.play(85)
+    with transaction():
+        if how == "emergency":
+            stopping.emergency_stop(shop.user_id, bot_id)
+        else:
+            stopping.request_stop(shop.user_id, bot_id, StopHow(how))
+    for _ in range(4):
+        shop.tick()
+    assert shop.bot(bot_id).state == ("locked" if how == "emergency" else "stopped")
+    assert db.session.query(OrderRow).filter_by(status="OPEN").count() == 0
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert (metrics.base > Decimal("0.001")) is (how == "keep")
+
+
 def test_a_deleted_bot_is_gone_for_every_verb(shop: Shop) -> None:
     bot_id = shop.add_bot()
     with transaction():

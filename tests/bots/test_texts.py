@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app.bots.labels import CHOICE_LABELS, FIELD_LABELS, STATE_LABELS
+from app.bots import contract_texts, grid_texts, texts
+from app.bots.labels import CHOICE_LABELS, FIELD_LABELS, ORDER_STATUS_LABELS, STATE_LABELS
 from app.bots.models import BotState
 from app.bots.rules import Action
 from app.bots.texts import TEXTS
@@ -27,7 +29,7 @@ SPEAKERS = {
     "log_line": 0, "reason": 0, "Reason": 0, "LogLine": 0, "BadValue": 0, "Line": 0,
     "problem": 1, "Problem": 1, "Event": 1, "NoPreset": 1, "_tell": 1, "system_stop": 1,
     "Conflict": 0, "InvalidInput": 0, "NotFound": 0, "Unavailable": 0, "Forbidden": 0,
-    "_stop": 3, "_turn": 3,
+    "_stop": 3, "turn": 3, "tell": 1,
 }  # fmt: skip
 ORDER_SPEAKERS = {"Refused": 0, "Denied": 1, "_deny": 1}
 FOLDERS = ("trading", "bots", "trades")
@@ -92,7 +94,9 @@ def with_values() -> Iterator[tuple[str, frozenset[str]]]:
             if place is None or name in {"Reason", "LogLine", "Line", "Problem", "Event", "_tell"}:
                 continue
             given = [keyword.arg for keyword in node.keywords]
-            if name in {"_stop", "_turn", "NoPreset"} or len(node.args) <= place or None in given:
+            if name in {"_stop", "turn", "tell", "NoPreset"}:
+                continue
+            if len(node.args) <= place or None in given:
                 continue
             code = node.args[place]
             for each in [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]:
@@ -102,6 +106,18 @@ def with_values() -> Iterator[tuple[str, frozenset[str]]]:
 
 CODES = spoken(SPEAKERS) | chosen()
 ORDER_CODES = spoken(ORDER_SPEAKERS)
+
+
+ROOMS = (
+    *(getattr(texts, name) for name in ("_FORM", "_PLAN", "_REFUSALS", "_LOG", "_STATES")),
+    texts._REASONS, texts._NOTICES, grid_texts.TEXTS, contract_texts.TEXTS,
+)  # fmt: skip
+
+
+def test_no_sentence_hides_another_of_the_same_code() -> None:
+    codes = Counter(code for room in ROOMS for code in room)
+    assert [code for code, rooms in codes.items() if rooms > 1] == []
+    assert set(codes) <= set(TEXTS)
 
 
 def test_the_walk_finds_the_codes() -> None:
@@ -133,8 +149,6 @@ def test_codes_that_are_put_together_have_sentences(app: Flask) -> None:
 
 
 def test_every_state_field_choice_and_status_has_a_name() -> None:
-    from app.bots.labels import ORDER_STATUS_LABELS
-
     assert set(STATE_LABELS) == {state.value for state in BotState}
     assert set(ORDER_STATUS_LABELS) == {status.value for status in Status}
     for strategy in STRATEGIES.values():

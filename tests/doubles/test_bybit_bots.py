@@ -224,3 +224,32 @@ def test_an_account_with_both_ways_side_by_side_is_made_one_way_before_it_trades
     live.audit()
     assert server.venue.customers[key].hedged == ()
     assert live.missing_levels() == live.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "share"),
+    [("BustTrade", "liquidated", "1"), ("AdlTrade", "deleveraged", "0.5")],
+)
+def test_a_closing_by_force_is_booked_told_by_its_kind_and_ends_the_bot(
+    live: LiveWorld, server: DoubleServer, kind: str, code: str, share: str
+) -> None:
+    live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(key, 1, (CONTRACT,), direction="long", leverage="3").bots
+    live.tick()
+    held = live.world.metrics(bot).base
+    server.operator.take_over(key, "AAAUSDT", kind, share)
+    for _ in range(2):
+        live.audit()
+    row = live.world.bot(bot)
+    assert (row.state, row.state_reason["code"]) == ("stopped", code)
+    assert live.world.events(bot).count(f"position_{code}") == 1
+    left = server.venue.customers[key].positions["AAAUSDT"].size
+    assert live.world.metrics(bot).base == left < held
+    assert live.world.open_orders(bot) == []
+    with transaction():
+        db.session.execute(text("update exchange_accounts set fills_cursor = ''"))
+    live.audit()
+    assert live.world.metrics(bot).base == left
+    assert "books_differ" not in live.world.events(bot)

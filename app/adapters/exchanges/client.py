@@ -80,6 +80,9 @@ def client_class(name: str) -> type[Any]:
         config: Any = None,
     ) -> Any:  # fmt: skip
         api, params, config = api or ["public"], params or {}, config or {}
+        if method == "GET":
+            # None takes away what the library would ask by itself.
+            params = {name: value for name, value in params.items() if value is not None}
         cost = 1.0
         if quirks.limits.weighted:
             cost = float(self.calculate_rate_limiter_cost(api, method, path, params, config))

@@ -8,7 +8,6 @@ from typing import Any
 from app.adapters.exchanges.quirks import Quirks
 from app.adapters.exchanges.reading import garbled, to_fill, to_order, turn_of
 from app.trading.market import MarketKind
-from app.trading.order_queues import LIQUIDATION
 from app.trading.orders import Fill, OrderKind
 from app.trading.ports import VenueOrder
 
@@ -142,10 +141,12 @@ class Reader:
                     yield symbol, raw
             return
         for kind in self._kinds(symbols):
-            params = self._quirks.kind_params.get(kind, {})
+            params = dict(self._quirks.kind_params.get(kind, {}))
+            if kind is not MarketKind.SPOT:
+                params |= self._quirks.contract_fills_params
             for raw in self._span(None, start, end, params):
                 market = self._market_of(raw["info"], kind)
-                if market["symbol"] in symbols:
+                if market["symbol"] in symbols and self._is_fill(raw["info"]):
                     yield market["symbol"], self.client.parse_trade(raw["info"], market)
 
     def _span(
@@ -164,10 +165,15 @@ class Reader:
             symbol, middle + 1, end, params
         )
 
+    def _is_fill(self, info: Mapping[str, Any]) -> bool:
+        told, kinds = self._quirks.fill_kinds
+        return info.get(told) in {None, *kinds}
+
     def _client_id_of(self, symbol: str, raw: Mapping[str, Any]) -> str:
-        told, values = self._quirks.forced_fills
-        if told and raw["info"].get(told) in values:
-            return LIQUIDATION
+        told, kinds = self._quirks.fill_kinds
+        forced = kinds.get(raw["info"].get(told))
+        if forced:
+            return forced
         name = self._quirks.fill_client_id
         if name is not None:
             return self.own_id(raw["info"].get(name))

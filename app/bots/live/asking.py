@@ -20,7 +20,6 @@ from app.trading.orders import Order, Purpose, Side, Status, client_order_id
 from app.trading.risk import Limits
 from app.trading.strategies import strategy_named
 from app.trading.strategy import (
-    InvalidParams,
     LogLine,
     Match,
     Protection,
@@ -116,9 +115,6 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         if any(own.status.is_live for own in former) or not seen.is_last:
             return answer
         state = _first_state(books, strategy, params, bot, point)
-        if state is None:
-            answer.finished = Reason("stop_requested", {"how": str(bot.stop_request)})
-            return answer
     else:
         state = strategy.decode_state(bot.strategy_state)
     current = [own for own in orders if own.epoch == bot.epoch]
@@ -179,15 +175,10 @@ def _first_state(
     books: Books, strategy: Strategy[Any, Any], params: Any, bot: LiveBot, point: PricePoint
 ) -> Any:
     metrics = books.metrics[bot.id]
-    try:
-        state = strategy.start_state(
-            params, bot.market, point.price, metrics.books.position.holdings
-        )
-    except InvalidParams:
-        # Somebody who wants it stopped does not care that it could not have started.
-        if bot.stop_request is not None:
-            return None
-        raise
+    if bot.stop_request is not None:
+        # Whether it could start does not matter to somebody who wants it stopped.
+        return strategy.ending_state(point.price)
+    state = strategy.start_state(params, bot.market, point.price, metrics.books.position.holdings)
     metrics.begin_at(point.price, bot.market)
     return state
 

@@ -29,14 +29,19 @@ from app.trades.service import (
 )
 from app.trading.intents import Reason
 from app.trading.market import ZERO
+from app.trading.order_queues import DELEVERAGING, LIQUIDATION
 from app.trading.orders import Fill, Order, OrderKey, OrderKind, Purpose, Status, fee_in_quote
 from app.trading.ports import VenueOrder
-from app.trading.simulator import LIQUIDATION
 from app.trading.strategy import Severity, StopHow
 
 NOTED = "order_cancelled_outside"
 # Apart from the numbers that a strategy gives its closing orders.
 LIQUIDATED = 1_000_000
+# Why a venue closed a position by force, and what the log says of it.
+FORCED = {
+    LIQUIDATION: ("liquidated", "position_liquidated"),
+    DELEVERAGING: ("deleveraged", "position_deleveraged"),
+}
 
 
 @dataclass(slots=True)
@@ -53,8 +58,8 @@ class Books:
     touched: dict[int, OwnOrder] = field(default_factory=dict)
     # Accounts whose venue lets stop orders rest.
     with_stops: frozenset[int] = frozenset()
-    # Bots whose position the venue has closed by force.
-    liquidated: set[int] = field(default_factory=set)
+    # Bots whose position the venue has closed by force, all or part of it.
+    closed_by_force: set[int] = field(default_factory=set)
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
 
@@ -80,7 +85,7 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     books = Books(utc_now(), bots, metrics, by_bot)
     books.with_stops = frozenset(n for n in seen if VENUES[accounts[n].exchange].has_stops)
     for number, entry in seen.items():
-        told += _liquidations(books, number, entry, by_client)
+        told += _forced_closings(books, number, entry, by_client)
     _book_fills(books, told, by_client)
     _book_found(books, seen, accounts, by_client)
     for number, entry in seen.items():
@@ -116,7 +121,7 @@ def _book_fills(
         books.touched[own.id] = own
 
 
-def _liquidations(
+def _forced_closings(
     books: Books, number: int, entry: Seen, by_client: dict[tuple[int, str], OwnOrder]
 ) -> list[tuple[int, Fill]]:
     """Give fills by which the venue closed a position an order of its bot, so that they count.
@@ -127,11 +132,12 @@ def _liquidations(
     taken = []
     for market_id, fill in entry.fills:
         bot = runs.get(market_id)
-        if fill.client_id != LIQUIDATION or bot is None:
+        if fill.client_id not in FORCED or bot is None:
             continue
+        code, told = FORCED[fill.client_id]
         own = by_client.get((number, fill.trade_id))
         if own is None:
-            written = insert_orders([_forced_order(bot, fill)])
+            written = insert_orders([_forced_order(bot, fill, code)])
             # Told before: it was booked and settled then.
             if not written:
                 continue
@@ -140,9 +146,9 @@ def _liquidations(
             values = {"price": exact_text(fill.price), "quantity": exact_text(fill.quantity)}
             if bot.is_running or bot.state == BotState.PAUSED.value:
                 bot.stop_request = bot.stop_request or StopHow.KEEP.value
-                bot.turn(BotState.STOPPING, "liquidated", values, books.now)
-            books.events.append(Event(bot.id, "liquidated", values, Severity.ERROR))
-            books.liquidated.add(bot.id)
+                bot.turn(BotState.STOPPING, code, values, books.now)
+            books.events.append(Event(bot.id, told, values, Severity.ERROR))
+            books.closed_by_force.add(bot.id)
         taken.append((number, replace(fill, client_id=fill.trade_id)))
     return taken
 
@@ -154,7 +160,7 @@ def _holders(books: Books, number: int) -> dict[int, LiveBot]:
     return kept | {bot.market_id: bot for bot in own if bot.is_running}
 
 
-def _forced_order(bot: LiveBot, fill: Fill) -> NewOrder:
+def _forced_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
     return NewOrder(
         user_id=bot.user_id,
         account_id=bot.account_id,
@@ -171,9 +177,9 @@ def _forced_order(bot: LiveBot, fill: Fill) -> NewOrder:
             quantity=fill.quantity,
             status=Status.OPEN,
         ),
-        reason=Reason("liquidated"),
+        reason=Reason(code),
         config_version=bot.config_version,
-        tick_id=LIQUIDATION,
+        tick_id=fill.client_id,
     )
 
 
@@ -213,7 +219,7 @@ def _tell_taken(books: Books, own: OwnOrder) -> None:
     if own.status is not Status.CANCELLED or own.error != TAKEN_BY_OTHERS:
         return
     # Closing a position by force takes its orders with it; they are not placed again.
-    if own.bot_id in books.liquidated:
+    if own.bot_id in books.closed_by_force:
         return
     key = own.order.key
     if key.level is None:

@@ -68,7 +68,7 @@ def note_fired(bot: LiveBot, orders: Sequence[OwnOrder], now: datetime) -> list[
     values = {"quantity": exact_text(order.filled), "price": exact_text(order.price or ZERO)}
     bot.stop_request = StopHow.SELL.value
     bot.turn(BotState.STOPPING, FIRED, values, now)
-    return [Event(bot.id, FIRED, values, Severity.WARNING)]
+    return [Event(bot.id, "stop_fired", values, Severity.WARNING)]
 
 
 @exact

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from app.trading.market import Market, exact
+from app.trading.market import ZERO, Market, exact
 from app.trading.position import Holdings
 from app.trading.strategies.grid_edit import Edit, edit_grid, with_flow
 from app.trading.strategies.grid_exit import protection_of
@@ -13,7 +13,7 @@ from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
 from app.trading.strategies.grid_run import decide_grid
 from app.trading.strategies.grid_sizes import ladder_of
 from app.trading.strategies.grid_start import start_grid
-from app.trading.strategies.grid_state import GridState, decode_state, encode_state
+from app.trading.strategies.grid_state import GridState, Phase, decode_state, encode_state
 from app.trading.strategy import Decision, Field, Protection, View
 
 
@@ -55,6 +55,10 @@ class GridStrategy:
         With `funds` the grid takes no more than they are worth, and counts coins among them.
         """
         return start_grid(params, market, price, funds)
+
+    def ending_state(self, price: Decimal) -> GridState:
+        """Return the state of a grid without orders that closes as it is asked to."""
+        return GridState(Phase.CLOSING, ZERO, price, ())
 
     @exact
     def decide(self, view: View) -> Decision:

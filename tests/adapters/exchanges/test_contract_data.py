@@ -14,7 +14,7 @@ from app.errors import DomainError
 from app.markets import public_source
 from app.markets.sources import MarketState
 from app.trading.market import MarginRule, MarketKind, Tier
-from app.trading.simulator import LIQUIDATION
+from app.trading.order_queues import DELEVERAGING, LIQUIDATION
 from tests.adapters.exchanges.canned import NOW_MS, Network, Request, connect, spot_market
 from tests.adapters.exchanges.test_looking import contract, two_kinds
 from tests.adapters.exchanges.test_reading import bybit, bybit_fill
@@ -142,15 +142,18 @@ def test_every_recorded_contract_gives_its_rules(monkeypatch: pytest.MonkeyPatch
         assert market.min_notional == D(told["lotSizeFilter"]["minNotionalValue"])
 
 
-@pytest.mark.parametrize("kind", ["BustTrade", "AdlTrade"])
-def test_a_closing_by_the_exchange_is_told_as_a_liquidation(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "told"), [("BustTrade", LIQUIDATION), ("AdlTrade", DELEVERAGING)])
+def test_a_closing_by_the_exchange_is_told_by_its_kind(kind: str, told: str) -> None:
     forced = {
         **bybit_fill(3, NOW_MS - 1000), "orderLinkId": "", "execType": kind, "feeCurrency": "",
     }  # fmt: skip
     own = {**bybit_fill(4, NOW_MS - 900), "orderLinkId": "byours", "feeCurrency": ""}
-    venue, _ = two_kinds(bybit([forced, own]))
+    paid = {**bybit_fill(5, NOW_MS - 800), "orderLinkId": "", "execType": "Funding"}
+    venue, network = two_kinds(bybit([forced, own, paid]))
     page = venue.fills_since(SYMBOL, str(NOW_MS))
-    assert [fill.client_id for fill in page.fills] == [LIQUIDATION, "byours"]
+    assert [fill.client_id for fill in page.fills] == [told, "byours"]
+    # Left to itself the library asks for ordinary trades alone, and never hears of the others.
+    assert "execType" not in network.sent[-1].query
 
 
 # --- the feed -------------------------------------------------------------------------------------

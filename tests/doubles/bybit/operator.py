@@ -54,6 +54,11 @@ class Operator:
         self.venue.fund(symbol, Decimal(rate))
         return {}
 
+    def take_over(self, key: str, symbol: str, kind: str, share: str = "1") -> dict[str, Any]:
+        """Close a part of a customer's position by force."""
+        self.venue.take_over(key, symbol, kind, Decimal(share))
+        return {}
+
     def fail(self, faults: list[dict[str, Any]], keep: bool = False) -> dict[str, Any]:
         """Have these faults, beside those that are on or instead of them."""
         rows = wrong.from_json(faults)

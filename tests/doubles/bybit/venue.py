@@ -151,6 +151,28 @@ class Venue:
             self._note_execution(customer, row)
             self._move(customer, pair.quote, -paid, "funding")
 
+    @_alone
+    def take_over(self, key: str, symbol: str, kind: str, share: Decimal) -> None:
+        """Close a part of a position by force at the last price: `BustTrade` or `AdlTrade`."""
+        customer, pair = self.customers[key], self.instruments["linear", symbol]
+        position, price = self.position(customer, symbol), self.prices["linear", symbol]
+        quantity = (abs(position.size) * share / pair.lot).to_integral_value() * pair.lot
+        side = SELL if position.size > 0 else BUY
+        asked = {
+            "category": "linear", "symbol": symbol, "side": side, "orderType": "Market",
+            "qty": quantity, "reduceOnly": True,
+        }  # fmt: skip
+        order = _read_order(asked, key, "", self._name("order", self._next()), self._number)
+        gained = contracts.move(position, order, price, quantity)
+        self._note_position(customer, symbol)
+        fee, number = quantity * price * pair.taker_fee, self._next()
+        row = Execution(
+            self._name("exec", number), key, "linear", symbol, order.order_id, "", side, price,
+            quantity, fee, pair.quote, False, self.now(), number, "Market", kind,
+        )  # fmt: skip
+        self._note_execution(customer, row)
+        self._move(customer, pair.quote, gained - fee, "forced")
+
     # --- orders -------------------------------------------------------------------------------
 
     @_alone

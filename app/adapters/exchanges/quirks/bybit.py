@@ -12,6 +12,7 @@ from app.adapters.exchanges.quirks.kinds import (
     actions,
 )
 from app.trading.market import MarketKind
+from app.trading.order_queues import DELEVERAGING, LIQUIDATION
 
 BYBIT = Quirks(
     code="bybit",
@@ -63,7 +64,11 @@ BYBIT = Quirks(
     },
     stop_cancel_params={"trigger": True},
     closing_params={"reduceOnly": True},
-    forced_fills=("execType", frozenset({"BustTrade", "AdlTrade"})),
+    contract_fills_params={"execType": None},
+    fill_kinds=(
+        "execType",
+        {"Trade": "", "BustTrade": LIQUIDATION, "AdlTrade": DELEVERAGING},
+    ),
     fills_by_client_id="orderLinkId",
     fill_client_id="orderLinkId",
     margin_mode=("privateGetV5AccountInfo", "marginMode", "ISOLATED_MARGIN"),

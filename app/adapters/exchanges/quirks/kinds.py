@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from app.trading.market import MarketKind
@@ -159,8 +160,11 @@ class Quirks:
     margin_mode: tuple[str, str, str] | None = None
     # Beside an order that may only close a position.
     closing_params: Mapping[str, Any] = field(default_factory=dict)
-    # Field of a raw fill, and its values where the exchange itself closed a position.
-    forced_fills: tuple[str, frozenset[str]] = ("", frozenset())
+    # What asks for all fills of contracts where the library asks for ordinary ones only.
+    contract_fills_params: Mapping[str, Any] = field(default_factory=dict)
+    # Field of a raw fill that tells its kind, and what kinds mean: nothing for an ordinary one,
+    # else how the exchange itself closed a position. Rows of other kinds are no fills.
+    fill_kinds: tuple[str, Mapping[str, str]] = ("", MappingProxyType({}))
     # Parameters that ask for all contract positions; empty where only coins are traded.
     positions_params: Mapping[str, Any] = field(default_factory=dict)
     # Parameters under which the list of fills tells funding payments; empty: it tells none.
