@@ -33,7 +33,6 @@ PASSWORD_AGAIN = Limit("password-again", 10, 15 * 60)
 # After so many wrong passwords a log-in also asks for a captcha.
 EASY_LOG_INS = Limit("easy-log-ins", 3, 15 * 60)
 SECOND_FACTOR = Limit("second-factor", 10, 15 * 60)
-API = Limit("api", 300, 60)
 # Wrong tokens from one network address; right ones from there are not held up.
 API_REFUSED = Limit("api-refused", 60, 60)
 

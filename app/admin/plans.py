@@ -24,8 +24,19 @@ from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
 from app.subscriptions import queries, service
-from app.subscriptions.models import Period, Plan, PlanPrice, Subscription
-from app.subscriptions.rules import MAX_COUNT, MAX_NAME, MAX_PERIOD_S, MAX_PRICE, Limits
+from app.subscriptions.models import Plan, PlanPrice, Subscription
+from app.subscriptions.periods import MAX_COUNT as LONGEST
+from app.subscriptions.periods import Period, Unit
+from app.subscriptions.rules import (
+    MAX_COUNT,
+    MAX_NAME,
+    MAX_PERIOD_S,
+    MAX_PRICE,
+    MAX_TIMES,
+    Allowance,
+    Limits,
+)
+from app.subscriptions.texts import ALLOWANCE_NAMES
 from app.transactions import transaction
 
 
@@ -45,6 +56,14 @@ class PlanForm(FlaskForm):
     tick_period_s = IntegerField(
         _l("Tick period, s"), validators=[InputRequired(), NumberRange(1, MAX_PERIOD_S)]
     )
+    past_runs_a_day = IntegerField(
+        ALLOWANCE_NAMES[Allowance.PAST_RUNS],
+        validators=[InputRequired(), NumberRange(0, MAX_TIMES)],
+    )
+    api_calls_a_minute = IntegerField(
+        ALLOWANCE_NAMES[Allowance.API_CALLS],
+        validators=[InputRequired(), NumberRange(0, MAX_TIMES)],
+    )
     visible = BooleanField(_l("Offered on the price list"))
 
 
@@ -54,9 +73,19 @@ class PriceForm(FlaskForm):
     amount = DecimalField(
         _l("Price, USD"), places=2, validators=[InputRequired(), NumberRange(0, MAX_PRICE)]
     )
-    period = SelectField(
-        _l("Period"),
-        choices=choices(((Period.MONTH.value, _l("month")), (Period.YEAR.value, _l("year")))),
+    count = IntegerField(
+        _l("Period: how many"), default=1, validators=[InputRequired(), NumberRange(1, LONGEST)]
+    )
+    unit = SelectField(
+        _l("of what"),
+        choices=choices(
+            (
+                (Unit.MONTH.value, _l("months")),
+                (Unit.YEAR.value, _l("years")),
+                (Unit.WEEK.value, _l("weeks")),
+                (Unit.DAY.value, _l("days")),
+            )
+        ),
     )
     valid_from = DateTimeLocalField(
         _l("Valid from (UTC; empty: now)"), format="%Y-%m-%dT%H:%M", validators=[Optional()]
@@ -97,7 +126,7 @@ class PlanView(AdminView):
         if not current_may(Permission.PLANS_MANAGE):
             return self.inaccessible_callback("change")
         plan = queries.plan_by_code(request.args.get("code", ""))
-        form = PlanForm(obj=plan)
+        form = PlanForm(obj=plan, data=queries.allowed_by(plan))
         if form.validate_on_submit():
             limits = Limits(
                 plan=plan.code,
@@ -106,6 +135,7 @@ class PlanView(AdminView):
                 max_live_bots=form.max_live_bots.data or 0,
                 max_exchanges=form.max_exchanges.data or 0,
                 tick_period_s=form.tick_period_s.data or 0,
+                allowed={what: form[what.value].data or 0 for what in Allowance},
             )
             try:
                 with transaction():
@@ -136,7 +166,7 @@ class PlanView(AdminView):
                         current_user.id,
                         plan.code,
                         form.amount.data or Decimal(0),
-                        period=form.period.data,
+                        period=Period(form.count.data or 1, Unit(form.unit.data)),
                         valid_from=start.replace(tzinfo=UTC) if start else None,
                     )
             except DomainError as error:

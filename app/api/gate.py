@@ -16,6 +16,8 @@ from app.api import problems
 from app.config import current_config
 from app.errors import DomainError, Forbidden
 from app.i18n import use_header_language
+from app.subscriptions import service as plans
+from app.subscriptions.rules import Allowance
 from app.transactions import transaction
 
 P = ParamSpec("P")
@@ -70,7 +72,7 @@ def _let_in() -> None:
     found = _authenticate()
     use_header_language(found.language)
     g.caller = found
-    g.allowance = limits.spend(limits.API, str(found.token_id))
+    g.allowance = plans.spend(found.user_id, Allowance.API_CALLS, 60)
 
 
 def _authenticate() -> Caller:

@@ -147,6 +147,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     **dict.fromkeys(
         ("plan_limit", "plan_limit_highest", "live_plan_limit", "live_plan_limit_highest"), _COUNTS
     ),
+    **dict.fromkeys(("past_runs_a_day_spent", "past_runs_a_day_spent_highest"), _COUNTS),
     "investment_too_small": {"value": _money, "minimum": _money_at_least},
     "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
     "trigger_already_reached": {"value": _price},

@@ -3,18 +3,12 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, CreatedAt, RowId
-
-
-class Period(StrEnum):
-    """How long a price lasts."""
-
-    MONTH = "month"
-    YEAR = "year"
 
 
 class SubscriptionState(StrEnum):
@@ -42,6 +36,7 @@ class Plan(Base):
     max_live_bots: Mapped[int] = mapped_column(Integer)
     max_exchanges: Mapped[int] = mapped_column(Integer)
     tick_period_s: Mapped[int] = mapped_column(Integer)
+    allowed: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     visible: Mapped[bool] = mapped_column(default=True)
 
 
@@ -52,7 +47,7 @@ class PlanPrice(Base):
     __table_args__ = (
         UniqueConstraint("plan_code", "currency", "period", "valid_from"),
         CheckConstraint("amount >= 0", name="amount_not_negative"),
-        CheckConstraint("period in ('month', 'year')", name="period"),
+        CheckConstraint("period ~ '^([1-9][0-9]?-)?(day|week|month|year)$'", name="period"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
     )
 

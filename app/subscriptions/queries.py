@@ -1,5 +1,6 @@
 """Reads: somebody's limits, the plans on offer and their prices at a moment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,19 +12,34 @@ from app.cache import Cache, read_exact
 from app.db import db, utc_now
 from app.errors import NotFound
 from app.money import Money
-from app.subscriptions.models import Period, Plan, PlanPrice, Subscription, SubscriptionState
-from app.subscriptions.rules import FREE_LIMITS, FREE_PLAN, Limits
+from app.subscriptions.models import Plan, PlanPrice, Subscription, SubscriptionState
+from app.subscriptions.periods import MONTH, YEAR, Period
+from app.subscriptions.rules import FREE_LIMITS, FREE_PLAN, LEAST_ALLOWED, Allowance, Limits
 
 ENDS_SOON = timedelta(days=7)
+_USUAL = frozenset({MONTH, YEAR})
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A plan as it is offered at a moment; a price is None where the plan is not sold so."""
+    """A plan as it is offered at a moment, with the periods for which it is sold."""
 
     limits: Limits
-    month: Money | None
-    year: Money | None
+    prices: Mapping[Period, Money]
+
+    @property
+    def month(self) -> Money | None:
+        return self.prices.get(MONTH)
+
+    @property
+    def year(self) -> Money | None:
+        return self.prices.get(YEAR)
+
+    @property
+    def others(self) -> tuple[tuple[Period, Money], ...]:
+        """The prices of all periods but a month and a year, the shortest first."""
+        rest = ((period, price) for period, price in self.prices.items() if period not in _USUAL)
+        return tuple(sorted(rest, key=lambda one: one[0].months))
 
     @property
     def is_free(self) -> bool:
@@ -54,7 +70,7 @@ class _Price:
     """What a plan costs for a period from a moment on."""
 
     plan: str
-    period: str
+    period: Period
     amount: Decimal
     valid_from: datetime
 
@@ -103,6 +119,11 @@ def plan_by_code(code: str) -> Plan:
     return plan
 
 
+def allowed_by(plan: Plan) -> Mapping[str, int]:
+    """Return how often a plan allows what it counts, by name."""
+    return {what.value: times for what, times in _allowed(plan.allowed).items()}
+
+
 def plans_on_offer() -> tuple[Limits, ...]:
     """Return the visible plans, smallest first."""
     plans = db.session.scalars(select(Plan).where(Plan.visible).order_by(Plan.position, Plan.code))
@@ -114,19 +135,11 @@ def price_list(at: datetime | None = None, currency: str = "USD") -> tuple[Offer
     moment = at or utc_now()
     book = _BOOKS.get(currency, lambda: _read_book(currency))
     # A later price of the same plan and period overwrites the earlier one.
-    prices = {
-        (price.plan, price.period): Money(price.amount, currency)
-        for price in book.prices
-        if price.valid_from <= moment
-    }
-    return tuple(
-        Offer(
-            limits=limits,
-            month=prices.get((limits.plan, Period.MONTH)),
-            year=prices.get((limits.plan, Period.YEAR)),
-        )
-        for limits in book.plans
-    )
+    prices: dict[str, dict[Period, Money]] = {limits.plan: {} for limits in book.plans}
+    for price in book.prices:
+        if price.valid_from <= moment and price.plan in prices:
+            prices[price.plan][price.period] = Money(price.amount, currency)
+    return tuple(Offer(limits, prices[limits.plan]) for limits in book.plans)
 
 
 def forget_price_list() -> None:
@@ -140,7 +153,8 @@ def _read_book(currency: str) -> _PriceBook:
         .where(PlanPrice.currency == currency)
         .order_by(PlanPrice.valid_from)
     )
-    return _PriceBook(plans_on_offer(), tuple(_Price(*row) for row in rows))
+    prices = (_Price(plan, Period.parse(code), amount, start) for plan, code, amount, start in rows)
+    return _PriceBook(plans_on_offer(), tuple(prices))
 
 
 def _dump_book(book: _PriceBook) -> dict[str, Any]:
@@ -153,11 +167,12 @@ def _dump_book(book: _PriceBook) -> dict[str, Any]:
                 one.max_live_bots,
                 one.max_exchanges,
                 one.tick_period_s,
+                dict(one.allowed),
             ]
             for one in book.plans
         ],
         "prices": [
-            [one.plan, one.period, str(one.amount), one.valid_from.isoformat()]
+            [one.plan, one.period.code, str(one.amount), one.valid_from.isoformat()]
             for one in book.prices
         ],
     }
@@ -166,14 +181,20 @@ def _dump_book(book: _PriceBook) -> dict[str, Any]:
 def _load_book(kept: dict[str, Any]) -> _PriceBook:
     return _PriceBook(
         plans=tuple(
-            Limits(plan, name, int(bots), int(live), int(exchanges), int(period))
-            for plan, name, bots, live, exchanges, period in kept["plans"]
+            Limits(plan, name, int(bots), int(live), int(exchanges), int(period), _allowed(allowed))
+            for plan, name, bots, live, exchanges, period, allowed in kept["plans"]
         ),
         prices=tuple(
-            _Price(plan, period, read_exact(amount), datetime.fromisoformat(valid_from))
+            _Price(
+                plan, Period.parse(period), read_exact(amount), datetime.fromisoformat(valid_from)
+            )
             for plan, period, amount, valid_from in kept["prices"]
         ),
     )
+
+
+def _allowed(kept: Mapping[str, Any]) -> Mapping[Allowance, int]:
+    return {what: int(kept.get(what, least)) for what, least in LEAST_ALLOWED.items()}
 
 
 _BOOKS = Cache("price_list", 30, _dump_book, _load_book)
@@ -194,5 +215,6 @@ def _limits(plan: Plan, until: datetime | None = None) -> Limits:
         max_live_bots=plan.max_live_bots,
         max_exchanges=plan.max_exchanges,
         tick_period_s=plan.tick_period_s,
+        allowed=_allowed(plan.allowed),
         until=until,
     )

@@ -12,7 +12,7 @@ from app.accounts.access import requires
 from app.accounts.cards import register_profile_card
 from app.accounts.permissions import Permission
 from app.subscriptions import queries, usage
-from app.subscriptions.texts import plan_label
+from app.subscriptions.texts import period_words, plan_label
 
 blueprint = Blueprint("subscriptions", __name__)
 
@@ -34,6 +34,7 @@ def index() -> ResponseReturnValue:
 @blueprint.record_once
 def _join(state: BlueprintSetupState) -> None:
     state.app.jinja_env.filters["plan_label"] = plan_label
+    state.app.jinja_env.filters["period"] = period_words
     register_profile_card("subscriptions/_card.html", _card)
 
 

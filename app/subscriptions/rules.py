@@ -1,17 +1,18 @@
 """What a plan allows, and whether one bot or account more fits; pure."""
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from app.errors import Conflict, InvalidInput, LimitReached
+from app.errors import Conflict, InvalidInput, LimitReached, TooManyTries
 
 LIVE = "live"
 FREE_PLAN = "free"
 MAX_COUNT = 10_000
+MAX_TIMES = 1_000_000
 MAX_PERIOD_S = 3_600
 MAX_NAME = 40
 MAX_PRICE = Decimal(1_000_000)
@@ -48,6 +49,17 @@ def next_state(state: str, change: Change) -> str:
     return STATE_TABLE[state][change]
 
 
+class Allowance(StrEnum):
+    """What a plan allows so many times in a while; the number a plan is data that staff edit."""
+
+    PAST_RUNS = "past_runs_a_day"
+    API_CALLS = "api_calls_a_minute"
+
+
+# What a plan allows of it that says nothing else.
+LEAST_ALLOWED: Mapping[Allowance, int] = {Allowance.PAST_RUNS: 30, Allowance.API_CALLS: 120}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What somebody's plan allows now; `until` is None where it does not end by itself."""
@@ -58,6 +70,7 @@ class Limits:
     max_live_bots: int
     max_exchanges: int
     tick_period_s: int
+    allowed: Mapping[Allowance, int] = field(default_factory=lambda: LEAST_ALLOWED)
     until: datetime | None = None
 
 
@@ -106,6 +119,22 @@ def check_connect(limits: Limits, connected: int, larger: Iterable[Limits]) -> N
     raise _limit_reached("exchange_limit", limits.max_exchanges, connected, limits, better, allowed)
 
 
+def allowance_spent(
+    limits: Limits, what: Allowance, larger: Iterable[Limits], retry_after: int
+) -> TooManyTries:
+    """Return the refusal of one time more; it names the smallest plan that allows more."""
+    limit = limits.allowed[what]
+    better = _first(tuple(larger), lambda plan: plan.allowed[what] > limit)
+    return TooManyTries(
+        f"{what}_spent" if better else f"{what}_spent_highest",
+        limit=limit,
+        plan=limits.name,
+        better_plan=better.name if better else "",
+        better_limit=better.allowed[what] if better else 0,
+        retry_after=retry_after,
+    )
+
+
 def _first(plans: Iterable[Limits], allows: Callable[[Limits], bool]) -> Limits | None:
     return next((plan for plan in plans if allows(plan)), None)
 
@@ -134,9 +163,12 @@ def check_limits(limits: Limits) -> None:
         "max_exchanges": (0, MAX_COUNT),
         "tick_period_s": (1, MAX_PERIOD_S),
     }
-    for field, (low, high) in ranges.items():
-        if not low <= getattr(limits, field) <= high:
-            raise InvalidInput("bad_plan_limit", field=field, minimum=low, maximum=high)
+    for name, (low, high) in ranges.items():
+        if not low <= getattr(limits, name) <= high:
+            raise InvalidInput("bad_plan_limit", field=name, minimum=low, maximum=high)
+    for what, times in limits.allowed.items():
+        if not 0 <= times <= MAX_TIMES:
+            raise InvalidInput("bad_plan_limit", field=what.value, minimum=0, maximum=MAX_TIMES)
 
 
 def check_price(amount: Decimal, currency: str) -> None:

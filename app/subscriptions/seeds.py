@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from app.subscriptions.rules import FREE_LIMITS, Limits
+from app.subscriptions.periods import MONTH, YEAR, Period
+from app.subscriptions.rules import FREE_LIMITS, Allowance, Limits
 
 CURRENCY = "USD"
 
@@ -18,6 +19,7 @@ PLANS: tuple[Limits, ...] = (
         max_live_bots=10,
         max_exchanges=5,
         tick_period_s=15,
+        allowed={Allowance.PAST_RUNS: 300, Allowance.API_CALLS: 300},
     ),
     replace(
         FREE_LIMITS,
@@ -27,12 +29,13 @@ PLANS: tuple[Limits, ...] = (
         max_live_bots=50,
         max_exchanges=10,
         tick_period_s=5,
+        allowed={Allowance.PAST_RUNS: 2_000, Allowance.API_CALLS: 1_200},
     ),
 )
 
-# Plan to (a month, a year); a year costs ten months.
-PRICES: Mapping[str, tuple[Decimal, Decimal]] = {
-    "free": (Decimal("0.00"), Decimal("0.00")),
-    "pro": (Decimal("29.00"), Decimal("290.00")),
-    "premium": (Decimal("79.00"), Decimal("790.00")),
+# A year costs ten months.
+PRICES: Mapping[str, Mapping[Period, Decimal]] = {
+    "free": {MONTH: Decimal("0.00"), YEAR: Decimal("0.00")},
+    "pro": {MONTH: Decimal("29.00"), YEAR: Decimal("290.00")},
+    "premium": {MONTH: Decimal("79.00"), YEAR: Decimal("790.00")},
 }

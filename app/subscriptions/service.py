@@ -7,19 +7,17 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import audit
+from app.accounts import limits as times
+from app.accounts.limits import Allowance as Allowed
+from app.accounts.limits import Limit
 from app.accounts.models import User
 from app.db import db, utc_now
-from app.errors import Conflict, InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput, NotFound, TooManyTries
 from app.events import publish
 from app.subscriptions import queries, rules, usage
 from app.subscriptions.events import PlanEnded
-from app.subscriptions.models import (
-    Period,
-    Plan,
-    PlanPrice,
-    Subscription,
-    SubscriptionState,
-)
+from app.subscriptions.models import Plan, PlanPrice, Subscription, SubscriptionState
+from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.seeds import CURRENCY, PLANS, PRICES
 from app.transactions import after_commit
 
@@ -42,6 +40,7 @@ def seed_plans() -> None:
             "max_live_bots": plan.max_live_bots,
             "max_exchanges": plan.max_exchanges,
             "tick_period_s": plan.tick_period_s,
+            "allowed": dict(plan.allowed),
             "visible": True,
         }
         added = db.session.scalar(
@@ -49,9 +48,13 @@ def seed_plans() -> None:
         )
         if added is None:
             continue
-        for period, amount in zip(Period, PRICES[added], strict=True):
+        for period, amount in PRICES[added].items():
             price = PlanPrice(
-                plan_code=added, amount=amount, currency=CURRENCY, period=period, valid_from=now
+                plan_code=added,
+                amount=amount,
+                currency=CURRENCY,
+                period=period.code,
+                valid_from=now,
             )
             db.session.add(price)
     db.session.flush()
@@ -75,6 +78,20 @@ def check_may_connect(user_id: int) -> None:
     rules.check_connect(
         queries.limits_of(user_id), usage.connected_accounts(user_id), queries.plans_on_offer()
     )
+
+
+def spend(user_id: int, what: rules.Allowance, seconds: int) -> Allowed:
+    """Count one time of what a plan allows so often in so many seconds.
+
+    Raise TooManyTries beyond it, naming the plan that allows more.
+    """
+    own = queries.limits_of(user_id)
+    limit = Limit(what.value, own.allowed[what], seconds)
+    try:
+        return times.spend(limit, str(user_id))
+    except TooManyTries as error:
+        wait = error.values["retry_after"]
+        raise rules.allowance_spent(own, what, queries.plans_on_offer(), wait) from None
 
 
 def give_plan(
@@ -161,7 +178,7 @@ def add_price(
     amount: Decimal,
     *,
     currency: str = CURRENCY,
-    period: str = Period.MONTH,
+    period: Period = MONTH,
     valid_from: datetime | None = None,
 ) -> int:
     """Add a price that holds from now or a later moment; earlier prices stay as they were."""
@@ -169,12 +186,10 @@ def add_price(
     if db.session.get(Plan, plan_code) is None:
         raise InvalidInput("unknown_plan", field="plan")
     rules.check_price(amount, currency)
-    if period not in set(Period):
-        raise InvalidInput("bad_plan_period", field="period")
     if valid_from is not None and valid_from < now:
         raise InvalidInput("plan_price_in_past", field="valid_from")
     start = valid_from or now
-    values = {"plan_code": plan_code, "currency": currency, "period": period}
+    values = {"plan_code": plan_code, "currency": currency, "period": period.code}
     statement = insert(PlanPrice).values(**values, amount=amount, valid_from=start)
     added = db.session.scalar(statement.on_conflict_do_nothing().returning(PlanPrice.id))
     if added is None:
@@ -199,6 +214,7 @@ def change_plan(
     plan.max_live_bots = limits.max_live_bots
     plan.max_exchanges = limits.max_exchanges
     plan.tick_period_s = limits.tick_period_s
+    plan.allowed = {what.value: times for what, times in limits.allowed.items()}
     plan.visible = visible
     db.session.flush()
     audit.record(
@@ -264,6 +280,7 @@ def _as_dict(subscription: Subscription | None) -> dict[str, str | None] | None:
 
 def _plan_values(plan: Plan) -> dict[str, str | int | bool]:
     return {
+        **plan.allowed,
         "name": plan.name,
         "max_bots": plan.max_bots,
         "max_live_bots": plan.max_live_bots,

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 
 from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext
 from flask_babel.speaklater import LazyString
+
+from app.subscriptions.periods import Period, Unit
+from app.subscriptions.rules import Allowance
 
 TEXTS: Mapping[str, LazyString] = {
     # Counts stand after a colon, so that no language needs plural forms here.
@@ -49,11 +53,30 @@ TEXTS: Mapping[str, LazyString] = {
     "no_plan_to_end": _l("This person has no plan that could be ended."),
     "bad_plan_price": _l("A price lies between 0 and 1,000,000 and has at most two decimals."),
     "bad_plan_currency": _l("A currency is written with three capital letters, for example USD."),
-    "bad_plan_period": _l("A price holds for a month or for a year."),
+    "bad_plan_period": _l("A price holds for 1 to %(maximum)s days, weeks, months or years."),
+    "past_runs_a_day_spent": _l(
+        "Your plan %(plan)s counts the past %(limit)s times a day. The plan %(better_plan)s does "
+        "so %(better_limit)s times."
+    ),
+    "past_runs_a_day_spent_highest": _l(
+        "The past is counted at most %(limit)s times a day, on every plan. Go on tomorrow."
+    ),
+    "api_calls_a_minute_spent": _l(
+        "Calls a minute on your plan %(plan)s: %(limit)s. The plan %(better_plan)s allows "
+        "%(better_limit)s. Please wait %(wait)s and try again."
+    ),
+    "api_calls_a_minute_spent_highest": _l(
+        "At most %(limit)s calls a minute are possible. Please wait %(wait)s and try again."
+    ),
     "plan_price_in_past": _l("A new price begins now or later, never in the past."),
     "plan_price_twice": _l("There is a price for this plan, period and moment already."),
     "bad_plan_limit": _l("This limit has to lie between %(minimum)s and %(maximum)s."),
     "bad_plan_name": _l("The name of a plan has 1 to 40 characters."),
+}
+
+ALLOWANCE_NAMES: Mapping[str, LazyString] = {
+    Allowance.PAST_RUNS: _l("Calculations of the past a day"),
+    Allowance.API_CALLS: _l("API calls a minute"),
 }
 
 PLAN_NAMES: Mapping[str, LazyString] = {
@@ -66,3 +89,15 @@ PLAN_NAMES: Mapping[str, LazyString] = {
 def plan_label(name: str) -> str:
     """Return a plan's name as the reader calls it; a name that staff gave stays as it is."""
     return str(PLAN_NAMES.get(name, name))
+
+
+def period_words(period: Period) -> str:
+    """Return a length such as "3 months"."""
+    count = period.count
+    if period.unit is Unit.DAY:
+        return str(ngettext("%(num)s day", "%(num)s days", count))
+    if period.unit is Unit.WEEK:
+        return str(ngettext("%(num)s week", "%(num)s weeks", count))
+    if period.unit is Unit.MONTH:
+        return str(ngettext("%(num)s month", "%(num)s months", count))
+    return str(ngettext("%(num)s year", "%(num)s years", count))

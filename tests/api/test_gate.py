@@ -12,12 +12,15 @@ from app.accounts import limits
 from app.accounts.models import AccessToken, User
 from app.config import current_config, use_config
 from app.db import db, utc_now
+from app.subscriptions import service as plans
+from app.subscriptions.rules import FREE_LIMITS, Allowance
 from app.transactions import transaction
 from tests.accounts.people import SESSION_COOKIE
 from tests.api.programs import ALL, API, Program, code_of, give_token
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.conftest import new_client
+from tests.factories import make_user
 
 # Method, path with a bot's number, and the scope it takes.
 ROUTES = [
@@ -263,8 +266,9 @@ def test_every_answer_has_version_pace_and_is_not_kept(program: Program) -> None
     assert answer.content_type == "application/json"
     assert answer.headers["API-Version"] == "1"
     assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["RateLimit-Limit"] == str(limits.API.count)
-    assert int(answer.headers["RateLimit-Remaining"]) == limits.API.count - 1
+    allowed = FREE_LIMITS.allowed[Allowance.API_CALLS]
+    assert answer.headers["RateLimit-Limit"] == str(allowed)
+    assert int(answer.headers["RateLimit-Remaining"]) == allowed - 1
     assert 0 < int(answer.headers["RateLimit-Reset"]) <= 60
     assert {"authorization", "accept-language"} <= {each.lower() for each in answer.vary}
 
@@ -320,15 +324,23 @@ def test_plain_http_is_refused_in_production_and_not_redirected(
 # --- pace -----------------------------------------------------------------------------------------
 
 
-def test_a_token_that_is_too_fast_gets_429_and_others_go_on(
-    app: Flask, shop: Shop, program: Program, monkeypatch: pytest.MonkeyPatch
+def test_a_person_who_is_too_fast_gets_429_and_the_plan_that_allows_more(
+    app: Flask, shop: Shop, program: Program
 ) -> None:
-    monkeypatch.setattr(limits, "API", replace(limits.API, count=3))
-    answers = [program.get("/bots") for _ in range(5)]
+    with transaction():
+        plans.seed_plans()
+        slow = replace(FREE_LIMITS, allowed={Allowance.API_CALLS: 3, Allowance.PAST_RUNS: 1})
+        plans.change_plan(None, "free", slow, visible=True)
+    other = Program(app, give_token(shop.user_id))
+    answers = [one.get("/bots") for one in (program, other, program, other, program)]
     assert [each.status_code for each in answers] == [200] * 3 + [429] * 2
-    assert code_of(answers[-1]) == "too_many_tries"
+    assert code_of(answers[-1]) == "api_calls_a_minute_spent"
+    assert "Pro" in answers[-1].text and "300" in answers[-1].text
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
-    assert Program(app, give_token(shop.user_id)).get("/bots").status_code == 200
+    with transaction():
+        plans.give_plan(None, shop.user_id, "pro", None, "faster")
+    assert program.get("/bots").status_code == 200
+    assert Program(app, give_token(make_user().id)).get("/bots").status_code == 200
 
 
 def test_an_address_that_guesses_is_slowed_down_but_its_right_tokens_work(

@@ -1,6 +1,7 @@
 """The back-test card of the create page: figures of a direct back-test, or why there are none."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -284,6 +285,22 @@ def test_counting_is_rationed(shop: Shop, client: Client) -> None:
     for _ in range(PAST_RUNS.count):
         assert "often in a short time" not in client.post_form(PATH, sent).text
     assert "often in a short time" in client.post_form(PATH, sent).text
+
+
+def test_a_plan_rations_a_day_and_the_refusal_names_a_larger_one(
+    shop: Shop, client: Client
+) -> None:
+    from app.subscriptions import service
+    from app.subscriptions.rules import FREE_LIMITS, Allowance
+
+    with transaction():
+        service.seed_plans()
+        little = {**FREE_LIMITS.allowed, Allowance.PAST_RUNS: 1}
+        service.change_plan(None, "free", replace(FREE_LIMITS, allowed=little), visible=True)
+    sent = form_of(shop, lower="")
+    assert "times a day" not in client.post_form(PATH, sent).text
+    refused = client.post_form(PATH, sent).text
+    assert "counts the past 1 times a day" in refused and "Pro" in refused
 
 
 def test_a_second_count_in_a_process_waits_for_the_first(

@@ -7,6 +7,7 @@ import pytest
 from app.accounts.models import User
 from app.db import utc_now
 from app.subscriptions import queries, service, usage
+from app.subscriptions.periods import Period, Unit
 from app.subscriptions.rules import RunningBots
 from app.transactions import transaction
 from tests.client import Client
@@ -29,6 +30,15 @@ def test_the_price_list_shows_three_plans_from_the_database(client: Client) -> N
         service.add_price(None, "pro", Decimal("31.25"))
     page = client.get("/pricing").text
     assert "31.25\u00a0USD" in page and ">29.00\u00a0USD" not in page
+
+
+def test_a_price_for_three_months_stands_beside_the_others(client: Client) -> None:
+    with transaction():
+        service.add_price(None, "pro", Decimal(84), period=Period(3, Unit.MONTH))
+        service.add_price(None, "pro", Decimal(9), period=Period(1, Unit.WEEK))
+    page = client.get("/pricing").text
+    assert "84.00\u00a0USD for 3 months" in page
+    assert page.index("for 1 week") < page.index("for 3 months")
 
 
 def test_prices_follow_the_readers_marks(client: Client) -> None:

@@ -9,9 +9,14 @@ from app.accounts.limits import Limit, is_within
 from app.bots.forms import BotForm, read_id
 from app.bots.queries.draft import Draft
 from app.bots.queries.pastrun import NoPastRun, PastRun, past_run
-from app.errors import NotFound
+from app.bots.queries.preview import FieldLine
+from app.errors import NotFound, TooManyTries
+from app.subscriptions import service as plans
+from app.subscriptions.rules import Allowance
+from app.trades.queries import Line
 
 PAST_RUNS = Limit("past-run", 12, 60)
+A_DAY_S = 86_400
 WAIT_S = 2.0
 # One at a time in a process: other pages go on meanwhile.
 _turn = BoundedSemaphore(1)
@@ -23,6 +28,10 @@ def past_of(draft: Draft, form: BotForm, locale: str) -> PastRun | NoPastRun:
     _check_choice("market_id", draft.pair.id if draft.pair else None)
     if not is_within(PAST_RUNS, str(current_user.id)):
         return NoPastRun("too_often")
+    try:
+        plans.spend(current_user.id, Allowance.PAST_RUNS, A_DAY_S)
+    except TooManyTries as error:
+        return NoPastRun("plan", FieldLine("", Line(error.code, error.values)))
     values, wrong = form.read(locale)
     preset = form.preset.data or "" if "preset" in form else ""
     if not _turn.acquire(timeout=WAIT_S):
