@@ -24,7 +24,7 @@ from rq import Queue, SimpleWorker, Worker
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.worker import BaseWorker
+from rq.worker import BaseWorker, WorkerStatus
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -43,7 +43,14 @@ MAINTENANCE_S = 5
 LONGEST_PAUSE_S = 30
 # Well below the length of a lease.
 IDLE_TRANSACTION_S = 10
-OTHER_QUEUES = (QueueName.PAYMENTS, QueueName.MESSAGES, QueueName.SHOPS, QueueName.REPORTS)
+# Somebody waits for an answer on the first one.
+OTHER_QUEUES = (
+    QueueName.ACCOUNTS,
+    QueueName.PAYMENTS,
+    QueueName.MESSAGES,
+    QueueName.SHOPS,
+    QueueName.REPORTS,
+)
 
 
 class _Stoppable(BaseWorker):
@@ -72,13 +79,28 @@ class TickWorker(_Stoppable, SimpleWorker):
 
 
 class JobsWorker(_Stoppable, Worker):
-    """Runs every job in a fork of its own, which can be ended when it hangs."""
+    """Runs every job in a fork of its own, which can be ended when it hangs.
+
+    Questions to exchanges run right here: a fork would load the library and all pairs each time.
+    """
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        if queue.name != QueueName.ACCOUNTS:
+            super().execute_job(job, queue)
+            return
+        self.prepare_execution(job)
+        self._perform(job, queue)
+        self.set_state(WorkerStatus.IDLE)
 
     def perform_job(self, job: Job, queue: Queue) -> bool:
         with self.app.app_context():
             # Connections of the parent are not ours: forget them without closing.
             db.engine.dispose(close=False)
             return super().perform_job(job, queue)
+
+    def _perform(self, job: Job, queue: Queue) -> None:
+        with self.app.app_context():
+            super().perform_job(job, queue)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -28,6 +28,8 @@ class QueueName(StrEnum):
     """Queues by what waits on them."""
 
     TICKS = "ticks"
+    # Questions to exchanges of somebody who waits for the answer.
+    ACCOUNTS = "accounts"
     PAYMENTS = "payments"
     MESSAGES = "messages"
     SHOPS = "shops"

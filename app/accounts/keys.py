@@ -1,4 +1,9 @@
-"""One data key per owner, sealed under the master key: a leak of one opens nobody else's data."""
+"""One data key per owner, sealed under the master key: a leak of one opens nobody else's data.
+
+While an owner's key is exchanged for a new one (`data_keys.py`) both open, and only the new seals.
+"""
+
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -6,49 +11,79 @@ from sqlalchemy.dialects.postgresql import insert
 from app.accounts.models import OwnerKey
 from app.config import current_config
 from app.db import db
-from app.encryption import Binding, new_key, open_sealed, seal
+from app.encryption import Binding, DecryptionError, key_id, new_key, open_sealed, seal
+
+TABLE = OwnerKey.__tablename__
+CURRENT, PREVIOUS = "sealed_key", "sealed_previous"
 
 
-def owner_key(user_id: int) -> bytes:
-    """Return a person's data key, made at first use.
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is stored of a person's keys."""
 
-    Raises DecryptionError when the master key that sealed it is gone or the row was changed.
-    """
-    sealed = _stored_key(user_id)
-    if sealed is None:
-        # Two first uses at once: the one that comes second takes the key of the first.
-        db.session.execute(
-            insert(OwnerKey)
-            .values(
-                user_id=user_id,
-                sealed_key=current_config().key_ring.seal(new_key(), _key_binding(user_id)),
-            )
-            .on_conflict_do_nothing(index_elements=[OwnerKey.user_id])
-        )
-        sealed = _stored_key(user_id)
-    if sealed is None:
-        raise RuntimeError("the data key is not there right after it was stored")
-    return current_config().key_ring.open(sealed, _key_binding(user_id))
+    generation: int
+    sealed_key: str
+    sealed_previous: str | None
 
 
 def seal_for(user_id: int, plaintext: bytes, *, table: str, column: str, row: int | str) -> str:
     """Seal bytes under a person's data key, bound to one place in the database."""
     binding = Binding(table, column, row, user_id)
-    return seal(plaintext, owner_key(user_id), _key_name(user_id), binding)
+    # A key is not exchanged while somebody stores what was sealed under it: see data_keys.py.
+    stored = _stored_or_new(user_id, lock=True)
+    key = _open_current(user_id, stored)
+    return seal(plaintext, key, key_name(user_id, stored.generation), binding)
 
 
 def open_for(user_id: int, sealed: str, *, table: str, column: str, row: int | str) -> bytes:
     """Open what `seal_for` sealed; raise DecryptionError for any other place or owner."""
-    return open_sealed(sealed, owner_key(user_id), Binding(table, column, row, user_id))
+    stored = _stored_or_new(user_id, lock=False)
+    key = _key_named(user_id, stored, key_id(sealed))
+    return open_sealed(sealed, key, Binding(table, column, row, user_id))
 
 
-def _stored_key(user_id: int) -> str | None:
-    return db.session.scalar(select(OwnerKey.sealed_key).where(OwnerKey.user_id == user_id))
+def key_name(user_id: int, generation: int) -> str:
+    """Return the id under which a person's key of a generation stands in sealed texts."""
+    return f"owner-{user_id}" if generation == 1 else f"owner-{user_id}-{generation}"
 
 
-def _key_binding(user_id: int) -> Binding:
-    return Binding("owner_keys", "sealed_key", user_id, user_id)
+def key_binding(user_id: int, column: str) -> Binding:
+    """Return what a person's key, present or previous, is bound to."""
+    return Binding(TABLE, column, user_id, user_id)
 
 
-def _key_name(user_id: int) -> str:
-    return f"owner-{user_id}"
+def _stored_or_new(user_id: int, *, lock: bool) -> _Stored:
+    stored = _read(user_id, lock=lock)
+    if stored is None:
+        # Two first uses at once: the one that comes second takes the key of the first.
+        sealed = current_config().key_ring.seal(new_key(), key_binding(user_id, CURRENT))
+        db.session.execute(
+            insert(OwnerKey)
+            .values(user_id=user_id, sealed_key=sealed)
+            .on_conflict_do_nothing(index_elements=[OwnerKey.user_id])
+        )
+        stored = _read(user_id, lock=lock)
+    if stored is None:
+        raise RuntimeError("the data key is not there right after it was stored")
+    return stored
+
+
+def _read(user_id: int, *, lock: bool) -> _Stored | None:
+    query = select(OwnerKey.generation, OwnerKey.sealed_key, OwnerKey.sealed_previous)
+    query = query.where(OwnerKey.user_id == user_id)
+    row = db.session.execute(query.with_for_update(read=True) if lock else query).one_or_none()
+    return None if row is None else _Stored(*row)
+
+
+def _key_named(user_id: int, stored: _Stored, name: str) -> bytes:
+    if name == key_name(user_id, stored.generation):
+        return _open_current(user_id, stored)
+    if stored.sealed_previous and name == key_name(user_id, stored.generation - 1):
+        ring = current_config().key_ring
+        return ring.open(stored.sealed_previous, key_binding(user_id, PREVIOUS))
+    raise DecryptionError("unknown key id")
+
+
+def _open_current(user_id: int, stored: _Stored) -> bytes:
+    # Fails when the master key that sealed it is gone, or somebody changed the row.
+    return current_config().key_ring.open(stored.sealed_key, key_binding(user_id, CURRENT))

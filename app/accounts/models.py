@@ -96,12 +96,19 @@ class Profile(Base):
 
 
 class OwnerKey(Base):
-    """The data key of one owner, sealed under a master key."""
+    """The data key of one owner, sealed under a master key.
+
+    While what it seals is sealed anew under a new key, the previous one is kept to open the rest.
+    """
 
     __tablename__ = "owner_keys"
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     sealed_key: Mapped[str]
+    generation: Mapped[int] = mapped_column(Integer, default=1, server_default=text("1"))
+    sealed_previous: Mapped[str | None]
+    rotation_due: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    rotated_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
 

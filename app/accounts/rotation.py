@@ -1,8 +1,9 @@
 """Sealing anew what stands under an old master key, while everything goes on.
 
 Only data keys and mails are sealed under the master key; what people entrust to us is sealed under
-their data keys, so a million secrets need no work. Each batch is a transaction of its own and takes
-only rows that are not under the present key yet: a run that was killed is simply started again.
+their data keys, so a million secrets need no work (`data_keys.py` exchanges those). Each batch is a
+transaction of its own and takes only rows that are not under the present key yet: a run that was
+killed is simply started again.
 """
 
 from collections import Counter
@@ -54,6 +55,7 @@ def _outbox(_row: int) -> str:
 
 SEALED_UNDER_MASTER = (
     SealedColumn(_table(OwnerKey), "sealed_key", lambda row: row),
+    SealedColumn(_table(OwnerKey), "sealed_previous", lambda row: row),
     SealedColumn(_table(OutboxMessage), "sealed_subject", _outbox),
     SealedColumn(_table(OutboxMessage), "sealed_body", _outbox),
 )
@@ -85,7 +87,8 @@ def keys_in_use() -> Mapping[str, int]:
     """Count the values under each master key."""
     counts: Counter[str] = Counter()
     for column in SEALED_UNDER_MASTER:
-        query = select(column.column).execution_options(yield_per=5000)
+        query = select(column.column).where(column.column.is_not(None))
+        query = query.execution_options(yield_per=5000)
         counts.update(_key_of(sealed) for sealed in db.session.scalars(query))
     return dict(sorted(counts.items()))
 

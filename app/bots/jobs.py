@@ -1,4 +1,4 @@
-"""Queue entry points of the bots: ticks, the sweep for due bots, figures over time."""
+"""Queue entry points of the bots: ticks, the sweep for due bots, figures over time, look-ups."""
 
 import logging
 import os
@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.bots import upkeep, wake
+from app.bots import unresolved, upkeep, wake
 from app.bots.alarms import alarm_owners
 from app.bots.live import BATCH, tick_accounts
 from app.bots.silence import restart_silent_bots
+from app.errors import NotFound
 from app.exchanges.leases import take_back
 from app.exchanges.queries import slowest_cursors
 from app.markets.service import prune_points as prune_market_points
@@ -125,3 +126,14 @@ def sample_equity() -> None:
     """Add a point to the value curve of every running bot."""
     with transaction():
         upkeep.sample_equity()
+
+
+def look_up_order(order_id: int) -> None:
+    """Ask the exchange about an order of which nobody knows, for staff who waits."""
+    try:
+        with transaction():
+            order = unresolved.stuck_order(order_id)
+    except NotFound:
+        # Resolved meanwhile.
+        return
+    unresolved.look_up(order)

@@ -38,7 +38,7 @@ LEAST_FLOW = Decimal("0.01")
 class MoneyLimits:
     """How much may be put into a running bot and taken out of it now, in its quote currency.
 
-    What can be put in is unknown (None) on a real account until its balances are asked.
+    What can be put in is unknown (None) on a real account whose balances nobody has read.
     """
 
     most_in: Decimal | None
@@ -170,13 +170,15 @@ def take_out(user_id: int, bot_id: int, amount: Decimal, seen: str | None = None
     announce(running.bot, tick=True)
 
 
-def money_limits(user_id: int, bot_id: int) -> MoneyLimits:
-    """Return how much money may go in and out now."""
+def money_limits(
+    user_id: int, bot_id: int, balances: Mapping[str, Decimal] | None = None
+) -> MoneyLimits:
+    """Return how much money may go in and out now; `balances` are what a real account holds."""
     running = _running(locked_bot(bot_id, user_id))
     account, market = running.grounds.account, running.grounds.market
     most_in = None
-    if account.mode == "paper":
-        most_in = read_funds(account).free(market.quote)
+    if account.mode == "paper" or balances is not None:
+        most_in = read_funds(account, balances=balances).free(market.quote)
     return MoneyLimits(most_in, _most_out(running), market.quote, _moved_so_far(running))
 
 

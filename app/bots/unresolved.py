@@ -5,6 +5,7 @@ look again, and decide with a reason. That an order was filled can't be said by 
 from the exchange alone, so it is shown filled there or not at all.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from enum import StrEnum
 
 from sqlalchemy import and_, func, or_, select
 
+from app import answers
 from app.accounts import audit
 from app.bots.models import Bot, BotEvent
 from app.bots.wake import request_ticks
@@ -24,6 +26,7 @@ from app.exchanges.venues import open_venue
 from app.money import exact_text
 from app.notifications.stream import hint
 from app.trades.models import OrderRow
+from app.trading.codec import from_json, to_json
 from app.trading.orders import Status
 from app.trading.ports import VenueOrder
 from app.transactions import after_commit
@@ -32,6 +35,8 @@ from app.transactions import after_commit
 SENDING = timedelta(minutes=2)
 MOST_SHOWN = 200
 MAX_REASON = 300
+ASK_JOB = "app.bots.jobs.look_up_order"
+ANSWER_KEPT_S = 60
 WAITING = (Status.UNRESOLVED.value, Status.INTENDED.value)
 
 
@@ -96,11 +101,28 @@ def stuck_order(order_id: int) -> StuckOrder:
 
 
 def ask_venue(order: StuckOrder) -> VenueAnswer:
-    """Ask the exchange about an order now; call it outside any transaction."""
+    """Have a worker ask the exchange about an order, and wait; call it outside any transaction."""
     try:
-        return VenueAnswer(open_venue(order.account_id).find(order.symbol, order.client_id))
-    except (Unavailable, NotFound) as error:
+        text = answers.ask(ASK_JOB, order.id, name=_answer_name(order.id))
+    except Unavailable as error:
         return VenueAnswer(failure=error.code)
+    if text is None:
+        return VenueAnswer(failure="nobody_answers")
+    answer: VenueAnswer = from_json(VenueAnswer, json.loads(text))
+    return answer
+
+
+def look_up(order: StuckOrder) -> None:
+    """Ask the exchange about an order and keep its answer for who waits; for workers only."""
+    try:
+        answer = VenueAnswer(open_venue(order.account_id).find(order.symbol, order.client_id))
+    except (Unavailable, NotFound) as error:
+        answer = VenueAnswer(failure=error.code)
+    answers.put(_answer_name(order.id), json.dumps(to_json(answer)), ANSWER_KEPT_S)
+
+
+def _answer_name(order_id: int) -> str:
+    return f"order:{order_id}"
 
 
 def look_again(actor_id: int, order_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Periodic work around exchanges: their clocks, and the address under which they see us."""
+"""Work around exchanges: their clocks, the address under which they see us, what accounts hold."""
 
 import logging
 import time
@@ -8,10 +8,14 @@ from redis.exceptions import RedisError
 from app.adapters import address
 from app.adapters.exchanges import public
 from app.config import current_config
-from app.errors import Unavailable
-from app.exchanges.queries import live_sites
+from app.encryption import DecryptionError
+from app.errors import DomainError, NotFound, Unavailable
+from app.exchanges import service, snapshots
+from app.exchanges.queries import account_of, live_sites
 from app.extensions import redis_client
 from app.health import ADDRESS_KEY
+from app.notifications.stream import hint
+from app.transactions import transaction
 
 log = logging.getLogger(__name__)
 
@@ -46,3 +50,20 @@ def check_address() -> None:
         redis_client.client.expire(ADDRESS_KEY, KEPT_FOR_S)
     except RedisError as error:
         log.warning("address_not_kept error=%s", type(error).__name__)
+
+
+def read_balances(user_id: int, account_id: int) -> None:
+    """Ask an exchange what an account holds, keep it for whoever waits, and tell open pages."""
+    try:
+        with transaction():
+            door = service.door_of(account_of(user_id, account_id))
+        snapshots.keep(account_id, service.read_balances(door))
+    except NotFound:
+        snapshots.forget(account_id)
+        return
+    except DecryptionError:
+        log.error("keys_do_not_open account=%s", account_id)
+        snapshots.keep_failure(account_id, Unavailable("keys_do_not_open"))
+    except DomainError as error:
+        snapshots.keep_failure(account_id, error)
+    hint(user_id, snapshots.topic_of(account_id))

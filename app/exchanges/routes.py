@@ -17,7 +17,7 @@ from app.adapters.exchanges.check import KeyCheck
 from app.adapters.exchanges.keys import ApiKeys
 from app.config import current_config
 from app.errors import DomainError, NotFound
-from app.exchanges import queries, service
+from app.exchanges import queries, service, snapshots
 from app.exchanges.catalogue import VENUES, Venue
 from app.exchanges.forms import ActionForm, KeysForm, PaperForm, RenameForm
 from app.exchanges.texts import FINDINGS, STEPS
@@ -144,7 +144,7 @@ def _new_keys(form: KeysForm, venue: Venue) -> service.NewKeys:
 @blueprint.get("/exchanges/<int:account_id>")
 @requires(Permission.EXCHANGES_OWN)
 def show(account_id: int) -> ResponseReturnValue:
-    """Show one account; the money of a real one is fetched by the page itself."""
+    """Show one account; the money of a real one as last read, and anew when a worker has."""
     account = queries.account_of(current_user.id, account_id)
     return _account_page(account_id, RenameForm(label=account.label))
 
@@ -154,15 +154,15 @@ def _account_page(
 ) -> ResponseReturnValue:
     account = queries.account_of(current_user.id, account_id)
     venue = VENUES[account.venue]
-    paper = queries.is_paper(account)
     page = render_template(
         "exchanges/show.html",
         account=account,
         venue=venue,
         form=form,
         steps=_lines(check, venue) if check else (),
-        error=_finding(account.check_error or "", {"exchange": venue.name}),
-        balances=queries.paper_balances(account.id) if paper else None,
+        check_error=_finding(account.check_error or "", {"exchange": venue.name}),
+        **_money(account_id),
+        topic=snapshots.topic_of(account_id),
         addresses=current_config().outgoing_addresses,
     )
     return page, status
@@ -172,14 +172,20 @@ def _account_page(
 @requires(Permission.EXCHANGES_OWN)
 @limiter.limit("30 per minute")
 def balances(account_id: int) -> ResponseReturnValue:
-    """Return the block with an account's money; a real exchange is asked now."""
-    try:
-        found = service.read_balances(current_user.id, account_id)
-    except NotFound:
-        raise
-    except DomainError as error:
-        return render_template("exchanges/_balances.html", balances=None, error=_named(error))
-    return render_template("exchanges/_balances.html", balances=found, error="")
+    """Return the block with an account's money as last read; a worker reads it anew if old."""
+    return render_template("exchanges/_balances.html", **_money(account_id))
+
+
+def _money(account_id: int) -> dict[str, Any]:
+    """Return what the block with an account's money shows."""
+    found = snapshots.lately(current_user.id, account_id)
+    return {
+        "account_id": account_id,
+        "is_real": not queries.is_paper(queries.account_of(current_user.id, account_id)),
+        "balances": found.balances,
+        "error": _named(found.error) if found.error else "",
+        "is_asked": found.is_asked,
+    }
 
 
 @blueprint.post("/exchanges/<int:account_id>/rename")

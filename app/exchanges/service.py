@@ -21,13 +21,14 @@ from app.adapters.exchanges.check import KeyCheck, KeyPolicy, check_keys
 from app.adapters.exchanges.keys import ApiKeys
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound
-from app.exchanges import rules
+from app.exchanges import rules, snapshots
 from app.exchanges.catalogue import PAPER, VENUES, Venue
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
 from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
-from app.exchanges.queries import Balances, account_of, is_enabled, is_paper, paper_balances
+from app.exchanges.queries import Balances, account_of, is_enabled, is_paper
 from app.settings import queries as settings
 from app.settings.rules import KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, KEYS_NEED_FACTOR, PARTNER_IDS
+from app.transactions import after_commit
 
 if TYPE_CHECKING:
     from app.adapters.exchanges.ccxt import CcxtExchange
@@ -193,6 +194,7 @@ def delete(user_id: int, account_id: int) -> None:
     account.active = False
     account.sealed_key = account.sealed_secret = account.sealed_passphrase = None
     account.key_fingerprint = None
+    after_commit(lambda: snapshots.forget(account_id))
     audit.record("account.deleted", "exchange_account", account.id, actor_id=user_id)
 
 
@@ -244,15 +246,13 @@ def door_of(account: ExchangeAccount) -> Door:
     )
 
 
-def read_balances(user_id: int, account_id: int) -> Balances:
-    """Return what an account holds: from the paper book, or as the exchange says now.
+def read_balances(door: Door) -> Balances:
+    """Return what a real account holds, as the exchange says now; for workers only.
 
-    Raise Unavailable or KeyRefusedError when the exchange does not tell.
+    Call it outside any transaction. Raise Unavailable or KeyRefusedError when the exchange does
+    not tell.
     """
-    account = account_of(user_id, account_id)
-    if is_paper(account):
-        return paper_balances(account.id)
-    venue = door_of(account).open()
+    venue = door.open()
     try:
         positions = venue.positions()
         # Without positions the margin can be isolated when a bot needs it: no need to ask.

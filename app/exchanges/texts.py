@@ -43,6 +43,13 @@ TEXTS: Mapping[str, LazyString] = {
         "%(exchange)s does not accept the key of this account any more. Check the account, or"
         " connect it with a new key."
     ),
+    "keys_do_not_open": _l(
+        "The key of this account can't be opened here any more. Please delete the account and "
+        "connect it with a new key."
+    ),
+    "nobody_answers": _l(
+        "Nobody here could ask the exchange just now. Please try again in a moment."
+    ),
     "exchange_unreachable": _l("%(exchange)s does not answer now. We try again by ourselves."),
     "exchange_rate_limited": _l("%(exchange)s asks us to wait. We try again in a moment."),
     "margin_not_isolated": _l(

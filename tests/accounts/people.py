@@ -10,7 +10,7 @@ from typing import TypeVar
 import pyotp
 from flask import Flask
 
-from app.accounts import passwords, second_factor, session_tokens
+from app.accounts import keys, passwords, second_factor, session_tokens
 from app.accounts.models import Role, User
 from app.db import db
 from app.notifications.queries import CaughtMail, caught_mails
@@ -104,3 +104,8 @@ def at_once(app: Flask, count: int, act: Callable[[int], T]) -> list[T]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+def data_key(user_id: int) -> bytes:
+    """Return a person's data key, made at first use."""
+    return keys._open_current(user_id, keys._stored_or_new(user_id, lock=False))

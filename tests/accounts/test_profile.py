@@ -12,7 +12,7 @@ from app.encryption import DecryptionError
 from app.errors import InvalidInput
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
-from tests.accounts.people import at_once, log_in, make_person
+from tests.accounts.people import at_once, data_key, log_in, make_person
 from tests.client import Client
 from tests.factories import make_user
 
@@ -178,9 +178,9 @@ def test_what_is_sealed_opens_in_the_same_place_only(database: None) -> None:
 def test_each_owner_has_one_key_of_their_own(database: None) -> None:
     ada, bob = make_user(), make_user()
     with transaction():
-        first, second = keys.owner_key(ada.id), keys.owner_key(bob.id)
+        first, second = data_key(ada.id), data_key(bob.id)
     assert first != second
-    assert keys.owner_key(ada.id) == first
+    assert data_key(ada.id) == first
     stored = db.session.scalars(select(OwnerKey.sealed_key)).all()
     assert len(stored) == 2
     assert all(sealed.startswith("v1:test:") for sealed in stored)
@@ -189,13 +189,13 @@ def test_each_owner_has_one_key_of_their_own(database: None) -> None:
 def test_a_key_moved_to_another_owner_does_not_open(database: None) -> None:
     ada, bob = make_user(), make_user()
     with transaction():
-        keys.owner_key(ada.id)
-        keys.owner_key(bob.id)
+        data_key(ada.id)
+        data_key(bob.id)
     ada_row, bob_row = db.session.get_one(OwnerKey, ada.id), db.session.get_one(OwnerKey, bob.id)
     bob_row.sealed_key = ada_row.sealed_key
     db.session.flush()
     with pytest.raises(DecryptionError):
-        keys.owner_key(bob.id)
+        data_key(bob.id)
 
 
 def test_parallel_first_uses_agree_on_one_key(app: Flask, database: None) -> None:
@@ -204,7 +204,7 @@ def test_parallel_first_uses_agree_on_one_key(app: Flask, database: None) -> Non
 
     def first_use(_: int) -> bytes:
         with transaction():
-            return keys.owner_key(user_id)
+            return data_key(user_id)
 
     assert len(set(at_once(app, 6, first_use))) == 1
 

@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy import func, select, text, update
 
 from app.accounts import rotation
-from app.accounts.keys import open_for, owner_key, seal_for
+from app.accounts.keys import open_for, seal_for
 from app.accounts.models import OwnerKey, User
 from app.config import current_config, use_config
 from app.db import Base, db, utc_now
@@ -23,6 +23,7 @@ from app.encryption import KeyRing, parse_key_ring
 from app.notifications.models import OutboxMessage
 from app.notifications.sealing import open_text, seal_text
 from app.transactions import transaction
+from tests.accounts.people import data_key
 from tests.factories import make_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,7 +205,7 @@ def test_people_who_come_during_a_rotation_are_sealed_under_the_new_key(ring: Ke
     rotation.rotate(1)
     with transaction():
         late = make_user().id
-        owner_key(late)
+        data_key(late)
     assert rotation.keys_in_use() == {"new": 10}
     assert db.session.scalar(select(func.count(User.id))) == 4
     db.session.execute(text("select 1"))

@@ -1,8 +1,9 @@
 """The desk of unclear orders and the emergency stop for all, as staff clicks through them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from flask import Flask
 from sqlalchemy import select, text
 
 from app.accounts.models import AuditEntry, Role, User
@@ -11,6 +12,7 @@ from app.bots.models import Bot
 from app.db import db
 from app.trades.models import OrderRow
 from app.transactions import transaction
+from tests.answering import answering
 from tests.bots.real_desk import Desk
 from tests.client import Client
 from tests.factories import make_user
@@ -20,7 +22,7 @@ LIST, ORDER = "/admin/unclear-orders/", "/admin/unclear-orders/order?id="
 
 
 @pytest.fixture
-def desk(client: Client, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(app: Flask, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """Return a bot with one order whose request was lost on its way."""
     desk = Desk(monkeypatch)
     monkeypatch.setattr(unresolved, "open_venue", lambda account_id: desk.venue)
@@ -29,7 +31,8 @@ def desk(client: Client, monkeypatch: pytest.MonkeyPatch) -> Desk:
     desk.venue.lose_requests = True
     desk.tick()
     desk.venue.lose_requests = False
-    return desk
+    with answering(app):
+        yield desk
 
 
 def test_staff_looks_and_resolves_an_unclear_order(desk: Desk, login_as: Login) -> None:

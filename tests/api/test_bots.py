@@ -14,9 +14,12 @@ from sqlalchemy import func, select, text
 from app.accounts.models import User
 from app.bots import inventory, queries, service
 from app.bots.models import Bot, BotConfig, BotEvent
-from app.db import db
+from app.db import db, utc_now
+from app.exchanges import snapshots
 from app.exchanges.models import ExchangeAccount
+from app.exchanges.queries import Balances
 from app.markets.models import MarketRow
+from app.trading.ports import Balance
 from app.transactions import transaction
 from tests.accounts.people import at_once
 from tests.api.programs import Program, code_of, field_of, give_token
@@ -609,6 +612,8 @@ def test_a_live_bot_wants_to_hear_that_the_risk_is_known(shop: Shop, program: Pr
     for body in (None, {}, {"understood": False}, {"understood": "true"}):
         answer = program.post(f"/bots/{bot_id}/start", body)
         assert (answer.status_code, code_of(answer)) == (422, "not_understood")
+    # As a worker has read it a moment ago.
+    snapshots.keep(shop.account_id, Balances({"USDT": Balance(Decimal(5000))}, utc_now()))
     answer = program.post(f"/bots/{bot_id}/start", {"understood": True})
     assert (answer.status_code, code_of(answer)) == (409, "live_needs_plan")
 

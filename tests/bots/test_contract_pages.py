@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,10 @@ from app.accounts.models import User
 from app.adapters.exchanges.reading import Held
 from app.bots import service, starting, stopping, venue_check
 from app.bots.models import Bot, BotEvent, BotMetrics
-from app.bots.routes import desk
 from app.cli.bots import bots as commands
 from app.db import db, utc_now
 from app.errors import Conflict, Unavailable
+from app.exchanges import snapshots
 from app.exchanges.models import ExchangeAccount
 from app.exchanges.queries import Balances, paper_balances, paper_position
 from app.markets.models import MarketRow
@@ -294,9 +295,11 @@ def real(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[[Balances], No
         account.mode, account.exchange = "live", "bybit"
         give_plan(None, shop.user_id, "pro", None, "for this test")
 
+    # A slow machine shall not ask a worker for a newer answer.
+    monkeypatch.setattr(snapshots, "AS_OF_NOW", timedelta(hours=1))
+
     def tell(answer: Balances) -> None:
-        for place in (venue_check, desk):
-            monkeypatch.setattr(place, "read_balances", lambda *_: answer)
+        snapshots.keep(shop.account_id, answer)
 
     tell(told())
     return tell
@@ -372,15 +375,10 @@ def test_a_key_that_may_not_trade_contracts_is_told_so(shop: Shop, real: Tell) -
         with_contract(shop)
 
 
-def test_an_exchange_that_does_not_answer_starts_nothing(
-    shop: Shop, real: Tell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*_: object) -> Balances:
-        raise Unavailable("exchange_unreachable")
-
+def test_an_exchange_that_does_not_answer_starts_nothing(shop: Shop, real: Tell) -> None:
     bot_id = with_contract(shop)
-    monkeypatch.setattr(venue_check, "read_balances", away)
-    balances = venue_check.ask_venue(shop.user_id, bot_id)
+    snapshots.forget(shop.account_id)
+    balances = venue_check.ask_venue(shop.user_id, bot_id, 0.1)
     assert balances is None
     with pytest.raises(Unavailable, match="balances_unknown"), transaction():
         starting.start_as_planned_now(shop.user_id, bot_id, balances)
@@ -410,8 +408,8 @@ def test_who_watches_the_stop_is_said_where_no_stop_can_rest(
         account = db.session.get_one(ExchangeAccount, shop.account_id)
         account.mode, account.exchange, account.venue = "live", exchange, exchange
         db.session.get_one(MarketRow, shop.market_id).exchange = exchange
-    for place in (venue_check, desk):
-        monkeypatch.setattr(place, "read_balances", lambda *_: told())
+    monkeypatch.setattr(snapshots, "AS_OF_NOW", timedelta(hours=1))
+    snapshots.keep(shop.account_id, told())
     client = login_as(shop.user)
     with transaction():
         bot_id = service.create_bot(

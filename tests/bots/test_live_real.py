@@ -12,6 +12,7 @@ from app.bots.live import clock, real_side
 from app.db import db
 from app.errors import Unavailable
 from app.trading.orders import Order
+from app.trading.ports import Balance
 from app.transactions import transaction
 from tests.bots.real_desk import Desk
 
@@ -35,6 +36,17 @@ def test_a_grid_starts_and_answers_its_fills(desk: Desk) -> None:
     assert len(desk.world.trades(desk.bot)) == 1
     assert desk.world.metrics(desk.bot).matched_trades == 1
     desk.assert_one_chain()
+
+
+def test_a_first_start_whose_money_has_gone_sends_nothing_and_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody took it out after the request, which had found it on the account."""
+    monkeypatch.setattr(desk.venue, "balances", lambda: {"USDT": Balance(Decimal("999.99"))})
+    desk.tick()
+    bot = desk.world.bot(desk.bot)
+    assert (bot.state, bot.state_reason["code"]) == ("error", "not_enough_money")
+    assert desk.venue.sent == []
 
 
 def test_a_quiet_tick_sends_nothing(desk: Desk) -> None:

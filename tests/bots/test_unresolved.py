@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from flask import current_app
 from sqlalchemy import select
 
 from app.accounts.models import AuditEntry, Role
@@ -13,6 +14,7 @@ from app.bots.unresolved import VenueAnswer, Verdict, ask_venue, look_again, res
 from app.db import db
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.transactions import transaction
+from tests.answering import answering
 from tests.bots.real_desk import Desk
 from tests.factories import make_user
 
@@ -41,7 +43,8 @@ class Case:
     def ask(self) -> VenueAnswer:
         with transaction():
             order = unresolved.stuck_order(self.order.id)
-        return ask_venue(order)
+        with answering(current_app._get_current_object()):  # type: ignore[attr-defined]
+            return ask_venue(order)
 
     def refused(self, verdict: Verdict, answer: VenueAnswer, reason: str = "I looked") -> str:
         with pytest.raises(DomainError) as refusal:

@@ -1,24 +1,31 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import update
 
-from app import config
+from app import answers, config
 from app.accounts.models import User
 from app.adapters.exchanges import check, errors
 from app.adapters.exchanges.check import KeyCheck, Rights, Step, StepName, StepState
 from app.adapters.exchanges.keys import ApiKeys
-from app.db import db
+from app.adapters.exchanges.reading import Held
+from app.db import db, utc_now
 from app.errors import Unavailable
-from app.exchanges import queries, routes, service
+from app.exchanges import jobs, queries, routes, service, snapshots
 from app.exchanges.models import Exchange, ExchangeAccount
+from app.exchanges.queries import Balances
 from app.exchanges.texts import FINDINGS, STEPS
+from app.queues import QueueName, queue
 from app.subscriptions.service import seed_plans
+from app.trading.ports import Balance
 from app.transactions import transaction
+from tests.answering import answering
 from tests.client import Client
 from tests.exchanges.test_service import PASSED, SECRETS, Checker, connected, failed, paper
 from tests.factories import make_user
@@ -233,20 +240,86 @@ def test_check_again_shows_steps_and_the_error_stays_on_the_page(
     assert "allowed to withdraw" not in customer.get(f"/exchanges/{account.id}").text
 
 
-def test_money_of_a_real_account_is_fetched_by_the_page_with_the_reason_if_it_fails(
+def test_money_of_a_real_account_is_asked_by_a_worker_and_shown_with_its_age(
     customer: Client, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = connected(user)
     path = f"/exchanges/{account.id}"
-    assert f'hx-get="{path}/balances"' in customer.get(path).text
+    page = customer.get(path).text
+    assert f'hx-get="{path}/balances" hx-trigger="account:{account.id} from:body' in page
+    assert "Asking the exchange" in page
+    customer.get(path)
+    (job,) = queue(QueueName.ACCOUNTS).jobs
+    assert job.args == [user.id, account.id]
+    money = {"USDT": Balance(Decimal("12.5"), Decimal(0))}
+    monkeypatch.setattr(service, "read_balances", lambda door: Balances(money, utc_now()))
+    job.perform()
+    job.delete()
+    page = customer.get(f"{path}/balances").text
+    assert "12.5" in page and "As of" in page and "Asking" not in page
+    assert queue(QueueName.ACCOUNTS).count == 0
 
-    def away(user_id: int, account_id: int) -> Any:
+
+def test_old_money_stays_with_the_reason_why_there_is_no_newer(
+    customer: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = connected(user)
+
+    def away(door: service.Door) -> Any:
         raise Unavailable("exchange_unreachable", exchange="okx")
 
+    money = {"USDT": Balance(Decimal("12.5"), Decimal(0))}
+    snapshots.keep(account.id, Balances(money, utc_now()))
     monkeypatch.setattr(service, "read_balances", away)
-    page = customer.get(f"{path}/balances")
+    jobs.read_balances(user.id, account.id)
+    page = customer.get(f"/exchanges/{account.id}/balances")
     assert page.status_code == 200
     assert "OKX does not answer" in page.text
+    assert "12.5" in page.text
+
+
+def test_a_key_that_does_not_open_is_told_and_no_error_of_the_worker(
+    customer: Client, user: User
+) -> None:
+    account = connected(user)
+    with transaction():
+        moved = "v1:owner:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        db.session.get_one(ExchangeAccount, account.id).sealed_key = moved
+    jobs.read_balances(user.id, account.id)
+    page = customer.get(f"/exchanges/{account.id}/balances").text
+    assert "can&#39;t be opened here" in page
+
+
+def test_who_decides_waits_for_a_worker_and_gets_its_answer(
+    app: Flask, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = connected(user)
+    found = Balances(
+        {"USDT": Balance(Decimal("0.1"), Decimal("0.000000000000000001"))},
+        utc_now(),
+        [Held("A/USDT:USDT", "short", Decimal(2), Decimal(100), None, None, hedged=True)],
+        False,
+    )
+    db.session.commit()
+    monkeypatch.setattr(service, "read_balances", lambda door: found)
+    with answering(app):
+        assert snapshots.held_now(user.id, account.id) == found
+        # A moment later the same answer is new enough.
+        assert snapshots.held_now(user.id, account.id, 0.0) == found
+
+
+def test_without_a_worker_the_wait_ends(user: User) -> None:
+    account = connected(user)
+    with pytest.raises(Unavailable, match="nobody_answers"):
+        snapshots.held_now(user.id, account.id, 0.2)
+
+
+def test_what_was_read_of_an_account_goes_with_it(user: User) -> None:
+    account = connected(user)
+    snapshots.keep(account.id, Balances({}, utc_now()))
+    with transaction():
+        service.delete(user.id, account.id)
+    assert answers.last(f"balances:{account.id}") is None
 
 
 def test_strangers_get_404_everywhere(

@@ -14,7 +14,7 @@ from app.adapters.exchanges.keys import ApiKeys
 from app.db import db, utc_now
 from app.encryption import DecryptionError
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, LimitReached, NotFound
-from app.exchanges import queries, service
+from app.exchanges import queries, service, snapshots
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
 from app.exchanges.models import Exchange, ExchangeAccount, PaperCursor, PaperOrder
 from app.exchanges.service import NewKeys
@@ -422,7 +422,8 @@ def test_nobody_reaches_the_account_of_somebody_else(user: User) -> None:
         lambda: service.store_check(stranger.id, account.id, PASSED),
         lambda: service.switch(stranger.id, account.id, on=False),
         lambda: service.delete(stranger.id, account.id),
-        lambda: service.read_balances(stranger.id, account.id),
+        lambda: snapshots.lately(stranger.id, account.id),
+        lambda: snapshots.held_now(stranger.id, account.id),
     ]
     for attempt in attempts:
         with pytest.raises(NotFound), transaction():

@@ -15,6 +15,7 @@ from flask import Flask
 from redis import Redis
 from rq import Worker
 
+from app import answers
 from app.notifications import jobs as notification_jobs
 from app.queues import QueueName, enqueue_once, queue
 from dev.embedded import temporary_valkey
@@ -95,6 +96,32 @@ def test_a_worker_does_what_waits_and_ends_cleanly(
     assert code == 0
     assert "Traceback" not in written
     assert queue(name).failed_job_registry.count == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_questions_to_exchanges_and_forked_jobs_take_turns_in_one_worker(
+    environment: dict[str, str], redis_db: Redis
+) -> None:
+    answers.put("balances:1", "old", 60)
+    with process(environment, "jobs") as worker:
+        wait_for_worker(redis_db)
+        for turn in range(3):
+            name = f"turn-{turn}"
+            # There is no such account, so what was kept of it is taken away: it was looked for.
+            answers.put("balances:1", name, 60)
+            enqueue_once(QueueName.ACCOUNTS, "app.exchanges.jobs.read_balances", 1, 1, key=name)
+            enqueue_once(QueueName.MESSAGES, notification_jobs.deliver_waiting, key=name)
+            deadline = time.monotonic() + 30
+            while answers.last("balances:1") is not None:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            wait_until_empty(QueueName.MESSAGES)
+        time.sleep(0.5)
+        code, written = worker.end()
+    assert code == 0
+    assert "Traceback" not in written
+    for queue_name in (QueueName.ACCOUNTS, QueueName.MESSAGES):
+        assert queue(queue_name).failed_job_registry.count == 0
 
 
 @pytest.mark.usefixtures("database")

@@ -1,10 +1,13 @@
-"""Exchange keys are opened where the exchange is asked, and by no page besides."""
+"""Exchange keys are opened by workers and by the check of a key, and by no page besides."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import aead
 from flask import Flask
+from sqlalchemy import text
 
 from app import encryption
 from app.accounts.keys import seal_for
@@ -12,31 +15,25 @@ from app.accounts.models import Role, User
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.transactions import transaction
+from tests.answering import answering
 from tests.client import Client
 from tests.factories import make_user
 from tests.security.tenants import Owner, address, make_owner, methods, rules
 
 Login = Callable[[User], Client]
+Opened = dict[int, list[str]]
 
-# Each asks the exchange for something while a person waits for the answer.
-ASKS_THE_EXCHANGE = {
-    "exchanges.balances": "what the account holds, as the exchange says now",
-    "exchanges.recheck": "the check of the key",
-    "bots.create": "how much money is free for the new bot",
-    "bots.form": "how much money is free for the new bot",
-    "bots.preview": "how much money is free for the new bot",
-    "bots.past": "how much money is free for the new bot",
-    "bots.edit": "how much money is free for the bot",
-    "bots.change": "how much money is free for the bot",
-    "bots.money": "how much money is free for the bot",
-}
+# What a request may open besides: each person's data key (which seals and opens), the secret of an
+# authenticator while its owner proves who they are, and what owners typed about themselves, shown
+# to themselves.
+OWN_DATA = frozenset({"owner_keys", "second_factors", "profiles"})
+KEY_CHECK = "exchanges.recheck"
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Collect what is opened: table, column, row and owner."""
-    seen: list[str] = []
-
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    """Collect what is opened, by thread: table, column, row and owner."""
+    seen: Opened = defaultdict(list)
     real = aead.AESGCM
 
     class Spy:
@@ -47,56 +44,110 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             return self._cipher.encrypt(nonce, data, bound)
 
         def decrypt(self, nonce: bytes, data: bytes, bound: bytes) -> bytes:
-            seen.append(bound.decode())
+            seen[threading.get_ident()].append(bound.decode())
             return self._cipher.decrypt(nonce, data, bound)
 
     monkeypatch.setattr(encryption, "AESGCM", Spy)
     yield seen
 
 
-@pytest.fixture
-def live_owner(database: None) -> Owner:
-    """Return a person whose account has real keys, so to say."""
-    owner = make_owner()
-    with transaction():
-        account = db.session.get_one(ExchangeAccount, owner.shop.account_id)
-        account.mode, account.exchange = "live", "bybit"
-        for column in ("sealed_key", "sealed_secret"):
-            sealed = seal_for(
+class Planted:
+    """A person whose account has real keys, so to say; put back as it was before each request."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self.sealed = {
+            column: seal_for(
                 owner.user_id,
                 b"planted-key",
                 table="exchange_accounts",
                 column=column,
-                row=account.id,
+                row=owner.shop.account_id,
             )
-            setattr(account, column, sealed)
-    return owner
+            for column in ("sealed_key", "sealed_secret")
+        }
+        db.session.commit()
+
+    def restore(self, state: str) -> None:
+        """Undo what a route did to the account and its bot."""
+        with transaction():
+            account = db.session.get_one(ExchangeAccount, self.owner.shop.account_id)
+            account.mode, account.exchange, account.deleted_at = "live", "bybit", None
+            account.active = True
+            account.sealed_key = self.sealed["sealed_key"]
+            account.sealed_secret = self.sealed["sealed_secret"]
+            db.session.execute(
+                text(
+                    "update bots set deleted_at = null, state = :state, stop_request = null,"
+                    " mode = 'live'"
+                ),
+                {"state": state},
+            )
+            db.session.execute(text("update orders set status = 'UNRESOLVED', settled = false"))
 
 
-def test_no_page_opens_an_exchange_key_but_those_that_ask_the_exchange(
-    app: Flask, live_owner: Owner, login_as: Login, opened: list[str]
+@pytest.fixture
+def planted(database: None) -> Planted:
+    return Planted(make_owner())
+
+
+def tables_of(places: list[str]) -> set[str]:
+    return {place.partition("|")[0] for place in places}
+
+
+@pytest.mark.parametrize("state", ["stopped", "active"])
+def test_no_request_opens_an_exchange_key_but_the_check_of_the_key(
+    app: Flask, planted: Planted, login_as: Login, opened: Opened, state: str
 ) -> None:
-    customer = login_as(db.session.get_one(User, live_owner.user_id))
-    staff = login_as(make_user(Role.ADMIN))
-    found: set[str] = set()
-    for desk, client in ((False, customer), (True, staff)):
-        for rule in rules(app, desk=desk):
-            if rule.endpoint in {"pages.events", "accounts.logout"}:
-                continue
-            for method in methods(rule):
-                opened.clear()
-                data = {"csrf_token": client.csrf_token()} if method == "POST" else None
-                query = {"account": live_owner.shop.account_id, "id": live_owner.ids["bot_id"]}
-                answer = client.open(
-                    address(rule, live_owner.ids),
-                    method=method,
-                    data=data,
-                    query_string=query,
-                    buffered=True,
-                )
-                assert "planted-key" not in answer.text, rule.rule
-                if any(place.startswith("exchange_accounts|") for place in opened):
-                    found.add(rule.endpoint)
-    assert found <= set(ASKS_THE_EXCHANGE), found - set(ASKS_THE_EXCHANGE)
-    # The spy sees what is opened.
-    assert "exchanges.balances" in found
+    owner = planted.owner
+    here = threading.get_ident()
+    by_request: Mapping[str, set[str]] = defaultdict(set)
+    with answering(app) as asked:
+        for desk, role in ((False, None), (True, Role.ADMIN)):
+            person = make_user(role) if role else db.session.get_one(User, owner.user_id)
+            client = login_as(person)
+            for rule in rules(app, desk=desk):
+                if rule.endpoint in {"pages.events", "accounts.logout"}:
+                    continue
+                if state == "active" and not rule.endpoint.startswith("bots."):
+                    continue
+                for method in methods(rule):
+                    planted.restore(state)
+                    opened[here].clear()
+                    answer = call(client, owner, address(rule, owner.ids), method)
+                    assert "planted-key" not in answer, rule.rule
+                    by_request[rule.endpoint].update(tables_of(opened[here]))
+    others = set().union(*(places for thread, places in opened.items() if thread != here))
+    found = {name for name, tables in by_request.items() if "exchange_accounts" in tables}
+    assert found == ({KEY_CHECK} if state == "stopped" else set())
+    assert set().union(*by_request.values()) <= OWN_DATA | {"exchange_accounts"}
+    # The worker did open them, for what the pages asked.
+    assert any(place.startswith("exchange_accounts|") for place in others)
+    assert "app.exchanges.jobs.read_balances" in asked
+    assert ("app.bots.jobs.look_up_order" in asked) is (state == "stopped")
+
+
+def call(client: Client, owner: Owner, path: str, method: str) -> str:
+    """Send a request as the owner's browser would, with every id it may want."""
+    shop = owner.shop
+    sent = {
+        "csrf_token": client.csrf_token(),
+        "account_id": shop.account_id,
+        "market_id": shop.market_id,
+        "understood": "y",
+        "way": "in",
+        "amount": "10",
+        "confirmed": "1",
+    }
+    query = {
+        "account": shop.account_id,
+        "market": shop.market_id,
+        "id": owner.ids["order_id"] if "unclear-orders" in path else owner.ids["bot_id"],
+    }
+    return client.open(
+        path,
+        method=method,
+        data=sent if method == "POST" else None,
+        query_string=query,
+        buffered=True,
+    ).text

@@ -12,11 +12,14 @@ from app.bots.live.outcomes import PREFIX, is_excused, rests_for_now
 from app.bots.live.protect import NOTHING, Guarding, guard, is_protection, note_fired, wake_with
 from app.bots.live.rows import Event, LiveBot
 from app.bots.models import BotState
+from app.errors import Conflict
+from app.money import exact_text
 from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place, Reason
 from app.trading.market import PricePoint, Triggers
 from app.trading.orders import Order, Purpose, Side, Status, client_order_id
+from app.trading.ports import Balance
 from app.trading.risk import Limits
 from app.trading.strategies import strategy_named
 from app.trading.strategy import (
@@ -114,6 +117,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         # Orders of the start before this one, and prices of the past, come first.
         if any(own.status.is_live for own in former) or not seen.is_last:
             return answer
+        _check_money(books, bot, seen)
         state = _first_state(books, strategy, params, bot, point)
     else:
         state = strategy.decode_state(bot.strategy_state)
@@ -181,6 +185,21 @@ def _first_state(
     state = strategy.start_state(params, bot.market, point.price, metrics.books.position.holdings)
     metrics.begin_at(point.price, bot.market)
     return state
+
+
+def _check_money(books: Books, bot: LiveBot, seen: Seen) -> None:
+    """Raise Conflict if the money of a first start has gone since somebody asked for it.
+
+    A bot that has traded before may have fills that its exchange has yet to tell.
+    """
+    position = books.metrics[bot.id].books.position
+    if seen.balances is None or position.fills:
+        return
+    needed, quote = position.holdings.quote, bot.market.quote
+    total = seen.balances.get(quote, Balance()).total
+    if needed > total:
+        values = {"needed": exact_text(needed), "free": exact_text(total), "currency": quote}
+        raise Conflict("not_enough_money", **values)
 
 
 def _read(

@@ -22,6 +22,8 @@ from app.trading.strategy import StopHow
 from app.transactions import transaction
 
 UNPROCESSABLE, CONFLICT, SEE_OTHER = 422, 409, 303
+# So long a page waits for the exchange before it says that the money is not known.
+READING_PATIENCE_S = 4.0
 
 
 @blueprint.route("/bots/<int:bot_id>/start", methods=["GET", "POST"])
@@ -61,7 +63,7 @@ def _summary(card: BotCard, form: ConfirmForm, *, moved: bool = False) -> str:
     trouble: tuple[Line, ...] = ()
     balances = None
     try:
-        balances = ask_venue(current_user.id, card.id)
+        balances = ask_venue(current_user.id, card.id, READING_PATIENCE_S)
     except Conflict as error:
         trouble = (Line(error.code, error.values, "error"),)
     summary = queries.start_summary(card, current_user.id, balances)

@@ -13,6 +13,7 @@ from app.bots.routes.charts import chart_json
 from app.bots.routes.desk import (
     Desk,
     first_desk,
+    free_line,
     live_preview,
     locale,
     posted_desk,
@@ -34,7 +35,7 @@ def create() -> ResponseReturnValue:
     if request.method == "GET":
         desk = first_desk()
         return desk.page("bots/new.html", live_preview(desk))
-    desk = posted_desk(with_balances=True)
+    desk = posted_desk()
     if "refresh" in request.form or "past" in request.form:
         return refreshed(desk, "bots/new.html")
     values, wrong = desk.form.read(locale())
@@ -78,7 +79,7 @@ def _check_choices(desk: Desk) -> None:
 @requires(Permission.BOTS_OWN)
 def form() -> ResponseReturnValue:
     """Show the form anew after the account, the strategy, the pair or the preset has changed."""
-    desk = posted_desk(with_balances=True)
+    desk = posted_desk()
     if desk.bot is None:
         take_preset(desk)
     return desk.page("bots/_form.html", live_preview(desk))
@@ -98,6 +99,13 @@ def past() -> ResponseReturnValue:
     """Show what the form would have brought on the last 30 days; nothing is stored."""
     desk = posted_desk()
     return desk.page("bots/_pastrun.html", None, past=past_of(desk.draft, desk.form, locale()))
+
+
+@blueprint.get("/bots/new/free")
+@requires(Permission.BOTS_OWN)
+def free() -> ResponseReturnValue:
+    """Show how much money is free, as last read; a page asks when a worker has read it anew."""
+    return free_line()
 
 
 @blueprint.get("/bots/new/pairs")

@@ -1,6 +1,5 @@
 """A form for the settings of a bot with what it stands on: as first shown, or as it was sent."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -32,7 +31,7 @@ from app.bots.queries.draft import (
 from app.bots.queries.preview import FieldLine, preview_of_draft
 from app.bots.routes.pastrun import past_of
 from app.errors import DomainError
-from app.exchanges.service import read_balances
+from app.exchanges.snapshots import Snapshot, lately
 from app.formatting import input_text
 from app.trades.queries import Line
 from app.trading.guard import GUARD_FIELDS
@@ -49,6 +48,8 @@ class Desk:
     form: BotForm
     draft: Draft
     bot: BotCard | None = None
+    # What a real account holds, as last read; None for paper.
+    held: Snapshot | None = None
 
     def page(self, template: str, shown: Preview | None, **more: Any) -> str:
         """Render a page or a part of it."""
@@ -56,6 +57,7 @@ class Desk:
             template,
             form=self.form,
             draft=self.draft,
+            held=self.held,
             preview=shown,
             bot=self.bot,
             experience=current_user.profile.experience,
@@ -70,11 +72,11 @@ def first_desk() -> Desk:
     account_id = card.account_id if card else read_id(request.args.get("account"))
     market_id = card.pair.id if card else read_id(request.args.get("market"))
     strategy = card.strategy if card else _known_strategy(request.args.get("strategy"))
-    draft = _draft(account_id, market_id, None)
+    draft, held = _draft(account_id, market_id, None)
     if market_id is not None and draft.pair is not None and draft.pair.id != market_id:
         flash(gettext("None of your accounts trades that pair. Here is another one."), "info")
     form = bot_form(strategy)(formdata=None)
-    desk = _settle(Desk(form, draft), strategy)
+    desk = _settle(Desk(form, draft, held=held), strategy)
     if card is not None:
         form.fill(queries.stored_params(card.id), locale())
         form.fill_limits(queries.limits_of_bot(card.id), locale())
@@ -91,7 +93,7 @@ def first_desk() -> Desk:
     return desk
 
 
-def posted_desk(*, with_balances: bool = False) -> Desk:
+def posted_desk() -> Desk:
     """Return the form as it was sent; a bot's own form stands on that bot."""
     bot_id = read_id(request.form.get("bot_id"))
     if bot_id is not None:
@@ -100,13 +102,8 @@ def posted_desk(*, with_balances: bool = False) -> Desk:
     strategy = sent_strategy("")
     form = bot_form(strategy)()
     investment = _typed_investment(form)
-    draft = _draft(
-        read_id(form.account_id.data),
-        read_id(form.market_id.data),
-        investment,
-        with_balances=with_balances,
-    )
-    return _settle(Desk(form, draft), strategy)
+    draft, held = _draft(read_id(form.account_id.data), read_id(form.market_id.data), investment)
+    return _settle(Desk(form, draft, held=held), strategy)
 
 
 def desk_of_bot(card: BotCard, form: BotForm) -> Desk:
@@ -120,8 +117,9 @@ def desk_of_bot(card: BotCard, form: BotForm) -> Desk:
     form.unit, form.unit_of_coins = card.pair.quote, card.pair.base
     form.strategy.choices = strategy_choices()
     form.strategy.data = form.strategy_name
-    draft = draft_of_bot(current_user.id, card, balances_of(card.account_id, card.mode))
-    return _linked(Desk(form, draft, card))
+    held = held_lately(card.account_id, card.mode)
+    draft = draft_of_bot(current_user.id, card, held.totals if held else None)
+    return _linked(Desk(form, draft, card, held))
 
 
 def _settle(desk: Desk, strategy: str) -> Desk:
@@ -166,30 +164,34 @@ def _linked(desk: Desk) -> Desk:
 
 
 def _draft(
-    account_id: int | None,
-    market_id: int | None,
-    investment: Decimal | None,
-    *,
-    with_balances: bool = True,
-) -> Draft:
+    account_id: int | None, market_id: int | None, investment: Decimal | None
+) -> tuple[Draft, Snapshot | None]:
     draft = queries.make_draft(current_user.id, account_id, market_id, investment)
     account = draft.account
-    if not with_balances or account is None or account.mode == "paper":
-        return draft
-    balances = balances_of(account.id, account.mode)
-    if balances is None:
-        return draft
-    return queries.make_draft(current_user.id, account.id, market_id, investment, balances=balances)
+    held = held_lately(account.id, account.mode) if account else None
+    if account is None or held is None or held.totals is None:
+        return draft, held
+    return queries.make_draft(
+        current_user.id, account.id, market_id, investment, balances=held.totals
+    ), held
 
 
-def balances_of(account_id: int, mode: str) -> Mapping[str, Decimal] | None:
-    """Ask the exchange what a real account holds; None for paper, or if it does not answer."""
-    if mode == "paper":
-        return None
-    try:
-        return read_balances(current_user.id, account_id).totals
-    except DomainError:
-        return None
+def free_line() -> str:
+    """Render how much money is free on the account that the address names, as last read."""
+    bot_id = read_id(request.args.get("bot"))
+    if bot_id is None:
+        account_id, market_id = (read_id(request.args.get(name)) for name in ("account", "market"))
+        card, (draft, held) = None, _draft(account_id, market_id, None)
+    else:
+        card = queries.bot_card(current_user.id, bot_id)
+        held = held_lately(card.account_id, card.mode)
+        draft = draft_of_bot(current_user.id, card, held.totals if held else None)
+    return render_template("bots/_free.html", draft=draft, held=held, bot=card)
+
+
+def held_lately(account_id: int, mode: str) -> Snapshot | None:
+    """Return what a real account held when it was last read; None for paper."""
+    return None if mode == "paper" else lately(current_user.id, account_id)
 
 
 # --- presets and figures --------------------------------------------------------------------------

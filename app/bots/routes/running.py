@@ -1,5 +1,6 @@
 """Changing a bot while it trades: other settings, money in, profit out."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from flask import flash, redirect, render_template, request, url_for
@@ -16,14 +17,15 @@ from app.bots.routes import blueprint
 from app.bots.routes.actions import CONFLICT, SEE_OTHER, UNPROCESSABLE
 from app.bots.routes.desk import (
     Desk,
-    balances_of,
     desk_of_bot,
+    held_lately,
     live_preview,
     locale,
     problems_of,
     refreshed,
     refused,
 )
+from app.bots.venue_check import ask_money
 from app.bots.wording import say
 from app.errors import Conflict, DomainError, InvalidInput
 from app.formatting import parse_decimal
@@ -63,9 +65,9 @@ def _changed(card: BotCard, desk: Desk, values: dict[str, object]) -> ResponseRe
                 cost = running.edit_preview(current_user.id, card.id, values)
             sent = [each for each in request.form.items(multi=True) if each[0] not in _OWN_FIELDS]
             return render_template("bots/change_cost.html", bot=card, cost=cost, sent=sent)
+        balances = ask_money(current_user.id, card.id)
         with transaction():
             seen = rules.read_seen(request.form.get("seen", ""))
-            balances = balances_of(card.account_id, card.mode)
             running.edit_running(current_user.id, card.id, values, seen, balances)
     except Conflict as error:
         flash(say(error, card.pair), "warning")
@@ -88,14 +90,16 @@ def money(bot_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             amount = _amount(form)
+            balances = ask_money(current_user.id, card.id) if form.way.data == "in" else None
             with transaction():
-                _move(card, form, amount)
+                _move(card, form, amount, balances)
         except DomainError as error:
             status = _complain(form, card, error)
         else:
             return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
     with transaction():
-        limits = running.money_limits(current_user.id, bot_id)
+        held = held_lately(card.account_id, card.mode)
+        limits = running.money_limits(current_user.id, bot_id, held.totals if held else None)
     # What the person reads now is what they move money by next.
     form.seen.data = limits.seen
     page = render_template("bots/money.html", bot=card, form=form, limits=limits)
@@ -111,12 +115,13 @@ def _amount(form: MoneyForm) -> Decimal:
         raise InvalidInput(error.code, field="amount", **error.values) from None
 
 
-def _move(card: BotCard, form: MoneyForm, amount: Decimal) -> None:
+def _move(
+    card: BotCard, form: MoneyForm, amount: Decimal, balances: Mapping[str, Decimal] | None
+) -> None:
     seen = form.seen.data or ""
     if form.way.data == "out":
         running.take_out(current_user.id, card.id, amount, seen)
         return
-    balances = balances_of(card.account_id, card.mode)
     running.add_money(current_user.id, card.id, amount, balances, seen)
 
 

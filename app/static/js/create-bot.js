@@ -131,7 +131,10 @@ function markOwn() {
 }
 
 function shareButton(button) {
-  const free = Number(button.dataset.free);
+  // A real account's money may come after the form.
+  const known = document.getElementById("free-money")?.dataset.free;
+  if (known === undefined) return;
+  const free = Number(known);
   const part = Math.floor(free * Number(button.dataset.share)) / 100;
   setText(control("investment"), inputText(part.toFixed(2)));
 }
