@@ -149,7 +149,7 @@ def app(environment: dict[str, str]) -> Iterator["Flask"]:
 
 @pytest.fixture(scope="session")
 def _cleaner(database_url: str) -> Iterator[psycopg.Connection]:
-    with services.connect(database_url) as connection:
+    with services.connect_cleaner(database_url) as connection:
         yield connection
 
 
@@ -163,12 +163,17 @@ def as_owner(_cleaner: psycopg.Connection) -> Callable[[str], None]:
     return run
 
 
-@pytest.fixture
-def redis_db(redis_url: str) -> Iterator[Redis]:
-    """Return a client of this worker's Redis database, empty at the start."""
+@pytest.fixture(scope="session")
+def _redis(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
-        client.flushdb()
         yield client
+
+
+@pytest.fixture
+def redis_db(_redis: Redis) -> Redis:
+    """Return a client of this worker's Redis database, empty at the start."""
+    _redis.flushdb()
+    return _redis
 
 
 @pytest.fixture
