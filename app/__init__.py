@@ -88,6 +88,7 @@ def _register_blueprints(app: Flask) -> None:
     from app.accounts import factor_routes as factors
     from app.accounts import routes as accounts
     from app.accounts import token_routes as tokens
+    from app.accounts.passkeys import routes as passkeys
     from app.admin import init_admin
     from app.api import blueprint as api
     from app.bots import routes as bots
@@ -108,6 +109,7 @@ def _register_blueprints(app: Flask) -> None:
         credentials,
         data,
         factors,
+        passkeys,
         tokens,
         exchanges,
         markets,
@@ -152,12 +154,15 @@ def _register_texts() -> None:
 
 def _join_subjects() -> None:
     """Load what answers to events, and hand lower subjects the counts of upper ones."""
+    from app.accounts import second_factor
     from app.bots import handlers as bots_handlers  # noqa: F401
     from app.bots import queries as bots
+    from app.exchanges import service as exchanges
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
     from app.trades import owners
 
+    second_factor.need_with(exchanges.has_guarded_keys)
     usage.count_bots_with(bots.running_bots)
     owners.name_bots_with(bots.bot_labels, bots.settings_at)
 

@@ -15,7 +15,7 @@ from app.db import Base, db, utc_now
 # Each table with a person's id stands in one of the two; a test holds that.
 EXPORTED = (
     "access_tokens", "bots", "exchange_accounts", "fills", "funding", "invite_uses",
-    "ledger_accounts", "orders", "outbox", "subscriptions", "trades",
+    "ledger_accounts", "orders", "outbox", "passkeys", "subscriptions", "trades",
 )  # fmt: skip
 # Keys, hashes and answers kept for repeated calls; the profile is opened below instead.
 KEPT_BACK = (
