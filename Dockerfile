@@ -17,7 +17,8 @@ RUN /opt/venv/bin/python -m dev.messages compile \
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title="Botyard" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin botyard
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin botyard \
+    && install -d -o 10001 -g 10001 -m 700 /srv/exports
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

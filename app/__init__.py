@@ -84,11 +84,12 @@ def _register_blueprints(app: Flask) -> None:
     from app.accounts import acting_routes as acting
     from app.accounts import captcha_pages as captcha
     from app.accounts import credential_routes as credentials
-    from app.accounts import data_routes as data
     from app.accounts import factor_routes as factors
     from app.accounts import routes as accounts
     from app.accounts import token_routes as tokens
-    from app.accounts.passkeys import routes as passkeys
+    from app.accounts.deletion import routes as deletion
+    from app.accounts.exports import routes as data
+    from app.accounts.phone import routes as phone
     from app.admin import init_admin
     from app.api import blueprint as api
     from app.bots import routes as bots
@@ -108,8 +109,9 @@ def _register_blueprints(app: Flask) -> None:
         captcha,
         credentials,
         data,
+        deletion,
         factors,
-        passkeys,
+        phone,
         tokens,
         exchanges,
         markets,
@@ -154,16 +156,16 @@ def _register_texts() -> None:
 
 def _join_subjects() -> None:
     """Load what answers to events, and hand lower subjects the counts of upper ones."""
-    from app.accounts import second_factor
+    from app.accounts.deletion.unfinished import name_unfinished_with
     from app.bots import handlers as bots_handlers  # noqa: F401
     from app.bots import queries as bots
-    from app.exchanges import service as exchanges
+    from app.bots.queries import names
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
     from app.trades import owners
 
-    second_factor.need_with(exchanges.has_guarded_keys)
     usage.count_bots_with(bots.running_bots)
+    name_unfinished_with(names.unfinished_names)
     owners.name_bots_with(bots.bot_labels, bots.settings_at)
 
 

@@ -45,6 +45,11 @@ class Config:
     demo: bool
     smtp_url: str | None = field(repr=False)
     mail_from: str
+    # Where text messages are handed over; without it they stay here, in production there are none.
+    sms_url: str | None
+    sms_token: str | None = field(repr=False)
+    sms_sender: str
+    sms_timeout_s: int
     outgoing_addresses: tuple[str, ...]
     address_probe_url: str | None
     exchange_bases: Mapping[str, str]
@@ -59,6 +64,8 @@ class Config:
     captcha: bool
     recaptcha_site_key: str | None
     recaptcha_secret: str | None = field(repr=False)
+    # Where people's own data lie until they are taken away: outside of what is served.
+    exports_dir: Path
 
     @property
     def is_production(self) -> bool:
@@ -96,6 +103,10 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         demo=environ.get("DEMO", "0" if strict else "1") != "0",
         smtp_url=environ.get("SMTP_URL") or None,
         mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
+        sms_url=_sms_url(environ, strict),
+        sms_token=environ.get("SMS_TOKEN") or None,
+        sms_sender=environ.get("SMS_SENDER", "Botyard"),
+        sms_timeout_s=_whole(environ, "SMS_TIMEOUT", 10, 1, 60),
         outgoing_addresses=_list(environ, "OUTGOING_ADDRESSES"),
         address_probe_url=_probe_url(environ),
         exchange_bases=_exchange_bases(environ, strict),
@@ -110,6 +121,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         captcha=environ.get("CAPTCHA", "0" if environment == "testing" else "1") != "0",
         recaptcha_site_key=environ.get("RECAPTCHA_SITE_KEY") or None,
         recaptcha_secret=environ.get("RECAPTCHA_SECRET") or None,
+        exports_dir=Path(environ.get("EXPORTS_DIR") or ROOT / "var" / "exports"),
     )
 
 
@@ -221,6 +233,16 @@ def _probe_url(environ: Mapping[str, str]) -> str | None:
     url = environ.get("ADDRESS_PROBE_URL") or None
     if url is not None and not url.startswith("https://"):
         raise ConfigError("not_https", field="ADDRESS_PROBE_URL")
+    return url
+
+
+def _sms_url(environ: Mapping[str, str], strict: bool) -> str | None:
+    # Numbers and codes travel there, and the token with them.
+    url = environ.get("SMS_URL") or None
+    own = ("http://localhost", "http://127.0.0.1")
+    is_safe = url is None or url.startswith("https://") or (not strict and url.startswith(own))
+    if not is_safe:
+        raise ConfigError("not_https", field="SMS_URL")
     return url
 
 

@@ -14,6 +14,8 @@ from redis.exceptions import RedisError
 from rq.cron import CronJob, CronScheduler
 
 from app.accounts import audit_chain
+from app.accounts.deletion import jobs as deletion
+from app.accounts.exports import jobs as exports_of_data
 from app.bots import jobs as bots
 from app.db import utc_now
 from app.exchanges import jobs as exchanges
@@ -64,6 +66,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("check-address", exchanges.check_address, 600, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
+    Periodic("erase-leavers", deletion.erase_due, 300, QueueName.REPORTS),
+    Periodic("tidy-exports", exports_of_data.tidy_exports, 300, QueueName.REPORTS),
     Periodic("check-audit", audit_chain.check_daily, 24 * 3600, QueueName.REPORTS),
     Periodic("check-ledger", ledger_check.verify_daily, 24 * 3600, QueueName.REPORTS),
     Periodic("expire-holds", wallet.expire_holds, 60, QueueName.PAYMENTS),

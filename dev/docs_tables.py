@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.accounts.models import Role
 from app.accounts.permissions import Permission, may
+from app.accounts.personal_data import HOLDINGS
 from app.bots.rules import STATE_TABLE
 from app.exchanges.catalogue import VENUES
 from app.subscriptions.rules import STATE_TABLE as SUBSCRIPTION_TABLE
@@ -55,7 +56,21 @@ def venues_table() -> str:
     return "\n".join(lines)
 
 
+def holdings_table() -> str:
+    """Return which table holds what about people, and what becomes of it."""
+    lines = [
+        "| table | by | why, or what of it | taken along | when they leave |",
+        "|---" * 5 + "|",
+    ]
+    for one in HOLDINGS:
+        cells = [f"`{one.table}`", f"`{one.owner}`", one.why]
+        cells += ["yes" if one.exported else "", one.fate.value]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 TABLES = {
+    "personal data": ("personal-data.md", holdings_table),
     "roles": ("roles.md", roles_table),
     "bot states": ("bots.md", states_table),
     "subscription states": ("billing.md", subscriptions_diagram),

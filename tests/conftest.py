@@ -115,7 +115,12 @@ def redis_url(addresses: Addresses, worker_number: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(addresses: Addresses, database_url: str, redis_url: str) -> dict[str, str]:
+def environment(
+    addresses: Addresses,
+    database_url: str,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
     """Return the variables of the app under test; also for processes that a test starts.
 
     The app connects as the role that owns nothing; `database_url` is the owner's.
@@ -127,6 +132,7 @@ def environment(addresses: Addresses, database_url: str, redis_url: str) -> dict
         "SECRET_KEY": SECRET_KEY,
         "BOTYARD_MASTER_KEYS": MASTER_KEYS,
         "BASE_URL": "http://localhost",
+        "EXPORTS_DIR": str(tmp_path_factory.mktemp("exports")),
     }
 
 

@@ -21,6 +21,7 @@ MAX_TRIES = 5
 DIGITS = 6
 CONFIRM_EMAIL = "confirm-email"
 CHANGE_EMAIL = "change-email"
+CONFIRM_PHONE = "confirm-phone"
 RESET_PASSWORD = "reset-password"  # noqa: S105 - the name of a purpose
 # The row's id and 256 random bits.
 _LINK_CODE = re.compile(r"([0-9]{1,18})-([A-Za-z0-9_-]{43})", re.ASCII)

@@ -68,9 +68,10 @@ def reset_password(code: str, password: str, address: str) -> None:
     if user is None or not user.is_active:
         raise InvalidInput("bad_reset_code", field="code")
     passwords.check_new_password(password, user.email)
-    if not user.is_confirmed:
+    if not user.has_proved_mail:
         # The link came to the address, which proves it as well as the code would.
-        user.confirmed_at = utc_now()
+        user.confirmed_at = user.confirmed_at or utc_now()
+        user.mail_unproved = False
     _set_password(user, password)
     # Whoever guessed before does not hold the owner up.
     limits.know_place(user.email, address)
@@ -130,7 +131,7 @@ def confirm_new_email(
     user = _locked(user_id)
     old = user.email
     _take_address(user, code.new_email)
-    user.confirmed_at = utc_now()
+    user.confirmed_at, user.mail_unproved = utc_now(), False
     codes.void(user_id, codes.CONFIRM_EMAIL, codes.CHANGE_EMAIL, codes.RESET_PASSWORD)
     end_sessions(user)
     limits.know_place(user.email, address)
@@ -140,8 +141,8 @@ def confirm_new_email(
         user.id,
         actor_id=user.id,
         address=address,
-        before={"email": old},
-        after={"email": user.email},
+        before={"email": emails.masked(old)},
+        after={"email": emails.masked(user.email)},
     )
     send_mail(Addressee(user.id, old, user.language), "email_changed", new_email=user.email)
     send_mail(user, "email_changed", new_email=user.email)

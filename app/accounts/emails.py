@@ -12,6 +12,12 @@ for _name in ("local", "test"):
         email_validator.SPECIAL_USE_DOMAIN_NAMES.remove(_name)
 
 
+def masked(email: str) -> str:
+    """Return what may be kept for good of an address: enough to recognise it, not to find it."""
+    name, _, domain = email.partition("@")
+    return f"{name[:1]}…@{domain[:1]}…{domain[domain.rfind('.') :]}"
+
+
 def normalise(text: str) -> str:
     """Return an address as it is stored; raise InvalidInput when it can't be one."""
     text = text.strip()

@@ -9,7 +9,6 @@ from wtforms import (
     RadioField,
     SelectField,
     StringField,
-    TelField,
     TextAreaField,
 )
 from wtforms.validators import InputRequired, Length, Optional
@@ -91,11 +90,6 @@ class ProfileForm(FlaskForm):
     """How somebody wants to be called, reached and shown things."""
 
     name = StringField(_l("Name"), [Optional(), Length(max=MAX_NAME_LENGTH)])
-    phone = TelField(
-        _l("Phone"),
-        [Optional(), Length(max=_MAX_CODE_LENGTH)],
-        description=_l("With the country code, for example +5511999990000. Stored encrypted."),
-    )
     contacts = TextAreaField(
         _l("Other contacts"),
         [Optional(), Length(max=MAX_CONTACTS_LENGTH)],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.accounts.models import OwnerKey
+from app.accounts.models import ERASED, OwnerKey, User
 from app.config import current_config
 from app.db import db
 from app.encryption import Binding, DecryptionError, key_id, new_key, open_sealed, seal
@@ -55,6 +55,7 @@ def key_binding(user_id: int, column: str) -> Binding:
 def _stored_or_new(user_id: int, *, lock: bool) -> _Stored:
     stored = _read(user_id, lock=lock)
     if stored is None:
+        _refuse_leavers(user_id)
         # Two first uses at once: the one that comes second takes the key of the first.
         sealed = current_config().key_ring.seal(new_key(), key_binding(user_id, CURRENT))
         db.session.execute(
@@ -66,6 +67,12 @@ def _stored_or_new(user_id: int, *, lock: bool) -> _Stored:
     if stored is None:
         raise RuntimeError("the data key is not there right after it was stored")
     return stored
+
+
+def _refuse_leavers(user_id: int) -> None:
+    """Make no new key for somebody whose key was destroyed: it would open nothing of theirs."""
+    if db.session.scalar(select(User.blocked_reason).where(User.id == user_id)) == ERASED:
+        raise DecryptionError("its owner has left")
 
 
 def _read(user_id: int, *, lock: bool) -> _Stored | None:

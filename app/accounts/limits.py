@@ -26,6 +26,14 @@ REGISTRATION_MAILS = Limit("registration-mails", 5, 3600)
 RESET_MAILS = Limit("reset-mails", 5, 3600)
 ADDRESS_CHANGES = Limit("address-changes", 5, 3600)
 ADDRESS_MAILS = Limit("address-mails", 5, 3600)
+# Text messages cost money, and nobody's phone is filled by others.
+PHONE_RESEND = Limit("phone-resend", 1, 60)
+PHONE_OF_PERSON = Limit("phone-person", 5, 24 * 3600)
+PHONE_OF_NUMBER = Limit("phone-number", 5, 24 * 3600)
+PHONE_FROM_ADDRESS = Limit("phone-address", 20, 24 * 3600)
+PHONE_OF_ALL = Limit("phone-all", 2000, 24 * 3600)
+# Files with all of a person's data.
+DATA_EXPORTS = Limit("data-exports", 3, 24 * 3600)
 PLACE_DAYS = 30
 SET_UP = Limit("set-up", 20, 3600)
 # Typing the password once more before something that lasts.
@@ -77,6 +85,11 @@ def know_place(email: str, address: str) -> None:
     pipeline.sadd(key, _digest(address))
     pipeline.expire(key, PLACE_DAYS * 86_400)
     pipeline.execute()
+
+
+def forget_places(email: str) -> None:
+    """Forget from where somebody has logged in."""
+    redis_client.client.delete(_places(email))
 
 
 def place_of(email: str, address: str) -> str:

@@ -17,6 +17,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
 
+# Stands as the reason of the block from the moment on at which an account is being erased.
+ERASED = "erased"
+
 
 class Role(StrEnum):
     """What a person is here; rights follow from `permissions.py`."""
@@ -31,18 +34,31 @@ class User(Base):
     """A person who can sign in. `email` is stored lower-case."""
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower"),)
+    __table_args__ = (
+        CheckConstraint("email = lower(email)", name="email_lower"),
+        Index(
+            "ix_users_leaving",
+            "leaves_at",
+            postgresql_where=text("leaves_at is not null and erased_at is null"),
+        ),
+    )
 
     id: Mapped[RowId]
     email: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(default=Role.CUSTOMER.value)
     confirmed_at: Mapped[datetime | None]
+    # Confirmed by phone only: nobody has shown yet that the address is theirs.
+    mail_unproved: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     blocked_at: Mapped[datetime | None]
     blocked_reason: Mapped[str | None]
     last_login_at: Mapped[datetime | None]
     # Sessions that began before this moment are dead, even where Redis did not hear of it.
     sessions_from: Mapped[datetime | None]
+    # When the account is to be erased; until then its owner may change their mind.
+    leaves_at: Mapped[datetime | None]
+    # The row stays, without a name, because books and the audit trail name its number.
+    erased_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
     profile: Mapped["Profile"] = relationship(
@@ -63,6 +79,11 @@ class User(Base):
     @property
     def is_confirmed(self) -> bool:
         return self.confirmed_at is not None
+
+    @property
+    def has_proved_mail(self) -> bool:
+        """Whether a code or link that went to the address has come back."""
+        return self.is_confirmed and not self.mail_unproved
 
     @property
     def language(self) -> str:
@@ -86,6 +107,7 @@ class Profile(Base):
     timezone: Mapped[str] = mapped_column(default="UTC")
     # Sealed under the owner's data key (keys.py); empty when nothing was given.
     sealed_phone: Mapped[str] = mapped_column(default="")
+    phone_confirmed_at: Mapped[datetime | None]
     sealed_contacts: Mapped[str] = mapped_column(default="")
     experience: Mapped[str] = mapped_column(default="beginner")
     theme: Mapped[str] = mapped_column(default="auto")
@@ -137,6 +159,8 @@ class OneTimeCode(Base):
     password_hash: Mapped[str | None]
     # The address to which the code was mailed, when it is to become the account's own.
     new_email: Mapped[str | None]
+    # The number to which the code went, sealed under the owner's data key.
+    sealed_phone: Mapped[str | None]
     tries: Mapped[int] = mapped_column(Integer, default=0)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
@@ -226,6 +250,37 @@ class AccessToken(Base):
     # Written at most once a minute.
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class DataExport(Base):
+    """A file in which a person takes their data away: asked for, built by a worker, gone soon."""
+
+    __tablename__ = "data_exports"
+    __table_args__ = (
+        Index(None, "user_id"),
+        Index(
+            "uq_data_exports_one_at_a_time",
+            "user_id",
+            unique=True,
+            postgresql_where=text("state in ('waiting', 'building')"),
+        ),
+        CheckConstraint(
+            "state in ('waiting', 'building', 'ready', 'failed', 'gone')", name="state"
+        ),
+    )
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    state: Mapped[str] = mapped_column(default="waiting")
+    # Nobody guesses it, though only its owner can ask for it.
+    file_name: Mapped[str] = mapped_column(unique=True)
+    bytes: Mapped[int] = mapped_column(default=0)
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    error: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    begun_at: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
 
 
 class AuditEntry(Base):

@@ -19,6 +19,7 @@ class Permission(StrEnum):
     USERS_VIEW = "staff.users.view"
     USERS_BLOCK = "staff.users.block"
     USERS_ACT_AS = "staff.users.act_as"
+    USERS_DELETE = "staff.users.delete"
     BOTS_VIEW_ALL = "staff.bots.view"
     BOTS_STOP_ANY = "staff.bots.stop"
     TRADES_VIEW_ALL = "staff.trades.view"

@@ -23,6 +23,7 @@ class ProfileView:
     language: str
     timezone: str
     phone: str
+    phone_confirmed_at: datetime | None
     contacts: str
     experience: str
     theme: str
@@ -59,6 +60,7 @@ def own_profile(user_id: int) -> ProfileView:
         language=profile.language,
         timezone=profile.timezone,
         phone=_open(user_id, profile.sealed_phone, "sealed_phone"),
+        phone_confirmed_at=profile.phone_confirmed_at,
         contacts=_open(user_id, profile.sealed_contacts, "sealed_contacts"),
         experience=profile.experience,
         theme=profile.theme,

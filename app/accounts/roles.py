@@ -39,6 +39,11 @@ class RoleChange:
     addresses: tuple[str, ...]
 
 
+def lock() -> None:
+    """Let nobody else change roles, or the number of administrators, until the commit."""
+    db.session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def rights_of(role: str) -> Rights:
     """Return what a role may do now; an unknown role may nothing."""
     try:
@@ -86,7 +91,7 @@ def change_roles(
 ) -> tuple[RoleChange, ...]:
     """Store the rights of the roles; `seen` is the digest of the matrix the actor looked at."""
     reason = checked_reason(reason)
-    db.session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    lock()
     before = _present()
     changes = plan_changes(actor_id, wanted)
     if not changes:
@@ -113,9 +118,11 @@ def give_role(actor_id: int, user_id: int, role: str, reason: str) -> None:
     reason = checked_reason(reason)
     if role not in set(Role):
         raise InvalidInput("unknown_choice", field="role")
-    db.session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    lock()
     actor, user = queries.user_by_id(actor_id), queries.user_by_id(user_id)
     db.session.refresh(user, with_for_update=True)
+    if user.erased_at is not None:
+        raise Conflict("account_erased")
     if user.role == role:
         return
     own = rights_of(actor.role)
@@ -139,7 +146,9 @@ def give_role(actor_id: int, user_id: int, role: str, reason: str) -> None:
 
 
 def _administrators() -> int:
-    query = select(func.count()).where(User.role == Role.ADMIN.value, User.blocked_at.is_(None))
+    query = select(func.count()).where(
+        User.role == Role.ADMIN.value, User.blocked_at.is_(None), User.leaves_at.is_(None)
+    )
     return db.session.scalar(query) or 0
 
 

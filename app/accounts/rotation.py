@@ -58,6 +58,7 @@ SEALED_UNDER_MASTER = (
     SealedColumn(_table(OwnerKey), "sealed_previous", lambda row: row),
     SealedColumn(_table(OutboxMessage), "sealed_subject", _outbox),
     SealedColumn(_table(OutboxMessage), "sealed_body", _outbox),
+    SealedColumn(_table(OutboxMessage), "sealed_recipient", _outbox),
 )
 
 

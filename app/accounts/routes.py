@@ -26,7 +26,6 @@ from app.accounts.captcha import Action
 from app.accounts.cards import profile_cards
 from app.accounts.form_pages import attach, form_page
 from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm, SetupForm
-from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.rules import ProfileChange
@@ -37,6 +36,7 @@ from app.config import current_config
 from app.errors import DomainError, Forbidden, InvalidInput, NotFound
 from app.extensions import limiter
 from app.i18n import describe
+from app.notifications.service import texts_can_leave
 from app.transactions import transaction
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def register() -> ResponseReturnValue:
 @limiter.limit("30 per hour", methods=["POST"])
 def confirm() -> ResponseReturnValue:
     """Take the mailed code; the right one signs in."""
-    if current_user.is_authenticated and current_user.is_confirmed:
+    if current_user.is_authenticated and current_user.has_proved_mail:
         return redirect(url_for("pages.dashboard"), 303)
     attempt = _kept_attempt()
     if attempt is None and not current_user.is_authenticated:
@@ -170,10 +170,7 @@ def login() -> ResponseReturnValue:
             ask_second_factor(user.id)
             return redirect(url_for("factors.log_in", next=request.args.get("next")), 303)
     return form_page(
-        "accounts/login.html",
-        form,
-        captcha=captcha_pages.widget(Action.LOG_IN, asked=asked),
-        passkeys_possible=passkey_pages.are_possible(),
+        "accounts/login.html", form, captcha=captcha_pages.widget(Action.LOG_IN, asked=asked)
     )
 
 
@@ -202,7 +199,14 @@ def profile() -> ResponseReturnValue:
             flash(_("Your profile is saved."), "success")
             return redirect(url_for("accounts.profile"), 303)
     cards, values = profile_cards(current_user.id)
-    return form_page("accounts/profile.html", form, own=own, cards=cards, **values)
+    return form_page(
+        "accounts/profile.html",
+        form,
+        own=own,
+        cards=cards,
+        texts_can_leave=texts_can_leave(),
+        **values,
+    )
 
 
 @blueprint.get("/settings")
@@ -318,7 +322,6 @@ def _profile_change(form: ProfileForm) -> ProfileChange:
         name=form.name.data or "",
         language=form.language.data,
         timezone=form.timezone.data,
-        phone=form.phone.data or "",
         contacts=form.contacts.data or "",
         experience=form.experience.data,
         theme=form.theme.data,

@@ -1,6 +1,5 @@
 """What a profile may hold; pure."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,8 +14,6 @@ PALETTES = ("default", "blue_orange", "red_up")
 DENSITIES = ("comfortable", "compact")
 MAX_NAME_LENGTH = 80
 MAX_CONTACTS_LENGTH = 500
-_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
-_PHONE_DECORATION = re.compile(r"[\s().\-\u00a0\u2010-\u2015]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,6 @@ class ProfileChange:
     name: str
     language: str
     timezone: str
-    phone: str
     contacts: str
     experience: str
     theme: str
@@ -51,7 +47,6 @@ def check_profile(change: ProfileChange, languages: Collection[str]) -> ProfileC
     return replace(
         change,
         name=_plain(change.name, "name", MAX_NAME_LENGTH),
-        phone=clean_phone(change.phone),
         contacts=_plain(change.contacts, "contacts", MAX_CONTACTS_LENGTH, keep="\n"),
     )
 
@@ -67,14 +62,6 @@ def timezones() -> tuple[str, ...]:
     old_styles = ("Etc/", "SystemV/", "US/", "posix/", "right/")
     cities = (name for name in available_timezones() if "/" in name)
     return ("UTC", *sorted(name for name in cities if not name.startswith(old_styles)))
-
-
-def clean_phone(text: str) -> str:
-    """Return a phone number as + and digits, or nothing for nothing."""
-    number = _PHONE_DECORATION.sub("", text)
-    if number and not _PHONE.fullmatch(number):
-        raise InvalidInput("bad_phone", field="phone")
-    return number
 
 
 def _plain(text: str, field: str, maximum: int, keep: str = "") -> str:

@@ -17,7 +17,7 @@ from app.accounts import (
     second_factor,
     session_store,
 )
-from app.accounts.models import Installation, Profile, Role, User
+from app.accounts.models import ERASED, Installation, Profile, Role, User
 from app.accounts.permissions import Permission
 from app.accounts.reasons import checked_reason
 from app.accounts.roles import may, rights_of
@@ -90,13 +90,15 @@ def confirm(attempt: Attempt, digits: str) -> User | None:
     user = db.session.get_one(User, code.user_id, with_for_update=True)
     if not user.is_active:
         return None
-    if not user.is_confirmed:
-        user.confirmed_at = utc_now()
+    if not user.has_proved_mail:
         if code.password_hash is not None and code.password_hash != user.password_hash:
-            # Somebody else had prepared this account with a password of their own.
+            # Somebody else had prepared this account with a password (and a phone) of their own.
             user.password_hash = code.password_hash
+            user.profile.sealed_phone, user.profile.phone_confirmed_at = "", None
             user_id = user.id
             after_commit(lambda: session_store.end_all(user_id))
+        user.confirmed_at = user.confirmed_at or utc_now()
+        user.mail_unproved = False
         audit.record("accounts.confirmed", "user", user.id, actor_id=user.id)
     user.last_login_at = utc_now()
     return user
@@ -107,7 +109,7 @@ def send_code(attempt: Attempt) -> Attempt:
     limits.spend(limits.RESEND, attempt.email)
     limits.spend(limits.RESEND_HOURLY, attempt.email)
     user = queries.user_by_email(attempt.email)
-    if user is None or user.is_confirmed or attempt.code_id is None:
+    if user is None or user.has_proved_mail or attempt.code_id is None:
         return attempt
     return Attempt(attempt.email, _mail_code(user, codes.waiting_password(attempt.code_id)))
 
@@ -117,7 +119,7 @@ def send_own_code(user_id: int) -> Attempt:
     user = queries.user_by_id(user_id)
     limits.spend(limits.RESEND, user.email)
     limits.spend(limits.RESEND_HOURLY, user.email)
-    if user.is_confirmed:
+    if user.has_proved_mail:
         return Attempt(user.email, None)
     return Attempt(user.email, _mail_code(user, None))
 
@@ -155,18 +157,12 @@ def finish_log_in(user_id: int, began: float, code: str, address: str) -> User:
     Raises InvalidInput for a wrong code, TooManyTries, and Forbidden when the password does not
     count any more.
     """
-    user = waiting_person(user_id, began)
-    second_factor.check(user_id, code, address)
-    note_log_in(user, address)
-    return user
-
-
-def waiting_person(user_id: int, began: float) -> User:
-    """Return whose log-in began then; raise Forbidden when that does not count any more."""
     user = queries.user_by_id(user_id)
     shut_at = user.sessions_from.timestamp() if user.sessions_from else 0.0
     if not user.is_active or began < shut_at:
         raise Forbidden("account_blocked" if not user.is_active else "log_in_again")
+    second_factor.check(user_id, code, address)
+    note_log_in(user, address)
     return user
 
 
@@ -187,7 +183,6 @@ def change_profile(user_id: int, change: ProfileChange) -> None:
     profile.theme = change.theme
     profile.palette = change.palette
     profile.density = change.density
-    profile.sealed_phone = _seal(user_id, change.phone, "sealed_phone")
     profile.sealed_contacts = _seal(user_id, change.contacts, "sealed_contacts")
 
 
@@ -212,7 +207,8 @@ def create_admin(person: NewPerson) -> User:
         raise InvalidInput("email_taken", field="email")
     user.confirmed_at = utc_now()
     mark_installed(user.id)
-    audit.record("accounts.administrator_created", "user", user.id, after={"email": email})
+    after = {"email": emails.masked(email)}
+    audit.record("accounts.administrator_created", "user", user.id, after=after)
     return user
 
 
@@ -252,6 +248,8 @@ def _actor_over(actor_id: int, user_id: int) -> tuple[User, User]:
     """Return both people; nobody acts on somebody with rights that they lack themselves."""
     actor, user = queries.user_by_id(actor_id), queries.user_by_id(user_id)
     db.session.refresh(user, with_for_update=True)
+    if user.erased_at is not None or user.blocked_reason == ERASED:
+        raise Conflict("account_erased")
     if not may(actor.role, Permission.USERS_BLOCK) or not rights_of(user.role) <= rights_of(
         actor.role
     ):

@@ -33,6 +33,11 @@ TEXTS: Mapping[str, LazyString] = {
     "unknown_choice": _l("Please choose one of the offered values."),
     "unknown_timezone": _l("There is no such time zone."),
     "bad_phone": _l("Write the number with + and the country code, for example +5511999990000."),
+    "phone_takes_no_texts": _l("This number can't get text messages. Give that of a mobile phone."),
+    "phone_unchanged": _l("This is your confirmed number already."),
+    "phone_confirms_account": _l(
+        "Your account is confirmed by this number only. Confirm your e-mail address first."
+    ),
     "text_too_long": _l("This has at most %(maximum)s characters."),
     "control_characters": _l("This holds characters that can't be shown."),
     "wrong_password": _l("This is not your password."),
@@ -51,16 +56,7 @@ TEXTS: Mapping[str, LazyString] = {
     "factor_is_on": _l("The second factor is on already."),
     "factor_not_waiting": _l("The second factor is not being set up. Open its page again."),
     "factor_for_unconfirmed": _l("Confirm your e-mail address first, then set it up."),
-    "staff_need_factor": _l("Staff can't be without a second factor: add another one first."),
-    "keys_need_factor": _l(
-        "With keys of an exchange you can't be without a second factor: add another one first."
-    ),
-    "passkey_refused": _l("This passkey was not taken. Try again, or take another way."),
-    "passkey_known": _l("This passkey is in use already."),
-    "passkey_without_name": _l("Give the passkey a name."),
-    "too_many_passkeys": _l("You have %(maximum)s passkeys. Remove one that you no longer use."),
-    "passkeys_not_here": _l("Passkeys don't work at this address of the site."),
-    "unknown_passkey": _l("There is no such passkey."),
+    "staff_need_factor": _l("Staff can't turn the second factor off."),
     "email_unchanged": _l("This is your address already."),
     "token_label_missing": _l("Name the token after the program that will use it."),
     "token_without_scopes": _l("Choose at least one right: a token without any can do nothing."),
@@ -73,6 +69,14 @@ TEXTS: Mapping[str, LazyString] = {
     "token_expired": _l("This token has expired. Make a new one in the settings."),
     "token_revoked": _l("This token was revoked. Make a new one in the settings."),
     "token_owner_unconfirmed": _l("The owner of this token has not confirmed the e-mail address."),
+    "choose_for_coins": _l("Bots are running: choose what becomes of their coins."),
+    "too_late_to_stay": _l("The waiting time is over: the account is being deleted."),
+    "account_erased": _l("This account was deleted."),
+    "account_is_leaving": _l(
+        "Your account is about to be deleted, so nothing new can begin. Keep it first."
+    ),
+    "leave_by_own_page": _l("Delete your own account in your settings."),
+    "unknown_export": _l("There is no such file (any more)."),
     "demo_people_refused": _l("Demo people are made only with DEMO=1 and outside production."),
 }
 
@@ -114,6 +118,7 @@ PERMISSION_LABELS: Mapping[Permission, LazyString] = {
     Permission.USERS_VIEW: _l("See people and mails sent"),
     Permission.USERS_BLOCK: _l("Block and unblock people"),
     Permission.USERS_ACT_AS: _l("Look at the pages of a customer as they see them"),
+    Permission.USERS_DELETE: _l("Delete the accounts of others"),
     Permission.BOTS_VIEW_ALL: _l("See the bots of everybody"),
     Permission.BOTS_STOP_ANY: _l("Stop the bots of anybody"),
     Permission.TRADES_VIEW_ALL: _l("See the orders and trades of everybody"),

@@ -26,6 +26,12 @@ class BlockForm(ReasonForm):
     wanted = HiddenField(validators=[AnyOf(("block", "unblock"))])
 
 
+class DeletePersonForm(ReasonForm):
+    """A reason, and what the page offered: sent twice, it is done once."""
+
+    wanted = HiddenField(validators=[AnyOf(("delete", "keep"))])
+
+
 class RoleForm(ReasonForm):
     """A reason, and which role somebody gets."""
 

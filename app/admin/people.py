@@ -12,10 +12,11 @@ from flask_login import current_user
 
 from app.accounts import impersonation, queries, roles, service
 from app.accounts.access import current_may, proves_again
+from app.accounts.deletion import service as deletion
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
-from app.admin.forms import BlockForm, ReasonForm, RoleForm
+from app.admin.forms import BlockForm, DeletePersonForm, ReasonForm, RoleForm
 from app.admin.words import ROLE_LABELS, label
 from app.db import db
 from app.errors import DomainError
@@ -36,18 +37,20 @@ class UserView(AdminView):
         "profile.language",
         "confirmed_at",
         "blocked_at",
+        "leaves_at",
         "last_login_at",
         "created_at",
     )
     column_formatters = {"role": label(ROLE_LABELS)}
-    column_details_list = (*column_list, "blocked_reason", "profile.timezone")
+    column_details_list = (*column_list, "blocked_reason", "profile.timezone", "erased_at")
     column_searchable_list = ("email", "profile.name")
     column_extra_row_actions = [
         EndpointLinkRowAction("lock", ".block", title=_l("Block or unblock")),
         EndpointLinkRowAction("user", ".role", title=_l("Change the role")),
         EndpointLinkRowAction("info", ".act_as", title=_l("See their pages")),
+        EndpointLinkRowAction("trash", ".delete_person", title=_l("Delete or keep the account")),
     ]
-    column_filters = ("role", "confirmed_at", "blocked_at", "created_at")
+    column_filters = ("role", "confirmed_at", "blocked_at", "leaves_at", "created_at")
     column_labels = {
         "email": _l("E-mail"),
         "role": _l("Role"),
@@ -57,6 +60,8 @@ class UserView(AdminView):
         "confirmed_at": _l("Confirmed"),
         "blocked_at": _l("Blocked"),
         "blocked_reason": _l("Reason"),
+        "leaves_at": _l("Leaves"),
+        "erased_at": _l("Erased"),
         "last_login_at": _l("Last log-in"),
         "created_at": _l("Registered"),
     }
@@ -128,6 +133,34 @@ class UserView(AdminView):
             user=user,
             form=form,
             minutes=impersonation.SECONDS // 60,
+        )
+
+    @expose("/delete-person", methods=("GET", "POST"))
+    @proves_again
+    def delete_person(self) -> ResponseReturnValue:
+        """Ask for the reason, then let an account end after the wait, or keep it."""
+        if not current_may(Permission.USERS_DELETE):
+            return self.inaccessible_callback("delete_person")
+        user = queries.user_by_id(request.args.get("id", 0, type=int))
+        form = DeletePersonForm()
+        if form.validate_on_submit():
+            act = deletion.ask_for if form.wanted.data == "delete" else deletion.undo_for
+            try:
+                with transaction():
+                    act(current_user.id, user.id, form.reason.data or "")
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Done."), "success")
+            return redirect(url_for("admin_users.index_view"))
+        form.wanted.data = "keep" if user.leaves_at else "delete"
+        standing = deletion.standing(user.id)
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/delete_person.html",
+            user=user,
+            form=form,
+            days=standing.days,
+            running=standing.running,
         )
 
 

@@ -5,8 +5,10 @@ import logging
 from redis.exceptions import RedisError
 from sqlalchemy import select, text, update
 
+from app.accounts.deletion.events import PersonLeaving
 from app.bots import wake
 from app.bots.models import Bot
+from app.bots.queries.names import unfinished_bots
 from app.bots.rules import RUNNING
 from app.bots.stopping import system_stop
 from app.bots.verbs import announce, tell
@@ -18,6 +20,7 @@ from app.markets.events import PairsTurned, PricesMoved
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.queries import limits_of
 from app.trades.models import LIVE_STATES, OrderRow
+from app.trading.strategy import StopHow
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,14 @@ def stop_bots_of_account(event: AccountSwitchedOff) -> None:
     query = select(Bot.id).where(Bot.account_id == event.account_id, Bot.state.in_(RUNNING))
     for bot_id in db.session.scalars(query.order_by(Bot.id)).all():
         system_stop(bot_id, "key_off")
+
+
+@on(PersonLeaving)
+def stop_bots_of_leaver(event: PersonLeaving) -> None:
+    """Stop all that runs for somebody who leaves, and take back orders that stand."""
+    how = StopHow.SELL if event.sells else StopHow.KEEP
+    for bot_id, _ in unfinished_bots(event.user_id):
+        system_stop(bot_id, "account_leaving", how)
 
 
 @on(PlanEnded)

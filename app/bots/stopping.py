@@ -76,8 +76,11 @@ def _tidy_reason(reason: str) -> str:
 def system_stop(bot_id: int, code: str, how: StopHow = StopHow.KEEP, **values: str | int) -> None:
     """Stop a bot because the product says so (key off, plan ended); the code says why."""
     bot = locked_bot(bot_id)
-    if rules.may(bot.state, Action.STOP):
+    if rules.may(bot.state, Action.STOP) or _may_clear(bot, how):
         _stop(bot, how, None, code, values)
+    elif bot.state == BotState.LOCKED.value:
+        # Orders that are found there are taken back as at its emergency stop.
+        emergency_stop(bot.user_id, bot_id)
 
 
 def _stop(

@@ -190,6 +190,7 @@ _STATES: Mapping[str, LazyString] = {
     "stopped_by_staff": _l("stopped by our staff: %(reason)s"),
     "key_off": _l("the account was switched off"),
     "plan_ended": _l("your plan no longer covers this bot"),
+    "account_leaving": _l("your account is about to be deleted"),
     "emergency_stop": _l("emergency stop"),
     "unlocked": _l("unlocked by you"),
     "resumed": _l("resumed by you"),

@@ -1,4 +1,6 @@
-"""Mail templates: templates/mail/<name>/subject.txt and body.txt, in the reader's language."""
+"""Templates in the reader's language: templates/mail/<name>/subject.txt and body.txt for mails,
+templates/sms/<name>.txt for text messages.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -10,16 +12,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app.config import current_config
 from app.i18n import use_locale
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "mail"
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def render_mail(template: str, language: str, values: dict[str, Any]) -> tuple[str, str]:
     """Return subject (one line) and body; a value that is missing is a mistake of ours."""
     values = {"site": current_config().base_url, **values}
     with use_locale(language):
-        subject = _environment().get_template(f"{template}/subject.txt").render(values)
-        body = _environment().get_template(f"{template}/body.txt").render(values)
+        subject = _environment().get_template(f"mail/{template}/subject.txt").render(values)
+        body = _environment().get_template(f"mail/{template}/body.txt").render(values)
     return " ".join(subject.split()), body.strip() + "\n"
+
+
+def render_text(template: str, language: str, values: dict[str, Any]) -> str:
+    """Return the words of a text message, on one line."""
+    with use_locale(language):
+        words = _environment().get_template(f"sms/{template}.txt").render(values)
+    return " ".join(words.split())
 
 
 @cache

@@ -30,7 +30,9 @@ class OutboxMessage(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     channel: Mapped[str] = mapped_column(default="email")
+    # For a text message only enough of the number to recognise it; the number itself is sealed.
     recipient: Mapped[str]
+    sealed_recipient: Mapped[str | None]
     template: Mapped[str]
     language: Mapped[str]
     sealed_subject: Mapped[str]

@@ -8,14 +8,15 @@ from sqlalchemy import select
 from app.config import current_config
 from app.db import db
 from app.notifications.models import MessageState, OutboxMessage
-from app.notifications.sealing import open_text
+from app.notifications.sealing import open_text, recipient_of
 
 
 @dataclass(frozen=True, slots=True)
 class CaughtMail:
-    """A mail that stayed here because no mail server is set."""
+    """A mail or text message that stayed here because nothing is set that carries it."""
 
     id: int
+    channel: str
     recipient: str
     subject: str
     body: str
@@ -40,7 +41,8 @@ def caught_mails(limit: int = 50) -> list[CaughtMail]:
 def _open(message: OutboxMessage) -> CaughtMail:
     return CaughtMail(
         id=message.id,
-        recipient=message.recipient,
+        channel=message.channel,
+        recipient=recipient_of(message),
         subject=open_text(message, "sealed_subject"),
         body=open_text(message, "sealed_body"),
         template=message.template,

@@ -16,6 +16,13 @@ def open_text(message: OutboxMessage, column: str) -> str:
     return current_config().key_ring.open(sealed, _binding(message.id, column)).decode()
 
 
+def recipient_of(message: OutboxMessage) -> str:
+    """Return to whom a message goes: a number is sealed, a mail's address is not."""
+    if message.sealed_recipient is None:
+        return message.recipient
+    return open_text(message, "sealed_recipient")
+
+
 def _binding(message_id: int, column: str) -> Binding:
     # One owner for all: a mail may go to somebody who has no account (any more).
     return Binding(OutboxMessage.__tablename__, column, message_id, "outbox")

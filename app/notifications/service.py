@@ -4,14 +4,14 @@ import logging
 from datetime import timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, or_, select, text
 
 from app.adapters.messages import Delivery, Letter, Verdict
 from app.config import Config, current_config
 from app.db import db, utc_now
-from app.notifications.mails import render_mail
+from app.notifications.mails import render_mail, render_text
 from app.notifications.models import MessageState, OutboxMessage
-from app.notifications.sealing import open_text, seal_text
+from app.notifications.sealing import open_text, recipient_of, seal_text
 from app.queues import QueueName, enqueue_once
 from app.transactions import after_commit
 
@@ -22,14 +22,18 @@ DELIVER_JOB = "app.notifications.jobs.deliver_message"
 LEASE = timedelta(minutes=2)
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720))
 KEPT_FOR = timedelta(days=30)
+# What goes to somebody who has no account any more stays no longer than it needs.
+KEPT_FOR_LEAVERS = timedelta(days=1)
 BATCH = 100
+EMAIL, SMS = "email", "sms"
+TEXT_LIFE = timedelta(minutes=10)
 
 
 class Recipient(Protocol):
-    """Who gets a message: `accounts` hands its users in."""
+    """Who gets a message: `accounts` hands its users in. Without a number it is nobody's here."""
 
     @property
-    def id(self) -> int: ...
+    def id(self) -> int | None: ...
 
     @property
     def email(self) -> str: ...
@@ -40,24 +44,58 @@ class Recipient(Protocol):
 
 def send_mail(user: Recipient, template: str, **values: Any) -> int:
     """Put a mail into the outbox, in the person's language; return its id."""
-    config = current_config()
     subject, body = render_mail(template, user.language, values)
     message_id = _next_id()
-    state, error = _resting_place(config) or (MessageState.PENDING, None)
-    db.session.add(
-        OutboxMessage(
-            id=message_id,
-            user_id=user.id,
-            recipient=user.email,
-            template=template,
-            language=user.language,
-            sealed_subject=seal_text(message_id, "sealed_subject", subject),
-            sealed_body=seal_text(message_id, "sealed_body", body),
-            state=state.value,
-            error=error,
-            next_try_at=utc_now(),
-        )
+    message = OutboxMessage(
+        id=message_id,
+        user_id=user.id,
+        channel=EMAIL,
+        recipient=user.email,
+        template=template,
+        language=user.language,
+        sealed_subject=seal_text(message_id, "sealed_subject", subject),
+        sealed_body=seal_text(message_id, "sealed_body", body),
     )
+    return _put(message)
+
+
+def send_text(user: Recipient, number: str, template: str, **values: Any) -> int:
+    """Put a text message to a number (E.164) into the outbox; return its id.
+
+    It leaves within ten minutes or not at all.
+    """
+    body = render_text(template, user.language, values)
+    message_id = _next_id()
+    message = OutboxMessage(
+        id=message_id,
+        user_id=user.id,
+        channel=SMS,
+        recipient=masked_number(number),
+        sealed_recipient=seal_text(message_id, "sealed_recipient", number),
+        template=template,
+        language=user.language,
+        sealed_subject=seal_text(message_id, "sealed_subject", ""),
+        sealed_body=seal_text(message_id, "sealed_body", body),
+    )
+    return _put(message)
+
+
+def masked_number(number: str) -> str:
+    """Return enough of a number to recognise it, not to call it."""
+    return f"{number[:3]}…{number[-2:]}"
+
+
+def texts_can_leave() -> bool:
+    """Tell whether text messages are possible here: sent by a gateway, or caught."""
+    return _resting_place(current_config(), SMS) != (MessageState.FAILED, "no_sms_gateway")
+
+
+def _put(message: OutboxMessage) -> int:
+    message_id = message.id
+    resting = _resting_place(current_config(), message.channel)
+    state, error = resting or (MessageState.PENDING, None)
+    message.state, message.error, message.next_try_at = state.value, error, utc_now()
+    db.session.add(message)
     db.session.flush()
     if state is MessageState.PENDING:
         after_commit(lambda: enqueue_delivery(message_id))
@@ -82,15 +120,17 @@ def claim(message_id: int) -> Letter | None:
     )
     if message is None:
         return None
-    config = current_config()
-    resting = _resting_place(config)
+    resting = _resting_place(current_config(), message.channel)
+    if resting is None and _comes_too_late(message):
+        resting = (MessageState.FAILED, "sms_too_late")
     if resting is not None:
         message.state, message.error = resting[0].value, resting[1]
         return None
     message.tries += 1
     message.next_try_at = utc_now() + LEASE
     return Letter(
-        recipient=message.recipient,
+        channel=message.channel,
+        recipient=recipient_of(message),
         subject=open_text(message, "sealed_subject"),
         body=open_text(message, "sealed_body"),
         language=message.language,
@@ -130,20 +170,33 @@ def due_messages(limit: int = BATCH) -> list[int]:
 
 def forget_old_messages() -> None:
     """Delete what was settled long ago: texts with codes in them need not stay."""
+    now = utc_now()
+    is_old = OutboxMessage.created_at < now - KEPT_FOR
+    is_leavers = OutboxMessage.user_id.is_(None) & (
+        OutboxMessage.created_at < now - KEPT_FOR_LEAVERS
+    )
     db.session.execute(
         delete(OutboxMessage).where(
-            OutboxMessage.created_at < utc_now() - KEPT_FOR,
-            OutboxMessage.state != MessageState.PENDING.value,
+            or_(is_old, is_leavers), OutboxMessage.state != MessageState.PENDING.value
         )
     )
 
 
-def _resting_place(config: Config) -> tuple[MessageState, str | None] | None:
-    """Return where messages stay when there is no mail server; None when there is one."""
-    if config.smtp_url:
+def _comes_too_late(message: OutboxMessage) -> bool:
+    # A code that arrives after its life only confuses.
+    return message.channel == SMS and utc_now() - message.created_at > TEXT_LIFE
+
+
+def _resting_place(config: Config, channel: str) -> tuple[MessageState, str | None] | None:
+    """Return where messages stay when nothing carries them; None when something does."""
+    carrier, missing = {
+        EMAIL: (config.smtp_url, "no_mail_server"),
+        SMS: (config.sms_url, "no_sms_gateway"),
+    }[channel]
+    if carrier:
         return None
     if config.is_production:
-        return MessageState.FAILED, "no_mail_server"
+        return MessageState.FAILED, missing
     return MessageState.CAUGHT, None
 
 

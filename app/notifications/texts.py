@@ -12,5 +12,9 @@ TEXTS: Mapping[str, LazyString] = {
     "mail_refused": _l("The mail server refused the message."),
     "mail_no_encryption": _l("The mail server offers no trusted encryption."),
     "mail_not_writable": _l("The message or the address of the mail server can't be written."),
+    "no_sms_gateway": _l("No gateway for text messages is set: give its address in SMS_URL."),
+    "sms_unreachable": _l("The gateway for text messages does not answer."),
+    "sms_refused": _l("The gateway refused the text message: check SMS_URL and SMS_TOKEN."),
+    "sms_too_late": _l("The code in this text message had expired before it could leave."),
     "mail_server_unreachable": _l("The mail server does not answer."),
 }

@@ -29,6 +29,8 @@ SIGNUP_MODE = Setting("signup_mode", "open", choices=("open", "invite"))
 CAPTCHA_PROVIDER = Setting("captcha_provider", "altcha", choices=("altcha", "recaptcha", "off"))
 # How much work a browser does: rounds of the key derivation.
 CAPTCHA_COST = Setting("captcha_cost", "5000", choices=("5000", "20000"))
+# For how many days an account waits for its end, and its owner may change their mind.
+DELETION_DAYS = Setting("deletion_days", "7", choices=("1", "3", "7", "14", "30"))
 # Beginning of each client id there; the rest of its length is ours.
 PARTNER_IDS: Mapping[str, Setting] = {
     "bybit": Setting("partner_id_bybit", ""),
@@ -46,6 +48,7 @@ SETTINGS: Mapping[str, Setting] = {
         SIGNUP_MODE,
         CAPTCHA_PROVIDER,
         CAPTCHA_COST,
+        DELETION_DAYS,
         *PARTNER_IDS.values(),
     )
 }

@@ -21,6 +21,7 @@ NAMES: Mapping[str, LazyString] = {
     "signup_mode": _l("Who may register"),
     "captcha_provider": _l("Captcha"),
     "captcha_cost": _l("Work of the captcha"),
+    "deletion_days": _l("Days until an account is deleted"),
     "partner_id_bybit": _l("Our partner id at Bybit"),
     "partner_id_binance": _l("Our partner id at Binance"),
     "partner_id_okx": _l("Our partner id at OKX"),
@@ -56,6 +57,10 @@ HELPS: Mapping[str, LazyString] = {
     ),
     "captcha_cost": _l(
         "More while programs flood the forms: browsers of visitors then work a second or two."
+    ),
+    "deletion_days": _l(
+        "So long somebody who deletes the account may change their mind. It holds for those who "
+        "ask from now on."
     ),
     "partner_id_bybit": _PARTNER_HELP,
     "partner_id_binance": _PARTNER_HELP,

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import audit
 from app.accounts import limits as times
+from app.accounts.deletion import service as deletion
 from app.accounts.limits import Allowance as Allowed
 from app.accounts.limits import Limit
 from app.accounts.models import User
@@ -67,6 +68,7 @@ def check_may_start(user_id: int, mode: str) -> None:
     Two starts at once cannot share the last place: the second waits here for the first's commit.
     """
     _lock_use(user_id)
+    _refuse_leavers(user_id)
     rules.check_start(
         queries.limits_of(user_id), mode, usage.running_bots(user_id), queries.plans_on_offer()
     )
@@ -75,6 +77,7 @@ def check_may_start(user_id: int, mode: str) -> None:
 def check_may_connect(user_id: int) -> None:
     """Raise LimitReached unless the person's plan allows one exchange account more."""
     _lock_use(user_id)
+    _refuse_leavers(user_id)
     rules.check_connect(
         queries.limits_of(user_id), usage.connected_accounts(user_id), queries.plans_on_offer()
     )
@@ -226,6 +229,19 @@ def change_plan(
         after=_plan_values(plan),
     )
     after_commit(queries.forget_price_list)
+
+
+def end_for_leaver(user_id: int) -> None:
+    """Close the plan of somebody who has left; without one nothing happens."""
+    present = _lock_present(user_id)
+    if present is not None:
+        _close(present, rules.Change.ENDED, utc_now())
+        publish(PlanEnded(user_id, present.plan_code))
+
+
+def _refuse_leavers(user_id: int) -> None:
+    if deletion.is_leaving(user_id):
+        raise Conflict("account_is_leaving")
 
 
 def _lock_use(user_id: int) -> None:

@@ -19,7 +19,7 @@ from tests.accounts.people import at_once
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.factories import make_bot, make_user
-from tests.security.tenants import SHARED, address, methods, rules
+from tests.security.tenants import OWNED, SHARED, address, methods, rules
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -276,8 +276,8 @@ def test_keys_money_settings_and_every_change_stay_closed(app: Flask, login_as: 
     customer, client = person(Role.CUSTOMER), login_as(person(Role.ADMIN))
     with transaction():
         bot = make_bot(customer)
-        ids = {"bot_id": bot.id, "account_id": bot.account_id, "trade_id": 1, "token_id": 1}
-        ids["passkey_id"] = 1
+        ids: dict[str, object] = dict.fromkeys(OWNED, 1)
+        ids |= {"bot_id": bot.id, "account_id": bot.account_id}
     begin(client, customer)
     closed = 0
     for rule in rules(app, desk=False):
@@ -297,7 +297,7 @@ def test_keys_money_settings_and_every_change_stay_closed(app: Flask, login_as: 
             assert answer.status_code == 403, (method, rule.rule, answer.status_code)
             closed += 1
     assert closed > 40
-    for prefix in ("exchanges.", "tokens.", "credentials.", "factors.", "passkeys.", "accounts."):
+    for prefix in ("exchanges.", "tokens.", "credentials.", "factors.", "accounts."):
         assert not any(
             name.startswith(prefix) and name != "accounts.logout" for name in impersonation.OPEN
         )

@@ -37,6 +37,7 @@ UNDER_DATA_KEYS = {
     ("exchange_accounts", "sealed_secret"),
     ("exchange_accounts", "sealed_passphrase"),
     ("second_factors", "sealed_secret"),
+    ("one_time_codes", "sealed_phone"),
 }
 
 

@@ -31,7 +31,7 @@ HIDDEN = {
 
 
 def profile_name(text: str) -> str:
-    change = ProfileChange(text, "en", "UTC", "", "", "beginner", "auto", "default", "comfortable")
+    change = ProfileChange(text, "en", "UTC", "", "beginner", "auto", "default", "comfortable")
     return check_profile(change, ("en",)).name
 
 

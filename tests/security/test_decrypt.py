@@ -144,10 +144,12 @@ def call(client: Client, owner: Owner, path: str, method: str) -> str:
         "market": shop.market_id,
         "id": owner.ids["order_id"] if "unclear-orders" in path else owner.ids["bot_id"],
     }
-    return client.open(
+    answer = client.open(
         path,
         method=method,
         data=sent if method == "POST" else None,
         query_string=query,
         buffered=True,
-    ).text
+    )
+    # A file is no text.
+    return bytes(answer.data).decode(errors="replace")

@@ -14,6 +14,7 @@ class Letter:
     body: str
     language: str
     reference: str
+    channel: str = "email"
 
 
 class Verdict(StrEnum):

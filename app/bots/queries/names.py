@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select, text
 
 from app.bots.models import Bot
 from app.bots.queries.cards import stage_of
+from app.bots.rules import RUNNING
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
+from app.trades.models import LIVE_STATES, OrderRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,24 @@ def named_bots(user_id: int) -> tuple[NamedBot, ...]:
         NamedBot(id_, name, symbol, stage_of(mode, testnet), state, tuple(tags))
         for id_, name, symbol, mode, state, tags, testnet in rows
     )
+
+
+def unfinished_bots(user_id: int) -> list[tuple[int, str]]:
+    """Return number and name of each bot that runs, or has orders standing at the venue."""
+    standing = exists().where(
+        OrderRow.bot_id == Bot.id, OrderRow.account_id == Bot.account_id, text(LIVE_STATES)
+    )
+    query = select(Bot.id, Bot.name).where(
+        Bot.user_id == user_id,
+        Bot.deleted_at.is_(None),
+        Bot.state.in_(RUNNING) | standing,
+    )
+    return [(bot_id, name) for bot_id, name in db.session.execute(query.order_by(Bot.id))]
+
+
+def unfinished_names(user_id: int) -> list[str]:
+    """Return the names of the bots that run, or have orders standing at the venue."""
+    return [name for _, name in unfinished_bots(user_id)]
 
 
 def distinct_tags(groups: Iterable[Iterable[str]]) -> tuple[str, ...]:

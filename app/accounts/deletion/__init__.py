@@ -1,0 +1,1 @@
+"""Leaving for good: asked for, waited for, undone or done."""

@@ -1,0 +1,1 @@
+"""A phone number: given, confirmed by a code, kept encrypted."""
