@@ -1,16 +1,21 @@
-"""Botyard: the application factory."""
+"""Botyard: the application factory.
 
-from flask import Flask
-from redis import Redis
+Everything is imported where it is used: who wants one module of ours does not load them all.
+"""
+
+from typing import TYPE_CHECKING
 
 from app import config as configuration
-from app.db import db
-from app.extensions import babel, csrf, limiter, login_manager, migrate, redis_client
-from app.i18n import LANGUAGES, register_texts, select_locale, select_timezone
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from redis import Redis
 
 
-def create_app(config: configuration.Config | None = None) -> Flask:
+def create_app(config: configuration.Config | None = None) -> "Flask":
     """Make the app from the environment, or from a given configuration."""
+    from flask import Flask
+
     config = config or configuration.load_config()
     configuration.use_config(config)
     app = Flask(__name__)
@@ -23,7 +28,7 @@ def create_app(config: configuration.Config | None = None) -> Flask:
     return app
 
 
-def _configure(app: Flask, config: configuration.Config) -> None:
+def _configure(app: "Flask", config: configuration.Config) -> None:
     app.config.update(
         SECRET_KEY=config.secret_key,
         # An empty address fails at the first query, so that commands without database work.
@@ -50,14 +55,16 @@ def _configure(app: Flask, config: configuration.Config) -> None:
     )
 
 
-def _init_extensions(app: Flask, config: configuration.Config) -> None:
-    # Imported here: these need the config, and only the factory knows every layer.
+def _init_extensions(app: "Flask", config: configuration.Config) -> None:
     from app.accounts.sessions import init_sessions
     from app.adapters.exchanges.bases import use_bases
     from app.adapters.exchanges.clock import Clocks
     from app.adapters.exchanges.rate_broker import RateBroker
     from app.adapters.exchanges.traffic import use_network
+    from app.db import db
+    from app.extensions import babel, csrf, limiter, login_manager, migrate, redis_client
     from app.formatting import register_formatting
+    from app.i18n import LANGUAGES, select_locale, select_timezone
     from app.web import init_web
 
     redis_client.configure(config.redis_url)
@@ -76,11 +83,13 @@ def _init_extensions(app: Flask, config: configuration.Config) -> None:
     app.jinja_env.globals["languages"] = LANGUAGES
 
 
-def _redis() -> Redis:
+def _redis() -> "Redis":
+    from app.extensions import redis_client
+
     return redis_client.client
 
 
-def _register_blueprints(app: Flask) -> None:
+def _register_blueprints(app: "Flask") -> None:
     from app.accounts import acting_routes as acting
     from app.accounts import captcha_pages as captcha
     from app.accounts import credential_routes as credentials
@@ -94,6 +103,7 @@ def _register_blueprints(app: Flask) -> None:
     from app.api import blueprint as api
     from app.bots import routes as bots
     from app.exchanges import routes as exchanges
+    from app.extensions import csrf
     from app.faq import routes as faq
     from app.markets import routes as markets
     from app.pages import metrics
@@ -134,6 +144,7 @@ def _register_texts() -> None:
     from app.exchanges import texts as exchanges
     from app.faq import texts as faq
     from app.formatting import texts as formatting
+    from app.i18n import register_texts
     from app.notifications import texts as notifications
     from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
@@ -169,7 +180,7 @@ def _join_subjects() -> None:
     owners.name_bots_with(bots.bot_labels, bots.settings_at)
 
 
-def _register_commands(app: Flask) -> None:
+def _register_commands(app: "Flask") -> None:
     from app.cli import register_commands
 
     register_commands(app)

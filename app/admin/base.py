@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from flask import abort, redirect, request, url_for
+from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import AdminIndexView, BaseView
 from flask_admin.contrib.sqla import ModelView
@@ -60,7 +60,11 @@ class Guarded:
     permission: ClassVar[Permission]
 
     def is_accessible(self) -> bool:
-        return current_may(self.permission)
+        # The menu asks this of every view, several times: it is found out once in a request.
+        known: dict[Permission, bool] = g.setdefault("open_views", {})
+        if self.permission not in known:
+            known[self.permission] = current_may(self.permission)
+        return known[self.permission]
 
     def is_visible(self) -> bool:
         return self.is_accessible()

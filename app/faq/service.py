@@ -1,9 +1,11 @@
 """Verbs: fill in the articles that come with the product, vote, remember searches."""
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -31,19 +33,21 @@ def seed_faq() -> None:
     """Add the articles and translations that are missing; what stands is left alone."""
     index = tomllib.loads((CONTENT / "articles.toml").read_text(encoding="utf-8"))
     now = utc_now()
-    for position, entry in enumerate(index["article"]):
-        article_id = _article_id(entry, position)
-        for language in rules.SEARCH_CONFIGS:
-            text = read_text(entry["slug"], language)
-            values = {
-                "article_id": article_id,
-                "language": language,
-                "question": text.question,
-                "answer": text.answer,
-                "keywords": text.keywords,
-                "updated_at": now,
-            }
-            db.session.execute(insert(FaqText).values(values).on_conflict_do_nothing())
+    ids = _article_ids(index["article"])
+    texts = [
+        {
+            "article_id": article_id,
+            "language": language,
+            "question": text.question,
+            "answer": text.answer,
+            "keywords": text.keywords,
+            "updated_at": now,
+        }
+        for slug, article_id in ids.items()
+        for language in rules.SEARCH_CONFIGS
+        for text in [read_text(slug, language)]
+    ]
+    db.session.execute(insert(FaqText).on_conflict_do_nothing(), texts)
     after_commit(queries.forget_articles)
 
 
@@ -86,16 +90,22 @@ def purge_searches(now: datetime | None = None) -> None:
     db.session.execute(delete(FaqSearch).where(FaqSearch.at < oldest))
 
 
-def _article_id(entry: dict[str, str | list[str]], position: int) -> int:
-    values = {
-        "slug": entry["slug"],
-        "category": entry["category"],
-        "position": position,
-        "related": entry.get("related", []),
-        "published": True,
-    }
-    statement = insert(FaqArticle).values(values)
+def _article_ids(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Add the articles that are missing; return the ids of all by slug, in order."""
+    rows = [
+        {
+            "slug": entry["slug"],
+            "category": entry["category"],
+            "position": position,
+            "related": entry.get("related", []),
+            "published": True,
+        }
+        for position, entry in enumerate(entries)
+    ]
+    statement = insert(FaqArticle).values(rows)
     # Setting the slug to itself makes an existing row come back, too.
     slug = {"slug": statement.excluded.slug}
     added = statement.on_conflict_do_update(index_elements=["slug"], set_=slug)
-    return int(db.session.execute(added.returning(FaqArticle.id)).scalar_one())
+    found = db.session.execute(added.returning(FaqArticle.slug, FaqArticle.id))
+    ids = {name: int(article_id) for name, article_id in found}
+    return {entry["slug"]: ids[entry["slug"]] for entry in entries}

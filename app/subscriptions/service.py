@@ -32,8 +32,8 @@ _USE_LOCK = 7101
 def seed_plans() -> None:
     """Add the plans that are missing, each with its first prices; what stands is left alone."""
     now = utc_now()
-    for position, plan in enumerate(PLANS):
-        values = {
+    plans = [
+        {
             "code": plan.plan,
             "name": plan.name,
             "position": position,
@@ -44,21 +44,24 @@ def seed_plans() -> None:
             "allowed": dict(plan.allowed),
             "visible": True,
         }
-        added = db.session.scalar(
-            insert(Plan).values(values).on_conflict_do_nothing().returning(Plan.code)
-        )
-        if added is None:
-            continue
-        for period, amount in PRICES[added].items():
-            price = PlanPrice(
-                plan_code=added,
-                amount=amount,
-                currency=CURRENCY,
-                period=period.code,
-                valid_from=now,
-            )
-            db.session.add(price)
-    db.session.flush()
+        for position, plan in enumerate(PLANS)
+    ]
+    statement = insert(Plan).values(plans).on_conflict_do_nothing().returning(Plan.code)
+    added = set(db.session.scalars(statement))
+    prices = [
+        {
+            "plan_code": plan.plan,
+            "amount": amount,
+            "currency": CURRENCY,
+            "period": period.code,
+            "valid_from": now,
+        }
+        for plan in PLANS
+        if plan.plan in added
+        for period, amount in PRICES[plan.plan].items()
+    ]
+    if prices:
+        db.session.execute(insert(PlanPrice), prices)
     after_commit(queries.forget_price_list)
 
 
