@@ -98,6 +98,7 @@ def _register_blueprints(app: "Flask") -> None:
     from app.accounts import token_routes as tokens
     from app.accounts.deletion import routes as deletion
     from app.accounts.exports import routes as data
+    from app.accounts.passkeys import routes as passkeys
     from app.accounts.phone import routes as phone
     from app.admin import init_admin
     from app.api import blueprint as api
@@ -121,6 +122,7 @@ def _register_blueprints(app: "Flask") -> None:
         data,
         deletion,
         factors,
+        passkeys,
         phone,
         tokens,
         exchanges,
@@ -167,14 +169,17 @@ def _register_texts() -> None:
 
 def _join_subjects() -> None:
     """Load what answers to events, and hand lower subjects the counts of upper ones."""
+    from app.accounts import second_factor
     from app.accounts.deletion.unfinished import name_unfinished_with
     from app.bots import handlers as bots_handlers  # noqa: F401
     from app.bots import queries as bots
     from app.bots.queries import names
+    from app.exchanges import service as exchanges
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
     from app.trades import owners
 
+    second_factor.need_with(exchanges.has_guarded_keys)
     usage.count_bots_with(bots.running_bots)
     name_unfinished_with(names.unfinished_names)
     owners.name_bots_with(bots.bot_labels, bots.settings_at)

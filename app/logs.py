@@ -18,6 +18,15 @@ _TOKENS = re.compile(r"\bbotyard_[A-Za-z0-9_-]{8,}")
 _CREDENTIALS = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
 
 
+# What opens something by itself, in the path of an address.
+_OPENING_PATHS = re.compile(r"(/shared/)[^\s/?#\"']+")
+
+
+def mask_path(text: str) -> str:
+    """Replace by asterisks what opens something in the path of an address, and secrets."""
+    return mask_secrets(_OPENING_PATHS.sub(r"\1***", text))
+
+
 def mask_secrets(text: str) -> str:
     """Replace by asterisks what follows a secret's name, tokens, and passwords in addresses."""
     masked = _TOKENS.sub("botyard_***", _SECRETS.sub(r"\1\2***", text))

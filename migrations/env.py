@@ -8,6 +8,7 @@ from flask import current_app
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from app.accounts import models as accounts_models
+from app.accounts.passkeys import models as passkeys_models
 from app.bots import models as bots_models
 from app.config import current_config
 from app.database_roles import grant_rights
@@ -28,6 +29,7 @@ MODELS = (
     faq_models,
     markets_models,
     notifications_models,
+    passkeys_models,
     settings_models,
     subscriptions_models,
     trades_models,

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from app.accounts import second_factor
 from app.accounts.models import Role
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
@@ -64,7 +65,7 @@ def proves_again(view: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        if time.time() - float(_own_session().proved_at) <= PROOF_SECONDS:
+        if has_proved():
             return view(*args, **kwargs)
         methods = request.url_rule.methods if request.url_rule else None
         has_page = request.method == "GET" or (methods is not None and "GET" in methods)
@@ -76,6 +77,17 @@ def proves_again(view: Callable[P, R]) -> Callable[P, R]:
         return cast(R, redirect(target, 303))
 
     return guarded
+
+
+def has_proved() -> bool:
+    """Tell whether the person has just proved who it is, with a second factor where one is on.
+
+    A session may be older than the factor: then the password alone was given in it.
+    """
+    own = _own_session()
+    if time.time() - float(own.proved_at) > PROOF_SECONDS:
+        return False
+    return bool(own.has_second_factor) or not second_factor.is_on(current_user.id)
 
 
 def current_may(permission: Permission) -> bool:

@@ -2,7 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import PasswordField, StringField
+from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length, Optional
 
 from app.accounts.passwords import MAX_LENGTH as MAX_PASSWORD_LENGTH
@@ -23,13 +23,27 @@ class FactorForm(FlaskForm):
 
 
 class ProveForm(FlaskForm):
-    """The password once more, and a code where a second factor is on."""
+    """The password once more, and a code where a second factor is on; or a passkey."""
 
-    password = PasswordField(_l("Your password"), [_required, Length(max=MAX_PASSWORD_LENGTH)])
+    # The answer of a passkey; a script fills it in.
+    credential = HiddenField()
+    password = PasswordField(
+        _l("Your password"), [Length(max=MAX_PASSWORD_LENGTH)], render_kw={"required": False}
+    )
     code = StringField(
         _l("Code from the app"),
         [Optional(), _length],
         render_kw={"autocomplete": "one-time-code", "spellcheck": "false"},
+    )
+
+
+class PasswordForm(FlaskForm):
+    """The password beside a passkey that checked nobody."""
+
+    password = PasswordField(
+        _l("Your password"),
+        [_required, Length(max=MAX_PASSWORD_LENGTH)],
+        render_kw={"autofocus": True},
     )
 
 

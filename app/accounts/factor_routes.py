@@ -10,6 +10,7 @@ from app.accounts import identity, second_factor, service
 from app.accounts.access import lacks_factor, proves_again, public, requires
 from app.accounts.factor_forms import EmptyForm, FactorForm, ProveForm
 from app.accounts.form_pages import attach, form_page
+from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.sessions import current_session, sign_in, waiting_log_in
@@ -44,7 +45,9 @@ def log_in() -> ResponseReturnValue:
         else:
             sign_in(user, second_factor=True)
             return redirect(target, 303)
-    return form_page("accounts/login_code.html", form)
+    return form_page(
+        "accounts/login_code.html", form, may_use_passkey=passkey_pages.offers(waiting[0])
+    )
 
 
 @blueprint.get("/settings/second-factor")
@@ -119,9 +122,10 @@ def turn_off() -> ResponseReturnValue:
         except Forbidden as error:
             flash(describe(error), "warning")
         else:
-            flash(_("The second factor is off."), "success")
+            flash(_("The app is not asked any more."), "success")
         return redirect(url_for("factors.index"), 303)
-    return form_page("accounts/factor_off.html", form)
+    standing = second_factor.standing(current_user.id)
+    return form_page("accounts/factor_off.html", form, standing=standing)
 
 
 @blueprint.route("/prove", methods=["GET", "POST"])
@@ -134,18 +138,31 @@ def prove() -> ResponseReturnValue:
     asks_code = second_factor.is_on(current_user.id)
     if form.validate_on_submit():
         try:
-            with transaction():
-                identity.check_password(current_user.id, form.password.data or "")
-                if asks_code:
-                    second_factor.check(
-                        current_user.id, form.code.data or "", request.remote_addr or ""
-                    )
+            _check_proof(form, asks_code)
         except DomainError as error:
             attach(form, error)
         else:
             current_session().prove(second_factor=asks_code)
             return redirect(target, 303)
-    return form_page("accounts/prove.html", form, asks_code=asks_code)
+    return form_page(
+        "accounts/prove.html",
+        form,
+        asks_code=asks_code,
+        may_use_passkey=passkey_pages.offers(current_user.id),
+    )
+
+
+def _check_proof(form: ProveForm, asks_code: bool) -> None:
+    """Take a passkey instead of all else, instead of the code only if it checked nobody."""
+    user_id, password = current_user.id, form.password.data or ""
+    if form.credential.data:
+        if not passkey_pages.proves(user_id, form.credential.data):
+            identity.check_password(user_id, password)
+        return
+    with transaction():
+        identity.check_password(user_id, password)
+        if asks_code:
+            second_factor.check(user_id, form.code.data or "", request.remote_addr or "")
 
 
 def _page(form: FactorForm, codes: list[str] | None = None) -> ResponseReturnValue:
@@ -160,6 +177,6 @@ def _page(form: FactorForm, codes: list[str] | None = None) -> ResponseReturnVal
         if waiting
         else "",
         must_enrol=lacks_factor(),
-        is_customer=current_user.role == "customer",
+        may_turn_off=second_factor.may_turn_off(current_user.id),
     )
     return page, 422 if form.errors else 200

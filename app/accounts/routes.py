@@ -26,6 +26,7 @@ from app.accounts.captcha import Action
 from app.accounts.cards import profile_cards
 from app.accounts.form_pages import attach, form_page
 from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm, SetupForm
+from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
 from app.accounts.rules import ProfileChange
@@ -170,7 +171,10 @@ def login() -> ResponseReturnValue:
             ask_second_factor(user.id)
             return redirect(url_for("factors.log_in", next=request.args.get("next")), 303)
     return form_page(
-        "accounts/login.html", form, captcha=captcha_pages.widget(Action.LOG_IN, asked=asked)
+        "accounts/login.html",
+        form,
+        captcha=captcha_pages.widget(Action.LOG_IN, asked=asked),
+        passkeys_possible=passkey_pages.are_possible(),
     )
 
 

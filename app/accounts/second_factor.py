@@ -1,7 +1,12 @@
-"""The second factor: codes of an authenticator app (TOTP), and recovery codes for its loss."""
+"""The second factor: codes of an authenticator app (TOTP), and recovery codes for its loss.
+
+Passkeys count too (`passkeys/`): who has an app or a passkey is asked for one of them, or for a
+recovery code, whenever a password was given.
+"""
 
 import hmac
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +14,8 @@ import pyotp
 from sqlalchemy import delete, exists, func, select, update
 
 from app.accounts import audit, keys, limits, queries
-from app.accounts.models import RecoveryCode, Role, SecondFactor
+from app.accounts.models import RecoveryCode, Role, SecondFactor, User
+from app.accounts.passkeys.models import Passkey
 from app.accounts.plain_codes import hash_of, new_code
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput
@@ -22,6 +28,10 @@ DRIFT = 1
 RECOVERY_CODES = 10
 
 
+# Upper subjects say who needs a second factor for what they keep (exchange keys).
+_needs: list[Callable[[int], bool]] = []
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """What an authenticator app needs, until its first right code."""
@@ -32,33 +42,58 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a person sees of the own second factor."""
+    """What a person sees of the own second factor; `since` is of the app."""
 
     since: datetime | None
+    passkeys: int
     codes_left: int
 
     @property
-    def is_on(self) -> bool:
+    def has_app(self) -> bool:
         return self.since is not None
+
+    @property
+    def is_on(self) -> bool:
+        return self.has_app or self.passkeys > 0
+
+
+def need_with(needs: Callable[[int], bool]) -> None:
+    """Let an upper subject keep people from removing their last factor."""
+    if needs not in _needs:
+        _needs.append(needs)
 
 
 def is_on(user_id: int) -> bool:
-    """Tell whether a log-in asks this person for a second factor."""
-    query = select(
-        exists().where(SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None))
-    )
-    return bool(db.session.scalar(query))
+    """Tell whether a password alone is not enough for this person's log-in."""
+    app = exists().where(SecondFactor.user_id == user_id, SecondFactor.confirmed_at.is_not(None))
+    # A locked passkey counts too: a lock must not turn the second factor off.
+    passkey = exists().where(Passkey.user_id == user_id)
+    return bool(db.session.scalar(select(app | passkey)))
+
+
+def needed_for(user_id: int) -> str | None:
+    """Return the code that says why a person must have a second factor; None for who need not."""
+    if queries.user_by_id(user_id).role != Role.CUSTOMER.value:
+        return "staff_need_factor"
+    return "keys_need_factor" if any(needs(user_id) for needs in _needs) else None
+
+
+def has_passkey(user_id: int) -> bool:
+    """Tell whether a passkey can be asked for."""
+    query = exists().where(Passkey.user_id == user_id, Passkey.locked_at.is_(None))
+    return bool(db.session.scalar(select(query)))
 
 
 def standing(user_id: int) -> Standing:
-    """Return since when the factor is on, and how many recovery codes are left."""
+    """Return since when the app is on, how many passkeys there are and recovery codes left."""
     row = db.session.get(SecondFactor, user_id)
     left = db.session.scalar(
         select(func.count(RecoveryCode.id)).where(
             RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None)
         )
     )
-    return Standing(row.confirmed_at if row else None, left or 0)
+    passkeys = db.session.scalar(select(func.count(Passkey.id)).where(Passkey.user_id == user_id))
+    return Standing(row.confirmed_at if row else None, passkeys or 0, left or 0)
 
 
 def begin(user_id: int) -> None:
@@ -89,7 +124,10 @@ def waiting(user_id: int) -> Enrolment | None:
 
 
 def confirm(user_id: int, code: str, address: str) -> list[str]:
-    """Turn the factor on with the app's first code; return the recovery codes, for this once."""
+    """Turn the app on with its first code; return new recovery codes, for this once.
+
+    Whoever has a passkey has recovery codes already, and gets none.
+    """
     limits.spend(limits.SECOND_FACTOR, str(user_id))
     row = _locked(user_id)
     if row is None or row.confirmed_at is not None:
@@ -97,10 +135,11 @@ def confirm(user_id: int, code: str, address: str) -> list[str]:
     if not _take_step(row, code):
         raise InvalidInput("wrong_factor_code", field="code")
     limits.forget(limits.SECOND_FACTOR, str(user_id))
+    codes = first_recovery_codes(user_id)
     row.confirmed_at = utc_now()
     audit.record("accounts.factor_on", "user", user_id, actor_id=user_id, address=address)
     send_mail(queries.user_by_id(user_id), "second_factor_on")
-    return _fresh_recovery_codes(user_id)
+    return codes
 
 
 def check(user_id: int, code: str, address: str) -> None:
@@ -110,26 +149,59 @@ def check(user_id: int, code: str, address: str) -> None:
     """
     limits.spend(limits.SECOND_FACTOR, str(user_id))
     row = _locked(user_id)
-    if row is None or row.confirmed_at is None:
-        raise InvalidInput("wrong_factor_code", field="code")
-    if not _take_step(row, code):
+    has_app = row is not None and row.confirmed_at is not None
+    if not (row is not None and has_app and _take_step(row, code)):
         _take_recovery_code(user_id, code, address)
     limits.forget(limits.SECOND_FACTOR, str(user_id))
 
 
 def turn_off(user_id: int, address: str) -> None:
-    """Ask for no second factor any more; raise Forbidden for staff, who need one."""
-    user = queries.user_by_id(user_id)
-    if user.role != Role.CUSTOMER.value:
-        raise Forbidden("staff_need_factor")
-    if _forget(user_id):
+    """Ask for no codes of the app any more.
+
+    Raises Forbidden for somebody who needs a second factor and has no other one.
+    """
+    lock_factors(user_id)
+    before = standing(user_id)
+    if before.has_app:
+        refuse_loss_of_last(user_id)
+    row = _locked(user_id)
+    if row is not None:
+        db.session.delete(row)
+        db.session.flush()
+    drop_idle_codes(user_id)
+    if before.has_app:
         audit.record("accounts.factor_off", "user", user_id, actor_id=user_id, address=address)
-        send_mail(user, "second_factor_off")
+        send_mail(queries.user_by_id(user_id), "second_factor_off")
+
+
+def may_turn_off(user_id: int) -> bool:
+    """Tell whether a person may do without the app."""
+    return needed_for(user_id) is None or standing(user_id).passkeys > 0
+
+
+def refuse_loss_of_last(user_id: int) -> None:
+    """Raise Forbidden before somebody who must have a second factor removes the only one.
+
+    The caller holds the lock of `lock_factors`.
+    """
+    now = standing(user_id)
+    reason = needed_for(user_id) if now.passkeys + now.has_app == 1 else None
+    if reason is not None:
+        raise Forbidden(reason)
+
+
+def lock_factors(user_id: int) -> None:
+    """Let nobody else change this person's factors before the commit: the last one must stay."""
+    query = select(User.id).where(User.id == user_id).with_for_update(of=User)
+    db.session.execute(query)
 
 
 def take_away(user_id: int) -> bool:
-    """Remove a lost factor by the operator's hand; tell whether there was one."""
-    had = _forget(user_id)
+    """Remove all factors by the operator's hand; tell whether there were any."""
+    lock_factors(user_id)
+    had = is_on(user_id)
+    for table in (RecoveryCode, SecondFactor, Passkey):
+        db.session.execute(delete(table).where(table.user_id == user_id))
     if had:
         audit.record("accounts.factor_taken_away", "user", user_id)
         send_mail(queries.user_by_id(user_id), "second_factor_off")
@@ -138,11 +210,23 @@ def take_away(user_id: int) -> bool:
 
 def renew_recovery_codes(user_id: int, address: str) -> list[str]:
     """Replace all recovery codes; return the new ones, for this once."""
-    row = _locked(user_id)
-    if row is None or row.confirmed_at is None:
+    lock_factors(user_id)
+    if not is_on(user_id):
         raise Conflict("factor_not_waiting")
     audit.record("accounts.recovery_codes", "user", user_id, actor_id=user_id, address=address)
     return _fresh_recovery_codes(user_id)
+
+
+def first_recovery_codes(user_id: int) -> list[str]:
+    """Make recovery codes for somebody who gets a first factor; none where there is one."""
+    lock_factors(user_id)
+    return [] if is_on(user_id) else _fresh_recovery_codes(user_id)
+
+
+def drop_idle_codes(user_id: int) -> None:
+    """Remove the recovery codes of somebody who has no factor any more."""
+    if not is_on(user_id):
+        db.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
 
 
 def new_secret() -> str:
@@ -208,15 +292,6 @@ def _fresh_recovery_codes(user_id: int) -> list[str]:
         RecoveryCode(user_id=user_id, code_hash=hash_of(code, user_id)) for code in fresh
     )
     return fresh
-
-
-def _forget(user_id: int) -> bool:
-    db.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    row = _locked(user_id)
-    if row is not None:
-        db.session.delete(row)
-        db.session.flush()
-    return row is not None and row.confirmed_at is not None
 
 
 def _locked(user_id: int) -> SecondFactor | None:

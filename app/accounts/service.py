@@ -157,12 +157,18 @@ def finish_log_in(user_id: int, began: float, code: str, address: str) -> User:
     Raises InvalidInput for a wrong code, TooManyTries, and Forbidden when the password does not
     count any more.
     """
+    user = waiting_person(user_id, began)
+    second_factor.check(user_id, code, address)
+    note_log_in(user, address)
+    return user
+
+
+def waiting_person(user_id: int, began: float) -> User:
+    """Return whose log-in began then; raise Forbidden when that does not count any more."""
     user = queries.user_by_id(user_id)
     shut_at = user.sessions_from.timestamp() if user.sessions_from else 0.0
     if not user.is_active or began < shut_at:
         raise Forbidden("account_blocked" if not user.is_active else "log_in_again")
-    second_factor.check(user_id, code, address)
-    note_log_in(user, address)
     return user
 
 

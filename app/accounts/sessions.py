@@ -37,6 +37,7 @@ LOCAL_COOKIE = "session"
 SECURE_REFRESH = "__Host-refresh"
 LOCAL_REFRESH = "refresh"
 WAITING = "second_factor_of"
+WAITING_PASSWORD = "password_of"  # noqa: S105 - the name of a step
 WAITING_SECONDS = 5 * 60
 WARN_JOB = "app.accounts.jobs.warn_of_reuse"
 ANONYMOUS_SECONDS = 3600
@@ -333,12 +334,30 @@ def sign_in(user: User, *, second_factor: bool = False) -> None:
 
 def ask_second_factor(user_id: int) -> None:
     """Remember for a few minutes that this browser gave somebody's password."""
-    current_session().restart({WAITING: {"user_id": user_id, "began": time.time()}})
+    _wait(WAITING, user_id)
 
 
 def waiting_log_in() -> tuple[int, float] | None:
     """Return who gave the password in this browser and when; None when it is too long ago."""
-    kept = session.get(WAITING)
+    return _waiting(WAITING)
+
+
+def ask_password(user_id: int) -> None:
+    """Remember for a few minutes that this browser used a passkey that checked nobody."""
+    _wait(WAITING_PASSWORD, user_id)
+
+
+def waiting_password() -> tuple[int, float] | None:
+    """Return whose passkey this browser used and when; None when it is too long ago."""
+    return _waiting(WAITING_PASSWORD)
+
+
+def _wait(step: str, user_id: int) -> None:
+    current_session().restart({step: {"user_id": user_id, "began": time.time()}})
+
+
+def _waiting(step: str) -> tuple[int, float] | None:
+    kept = session.get(step)
     if kept is None or time.time() - kept["began"] > WAITING_SECONDS:
         return None
     return kept["user_id"], kept["began"]

@@ -56,7 +56,16 @@ TEXTS: Mapping[str, LazyString] = {
     "factor_is_on": _l("The second factor is on already."),
     "factor_not_waiting": _l("The second factor is not being set up. Open its page again."),
     "factor_for_unconfirmed": _l("Confirm your e-mail address first, then set it up."),
-    "staff_need_factor": _l("Staff can't turn the second factor off."),
+    "staff_need_factor": _l("Staff can't be without a second factor: add another one first."),
+    "keys_need_factor": _l(
+        "With keys of an exchange you can't be without a second factor: add another one first."
+    ),
+    "passkey_refused": _l("This passkey was not taken. Try again, or take another way."),
+    "passkey_known": _l("This passkey is in use already."),
+    "passkey_without_name": _l("Give the passkey a name."),
+    "too_many_passkeys": _l("You have %(maximum)s passkeys. Remove one that you no longer use."),
+    "passkeys_not_here": _l("Passkeys don't work at this address of the site."),
+    "unknown_passkey": _l("There is no such passkey."),
     "email_unchanged": _l("This is your address already."),
     "token_label_missing": _l("Name the token after the program that will use it."),
     "token_without_scopes": _l("Choose at least one right: a token without any can do nothing."),

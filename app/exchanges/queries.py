@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import exists, func, or_, select, text
 
 from app.adapters.exchanges.reading import Held
 from app.db import db, utc_now
@@ -54,6 +54,16 @@ class Balances:
         for held in self.positions:
             sums[held.symbol] = sums.get(held.symbol, Decimal(0)) + held.base
         return sums
+
+
+def has_keys(user_id: int) -> bool:
+    """Tell whether a person has an account with keys that is not deleted."""
+    query = exists().where(
+        ExchangeAccount.user_id == user_id,
+        ExchangeAccount.sealed_key.is_not(None),
+        ExchangeAccount.deleted_at.is_(None),
+    )
+    return bool(db.session.scalar(select(query)))
 
 
 def catalogue() -> list[Listed]:

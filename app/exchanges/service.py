@@ -25,7 +25,7 @@ from app.exchanges import rules, snapshots
 from app.exchanges.catalogue import PAPER, VENUES, Venue
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
 from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
-from app.exchanges.queries import Balances, account_of, is_enabled, is_paper
+from app.exchanges.queries import Balances, account_of, has_keys, is_enabled, is_paper
 from app.settings import queries as settings
 from app.settings.rules import KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, KEYS_NEED_FACTOR, PARTNER_IDS
 from app.transactions import after_commit
@@ -142,6 +142,11 @@ def key_policy() -> KeyPolicy:
 def keys_need_factor() -> bool:
     """Tell whether keys are taken only from people with a second factor."""
     return settings.is_on(KEYS_NEED_FACTOR)
+
+
+def has_guarded_keys(user_id: int) -> bool:
+    """Tell whether a person has keys here that staff want behind a second factor."""
+    return keys_need_factor() and has_keys(user_id)
 
 
 def partner_id_at(exchange: str) -> str:

@@ -15,6 +15,7 @@ from app.accounts.access import GUARD
 from app.accounts.exports import orders
 from app.accounts.exports.jobs import build_export
 from app.accounts.models import AccessToken, User
+from app.accounts.passkeys.models import Passkey
 from app.bots.models import Bot
 from app.db import db
 from app.exchanges.models import ExchangeAccount
@@ -28,7 +29,7 @@ from tests.factories import make_account, make_user
 MARK = "Zanzibar-Quokka"
 
 # Ids in addresses that belong to somebody. A new one must be added here and to `Owner.ids`.
-OWNED = frozenset({"bot_id", "account_id", "trade_id", "token_id", "export_id"})
+OWNED = frozenset({"bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id"})
 # Parts of addresses that are the same for everybody.
 SHARED: Mapping[str, object] = {
     "action": "register",
@@ -44,13 +45,13 @@ SHARED: Mapping[str, object] = {
 # Names under which routes take ids besides their address; each is tried with every id.
 SENT_NAMES = (
     "id", "bot_id", "bot", "account_id", "account", "trade_id", "order_id", "token_id", "user_id",
-    "user", "from", "key", "job_id", "code", "rowid", "pk", "list_form_pk",
+    "user", "from", "passkey_id", "key", "job_id", "code", "rowid", "pk", "list_form_pk",
 )  # fmt: skip
 
 # Rows of the first person, as they must stay whatever the second one sends.
 GUARDED_TABLES = (
-    "users", "profiles", "owner_keys", "access_tokens", "exchange_accounts", "paper_balances",
-    "paper_orders", "bots", "orders", "fills", "trades",
+    "users", "profiles", "owner_keys", "access_tokens", "passkeys", "exchange_accounts",
+    "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
 )  # fmt: skip
 
 
@@ -80,6 +81,11 @@ def make_owner() -> Owner:
         user.profile.name = f"{MARK} person"
         db.session.get_one(ExchangeAccount, shop.account_id).label = f"{MARK} account"
         db.session.get_one(Bot, bot_id).name = f"{MARK} bot"
+        passkey = Passkey(
+            user_id=user.id, name=f"{MARK} key", credential_id="owners", public_key="x",
+            user_handle="owner", rp_id="localhost",
+        )  # fmt: skip
+        db.session.add(passkey)
         email = user.email
     trade = db.session.scalars(select(TradeRow.id).where(TradeRow.bot_id == bot_id)).first()
     order = db.session.scalars(select(OrderRow.id).where(OrderRow.bot_id == bot_id)).first()
@@ -90,6 +96,7 @@ def make_owner() -> Owner:
         "account_id": shop.account_id,
         "trade_id": trade,
         "token_id": token_id,
+        "passkey_id": db.session.scalars(select(Passkey.id)).one(),
         "order_id": order,
         "user_id": shop.user_id,
         "export_id": make_export(shop.user_id),

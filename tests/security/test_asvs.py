@@ -10,6 +10,7 @@ from app.accounts import credentials, passwords
 from app.accounts.models import Role
 from app.errors import InvalidInput
 from app.transactions import transaction
+from tests.accounts.authenticator import Authenticator
 from tests.accounts.people import (
     EMAIL,
     PASSWORD,
@@ -67,6 +68,16 @@ def test_v6_3_1_guessing_is_slowed_and_locks_nobody_out(app: Flask, client: Clie
     owner = new_client(app)
     owner.post_form("/reset/new", {"code": code, "password": NEW_PASSWORD})
     assert log_in(owner, password=NEW_PASSWORD) == 303
+
+
+def test_v6_3_1_guessing_does_not_keep_a_passkey_out(app: Flask, client: Client) -> None:
+    client.sign_in(make_person())
+    device = Authenticator()
+    device.add_to(client)
+    guesser, owner = new_client(app), new_client(app)
+    assert [log_in(guesser, password="wrong") for _ in range(11)] == [422] * 10 + [429]
+    assert device.log_in(owner).location == "/dashboard"
+    assert is_signed_in(owner)
 
 
 def test_v6_3_8_known_and_unknown_addresses_get_the_same_answer(app: Flask, client: Client) -> None:
@@ -140,6 +151,20 @@ def test_v6_5_1_a_code_of_the_app_works_once(app: Flask, client: Client) -> None
         other = new_client(app)
         log_in(other)
         assert other.post_form("/login/code", {"code": app_code(secret)}).status_code == 422
+
+
+def test_v6_5_1_a_challenge_of_a_passkey_works_once(app: Flask, client: Client) -> None:
+    client.sign_in(make_person())
+    device = Authenticator()
+    device.add_to(client)
+    visitor = new_client(app)
+    asked = visitor.post_form("/login/passkey/options").json
+    assert asked is not None
+    form = {"credential": device.get(asked)}
+    assert visitor.post_form("/login/passkey", form).location == "/dashboard"
+    visitor.post_form("/logout")
+    assert visitor.post_form("/login/passkey", form).location == "/login"
+    assert not is_signed_in(visitor)
 
 
 def test_v6_5_5_a_code_of_two_steps_ago_fails(client: Client) -> None:
@@ -224,7 +249,11 @@ def test_v7_5_1_factor_and_keys_ask_for_the_password_again(client: Client) -> No
         make_exchange()
         client.sign_in(make_person())
         clock.shift(timedelta(minutes=10, seconds=1))
-        for path in ("/settings/second-factor/off", "/exchanges/new?exchange=bybit"):
+        for path in (
+            "/settings/second-factor/off",
+            "/settings/passkeys/new",
+            "/exchanges/new?exchange=bybit",
+        ):
             assert client.get(path).location.startswith("/prove?next=")
         for path in ("/settings/second-factor/begin", "/settings/second-factor/codes"):
             assert client.post_form(path).location.startswith("/prove?next=")

@@ -168,9 +168,10 @@ def test_v3_4_5_a_page_under_a_secret_link_sends_no_referrer(owner: Owner, clien
         sharing.share(owner.user_id, bot_id, with_money=False)
     link = sharing.share_of(bot_id)
     assert link is not None
-    answer = client.get(f"/shared/{link.token}")
-    assert answer.status_code == 200
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    for path, status in ((f"/shared/{link.token}", 303), ("/shared", 200)):
+        answer = client.get(path)
+        assert answer.status_code == status
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize(("proxies", "seen"), [(0, "127.0.0.1"), (1, "198.51.100.7")])

@@ -1,6 +1,6 @@
 """The link to a bot's result: making and withdrawing it, and the card that strangers see."""
 
-from flask import current_app, flash, redirect, render_template, url_for
+from flask import Response, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from flask_login import current_user
@@ -12,9 +12,12 @@ from app.bots.forms import PlainForm, ShareForm
 from app.bots.routes import blueprint
 from app.bots.routes.actions import SEE_OTHER
 from app.bots.wording import say
+from app.config import current_config
 from app.errors import DomainError
 from app.extensions import limiter
 from app.transactions import transaction
+
+COOKIE_S = 24 * 3600
 
 
 @blueprint.route("/bots/<int:bot_id>/share", methods=["GET", "POST"])
@@ -53,10 +56,33 @@ def withdraw_share(bot_id: int) -> ResponseReturnValue:
 @public
 @limiter.limit("60 per minute")
 def shared(token: str) -> ResponseReturnValue:
-    """Show a bot's result to whoever has the link; search engines are told to stay away."""
-    page = render_template("bots/shared.html", card=sharing.shared_card(token))
-    response = current_app.make_response(page)
+    """Trade the token of a link for a cookie, so that no address keeps it."""
+    sharing.shared_card(token)
+    response = current_app.make_response(redirect(url_for("bots.shared_card"), SEE_OTHER))
+    secure = current_config().https
+    response.set_cookie(
+        _cookie(), token, max_age=COOKIE_S, secure=secure, httponly=True, samesite="Lax"
+    )
+    return _discreet(response)
+
+
+@blueprint.get("/shared")
+@public
+@limiter.limit("60 per minute")
+def shared_card() -> ResponseReturnValue:
+    """Show a bot's result to whoever came by its link; search engines are told to stay away."""
+    card = sharing.shared_card(request.cookies.get(_cookie(), ""))
+    response = current_app.make_response(render_template("bots/shared.html", card=card))
+    response.vary.add("Cookie")
+    return _discreet(response)
+
+
+def _discreet(response: Response) -> Response:
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
-    # The address is what opens the card: no other site shall learn it from a link.
+    # The address of the link is what opens the card: no other site shall learn it.
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+def _cookie() -> str:
+    return "__Host-shared" if current_config().https else "shared"
