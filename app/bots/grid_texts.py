@@ -89,6 +89,11 @@ TEXTS: Mapping[str, LazyString] = {
         "The exchange would close the position by force at %(price)s, before the stop-loss at "
         "%(stop_loss)s is reached. Use less leverage or a nearer stop-loss."
     ),
+    "margin_runs_short": _l(
+        "After about %(trips)s round trips at %(price)s the last order there may lack margin: "
+        "%(needed)s more would carry it. Choose a larger reserve, a narrower range or less "
+        "leverage."
+    ),
     "maintenance_assumed": _l(
         "The exchange did not tell its maintenance margin; the liquidation price is counted with "
         "%(rate)s."

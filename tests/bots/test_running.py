@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app.bots import running, service, stopping
 from app.bots.models import BotConfig, BotEvent, BotMetrics
+from app.bots.queries import levels_of
 from app.bots.rules import Seen
 from app.db import db, utc_now
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
@@ -106,6 +107,30 @@ def test_exits_alone_move_no_order(shop: Shop) -> None:
     ticks(shop)
     assert shop.bot(bot_id).state == "stopped"
     assert_money_agrees(shop, bot_id)
+
+
+def test_levels_keep_what_they_have_earned_when_an_edit_leaves_them_where_they_are(
+    shop: Shop,
+) -> None:
+    def earned() -> dict[Decimal, int]:
+        return {level.price: level.trades for level in levels_of(bot_id) if level.trades}
+
+    bot_id = shop.run_bot("97.5", "100.5", "97.5")
+    before = earned()
+    assert before
+    # Exits move no level, and the sell that is closed now is of the first version.
+    edit(shop, bot_id, stop_loss=Decimal(85))
+    ticks(shop)
+    assert earned() == before
+    shop.play("100.5")
+    ticks(shop)
+    assert sum(earned().values()) > sum(before.values())
+    kept = earned()
+    # Lines that lie elsewhere have earned nothing yet.
+    edit(shop, bot_id, version=2, lower=Decimal("89.7"), upper=Decimal("109.7"))
+    ticks(shop)
+    assert earned() == {}
+    assert kept
 
 
 def test_the_same_settings_change_nothing(shop: Shop) -> None:

@@ -20,7 +20,8 @@ from app.trading.orders import OrderKind, Side
 from app.trading.simulator import LIQUIDATION, Book
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_params import Direction
-from tests.trading.world import at, grid, market
+from app.trading.strategies.grid_worst import MOST_TRIPS
+from tests.trading.world import Desk, at, grid, market
 
 TIERS = (Tier(D(0), D("0.005")), Tier(D(2_000_000), D("0.0056"), D(1_200)))
 PERP = market(
@@ -134,3 +135,41 @@ def test_a_stop_loss_that_keeps_a_position_is_warned_of() -> None:
     assert "stop_keeps_position" in codes(stop_loss_share="0.2", at_exit="keep")
     assert "stop_keeps_position" not in codes(stop_loss="70", at_exit="sell")
     assert "stop_keeps_position" not in codes(at_exit="keep")
+
+
+@pytest.mark.parametrize("reserve", ["0.02", "0.05", "0.2"])
+@pytest.mark.parametrize("leverage", ["3", "5", "10"])
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_plan_says_after_how_many_trips_at_an_end_the_margin_runs_short(
+    direction: Direction, leverage: str, reserve: str
+) -> None:
+    params = grid(
+        lower="95", upper="105", grids=10, direction=direction, leverage=leverage, reserve=reserve
+    )
+    told = {
+        D(str(each.values["price"])): each.values["trips"]
+        for each in GRID.plan(params, PERP, D(100)).warnings
+        if each.code == "margin_runs_short"
+    }
+    ends = {
+        D(95): ("94.9", "96.1"), D(105): ("105.1", "103.9"),
+    }  # fmt: skip
+    # A long grid is full at its lower end only, a short one at its upper.
+    full = {Direction.LONG: (D(95),), Direction.SHORT: (D(105),)}.get(direction, (D(95), D(105)))
+    assert set(told) <= set(full)
+    for end in full:
+        out, back = ends[end]
+        desk = Desk(params, PERP, D(100))
+        desk.see("100")
+        desk.see(out)
+        trips = 0
+        while "denied_over_margin" not in desk.codes() and trips < MOST_TRIPS:
+            trips += 1
+            desk.see(back)
+            desk.see(out)
+        assert told.get(end) == (trips if "denied_over_margin" in desk.codes() else None)
+
+
+def test_coins_never_lack_margin() -> None:
+    coins = GRID.plan(grid(lower="95", upper="105", grids=10), market(), D(100))
+    assert "margin_runs_short" not in [each.code for each in coins.warnings]

@@ -139,7 +139,8 @@ def test_denied_levels_are_tried_again_then_paused() -> None:
     started = Desk(grid(reserve="0"), market(), D(95), limits=Limits(max_open_orders=3))
     started.see("95")
     assert len(started.resting()) == 3
-    assert started.codes().count("order_denied") == 3
+    assert sum(order.status is Status.DENIED for order in started.orders.values()) == 3
+    assert started.codes().count("order_denied") == 1
     assert "level_paused" in started.codes()
 
 
@@ -149,7 +150,7 @@ def test_a_level_that_is_denied_at_every_fill_is_told_once() -> None:
     told = ("order_denied", "level_paused", "denied_too_many_open_orders")
     before = {code: started.codes().count(code) for code in told}
     denied = sum(order.status is Status.DENIED for order in started.orders.values())
-    assert before == {"order_denied": 3, "level_paused": 1, "denied_too_many_open_orders": 3}
+    assert before == dict.fromkeys(told, 1)
     for price in ("89", "101", "89", "101"):
         started.see(price)
     assert sum(order.status is Status.DENIED for order in started.orders.values()) == denied + 4

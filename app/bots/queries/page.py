@@ -109,7 +109,7 @@ def trades_of(card: BotCard, number: int) -> Slice[TradeView]:
 class LevelView:
     """A line of a grid: what stands on it, and what the step above it has earned.
 
-    `trades` and `profit` are of round trips bought on this level and sold on the next.
+    `trades` and `profit` are of round trips between this level and the next.
     """
 
     number: int
@@ -132,7 +132,7 @@ def levels_of(bot_id: int) -> tuple[LevelView, ...]:
             .order_by(OrderRow.id)
         )
     }
-    earned = {level: (count, profit) for level, count, profit in _earned(bot)}
+    earned = _earned(bot, rungs)
     views = []
     for number, price in enumerate(rungs.prices, rungs.first):
         side, left = standing.get(number, (None, None))
@@ -148,23 +148,45 @@ def _rungs(bot: Bot) -> Rungs:
     return rungs_of(bot.strategy, config.params, bot.strategy_state, to_market(market, account))
 
 
-def _earned(bot: Bot) -> Sequence[tuple[int, int, Decimal]]:
-    # The sell that closed a trade stood one level above its buy. Levels of other versions of the
-    # settings lie elsewhere.
+@exact
+def _earned(bot: Bot, rungs: Rungs) -> Mapping[int, tuple[int, Decimal]]:
+    """Return how many trades each gap has closed and what they earned, by its lower level.
+
+    Under other settings most levels lay elsewhere. What closed on a level of now counts all the
+    same: an order that an edit has kept is of the settings under which it was placed, and an edit
+    of the exits alone moves no level.
+    """
+    is_current = OrderRow.config_version == bot.config_version
     rows = db.session.execute(
-        select(OrderRow.level, func.count(TradeRow.id), func.sum(TradeRow.profit))
+        select(
+            OrderRow.level,
+            OrderRow.side,
+            OrderRow.price,
+            is_current,
+            func.count(TradeRow.id),
+            func.sum(TradeRow.profit),
+        )
         .join(OrderRow, OrderRow.id == TradeRow.exit_order_id)
         .where(
             TradeRow.bot_id == bot.id,
             TradeRow.status == "closed",
-            OrderRow.config_version == bot.config_version,
             OrderRow.purpose == "grid",
+            OrderRow.level.is_not(None),
         )
-        .group_by(OrderRow.level)
+        .group_by(OrderRow.level, OrderRow.side, OrderRow.price, is_current)
     )
-    return [
-        (level - 1, count, profit or ZERO) for level, count, profit in rows if level is not None
-    ]
+    tick = db.session.get_one(MarketRow, bot.market_id).tick or ZERO
+    prices = dict(enumerate(rungs.prices, rungs.first))
+    found: dict[int, tuple[int, Decimal]] = {}
+    for level, side, price, current, count, profit in rows:
+        at = prices.get(level)
+        if not current and (at is None or price is None or abs(price - at) > tick):
+            continue
+        # A sell closes one level above its buy.
+        gap = level - 1 if side == "sell" else level
+        before, sum_before = found.get(gap, (0, ZERO))
+        found[gap] = before + count, sum_before + (profit or ZERO)
+    return found
 
 
 # --- log ------------------------------------------------------------------------------------------

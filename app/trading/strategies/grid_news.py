@@ -327,8 +327,9 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
         Status.DENIED: "order_denied",
         Status.CANCELLED: "order_cancelled_outside",
     }[order.status]
-    # Of a level that rests already the log says no more.
-    if tried < MOST_REFUSALS:
+    # Of a level that rests already the log says no more, and what our own limits deny once more
+    # they deny for the same reason.
+    if tried == 0 or (tried < MOST_REFUSALS and order.status is not Status.DENIED):
         news.events.append(
             log_line(code, Severity.WARNING, level=order.key.level, side=order.key.side.value)
         )

@@ -10,7 +10,6 @@ from app.trading.orders import FINAL, Order, OrderKey, OrderKind, Purpose, Side,
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
     MOST_REFUSALS,
-    ONE_MORE_TRY,
     OTHER,
     TAKEN_BACK,
     gap_of,
@@ -326,7 +325,7 @@ def _place(state: GridState, want: Want, level: int, price: Decimal, steps: Ladd
         price,
         slot.remaining,
         _why(state, want, level, steps),
-        is_told=slot.refusals == ONE_MORE_TRY or slot.refusals >= MOST_REFUSALS,
+        is_told=slot.refusals != 0,
     )
 
 

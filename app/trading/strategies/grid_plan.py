@@ -9,7 +9,11 @@ from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind, exact
 from app.trading.position import Holdings
 from app.trading.strategies.grid_levels import Ladder, profit_bounds
 from app.trading.strategies.grid_params import GridParams, Sizing
-from app.trading.strategies.grid_problems import order_problems, parameter_problems
+from app.trading.strategies.grid_problems import (
+    order_problems,
+    parameter_problems,
+    shortfall_warnings,
+)
 from app.trading.strategies.grid_sizes import (
     Rests,
     buy_quantity,
@@ -226,6 +230,7 @@ def _with_money(
     ends = ends_of(params, market, price, _ends(plan))
     plan = replace(plan, worst_case=ends.worst, liquidation=ends.liquidation)
     errors, warnings = order_problems(params, market, price, plan, steps)
+    warnings += shortfall_warnings(ends.shortfalls)
     return replace(
         plan, errors=plan.errors + tuple(errors), warnings=plan.warnings + tuple(warnings)
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
+from decimal import ROUND_CEILING, Decimal
 from math import ceil
 from typing import TYPE_CHECKING
 
 from app.trading.contracts import tiers_of
-from app.trading.market import ONE, ZERO, Market, MarketKind
+from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
 from app.trading.strategies.grid_levels import LEVEL_DIGITS, Ladder, most_grids, net_profit
 from app.trading.strategies.grid_params import (
     FEWEST_GRIDS,
@@ -22,6 +22,7 @@ from app.trading.strategy import Problem, StopHow, problem
 
 if TYPE_CHECKING:
     from app.trading.strategies.grid_plan import GridPlan, PlannedOrder
+    from app.trading.strategies.grid_worst import Shortfall
 
 Found = tuple[list[Problem], list[Problem]]
 
@@ -256,6 +257,20 @@ def _liquidation_warnings(params: GridParams, market: Market, plan: GridPlan) ->
             )
         )
     return warnings
+
+
+def shortfall_warnings(shortfalls: Iterable[Shortfall]) -> list[Problem]:
+    """Warn of ends of the range at which the margin runs short after some round trips."""
+    return [
+        problem(
+            "reserve",
+            "margin_runs_short",
+            price=each.price,
+            trips=each.trips,
+            needed=each.needed.quantize(BOOK_STEP, ROUND_CEILING),
+        )
+        for each in shortfalls
+    ]
 
 
 def trailing_warnings(

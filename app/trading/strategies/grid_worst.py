@@ -11,6 +11,9 @@ from app.trading.orders import Side
 from app.trading.strategies.grid_levels import LEVEL_DIGITS
 from app.trading.strategies.grid_params import Direction, GridParams
 
+# So many round trips in a row at one end of the range are looked at.
+MOST_TRIPS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
@@ -40,6 +43,18 @@ class Liquidation:
     above: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """The last order of a side at `price` lacks margin after so many round trips there.
+
+    `needed` is the money that would have kept it placed through all that were looked at.
+    """
+
+    price: Decimal
+    trips: int
+    needed: Decimal
+
+
 class Ends(NamedTuple):
     """The sums of a plan from which its ends follow; `first` is negative for a first short sale.
 
@@ -57,10 +72,11 @@ class Ends(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The worse end of a grid, and its liquidation prices."""
+    """The worse end of a grid, its liquidation prices, and where its margin runs short."""
 
     worst: WorstCase | None
     liquidation: Liquidation | None
+    shortfalls: tuple[Shortfall, ...] = ()
 
 
 class _Close(NamedTuple):
@@ -74,6 +90,7 @@ class _End(NamedTuple):
     cash: Decimal
     wallet: Decimal
     close: _Close | None
+    shortfall: Shortfall | None = None
 
 
 def ends_of(params: GridParams, market: Market, price: Decimal, sums: Ends) -> Found:
@@ -89,7 +106,8 @@ def ends_of(params: GridParams, market: Market, price: Decimal, sums: Ends) -> F
     if market.kind is MarketKind.SPOT:
         return Found(max(worst, key=_loss), None)
     found = Liquidation(*(end and end.close and end.close.price for end in (below, above)))
-    return Found(max(worst, key=_loss), found)
+    ends = tuple(end.shortfall for end in (below, above) if end is not None and end.shortfall)
+    return Found(max(worst, key=_loss), found, ends)
 
 
 def _loss(worst: WorstCase) -> Decimal:
@@ -104,11 +122,13 @@ def _after_buys(params: GridParams, market: Market, price: Decimal, sums: Ends) 
     fees = sums.first * price * market.buy_fee_in_quote(taker)
     fees += sums.buys_value * market.buy_fee_in_quote(maker)
     wallet = sums.investment - fees
-    close = None
+    close = shortfall = None
     if market.kind is MarketKind.LINEAR:
-        stakes = _stakes(Stake(sums.first, sums.first * price), Side.BUY, sums.buys[::-1])
+        orders = sums.buys[::-1]
+        stakes = _stakes(Stake(sums.first, sums.first * price), Side.BUY, orders)
         close = _close(stakes, wallet, params, market)
-    return _End(params.lower, coins, wallet - value, wallet, close)
+        shortfall = _shortfall(stakes[-1][1], Side.BUY, orders, wallet, params, market)
+    return _End(params.lower, coins, wallet - value, wallet, close, shortfall)
 
 
 def _after_sells(params: GridParams, market: Market, price: Decimal, sums: Ends) -> _End:
@@ -119,7 +139,8 @@ def _after_sells(params: GridParams, market: Market, price: Decimal, sums: Ends)
     wallet = sums.investment - fees
     stakes = _stakes(Stake(sums.first, -sums.first * price), Side.SELL, sums.sells)
     close = _close(stakes, wallet, params, market)
-    return _End(params.upper, -short, wallet + value, wallet, close)
+    shortfall = _shortfall(stakes[-1][1], Side.SELL, sums.sells, wallet, params, market)
+    return _End(params.upper, -short, wallet + value, wallet, close, shortfall)
 
 
 _Way = Sequence[tuple[Decimal | None, Stake]]
@@ -149,6 +170,38 @@ def _close(stakes: _Way, wallet: Decimal, params: GridParams, market: Market) ->
         if reached:
             return _Close(price, position_margin(stake, params.leverage))
     return None
+
+
+def _shortfall(
+    stake: Stake,
+    side: Side,
+    orders: Sequence[tuple[Decimal, Decimal]],
+    wallet: Decimal,
+    params: GridParams,
+    market: Market,
+) -> Shortfall | None:
+    """Return where round trips at the end of a side leave too little margin for its last order.
+
+    Venues count at average cost: closing at that end realises a loss, though the trip earned, and
+    opening again makes the position dearer. The wallet pays both, so a thin one runs short there.
+    """
+    if len(orders) <= 1:
+        return None
+    (before, _), (price, quantity) = orders[-2:]
+    back = Side.SELL if side is Side.BUY else Side.BUY
+    fees = quantity * (price + before) * market.maker_fee
+    trips, needed = 0, ZERO
+    for trip in range(MOST_TRIPS + 1):
+        lack = position_margin(stake, params.leverage) - wallet
+        if lack > 0 and trip == 0:
+            # Short from the start: the reserve is warned of.
+            return None
+        if lack > needed:
+            trips, needed = trips or trip, lack
+        left, gained = stake.after(back, before, quantity)
+        stake, _ = left.after(side, price, quantity)
+        wallet += gained - fees
+    return Shortfall(price, trips, needed) if trips else None
 
 
 def _worst(end: _End, market: Market, investment: Decimal) -> WorstCase:
