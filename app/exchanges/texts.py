@@ -51,6 +51,10 @@ TEXTS: Mapping[str, LazyString] = {
         "Nobody here could ask the exchange just now. Please try again in a moment."
     ),
     "exchange_unreachable": _l("%(exchange)s does not answer now. We try again by ourselves."),
+    "exchange_book_crossed": _l(
+        "%(exchange)s shows bids above asks, so this book is no good. Bots go by the last price; we"
+        " ask again by ourselves."
+    ),
     "exchange_rate_limited": _l("%(exchange)s asks us to wait. We try again in a moment."),
     "margin_not_isolated": _l(
         "The account at %(exchange)s uses one margin for all positions: a loss could take all of "

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from sqlalchemy import text
 
 from app.adapters.exchanges import ccxt as adapter
 from app.adapters.exchanges import client as client_module
+from app.bots import service, stopping
 from app.bots.live import clock
 from app.db import db
 from app.trading.ports import Refused
+from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.live_world import wander
 from tests.doubles.bybit.faults import Fault, every_fault
@@ -24,6 +27,8 @@ from tests.doubles.live import CONTRACT, LiveWorld
 from tests.doubles.wire import product_at_double
 
 pytestmark = pytest.mark.usefixtures("database")
+
+LOT = Decimal("0.0001")
 
 
 @pytest.fixture
@@ -174,6 +179,135 @@ def test_only_errors_of_the_list_prove_that_nothing_was_sent(
     live.tick()
     orders = server.venue.customers[key].orders.values()
     assert (sum(order.kind == "Market" for order in orders) == 1) is guard
+
+
+# --- what others do on the account ----------------------------------------------------------------
+
+
+def test_orders_cancelled_by_the_owners_own_hand_are_logged_and_placed_again_after_a_while(
+    live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.play("100")
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(key).bots
+    live.tick()
+    gone = {order.client_id for order in live.world.open_orders(bot)[:3]}
+    for client_id in gone:
+        server.operator.take_away(key, client_id)
+    live.audit()
+    standing = live.world.open_orders(bot)
+    assert len(standing) == 7
+    assert live.world.events(bot).count("order_cancelled_outside") == 3
+    monkeypatch.setattr(clock, "RESTORE_AFTER", timedelta(0))
+    live.audit()
+    assert live.missing_levels() == live.differences() == []
+    assert not gone & {order.client_id for order in live.world.open_orders(bot)}
+
+
+def test_orders_and_trades_of_the_owner_are_left_alone_and_the_moved_balance_is_told(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    live.play("100")
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(key).bots
+    live.tick()
+    own = {"symbol": "AAAUSDT", "qty": "1", "side": "Buy"}
+    resting = server.operator.trade(key, orderType="Limit", price="50", **own)
+    named = server.operator.trade(
+        key, orderType="Limit", price="51", orderLinkId="my-own-order", **own
+    )
+    server.operator.trade(key, orderType="Market", **own)
+    before = live.world.metrics(bot)
+    for price in ("97.9", "100.5", "99"):
+        live.play(price)
+        live.tick()
+    for _ in range(3):
+        live.audit()
+    orders = server.venue.customers[key].orders
+    for order in (resting, named):
+        assert orders[order["order_id"]].status == "New"
+    metrics = live.world.metrics(bot)
+    assert metrics.fills == len(live.world.fills(bot)) > before.fills
+    bought = [row for row in server.venue.customers[key].executions if not row.link_id]
+    assert len(bought) == 1
+    # Our books do not hold what the owner has bought, and say so once for each currency.
+    told = [line for line in live.world.log(bot) if line.code == "books_differ"]
+    assert sorted(line.values["currency"] for line in told) == ["AAA", "USDT"]
+    assert live.missing_levels() == []
+
+
+def test_money_that_leaves_under_the_bot_is_told_and_when_it_is_back_the_ladder_is_whole(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    live.play("100")
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(key).bots
+    live.tick()
+    customer = server.venue.customers[key]
+    free = customer.free("USDT", server.venue.instruments)
+    server.venue.deposit(key, "USDT", -free)
+    # A buy that is filled frees nothing, and the sell above it that is filled is bought back.
+    for price in ("97.9", "102.5", "97.9"):
+        live.play(price)
+        live.tick()
+    for _ in range(2):
+        live.audit()
+    assert "books_differ" in live.world.events(bot)
+    assert live.world.bot(bot).state == "active"
+    server.venue.deposit(key, "USDT", free)
+    for _ in range(2):
+        live.audit()
+    assert live.missing_levels() == live.differences() == []
+
+
+# --- a second stop --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("symbol", "edited", "how"),
+    [
+        ("AAA/USDT", False, StopHow.KEEP),
+        ("AAA/USDT", True, StopHow.SELL),
+        (CONTRACT, False, StopHow.SELL),
+        (CONTRACT, True, StopHow.SELL),
+    ],
+    ids=["coins kept", "coins sold after an edit", "contract closed", "closed after an edit"],
+)
+def test_a_second_stop_takes_back_what_the_first_has_left_beyond_the_range(
+    live: LiveWorld, server: DoubleServer, symbol: str, edited: bool, how: StopHow
+) -> None:
+    world = live.world_of(symbol)
+    live.play("100", symbol=symbol)
+    key = "customer-one-of-the-stand-in"
+    contract = {"direction": "long", "leverage": "2"} if symbol == CONTRACT else {}
+    (bot,) = live.add_seat(key, 1, (symbol,), **contract).bots
+    live.tick()
+    owner = world.bot(bot).user_id
+
+    def stop(wanted: StopHow) -> None:
+        with transaction():
+            stopping.request_stop(owner, bot, wanted, by_operator=True)
+
+    stop(StopHow.LEAVE_ORDERS)
+    live.tick()
+    assert (world.bot(bot).state, len(world.open_orders(bot))) == ("stopped", 10)
+    if edited:
+        with transaction():
+            service.change_bot(owner, bot, {"grids": 8})
+    # The price leaves the range, and what is left is filled on its way.
+    live.play("95.5", "89", symbol=symbol)
+    live.audit()
+    assert world.bot(bot).state == "stopped"
+    stop(how)
+    for _ in range(3):
+        live.audit()
+    assert world.bot(bot).state == "stopped"
+    assert world.open_orders(bot) == server.venue.customers[key].open_orders() == []
+    assert (world.metrics(bot).base < LOT) is (how is StopHow.SELL)
+    assert live.differences() == []
+    # Asked once more there is nothing left to do.
+    stop(how)
+    assert world.bot(bot).state == "stopped"
 
 
 # --- contracts ------------------------------------------------------------------------------------

@@ -85,6 +85,43 @@ def test_book_of_an_exchange_is_read_exactly(name: str, monkeypatch: pytest.Monk
     assert book.asks == ((Decimal("60000.2"), Decimal("0.75")),)
 
 
+@pytest.mark.parametrize("ask", ["60000.1", "59999.9"], ids=["locked", "crossed"])
+def test_a_book_whose_bids_reach_its_asks_is_refused_and_said_on_the_page(
+    customer: Client, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    spoilt = {"s": "BTCUSDT", "ts": NOW_MS, "b": [["60000.1", "1"]], "a": [[ask, "1"]]}
+    canned(monkeypatch, "bybit", {"retCode": 0, "result": spoilt})
+    with pytest.raises(Unavailable) as refused:
+        public.order_book("bybit", "BTC/USDT", 10)
+    assert refused.value.code == "exchange_book_crossed"
+    row = pair("ccxt:bybit", symbol="BTC/USDT")
+    answer = customer.get(f"/markets/{row.id}/depth")
+    assert answer.status_code == 200
+    assert "shows bids above asks" in answer.text
+    # What bots go by is there all the same.
+    assert "100.5" in answer.text
+
+
+def test_levels_of_no_price_no_size_or_out_of_order_do_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [["0", "1"], ["-5", "1"], ["60000", "0"], ["59990", "2"], ["60000.1", "1"], ["", "1"]]
+    told = {"s": "BTCUSDT", "ts": NOW_MS, "b": rows, "a": [["0", "3"], ["60000.2", "1"]]}
+    canned(monkeypatch, "bybit", {"retCode": 0, "result": told})
+    book = public.order_book("bybit", "BTC/USDT", 10)
+    assert [str(price) for price, _ in book.bids] == ["60000.1", "59990.0"]
+    assert [str(price) for price, _ in book.asks] == ["60000.2"]
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "0.0", "NaN", "Infinity", ""])
+def test_a_price_of_zero_or_no_number_is_no_price(
+    monkeypatch: pytest.MonkeyPatch, price: str
+) -> None:
+    told = {"category": "spot", "list": [{"symbol": "BTCUSDT", "lastPrice": price}]}
+    canned(monkeypatch, "bybit", {"retCode": 0, "result": told})
+    assert public.quotes("bybit", ["BTC/USDT"]) == {}
+
+
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "NOT/LISTED"])
 def test_exchange_that_is_away_or_lacks_the_pair_is_unavailable(
     symbol: str, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,20 @@ def test_the_path_of_a_candle_decides_what_fills_first() -> None:
     assert (rising.figures.matched_trades, falling.figures.matched_trades) == (1, 0)
 
 
+def test_candles_with_a_gap_trade_as_if_nothing_had_happened_in_between() -> None:
+    story = candles(
+        ("95", "96", "89", "95"), ("95", "101", "94", "100"), ("100", "101", "79", "85")
+    )
+    hour = 3_600_000
+    torn = [story[0], *(each._replace(ts_ms=each.ts_ms + hour) for each in story[1:])]
+    whole, gapped = (run_backtest("grid", PARAMS, FREE, each) for each in (story, torn))
+    assert [(f.side, f.price, f.quantity) for f in whole.fills] == [
+        (f.side, f.price, f.quantity) for f in gapped.fills
+    ]
+    assert whole.books == gapped.books
+    assert len(whole.fills) > 4
+
+
 def test_an_exit_ends_the_trading_and_not_the_measuring() -> None:
     params = {**PARAMS, "stop_loss": "75", "at_exit": "sell"}
     story = candles(("95", "95", "74", "74"), ("74", "110", "70", "110"))

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from app.adapters.exchanges.clock import TRIES
 from app.adapters.exchanges.quirks import QUIRKS
@@ -95,7 +95,8 @@ def markets(name: str) -> dict[str, Market]:
 
 
 def order_book(name: str, symbol: str, levels: int) -> OrderBook:
-    """Return the best levels of a pair, best first; raise Unavailable."""
+    """Return the best levels of a pair, best first; raise Unavailable, also for a crossed book."""
+    from app.adapters.exchanges.errors import ExchangeError
     from app.adapters.exchanges.reading import at, decimal
 
     limit = max(levels, QUIRKS[name].smallest_book)
@@ -103,9 +104,18 @@ def order_book(name: str, symbol: str, levels: int) -> OrderBook:
     sides = []
     for side in ("bids", "asks"):
         rows = [(decimal(row[0]), decimal(row[1])) for row in book[side]]
-        sides.append(tuple((price, size) for price, size in rows if price and size)[:levels])
+        good = [(price, size) for price, size in rows if _is_more(price) and _is_more(size)]
+        sides.append(tuple(sorted(good, reverse=side == "bids")[:levels]))
+    bids, asks = sides
+    if bids and asks and bids[0][0] >= asks[0][0]:
+        # Nobody would sell below what others pay: half an update, or a pair that does not trade.
+        raise ExchangeError("exchange_book_crossed", exchange=name)
     moment = book.get("timestamp")
-    return OrderBook(sides[0], sides[1], at(moment) if moment else None)
+    return OrderBook(bids, asks, at(moment) if moment else None)
+
+
+def _is_more(number: Decimal | None) -> TypeGuard[Decimal]:
+    return number is not None and number > 0
 
 
 def measure_clock(name: str, *, testnet: bool = False) -> None:

@@ -171,7 +171,6 @@ def _earned(bot: Bot, rungs: Rungs) -> Mapping[int, tuple[int, Decimal]]:
             TradeRow.bot_id == bot.id,
             TradeRow.status == "closed",
             OrderRow.purpose == "grid",
-            OrderRow.level.is_not(None),
         )
         .group_by(OrderRow.level, OrderRow.side, OrderRow.price, is_current)
     )
@@ -179,6 +178,8 @@ def _earned(bot: Bot, rungs: Rungs) -> Mapping[int, tuple[int, Decimal]]:
     prices = dict(enumerate(rungs.prices, rungs.first))
     found: dict[int, tuple[int, Decimal]] = {}
     for level, side, price, current, count, profit in rows:
+        if level is None:
+            continue
         at = prices.get(level)
         if not current and (at is None or price is None or abs(price - at) > tick):
             continue
