@@ -34,11 +34,12 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "contract_is_held": _l(
         "“%(name)s” still holds a position in this contract on the same account, and an account "
-        "has only one position in it. Let that bot close it, or choose another account."
+        "has only one position in it. Stop that bot once more to close it, or choose another "
+        "account."
     ),
     "contract_has_orders": _l(
-        "Orders of “%(name)s” still stand in this contract on the same account. Start that bot and "
-        "stop it again to take them back, or choose another account."
+        "Orders of “%(name)s” still stand in this contract on the same account. Stop that bot once "
+        "more to take them back, or choose another account."
     ),
     "contract_has_position": _l(
         "The account holds %(held)s in this contract that the bot does not know (it knows "

@@ -16,7 +16,7 @@ from app.bots.planning import (
     limit_problems,
 )
 from app.bots.rules import Action
-from app.bots.verbs import announce, has_live_orders, locked_bot, tell
+from app.bots.verbs import announce, has_live_orders, holds_contract, locked_bot, tell
 from app.db import db, utc_now
 from app.errors import Conflict
 from app.trading.codec import to_json
@@ -220,6 +220,9 @@ def delete_bot(user_id: int, bot_id: int) -> None:
     rules.next_state(bot.state, Action.DELETE)
     if has_live_orders(bot):
         raise Conflict("orders_still_open")
+    if bot.mode == "paper" and holds_contract(bot):
+        # It lives here alone: nobody could close it any more, and it keeps other bots out.
+        raise Conflict("position_still_held")
     bot.deleted_at = utc_now()
     db.session.execute(delete(BotShare).where(BotShare.bot_id == bot_id))
     tell(bot, "bot_deleted", user_id, {}, bot.deleted_at)

@@ -13,7 +13,16 @@ from app.accounts.queries import is_expert
 from app.bots import rules
 from app.bots.models import Bot, BotState
 from app.bots.rules import Action
-from app.bots.verbs import LARGEST_ID, announce, has_live_orders, locked_bot, renew, tell, turn
+from app.bots.verbs import (
+    LARGEST_ID,
+    announce,
+    has_live_orders,
+    holds_contract,
+    locked_bot,
+    renew,
+    tell,
+    turn,
+)
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.exchanges.models import ExchangeAccount
@@ -89,7 +98,7 @@ def _stop(
     following = rules.next_state(bot.state, Action.STOP)
     if _may_clear(bot, how):
         following = BotState.STOPPING.value
-        _end_again(bot)
+        renew(bot)
     if following is None or bot.stop_request in {EMERGENCY, how.value}:
         return
     now = utc_now()
@@ -102,20 +111,10 @@ def _stop(
 
 
 def _may_clear(bot: Bot, how: StopHow) -> bool:
-    """Tell whether a stop takes back orders that an earlier stop has left on the exchange."""
-    is_stopped = bot.state == BotState.STOPPED.value
-    return is_stopped and how is not StopHow.LEAVE_ORDERS and has_live_orders(bot)
-
-
-def _end_again(bot: Bot) -> None:
-    """Let a stopped bot end once more: with its last state, for no start has to be possible now.
-
-    Without one (its settings are others by now) a new start that is stopped at once does it.
-    """
-    state, epoch = bot.strategy_state, bot.epoch
-    renew(bot)
-    if state is not None:
-        bot.strategy_state, bot.epoch = state, epoch
+    """Tell whether a stop clears what an earlier one has left: orders, or a contract's position."""
+    if bot.state != BotState.STOPPED.value or how is StopHow.LEAVE_ORDERS:
+        return False
+    return has_live_orders(bot) or (how is StopHow.SELL and holds_contract(bot))
 
 
 def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | None = None) -> None:
@@ -128,10 +127,10 @@ def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | Non
     if following is None or bot.stop_request == EMERGENCY or bot.state == following == "locked":
         return
     now = utc_now()
-    if following == BotState.LOCKED.value and has_live_orders(bot):
-        # Orders that were left on the exchange, as by another stop.
+    if following == BotState.LOCKED.value and _may_clear(bot, StopHow.SELL):
+        # What was left on the exchange goes too, as by another stop.
         following = BotState.STOPPING.value
-        _end_again(bot)
+        renew(bot)
     if following == BotState.STOPPING.value:
         bot.stop_request = EMERGENCY
         bot.next_tick_at = now

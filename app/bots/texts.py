@@ -146,6 +146,10 @@ _REFUSALS: Mapping[str, LazyString] = {
         "Orders of this bot still stand on the exchange. Stop it once more to cancel them, then "
         "delete it."
     ),
+    "position_still_held": _l(
+        "This bot still holds a position in its contract. Stop it once more to close the position, "
+        "then delete it."
+    ),
     "cannot_start": _l("A bot that is %(state)s can't be started."),
     "leave_orders_for_experts": _l(
         "Leaving orders on the exchange is for experts: nothing watches them there. "
@@ -174,7 +178,7 @@ _REFUSALS: Mapping[str, LazyString] = {
     "bot_runs_on_account": _l("The bot %(name)s runs on this account. Stop it first."),
     "account_has_orders": _l(
         "Orders of the bot %(name)s still stand on this account. With the account switched on, "
-        "start that bot and stop it again to cancel them; then delete the account."
+        "stop that bot once more to cancel them; then delete the account."
     ),
     "impossible_order_change": _l(
         "An order can't go from %(old)s to %(new)s: the books disagree with the exchange."
@@ -411,6 +415,11 @@ _NOTICES: Mapping[str, LazyString] = {
     "notice_left_orders": _l(
         "Orders that this bot has left still stand on the exchange: %(orders)s. Nobody watches "
         "them. Cancel them here, or leave them."
+    ),
+    "notice_left_position": _l(
+        "This bot is stopped and still holds %(quantity)s. The position goes on paying or "
+        "receiving funding, can be liquidated, and keeps other bots of this account out of the "
+        "contract. Close it here, or start the bot again."
     ),
     "notice_unresolved": _l(
         "%(exchange)s did not say whether an order at %(price)s was placed (%(since)s). We are "

@@ -9,13 +9,15 @@ from decimal import Decimal
 
 from sqlalchemy import exists, select, text
 
-from app.bots.models import Bot, BotEvent
+from app.bots.models import Bot, BotEvent, BotMetrics
 from app.bots.wake import request_ticks
 from app.db import db
 from app.errors import NotFound
+from app.markets.models import MarketRow
 from app.notifications.stream import hint
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.intents import plain_values
+from app.trading.market import MarketKind
 from app.transactions import after_commit
 
 LARGEST_ID = 2**63 - 1
@@ -41,6 +43,20 @@ def has_live_orders(bot: Bot) -> bool:
         OrderRow.account_id == bot.account_id, OrderRow.bot_id == bot.id, text(LIVE_STATES)
     )
     return bool(db.session.scalar(select(query)))
+
+
+def holds_contract(bot: Bot) -> bool:
+    """Tell whether a bot has a position in a contract, as our books say."""
+    held = (
+        select(BotMetrics.bot_id)
+        .join(MarketRow, MarketRow.id == bot.market_id)
+        .where(
+            BotMetrics.bot_id == bot.id,
+            BotMetrics.base != 0,
+            MarketRow.kind != MarketKind.SPOT.value,
+        )
+    )
+    return bool(db.session.scalar(select(held.exists())))
 
 
 def turn(

@@ -92,6 +92,9 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
     left = left_orders(card)
     if left:
         lines.append(Line("notice_left_orders", {"orders": left}, "warning"))
+    held = left_position(card)
+    if held:
+        lines.append(Line("notice_left_position", {"quantity": exact_text(held)}, "warning"))
     return (*notices_of(card), *lines)
 
 
@@ -399,6 +402,12 @@ def _contract_choices(
 def left_orders(card: BotCard) -> int:
     """Count the orders that a stopped bot has left on the exchange; another stop cancels them."""
     return open_orders(card.id) if card.state == BotState.STOPPED.value else 0
+
+
+def left_position(card: BotCard) -> Decimal:
+    """Return what a stopped bot holds of its contract (negative: owes); another stop closes it."""
+    contract = card.figures.contract if card.figures else None
+    return contract.base if contract and card.state == BotState.STOPPED.value else ZERO
 
 
 def open_orders(bot_id: int) -> int:

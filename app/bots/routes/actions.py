@@ -83,7 +83,8 @@ def stop(bot_id: int) -> ResponseReturnValue:
     if form.validate_on_submit() and form.how.data in set(StopHow):
         how = StopHow(form.how.data)
         return _do(card, lambda: stopping.request_stop(current_user.id, bot_id, how))
-    if request.method == "GET" and not (card.actions.stop or queries.left_orders(card)):
+    left = queries.left_orders(card) or queries.left_position(card)
+    if request.method == "GET" and not (card.actions.stop or left):
         return _gone(card, "cannot_stop")
     status = 200
     if request.method == "POST":
@@ -155,7 +156,8 @@ def delete(bot_id: int) -> ResponseReturnValue:
         )
     if not card.actions.delete:
         return _gone(card, "cannot_delete")
-    return render_template("bots/delete.html", bot=card, form=form)
+    held = queries.left_position(card)
+    return render_template("bots/delete.html", bot=card, form=form, left_position=held)
 
 
 def _do(

@@ -71,8 +71,12 @@ def chart(bot_id: int) -> ResponseReturnValue:
 
 
 def _head(card: BotCard) -> dict[str, Any]:
-    left = queries.left_orders(card)
-    return {"bot": card, "notices": queries.notices_for(card), "left_orders": left}
+    return {
+        "bot": card,
+        "notices": queries.notices_for(card),
+        "left_orders": queries.left_orders(card),
+        "left_position": queries.left_position(card),
+    }
 
 
 def _facts(card: BotCard) -> dict[str, Any]:
