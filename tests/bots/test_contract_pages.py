@@ -4,9 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from flask import Flask
 from sqlalchemy import text
 
@@ -18,7 +22,7 @@ from app.cli.bots import bots as commands
 from app.db import db, utc_now
 from app.errors import Conflict, Unavailable
 from app.exchanges import snapshots
-from app.exchanges.models import ExchangeAccount
+from app.exchanges.models import ExchangeAccount, PaperStake
 from app.exchanges.queries import Balances, paper_balances, paper_position
 from app.markets.models import MarketRow
 from app.subscriptions.service import give_plan
@@ -173,6 +177,72 @@ def stop(shop: Shop, bot_id: int, how: StopHow) -> None:
     for _ in range(3):
         shop.tick()
     assert shop.bot(bot_id).state == "stopped"
+
+
+def test_a_position_that_a_stopped_bot_has_left_is_closed_from_its_page_then_it_is_deleted(
+    shop: Shop, client: Client
+) -> None:
+    first, other = with_contract(shop), with_contract(shop)
+    shop.start(first)
+    shop.tick()
+    stop(shop, first, StopHow.KEEP)
+    held = db.session.get_one(BotMetrics, first, populate_existing=True).base
+    assert held > 0
+    # The price is beyond the range: no start could end it in another way.
+    shop.play(D(80))
+    page = client.get(f"/bots/{first}").text
+    assert "still holds" in page and "Close its position" in page
+    assert "nobody here watches it" in client.get(f"/bots/{first}/delete").text
+    client.post_form(f"/bots/{first}/delete", {})
+    assert "Stop it once more to close the position" in client.get(f"/bots/{first}").text
+    assert shop.bot(first).deleted_at is None
+    assert "Close the position at market" in client.get(f"/bots/{first}/stop").text
+    client.post_form(f"/bots/{first}/stop", {"how": "sell"})
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(first).state == "stopped"
+    assert db.session.get_one(BotMetrics, first, populate_existing=True).base == 0
+    assert db.session.query(PaperStake).filter(PaperStake.base != 0).count() == 0
+    assert "Close its position" not in client.get(f"/bots/{first}").text
+    client.post_form(f"/bots/{first}/delete", {})
+    assert shop.bot(first).deleted_at is not None
+    # The contract is free again.
+    shop.play(D(100))
+    assert start(client, other).status_code == 303
+    shop.tick()
+    assert shop.bot(other).state == "active"
+
+
+def test_deleted_paper_bots_that_hold_a_contract_come_back_with_the_migration(shop: Shop) -> None:
+    holder, empty = with_contract(shop), with_contract(shop)
+    shop.start(holder)
+    shop.tick()
+    stop(shop, holder, StopHow.KEEP)
+    # As it was possible once.
+    for bot_id in (holder, empty):
+        shop.set_bot(bot_id, deleted_at=utc_now())
+    path = Path(__file__).parents[2] / "migrations" / "versions" / "0013_left_positions.py"
+    spec = spec_from_file_location("left_positions", path)
+    assert spec is not None and spec.loader is not None
+    migration = module_from_spec(spec)
+    spec.loader.exec_module(migration)
+    with transaction(), Operations.context(MigrationContext.configure(db.session.connection())):
+        migration.upgrade()
+    assert shop.bot(holder).deleted_at is None
+    assert shop.bot(empty).deleted_at is not None
+
+
+def test_an_emergency_closes_the_position_that_a_stopped_bot_has_left(shop: Shop) -> None:
+    bot_id = with_contract(shop)
+    shop.start(bot_id)
+    shop.tick()
+    stop(shop, bot_id, StopHow.KEEP)
+    with transaction():
+        stopping.emergency_stop(shop.user_id, bot_id)
+    for _ in range(3):
+        shop.tick()
+    assert shop.bot(bot_id).state == "locked"
+    assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base == 0
 
 
 def test_a_contract_on_paper_is_one_bots_until_that_has_left_it(shop: Shop, client: Client) -> None:
