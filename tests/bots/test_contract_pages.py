@@ -221,7 +221,7 @@ def test_deleted_paper_bots_that_hold_a_contract_come_back_with_the_migration(sh
     # As it was possible once.
     for bot_id in (holder, empty):
         shop.set_bot(bot_id, deleted_at=utc_now())
-    path = Path(__file__).parents[2] / "migrations" / "versions" / "0013_left_positions.py"
+    path = Path(__file__).parents[2] / "migrations" / "versions" / "0016_left_positions.py"
     spec = spec_from_file_location("left_positions", path)
     assert spec is not None and spec.loader is not None
     migration = module_from_spec(spec)
