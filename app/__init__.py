@@ -111,6 +111,7 @@ def _register_blueprints(app: "Flask") -> None:
     from app.pages import routes as pages
     from app.subscriptions import routes as subscriptions
     from app.trades import routes as trades
+    from app.wallet import routes as wallet
 
     for module in (
         pages,
@@ -130,6 +131,7 @@ def _register_blueprints(app: "Flask") -> None:
         bots,
         trades,
         subscriptions,
+        wallet,
         faq,
     ):
         app.register_blueprint(module.blueprint)

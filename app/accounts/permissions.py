@@ -14,6 +14,7 @@ class Permission(StrEnum):
     BOTS_OWN = "bots.own"
     EXCHANGES_OWN = "exchanges.own"
     SUBSCRIPTIONS_OWN = "subscriptions.own"
+    WALLET_OWN = "wallet.own"
     # staff
     DESK = "staff.desk"
     USERS_VIEW = "staff.users.view"
@@ -28,6 +29,7 @@ class Permission(StrEnum):
     QUEUES_REQUEUE = "staff.queues.requeue"
     HEALTH_VIEW = "staff.health.view"
     STATISTICS_VIEW = "staff.statistics.view"
+    LEDGER_VIEW = "staff.ledger.view"
     PLANS_MANAGE = "staff.plans.manage"
     FAQ_MANAGE = "staff.faq.manage"
     AUDIT_VIEW = "staff.audit.view"
@@ -40,6 +42,7 @@ _CUSTOMER = frozenset(
         Permission.BOTS_OWN,
         Permission.EXCHANGES_OWN,
         Permission.SUBSCRIPTIONS_OWN,
+        Permission.WALLET_OWN,
     }
 )
 _SUPPORT = _CUSTOMER | {
@@ -57,6 +60,7 @@ _MANAGER = _SUPPORT | {
     Permission.EXCHANGES_MANAGE,
     Permission.QUEUES_VIEW,
     Permission.STATISTICS_VIEW,
+    Permission.LEDGER_VIEW,
     Permission.PLANS_MANAGE,
 }
 

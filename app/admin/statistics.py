@@ -1,15 +1,13 @@
 """Figures of a period: bots by state, fills and profit per day."""
 
-import csv
-import io
-
-from flask import Response, request
+from flask import request
 from flask.typing import ResponseReturnValue
 from flask_admin import expose
 
 from app.accounts.permissions import Permission
 from app.admin.base import StaffPage
 from app.bots import statistics
+from app.listing.files import csv_file
 from app.money import exact_text
 
 PERIODS = (7, 30, 90)
@@ -40,22 +38,16 @@ class StatisticsPage(StaffPage):
 
     @expose("/profit.csv")
     def profit_csv(self) -> ResponseReturnValue:
-        lines = io.StringIO()
-        writer = csv.writer(lines)
-        writer.writerow(("day", "mode", "currency", "closed_trades", "profit", "fees"))
-        for row in statistics.profit_per_day(chosen_days()):
-            writer.writerow(
-                (
-                    row.day.isoformat(),
-                    row.mode,
-                    row.currency,
-                    row.trades,
-                    exact_text(row.profit),
-                    exact_text(row.fees),
-                )
+        columns = ("day", "mode", "currency", "closed_trades", "profit", "fees")
+        rows = (
+            (
+                row.day.isoformat(),
+                row.mode,
+                row.currency,
+                str(row.trades),
+                exact_text(row.profit),
+                exact_text(row.fees),
             )
-        return Response(
-            lines.getvalue(),
-            mimetype="text/csv",
-            headers={"Content-Disposition": "attachment; filename=profit-per-day.csv"},
+            for row in statistics.profit_per_day(chosen_days())
         )
+        return csv_file("profit-per-day.csv", columns, rows)

@@ -1,14 +1,10 @@
 """The filter of trades; it stands in the address, so it needs no token."""
 
-from datetime import date
-
 from flask_babel import lazy_gettext as _l
 from wtforms import DateField, Form, SelectField
 
 from app.accounts.choices import choices as options
 from app.trades.queries import TradeChoices
-
-FIRST_DAY, LAST_DAY = date(2009, 1, 1), date(2100, 1, 1)
 
 
 class FilterForm(Form):

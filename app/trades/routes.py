@@ -1,24 +1,21 @@
 """The trades of a person: list, file and one trade with its logic."""
 
-import csv
-import io
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_babel import get_timezone
 from flask_login import current_user
 
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
 from app.formatting.cells import safe_cell
+from app.listing.days import end_of, start_of
+from app.listing.files import csv_file, iso
+from app.listing.links import link_builder, read_args
+from app.listing.paging import page_of, read_page
 from app.money import exact_text
 from app.trades import queries
-from app.trades.forms import FIRST_DAY, LAST_DAY, FilterForm
-from app.trades.links import link_builder, read_args
-from app.trades.paging import page_of, read_page
+from app.trades.forms import FilterForm
 from app.trades.queries import LARGEST_ID, TradeFilter, TradeView
 
 blueprint = Blueprint("trades", __name__)
@@ -73,19 +70,7 @@ def show(trade_id: int) -> ResponseReturnValue:
 def export() -> ResponseReturnValue:
     """Give the trades of a filter as a file: exact numbers, times in ISO 8601 UTC."""
     trades = queries.all_trades(current_user.id, _filter())
-    return Response(
-        _csv(trades),
-        mimetype="text/csv",
-        headers={"Content-Disposition": "attachment; filename=trades.csv"},
-    )
-
-
-def _csv(trades: Iterable[TradeView]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_row, trades))
-    return buffer.getvalue()
+    return csv_file("trades.csv", COLUMNS, map(_row, trades))
 
 
 def _row(trade: TradeView) -> list[str]:
@@ -98,9 +83,9 @@ def _row(trade: TradeView) -> list[str]:
         trade.side,
         trade.status,
         exact_text(trade.quantity),
-        _iso(trade.entry_at),
+        iso(trade.entry_at),
         exact_text(trade.entry_price),
-        _iso(trade.exit_at),
+        iso(trade.exit_at),
         _exact(trade.exit_price),
         _exact(trade.profit),
         exact_text(trade.fees),
@@ -114,10 +99,6 @@ def _exact(value: Decimal | None) -> str:
     return "" if value is None else exact_text(value)
 
 
-def _iso(moment: datetime | None) -> str:
-    return "" if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 # --- the filter -----------------------------------------------------------------------------------
 
 
@@ -126,28 +107,12 @@ def _filter() -> TradeFilter:
     args = read_args(KEYS)
     bot = args.get("bot", "")
     is_number = bot.isascii() and bot.isdecimal()
-    last = _day(args.get("to"))
     return TradeFilter(
         bot_id=min(int(bot), LARGEST_ID) if is_number else None,
         symbol=args.get("symbol", ""),
-        first=_midnight(_day(args.get("from"))),
-        last=_midnight(last + timedelta(days=1)) if last else None,
+        first=start_of(args.get("from")),
+        last=end_of(args.get("to")),
         side=args["side"] if args.get("side") in {"long", "short"} else "",
         status=args["status"] if args.get("status") in {"open", "closed"} else "",
         mode=args["mode"] if args.get("mode") in {"paper", "testnet", "live"} else "",
     )
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        day = date.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return min(max(day, FIRST_DAY), LAST_DAY)
-
-
-def _midnight(day: date | None) -> datetime | None:
-    """Return when a day begins in the reader's zone."""
-    if day is None:
-        return None
-    return datetime.combine(day, time(), tzinfo=get_timezone()).astimezone(UTC)

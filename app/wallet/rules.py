@@ -20,6 +20,8 @@ ZERO = Decimal(0)
 # What the column holds: 38 digits, 18 of them behind the point.
 LARGEST = Decimal("1e18")
 COIN_DIGITS = 8
+# What providers keep of payments.
+FEES = "expense:fees"
 # Commodities that are no currency: points in micrograms of gold.
 WHOLE = frozenset({"XAU_ug"})
 MAX_KEY = 200

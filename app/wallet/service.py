@@ -105,7 +105,7 @@ def record_fee(key: str, rail: str, money: Money, *, refs: Sequence[str] = ()) -
     """Book a fee that the provider tells after the payment, or takes for something else."""
     rules.checked_positive(money.amount, money.currency)
     entries = (
-        Entry("expense:fees", money.currency, money.amount),
+        Entry(rules.FEES, money.currency, money.amount),
         Entry(f"psp:{rail}", money.currency, -money.amount),
     )
     return post(key, "provider_fee", entries, refs=refs, rail=rail)
@@ -207,7 +207,7 @@ def _received(rail: str, money: Money, fee: Decimal) -> tuple[Entry, ...]:
         raise InvalidInput("fee_out_of_range", field="fee")
     return (
         Entry(f"psp:{rail}", money.currency, money.amount - fee),
-        Entry("expense:fees", money.currency, fee),
+        Entry(rules.FEES, money.currency, fee),
     )
 
 

@@ -32,3 +32,90 @@ TEXTS: Mapping[str, LazyString] = {
     "wallet_part_out_of_range": _l("The part of the wallet must be between zero and the amount."),
     "same_currency": _l("Choose two different currencies."),
 }
+
+KIND_LABELS: Mapping[str, LazyString] = {
+    "top_up": _l("Top-up"),
+    "payment": _l("Payment"),
+    "wallet_payment": _l("Payment from the wallet"),
+    "refund": _l("Refund"),
+    "top_up_refund": _l("Top-up sent back"),
+    "provider_fee": _l("Fee of the provider"),
+    "grant": _l("Credit from us"),
+    "exchange": _l("Currency exchange"),
+    "payout": _l("Payout of the provider"),
+    "dispute": _l("Payment disputed"),
+    "dispute_lost": _l("Dispute lost"),
+    "reversal": _l("Reversal"),
+}
+STATE_LABELS: Mapping[str, LazyString] = {
+    "settled": _l("Settled"),
+    "reversed": _l("Reversed"),
+}
+HOLD_LABELS: Mapping[str, LazyString] = {
+    "pending": _l("Money set aside"),
+    "captured": _l("Taken"),
+    "released": _l("Let go"),
+    "expired": _l("Expired"),
+}
+# Names of providers stay as they are.
+RAIL_LABELS: Mapping[str, LazyString | str] = {
+    "wallet": _l("Wallet"),
+    "demo": _l("Demo payments"),
+    "stripe": "Stripe",
+}
+ACCOUNT_LABELS: Mapping[str, LazyString] = {
+    "revenue:subscription": _l("Subscription"),
+    "revenue:rental": _l("Rental of bots"),
+    "revenue:one_off": _l("Single purchase"),
+    "revenue:course": _l("Courses"),
+    "revenue:promotion": _l("Promotions"),
+    "revenue:shop": _l("Shop bots"),
+    "contra:refunds": _l("Refunds"),
+    "tax:payable": _l("Tax"),
+    "expense:fees": _l("Fees of providers"),
+    "expense:grants": _l("Credit from us"),
+    "clearing:exchange": _l("Currency exchange"),
+    "loss:chargeback": _l("Borne by us"),
+    "others:wallet": _l("Wallet of somebody else"),
+}
+ACCOUNT_KIND_LABELS: Mapping[str, LazyString] = {
+    "wallet": _l("Wallet"),
+    "frozen": _l("Frozen by a dispute"),
+    "points": _l("Points"),
+    "referral": _l("Rewards of partners"),
+    "tax": _l("Tax"),
+    "suspense": _l("Not matched yet"),
+    "psp": _l("Provider"),
+    "dispute": _l("In dispute"),
+    "bank": _l("Bank"),
+    "clearing": _l("Clearing"),
+    "revenue": _l("Income"),
+    "contra": _l("Refunds"),
+    "expense": _l("Expenses"),
+    "loss": _l("Losses"),
+}
+
+
+def kind_label(kind: str) -> str:
+    """Return the name of a kind of posting; an unknown one stays as it is."""
+    return str(KIND_LABELS.get(kind, kind))
+
+
+def state_label(state: str) -> str:
+    """Return the name of a state of a posting."""
+    return str(STATE_LABELS.get(state, state))
+
+
+def rail_label(rail: str) -> str:
+    """Return the name of a rail; an unknown one stays as it is."""
+    return str(RAIL_LABELS.get(rail, rail))
+
+
+def account_label(name: str) -> str:
+    """Return the name of an account as people read it, with its rail where it has one."""
+    known = ACCOUNT_LABELS.get(name)
+    if known is not None:
+        return str(known)
+    kind, _, part = name.partition(":")
+    label = str(ACCOUNT_KIND_LABELS.get(kind, name))
+    return f"{label}: {rail_label(part)}" if kind in {"psp", "dispute"} else label

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from app.bots.queries import own_cards
 from app.exchanges.service import seed_exchanges
 from app.faq.service import seed_faq
 from app.markets.service import seed_markets
+from app.money import Money
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
+from app.wallet import queries, service
 from tests.browser import open_chromium
 from tests.conftest import new_client
 
@@ -80,6 +83,8 @@ CABINET = [
     "/exchanges/new?exchange=bybit",
     "/exchanges/new?exchange=paper",
     "/subscriptions",
+    "/wallet",
+    "/wallet/{posting}",
     "/profile",
     "/settings",
     "/settings/tokens",
@@ -90,9 +95,20 @@ CABINET = [
     "/faq",
 ]
 PUBLIC = ["/", "/pricing", "/login", "/register", "/reset", "/reset/new", "/legal/risk"]
-DESK = ["/admin/", "/admin/bots/", "/admin/orders/", "/admin/users/", "/admin/statistics/"]
+DESK = [
+    "/admin/",
+    "/admin/bots/",
+    "/admin/orders/",
+    "/admin/users/",
+    "/admin/books/",
+    "/admin/ledger/postings/",
+    "/admin/statistics/",
+]
 # Where wide tables or two columns could overflow on a large screen.
 WIDE = {"/dashboard", "/bots", "/bots/{bot}", "/bots/new", "/trades", "/admin/orders/"}
+
+
+CREDIT = "journey:credit"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +125,11 @@ def bot_id(app: Flask, database: None) -> int:
             seed()
     customer = user_by_email(CUSTOMER.email)
     assert customer is not None
+    with transaction():
+        credit = Money(Decimal(5), "USD")
+        service.grant(
+            "journey", customer.id, credit, actor_id=None, reason="A present", refs=(CREDIT,)
+        )
     [card] = own_cards(customer.id)
     tick_accounts([card.account_id], "journey")
     return card.id
@@ -181,12 +202,14 @@ def look_at(
     small = browser.new_context(viewport={"width": 360, "height": 800}, color_scheme="light")
     large = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="dark")
     found = []
+    known = queries.postings_about(CREDIT)
+    posting = known[0].id if known else 0
     for context, chosen in [(small, paths), (large, [path for path in paths if path in WIDE])]:
         if login is not None:
             sign_in(app, context, address, login)
         page = context.new_page()
         for path in chosen:
-            faults = faults_of(page, address + path.format(bot=bot))
+            faults = faults_of(page, address + path.format(bot=bot, posting=posting))
             found += [f"{path}: {fault}" for fault in faults]
         context.close()
     return found

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from flask import Flask
@@ -19,8 +20,10 @@ from app.accounts.passkeys.models import Passkey
 from app.bots.models import Bot
 from app.db import db
 from app.exchanges.models import ExchangeAccount
+from app.money import Money
 from app.trades.models import OrderRow, TradeRow
 from app.transactions import transaction
+from app.wallet import service
 from tests.api.programs import give_token
 from tests.bots.shop import Shop
 from tests.factories import make_account, make_user
@@ -29,7 +32,9 @@ from tests.factories import make_account, make_user
 MARK = "Zanzibar-Quokka"
 
 # Ids in addresses that belong to somebody. A new one must be added here and to `Owner.ids`.
-OWNED = frozenset({"bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id"})
+OWNED = frozenset(
+    {"bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id", "posting_id"}
+)
 # Parts of addresses that are the same for everybody.
 SHARED: Mapping[str, object] = {
     "action": "register",
@@ -51,7 +56,8 @@ SENT_NAMES = (
 # Rows of the first person, as they must stay whatever the second one sends.
 GUARDED_TABLES = (
     "users", "profiles", "owner_keys", "access_tokens", "passkeys", "exchange_accounts",
-    "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
+    "paper_balances", "paper_orders", "bots", "orders", "fills", "trades", "ledger_accounts",
+    "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
 )  # fmt: skip
 
 
@@ -87,6 +93,9 @@ def make_owner() -> Owner:
         )  # fmt: skip
         db.session.add(passkey)
         email = user.email
+        posting_id = service.grant(
+            "mark", shop.user_id, Money(Decimal(5), "USD"), actor_id=None, reason=f"{MARK} credit"
+        ).id
     trade = db.session.scalars(select(TradeRow.id).where(TradeRow.bot_id == bot_id)).first()
     order = db.session.scalars(select(OrderRow.id).where(OrderRow.bot_id == bot_id)).first()
     token_id = db.session.scalars(select(AccessToken.id)).one()
@@ -97,6 +106,7 @@ def make_owner() -> Owner:
         "trade_id": trade,
         "token_id": token_id,
         "passkey_id": db.session.scalars(select(Passkey.id)).one(),
+        "posting_id": posting_id,
         "order_id": order,
         "user_id": shop.user_id,
         "export_id": make_export(shop.user_id),

@@ -15,9 +15,9 @@ from app.bots import stopping
 from app.bots.models import Bot
 from app.db import db, utc_now
 from app.formatting.cells import safe_cell
+from app.listing.paging import LAST_PAGE, Slice, page_of, read_page
 from app.trades import queries
 from app.trades.models import FillRow, OrderRow, TradeRow
-from app.trades.paging import LAST_PAGE, Slice, page_of, read_page
 from app.trades.queries import TradeFilter
 from app.trading.strategy import StopHow
 from app.transactions import transaction

@@ -1,18 +1,21 @@
 """The bottom of the ledger: balanced, booked once, never changed, never overdrawn."""
 
+from datetime import timedelta
+
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.accounts.models import Role
-from app.db import db
+from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.transactions import transaction
-from app.wallet import check, service
+from app.wallet import check, disputes, holds, service
 from app.wallet.ledger import post, reverse
-from app.wallet.rules import Entry, Line
+from app.wallet.rules import CHART, Entry, Line
 from tests import services
+from tests.conftest import ROOT
 from tests.factories import make_user
 from tests.wallet.books import D, kept, make_wallet, rows_of, sums, usd, wallet_sum
 
@@ -323,3 +326,35 @@ def test_the_nightly_check_tells_the_log_and_the_page_of_services(
     check.verify_daily()
     assert "ledger_differs balance" in caplog.text
     assert {one.name: one.grade for one in health.overview().services}["ledger"] == "down"
+
+
+def test_a_failure_after_any_step_leaves_the_books_as_they_were() -> None:
+    user_id = make_wallet("100")
+    before = sums(), kept(f"wallet:u{user_id}"), rows_of("ledger_postings"), rows_of("ledger_holds")
+    steps = (
+        lambda: service.pay_from_wallet("pay", user_id, "USD", [Line("one_off", D(10))]),
+        lambda: service.refund_to_wallet("refund", user_id, usd("5")),
+        lambda: holds.hold("h", user_id, usd("20"), expires_at=utc_now() + timedelta(hours=1)),
+        lambda: holds.capture("h", "captured", [Line("one_off", D(15))]),
+        lambda: disputes.open_dispute("d:1", user_id, "demo", usd("50"), wallet_part=D(50)),
+        lambda: disputes.lose_dispute("d:1"),
+        lambda: reverse("back", "refund"),
+    )
+    for done in range(1, len(steps) + 1):
+        with pytest.raises(RuntimeError, match="as planned"), transaction():
+            for step in steps[:done]:
+                step()
+            raise RuntimeError("as planned")
+        after = (
+            sums(), kept(f"wallet:u{user_id}"), rows_of("ledger_postings"), rows_of("ledger_holds")
+        )  # fmt: skip
+        assert after == before
+    with transaction():
+        for step in steps:
+            step()
+    assert check.verify().is_whole
+
+
+def test_the_document_names_every_account_of_the_chart() -> None:
+    document = (ROOT / "docs/architecture/ledger.md").read_text()
+    assert [kind for kind in CHART if f"| `{kind}:" not in document] == []

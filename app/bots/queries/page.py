@@ -16,11 +16,11 @@ from app.bots.queries.lists import notices_of
 from app.bots.rules import RUNNING
 from app.db import db
 from app.exchanges.models import ExchangeAccount
+from app.listing.paging import PAGE_SIZE, Slice, offset_of
 from app.markets.models import MarketRow
 from app.markets.queries import to_market
 from app.money import exact_text
 from app.trades.models import OrderRow, TradeRow
-from app.trades.paging import PAGE_SIZE, Slice, offset_of
 from app.trades.queries import OPEN_ORDER, Line, TradeView, bot_trades, count_orders
 from app.trading.market import ZERO, booked, exact
 from app.trading.orders import traded_value

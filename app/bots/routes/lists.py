@@ -12,7 +12,7 @@ from app.bots import queries
 from app.bots.queries.draft import offered_fields, offered_strategies
 from app.bots.queries.lists import MODES, SORT_KEYS, BotFilter
 from app.bots.routes import blueprint
-from app.trades.links import link_builder, read_args
+from app.listing.links import link_builder, read_args
 
 KEYS = ("mode", "state", "strategy", "exchange", "tag", "q", "sort", "dir")
 

@@ -14,9 +14,9 @@ from app.bots.queries.page import LOG_LEVELS, Facts
 from app.bots.routes import blueprint
 from app.bots.routes.charts import chart_json
 from app.errors import InvalidInput
+from app.listing.links import link_builder, read_args
+from app.listing.paging import Slice, page_of, read_page
 from app.markets.queries import TIMEFRAMES
-from app.trades.links import link_builder, read_args
-from app.trades.paging import Slice, page_of, read_page
 from app.trades.queries import STATUSES, bot_orders
 
 TABS = ("orders", "trades", "levels", "log", "settings")

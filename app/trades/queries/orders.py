@@ -8,8 +8,8 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from app.db import db
+from app.listing.paging import PAGE_SIZE, Slice, offset_of
 from app.trades.models import FillRow, OrderRow, TradeRow
-from app.trades.paging import PAGE_SIZE, Slice, offset_of
 from app.trades.queries.lines import Line, line_of
 from app.trading.market import ZERO, booked, exact
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm import aliased
 
 from app.db import db
 from app.errors import NotFound
+from app.listing.paging import PAGE_SIZE, Slice, offset_of
 from app.trades.models import OrderRow, TradeRow
 from app.trades.owners import BotLabel, Pair, bots_of, settings_at
-from app.trades.paging import PAGE_SIZE, Slice, offset_of
 from app.trades.queries.lines import Line, line_of
 from app.trades.queries.orders import (
     FillView,

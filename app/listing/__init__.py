@@ -1,0 +1,1 @@
+"""What lists of every subject share: pages, addresses with another filter, days, files."""
