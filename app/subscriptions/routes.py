@@ -12,7 +12,7 @@ from app.accounts.access import requires
 from app.accounts.cards import register_profile_card
 from app.accounts.permissions import Permission
 from app.subscriptions import queries, usage
-from app.subscriptions.texts import period_words, plan_label
+from app.subscriptions.texts import allowance_name, period_words, plan_label
 
 blueprint = Blueprint("subscriptions", __name__)
 
@@ -35,6 +35,7 @@ def index() -> ResponseReturnValue:
 def _join(state: BlueprintSetupState) -> None:
     state.app.jinja_env.filters["plan_label"] = plan_label
     state.app.jinja_env.filters["period"] = period_words
+    state.app.jinja_env.filters["allowance"] = allowance_name
     register_profile_card("subscriptions/_card.html", _card)
 
 

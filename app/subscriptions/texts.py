@@ -74,7 +74,7 @@ TEXTS: Mapping[str, LazyString] = {
     "bad_plan_name": _l("The name of a plan has 1 to 40 characters."),
 }
 
-ALLOWANCE_NAMES: Mapping[str, LazyString] = {
+ALLOWANCE_NAMES: Mapping[Allowance, LazyString] = {
     Allowance.PAST_RUNS: _l("Calculations of the past a day"),
     Allowance.API_CALLS: _l("API calls a minute"),
 }
@@ -89,6 +89,11 @@ PLAN_NAMES: Mapping[str, LazyString] = {
 def plan_label(name: str) -> str:
     """Return a plan's name as the reader calls it; a name that staff gave stays as it is."""
     return str(PLAN_NAMES.get(name, name))
+
+
+def allowance_name(what: Allowance) -> str:
+    """Return the name of what a plan allows so many times."""
+    return str(ALLOWANCE_NAMES[what])
 
 
 def period_words(period: Period) -> str:

@@ -41,6 +41,12 @@ def test_a_price_for_three_months_stands_beside_the_others(client: Client) -> No
     assert page.index("for 1 week") < page.index("for 3 months")
 
 
+def test_the_price_list_says_what_each_plan_allows_how_often(client: Client) -> None:
+    page = client.get("/pricing").text
+    assert page.count("API calls a minute") == 3
+    assert "1,200" in page and "300" in page
+
+
 def test_prices_follow_the_readers_marks(client: Client) -> None:
     page = client.get("/pricing", headers={"Accept-Language": "ru"}).text
     assert "29,00\u00a0USD" in page
