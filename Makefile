@@ -15,7 +15,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity chaos drift translations bench-ticks bench-idle bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
+	test-fast check-chaos check-parity chaos drift translations bench-ticks bench-idle bench-login bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -102,6 +102,12 @@ bench-ticks: setup ## 1,000 paper bots on one worker: ticks, fills, lag, memory
 
 bench-idle: setup ## Real accounts at a stand-in: calls and time of a tick that finds nothing to do
 	@$(PY) -m bench.idle
+
+bench-login: setup ## A log-in with its argon2id over a real web server, 1, 4 and 8 at once
+	@$(PY) -m bench.login
+
+bench-sessions: setup ## 10,000 sessions: list, end one, end all, and what that asks of Redis
+	@$(PY) -m bench.sessions
 
 bench-backtest: setup ## Candles per second of a back-test
 	@$(PY) -m bench.backtest

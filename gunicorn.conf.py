@@ -28,7 +28,7 @@ loglevel = "warning"
 forwarded_allow_ips = ""
 
 
-class logger_class(Logger):
+class logger_class(Logger):  # type: ignore[misc]
     """Writes no address that opens something."""
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
 from app.accounts.emails import MAX_LENGTH as MAX_EMAIL_LENGTH
-from app.accounts.forms import PASSWORD_ADVICE
+from app.accounts.forms import PASSWORD_ADVICE, not_breached
 from app.accounts.passwords import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from app.accounts.passwords import MIN_LENGTH as MIN_PASSWORD_LENGTH
 
@@ -26,7 +26,7 @@ def _email(label: str) -> EmailField:
 def _new_password() -> PasswordField:
     return PasswordField(
         _l("New password"),
-        [_required],
+        [_required, not_breached],
         description=PASSWORD_ADVICE,
         render_kw={"minlength": MIN_PASSWORD_LENGTH, "maxlength": MAX_PASSWORD_LENGTH},
     )

@@ -11,13 +11,15 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.validators import InputRequired, Length, Optional
+from wtforms.validators import InputRequired, Length, Optional, ValidationError
 
+from app.accounts import passwords
 from app.accounts.choices import choices
 from app.accounts.passwords import MAX_LENGTH as MAX_PASSWORD_LENGTH
 from app.accounts.passwords import MIN_LENGTH as MIN_PASSWORD_LENGTH
 from app.accounts.rules import MAX_CONTACTS_LENGTH, MAX_NAME_LENGTH, timezones
-from app.i18n import LANGUAGES
+from app.errors import InvalidInput
+from app.i18n import LANGUAGES, describe
 
 _required = InputRequired(_l("Please fill this in."))
 _MAX_EMAIL_LENGTH = 254
@@ -25,6 +27,14 @@ _MAX_CODE_LENGTH = 40
 PASSWORD_ADVICE = _l(
     "At least 8 characters; 15 or more are better, for example four words with spaces."
 )
+
+
+def not_breached(_form: FlaskForm, field: PasswordField) -> None:
+    """Refuse a password known from a breach, before any transaction is open; staff switch it on."""
+    try:
+        passwords.check_breaches(field.data or "")
+    except InvalidInput as error:
+        raise ValidationError(describe(error)) from None
 
 
 class NewPasswordMixin:
@@ -37,7 +47,7 @@ class NewPasswordMixin:
     )
     password = PasswordField(
         _l("Password"),
-        [_required],
+        [_required, not_breached],
         description=PASSWORD_ADVICE,
         render_kw={"minlength": MIN_PASSWORD_LENGTH, "maxlength": MAX_PASSWORD_LENGTH},
     )

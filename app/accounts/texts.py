@@ -14,6 +14,10 @@ TEXTS: Mapping[str, LazyString] = {
     "password_too_short": _l("A password has at least %(minimum)s characters."),
     "password_too_long": _l("A password has at most %(maximum)s characters."),
     "password_not_text": _l("This password holds characters that can't be stored."),
+    "password_breached": _l(
+        "This password is known from a breach of another site: whoever guesses begins with it. "
+        "Please choose another one."
+    ),
     "password_common": _l(
         "This password is among those that guessers try first. Take several words, for example."
     ),

@@ -26,6 +26,7 @@ KEYS_MAY_WITHDRAW = Setting("keys_may_withdraw", default=False)
 KEYS_NEED_ADDRESS = Setting("keys_need_address", default=False)
 KEYS_NEED_FACTOR = Setting("keys_need_second_factor", default=True)
 SIGNUP_MODE = Setting("signup_mode", "open", choices=("open", "invite"))
+PASSWORD_LOOK_UP = Setting("password_look_up", default=False)
 CAPTCHA_PROVIDER = Setting("captcha_provider", "altcha", choices=("altcha", "recaptcha", "off"))
 # How much work a browser does: rounds of the key derivation.
 CAPTCHA_COST = Setting("captcha_cost", "5000", choices=("5000", "20000"))
@@ -46,6 +47,7 @@ SETTINGS: Mapping[str, Setting] = {
         KEYS_NEED_ADDRESS,
         KEYS_NEED_FACTOR,
         SIGNUP_MODE,
+        PASSWORD_LOOK_UP,
         CAPTCHA_PROVIDER,
         CAPTCHA_COST,
         DELETION_DAYS,

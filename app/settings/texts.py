@@ -19,6 +19,7 @@ NAMES: Mapping[str, LazyString] = {
     "keys_need_address": _l("Refuse keys that work from any address"),
     "keys_need_second_factor": _l("Take keys only from people with a second factor"),
     "signup_mode": _l("Who may register"),
+    "password_look_up": _l("Look new passwords up in the list of breaches"),
     "captcha_provider": _l("Captcha"),
     "captcha_cost": _l("Work of the captcha"),
     "deletion_days": _l("Days until an account is deleted"),
@@ -49,6 +50,11 @@ HELPS: Mapping[str, LazyString] = {
     "signup_mode": _l(
         "With an invitation only: the registration asks for a code that staff make on the page of "
         "invitations."
+    ),
+    "password_look_up": _l(
+        "On: five digits of a hash of each new password go to api.pwnedpasswords.com, and a "
+        "password known from a breach is refused. Without an answer within two seconds it is "
+        "taken."
     ),
     "captcha_provider": _l(
         "Asked at the registration, for a forgotten password, and at the log-in after three wrong "

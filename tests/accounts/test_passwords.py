@@ -7,10 +7,16 @@ from sqlalchemy import select
 
 from app.accounts import passwords, service
 from app.accounts.models import User
+from app.adapters import breached
 from app.db import db
 from app.errors import InvalidInput
+from app.settings import service as settings
+from app.settings.rules import PASSWORD_LOOK_UP
 from app.transactions import transaction
-from tests.accounts.people import EMAIL, PASSWORD, make_person
+from tests.accounts.people import EMAIL, PASSWORD, log_in, mails, make_person, work_off
+from tests.client import Client
+
+BREACHED = "lamps that leaked in March"
 
 
 def refused(password: str, email: str = EMAIL) -> str | None:
@@ -102,3 +108,47 @@ def test_a_weaker_hash_is_renewed_at_the_next_log_in(
 def test_a_damaged_hash_matches_nothing() -> None:
     assert not passwords.matches("!", PASSWORD)
     assert not passwords.matches("", "")
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_a_breached_password_is_refused_where_one_is_chosen_if_staff_want_that(
+    client: Client, monkeypatch: pytest.MonkeyPatch, is_on: bool
+) -> None:
+    asked: list[str] = []
+
+    def is_known(password: str) -> bool:
+        asked.append(password)
+        return password == BREACHED
+
+    monkeypatch.setattr(breached, "is_known", is_known)
+    with transaction():
+        settings.change(PASSWORD_LOOK_UP.name, is_on)
+    form = {"email": "new@example.org", "password": BREACHED}
+    registered = client.post_form("/register", form)
+    make_person()
+    client.post_form("/reset", {"email": EMAIL})
+    work_off()
+    code = mails()[0].body.split("#")[1].split()[0]
+    reset = client.post_form("/reset/new", {"code": code, "password": BREACHED})
+    log_in(client, EMAIL, PASSWORD if is_on else BREACHED)
+    present = PASSWORD if is_on else BREACHED
+    chosen = BREACHED if is_on else "something else entirely"
+    changed = client.post_form("/settings/password", {"current": present, "password": chosen})
+    answers = [registered, reset, changed]
+    assert [answer.status_code for answer in answers] == [422 if is_on else 303] * 3
+    assert all(("breach of another site" in answer.text) is is_on for answer in answers)
+    assert asked == ([BREACHED] * 3 if is_on else [])
+    if is_on:
+        client.post_form("/logout")
+        form["password"] = "a word that nobody has lost"
+        assert client.post_form("/register", form).status_code == 303
+
+
+@pytest.mark.usefixtures("real_hashes")
+def test_a_stronger_hash_stays_and_a_weaker_or_foreign_one_is_renewed() -> None:
+    stronger = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
+    weaker = PasswordHasher(time_cost=3, memory_cost=12 * 1024, parallelism=1)
+    assert not passwords.is_outdated(stronger.hash(PASSWORD))
+    assert passwords.is_outdated(weaker.hash(PASSWORD))
+    assert passwords.is_outdated("$2b$12$nothing-of-ours")
+    assert passwords.is_outdated("$argon2i$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaGhhc2g")

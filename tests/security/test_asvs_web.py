@@ -219,6 +219,7 @@ def test_v11_4_2_stored_hashes_are_strong_enough(database: None) -> None:
     assert parameters.type.name == "ID"
     assert parameters.memory_cost >= 12 * 1024
     assert parameters.time_cost >= 3
+    assert parameters.memory_cost * parameters.time_cost >= 2 * 46 * 1024
 
 
 def test_v13_3_1_production_has_no_secret_of_its_own(environment: dict[str, str]) -> None:
