@@ -197,6 +197,17 @@ def test_a_delayed_method_completes_before_its_money_comes(shop: Shop, ok: bool)
     assert len(shop.fake.events_of("charge.succeeded")) == int(ok)
 
 
+def test_a_subscription_by_debit_is_late_when_the_debit_comes_back(shop: Shop) -> None:
+    good, bad = (shop.fake.checkout.pay(shop.checkout(), delayed=True) for _ in range(2))
+    assert (good["payment_status"], bad["payment_status"]) == ("unpaid", "unpaid")
+    assert shop.fake.checkout.settle(good["id"], ok=True)["payment_status"] == "paid"
+    shop.fake.checkout.settle(bad["id"], ok=False)
+    assert shop.fake.get(good["invoice"])["status"] == "paid"
+    assert shop.fake.get(bad["invoice"])["status"] == "open"
+    assert shop.fake.get(good["subscription"])["status"] == "active"
+    assert shop.fake.get(bad["subscription"])["status"] == "past_due"
+
+
 def payment_of(shop: Shop, **more: Any) -> dict[str, Any]:
     price = {"currency": "usd", "unit_amount": 2_000, "product": shop.product}
     return {

@@ -1,10 +1,13 @@
 """The fake Stripe: its postman, and its face over HTTP."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +15,9 @@ import requests
 import stripe
 
 from tests.doubles.stripe import Control, FakeStripe, serve, signed
-from tests.doubles.stripe.errors import Json
 from tests.doubles.stripe.scenarios import START, Shop
 from tests.doubles.stripe.server import StripeServer
+from tests.doubles.stripe.values import Json
 
 SECRETS = ["whsec_old", "whsec_new"]
 
@@ -101,6 +104,50 @@ def test_several_secrets_are_several_marks_of_one_second() -> None:
     assert headers["Stripe-Signature"].count("v1=") == 2
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.WebhookSignature.verify_header(raw, headers["Stripe-Signature"], "whsec_x", 300)
+
+
+def test_an_endpoint_made_over_the_api_gets_what_it_asked_for(server: StripeServer) -> None:
+    client = over_http(server)
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.webhook_endpoints.create({"url": server.url, "enabled_events": []})
+    made = client.v1.webhook_endpoints.create(
+        {"url": f"{server.url}/nowhere", "enabled_events": ["customer.created"]}
+    )
+    assert made.secret is not None
+    assert made.secret.startswith("whsec_")
+    client.v1.customers.create({"name": "a"})
+    client.v1.products.create({"name": "a"})
+    tried = server.fake.deliver()
+    assert [(each.event["type"], each.status) for each in tried] == [("customer.created", 404)]
+    client.v1.webhook_endpoints.delete(made.id)
+    assert server.fake.deliver() == []
+
+
+def test_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    ready = tmp_path / "address"
+    command = [sys.executable, "-m", "tests.doubles.stripe", "--ready", str(ready), "--unchecked"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        try:
+            assert ready.read_text() == url
+            assert Control(url).do("pending") == []
+        finally:
+            process.terminate()
+
+
+def test_what_falls_due_happens_by_itself_where_the_clock_runs() -> None:
+    fake = FakeStripe(live=True)
+    served = serve(fake)
+    try:
+        session = sell(over_http(served))
+        fake.account.objects[session.id]["expires_at"] = fake.now + 1
+        deadline = time.monotonic() + 10
+        while fake.get(session.id)["status"] == "open" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert fake.get(session.id)["status"] == "expired"
+    finally:
+        served.close()
 
 
 @pytest.fixture
@@ -197,6 +244,23 @@ def test_a_customer_pays_an_invoice_and_uses_the_portal(server: StripeServer) ->
     assert fake.get(done["subscription"])["cancel_at_period_end"] is True
     page = requests.post(portal.url, {"do": "card", "card": "4000000000000002"}, timeout=5).text
     assert "declined" in page
+    requests.post(portal.url, {"do": "card", "card": "4242424242424242"}, timeout=5)
+    requests.post(portal.url, {"do": "undo", "subscription": done["subscription"]}, timeout=5)
+    product = fake.latest("product")["id"]
+    dearer = client.v1.prices.create(
+        {
+            "product": product,
+            "currency": "usd",
+            "unit_amount": 9_900,
+            "recurring": {"interval": "month"},
+        }
+    )
+    form = {"do": "plan", "subscription": done["subscription"], "price": dearer.id}
+    requests.post(portal.url, form, timeout=5)
+    row = fake.get(done["subscription"])
+    assert row["cancel_at_period_end"] is False
+    assert row["items"]["data"][0]["price"]["id"] == dearer.id
+    assert fake.latest("charge")["payment_method_details"]["card"]["last4"] == "4242"
     assert requests.get(server.url + "/nowhere", timeout=5).status_code == 404
 
 

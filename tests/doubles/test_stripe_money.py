@@ -134,6 +134,54 @@ def test_taxes_are_copied_to_lines_and_sums(shop: Shop) -> None:
     assert invoice["total_excluding_tax"] == 2_000
 
 
+def intent_of(shop: Shop, method: str) -> stripe.PaymentIntent:
+    made: stripe.PaymentIntent = shop.v1.payment_intents.create(
+        {
+            "amount": 1_000,
+            "currency": "usd",
+            "customer": shop.customer,
+            "payment_method": method,
+            "confirm": True,
+        }
+    )
+    return made
+
+
+def test_a_payment_without_a_page_succeeds_declines_or_asks(shop: Shop) -> None:
+    assert intent_of(shop, "pm_card_visa").status == "succeeded"
+    with pytest.raises(stripe.CardError) as told:
+        intent_of(shop, "pm_card_chargeDeclinedInsufficientFunds")
+    assert told.value.http_status == 402
+    assert told.value.error is not None
+    assert told.value.error.decline_code == "insufficient_funds"
+    assert told.value.error.payment_intent is not None
+    assert told.value.error.payment_intent["status"] == "requires_payment_method"
+    asks = intent_of(shop, "pm_card_authenticationRequired")
+    assert asks.status == "requires_action"
+    assert asks.next_action is not None
+    shop.fake.hosted.authenticate(asks.id, ok=True)
+    assert shop.v1.payment_intents.retrieve(asks.id).amount_received == 1_000
+    with pytest.raises(stripe.InvalidRequestError, match="cannot cancel"):
+        shop.v1.payment_intents.cancel(asks.id)
+
+
+def test_a_card_is_saved_and_taken_away(shop: Shop) -> None:
+    intent = shop.v1.setup_intents.create(
+        {"customer": shop.customer, "payment_method": "pm_card_visa", "confirm": True}
+    )
+    assert intent.status == "succeeded"
+    cards = shop.v1.customers.payment_methods.list(shop.customer)
+    assert [row.card.last4 for row in cards.data] == ["4242"]
+    shop.v1.customers.update(
+        shop.customer, {"invoice_settings": {"default_payment_method": cards.data[0].id}}
+    )
+    shop.v1.payment_methods.detach(cards.data[0].id)
+    assert shop.fake.get(shop.customer)["invoice_settings"]["default_payment_method"] is None
+    assert [event["type"] for event in shop.fake.events if "payment_method" in event["type"]] == [
+        "payment_method.attached", "payment_method.detached",
+    ]  # fmt: skip
+
+
 def test_metered_use_counts_once_and_not_too_late(shop: Shop) -> None:
     event = {
         "event_name": "calls",

@@ -133,6 +133,19 @@ def test_a_downgrade_is_credited_on_the_next_invoice(shop: Shop) -> None:
     assert last["amount_paid"] == shown.amount_due == 500
 
 
+def test_an_upgrade_under_a_lasting_coupon_is_reckoned_after_it(shop: Shop) -> None:
+    coupon = shop.v1.coupons.create({"percent_off": 20, "duration": "forever"})
+    session = shop.checkout(discounts=[{"coupon": coupon.id}])
+    name = str(shop.fake.checkout.pay(session)["subscription"])
+    shop.fake.advance(days=15)
+    details = change(shop, name, shop.premium)
+    assert preview(shop, name, details).amount_due == 1_200
+    shop.v1.subscriptions.update(name, details)
+    assert [line["amount"] for line in shop.fake.latest("invoice")["lines"]["data"]] == [
+        -800, 2_000,
+    ]  # fmt: skip
+
+
 def test_a_credit_larger_than_the_bill_stays_with_the_customer(shop: Shop) -> None:
     name = str(shop.fake.checkout.pay(shop.checkout(shop.yearly))["subscription"])
     shop.fake.advance(days=73)

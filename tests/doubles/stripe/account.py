@@ -1,6 +1,5 @@
 """The books of one Stripe account: its objects, what changed, and the events that tell of it."""
 
-import copy
 import json
 import random
 import string
@@ -14,7 +13,8 @@ from typing import Any
 import stripe
 
 from tests.doubles.stripe.clock import Clock
-from tests.doubles.stripe.errors import Json, Refused, missing
+from tests.doubles.stripe.errors import Refused, missing
+from tests.doubles.stripe.values import Json, clone
 
 LETTERS = string.ascii_letters + string.digits
 # The events by which changes of an object are told, where no other tells them better.
@@ -31,6 +31,8 @@ UPDATED = {
     "refund": "refund.updated",
     "dispute": "charge.dispute.updated",
 }
+# Changes that nobody is told of.
+QUIET = frozenset({"next_invoice_sequence"})
 NAMES = {"checkout.session": "checkout.session", "payment_method": "PaymentMethod"}
 
 
@@ -85,6 +87,7 @@ class Account:
         self.notes: list[Note] = []
         self.listeners: list[Callable[[Note], None]] = []
         self.at_end: list[Callable[[], None]] = []
+        self.new_endpoints: list[Callable[[Json, str], None]] = []
         self._kinds: dict[str, list[str]] = {}
         self._random = random.Random(seed)
         self._request = Request()
@@ -181,12 +184,12 @@ class Account:
     def touch(self, thing: Json) -> Json:
         """Remember how an object was before it changes."""
         if thing["id"] in self.objects:
-            self._touched.setdefault(thing["id"], copy.deepcopy(thing))
+            self._touched.setdefault(thing["id"], clone(thing))
         return thing
 
     def tell(self, kind: str, thing: Json, previous: Json | None = None) -> Note:
         """Make an event; what changed in the object up to here is told with it."""
-        data: Json = {"object": copy.deepcopy(thing)}
+        data: Json = {"object": clone(thing)}
         if previous is not None:
             data["previous_attributes"] = previous
         event: Json = {
@@ -219,7 +222,7 @@ class Account:
         if before is None or kind is None:
             return
         previous = changed(before, thing)
-        if previous:
+        if previous.keys() - QUIET:
             self.tell(kind, thing, previous)
 
     def told(self, thing: Json) -> None:

@@ -2,7 +2,8 @@
 
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
-from tests.doubles.stripe.errors import Json, Refused, invalid
+from tests.doubles.stripe.errors import Refused, invalid
+from tests.doubles.stripe.values import Json
 
 DISPUTE_FEE = 1_500
 DUE_DAYS = 8

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json, card_error, invalid
+from tests.doubles.stripe.errors import card_error, invalid
+from tests.doubles.stripe.values import Json
 
 DECLINED = "Your card was declined."
 

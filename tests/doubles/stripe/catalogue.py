@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json, invalid, needed
+from tests.doubles.stripe.errors import invalid, needed
+from tests.doubles.stripe.values import Json
 
 CHARS = 14
 

@@ -1,13 +1,13 @@
 """What a change of a subscription's items costs: prorations and new periods."""
 
-import copy
 from dataclasses import dataclass
 
 from tests.doubles.stripe import catalogue, discounts, lines
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import period_end
 from tests.doubles.stripe.customers import merge_metadata
-from tests.doubles.stripe.errors import Json, invalid
+from tests.doubles.stripe.errors import invalid
+from tests.doubles.stripe.values import Json, clone
 
 TRIALING = "trialing"
 
@@ -96,7 +96,7 @@ def _moment(account: Account, subscription: Json, params: Json) -> int:
 def _changed_items(
     account: Account, subscription: Json, before: dict[str, Json], rows: list[Json], at: int
 ) -> dict[str, Json]:
-    after = copy.deepcopy(before)
+    after = clone(before)
     for row in rows:
         name = row.get("id")
         if name is None:

@@ -12,7 +12,8 @@ from tests.doubles.stripe import (
 )
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY, HOUR
-from tests.doubles.stripe.errors import CardDeclined, Json, invalid, needed
+from tests.doubles.stripe.errors import CardDeclined, invalid, needed
+from tests.doubles.stripe.values import Json
 
 LONGEST, SHORTEST = DAY, HOUR // 2
 COPIED = (

@@ -3,7 +3,7 @@
 from tests.doubles.stripe import invoices, payments, subscriptions
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 
 def paid(account: Account, invoice: Json) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.doubles.stripe.departures import ASKED, LACKING, NEWER, UNCHECKED
-from tests.doubles.stripe.errors import Json, invalid
+from tests.doubles.stripe.errors import invalid
+from tests.doubles.stripe.values import Json
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = Path(os.environ.get("BOTYARD_SHARED") or ROOT.parent / "shared")

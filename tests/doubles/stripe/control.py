@@ -7,9 +7,9 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from tests.doubles.stripe.errors import Json
 from tests.doubles.stripe.fake import FakeStripe
 from tests.doubles.stripe.faults import Fault
+from tests.doubles.stripe.values import Json
 
 PATIENCE_S = 60
 # Settings that JSON cannot carry as they are.

@@ -2,7 +2,7 @@
 
 from tests.doubles.stripe import cards
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 COPIED = ("description", "email", "name", "phone", "address", "shipping", "preferred_locales")
 

@@ -6,7 +6,7 @@ from functools import partial
 from tests.doubles.stripe import bank, changes, checkout, collection, invoices, lines, subscriptions
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 Due = tuple[int, Callable[[], object]]
 RUNNING = frozenset({"active", "past_due", "unpaid", "trialing"})

@@ -12,7 +12,7 @@ import requests
 import stripe
 
 from tests.doubles.stripe.account import Account, Note
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 Target = str | Callable[[bytes, dict[str, str]], int]
 TIMEOUT_S = 30
@@ -46,10 +46,11 @@ class Endpoint:
     target: Target
     secrets: list[str]
     types: frozenset[str] | None = None
+    alive: Callable[[], bool] = lambda: True
 
     def wants(self, kind: str) -> bool:
         """Tell whether it listens to a type."""
-        return self.types is None or kind in self.types
+        return (self.types is None or kind in self.types) and self.alive()
 
     def send(self, body: str | Json) -> int:
         """Deliver one body; return the status, 0 if there was no answer."""

@@ -5,7 +5,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import add_interval
-from tests.doubles.stripe.errors import Json, invalid
+from tests.doubles.stripe.errors import invalid
+from tests.doubles.stripe.values import Json
 
 
 def check_coupon(account: Account, coupon: Json) -> None:

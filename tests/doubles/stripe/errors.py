@@ -2,7 +2,7 @@
 
 from typing import Any
 
-Json = dict[str, Any]
+from tests.doubles.stripe.values import Json
 
 
 class Refused(Exception):

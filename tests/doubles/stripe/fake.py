@@ -1,6 +1,5 @@
 """The fake as tests hold it: a client of the real library, and hands for customer and bank."""
 
-import copy
 from typing import Any
 
 import stripe
@@ -11,10 +10,11 @@ from tests.doubles.stripe.client import FakeHTTPClient
 from tests.doubles.stripe.clock import DAY, HOUR, Clock
 from tests.doubles.stripe.contract import Contract, available
 from tests.doubles.stripe.delivery import Delivery, Endpoint, Pump, Target
-from tests.doubles.stripe.errors import CardDeclined, Json
+from tests.doubles.stripe.errors import CardDeclined
 from tests.doubles.stripe.faults import Faults
 from tests.doubles.stripe.metering import EntitlementWatch
 from tests.doubles.stripe.protocol import Call, Protocol
+from tests.doubles.stripe.values import Json, clone
 
 GOOD = "4242424242424242"
 ROUNDS = 3
@@ -47,19 +47,17 @@ class CheckoutHand:
             done = checkout.pay(
                 self._account, row, card, email=email, authenticate=authenticate, delayed=delayed
             )
-            return copy.deepcopy(done)
+            return clone(done)
 
     def authenticate(self, session: str, *, ok: bool) -> Json:
         """Answer the bank's question."""
         with self._account.working():
-            return copy.deepcopy(
-                checkout.authenticate(self._account, self._session(session), ok=ok)
-            )
+            return clone(checkout.authenticate(self._account, self._session(session), ok=ok))
 
     def settle(self, session: str, *, ok: bool) -> Json:
         """Have the money of a delayed method come, or come back."""
         with self._account.working():
-            return copy.deepcopy(checkout.settle(self._account, self._session(session), ok=ok))
+            return clone(checkout.settle(self._account, self._session(session), ok=ok))
 
 
 class PortalHand:
@@ -81,22 +79,22 @@ class PortalHand:
             row = portal.cancel(
                 self._account, subscription, at_period_end=at_period_end, by=by, feedback=feedback
             )
-            return copy.deepcopy(row)
+            return clone(row)
 
     def undo_cancel(self, subscription: str) -> Json:
         """Take the cancellation back."""
         with self._account.working():
-            return copy.deepcopy(portal.undo_cancel(self._account, subscription))
+            return clone(portal.undo_cancel(self._account, subscription))
 
     def change_plan(self, subscription: str, price: str) -> Json:
         """Change to another price; charged at once."""
         with self._account.working():
-            return copy.deepcopy(portal.change_plan(self._account, subscription, price))
+            return clone(portal.change_plan(self._account, subscription, price))
 
     def new_card(self, customer: str, card: str = GOOD) -> Json:
         """Save another card and have all paid by it."""
         with self._account.working():
-            return copy.deepcopy(portal.new_card(self._account, customer, card))
+            return clone(portal.new_card(self._account, customer, card))
 
 
 class HostedHand:
@@ -111,13 +109,13 @@ class HostedHand:
         """Pay an open invoice, with a new card or the saved one."""
         with self._account.working():
             row = portal.pay_invoice(self._account, invoice, card, authenticate=authenticate)
-            return copy.deepcopy(row)
+            return clone(row)
 
     def authenticate(self, intent: str, *, ok: bool) -> Json:
         """Answer the bank's question about a payment intent."""
         with self._account.working():
             row = self._account.get("payment_intent", intent)
-            return copy.deepcopy(portal.authenticate(self._account, row, ok=ok))
+            return clone(portal.authenticate(self._account, row, ok=ok))
 
 
 class BankHand:
@@ -130,25 +128,25 @@ class BankHand:
         """Take a charge back for now."""
         with self._account.working():
             row = self._account.get("charge", charge)
-            return copy.deepcopy(bank.open_dispute(self._account, row, reason))
+            return clone(bank.open_dispute(self._account, row, reason))
 
     def close_dispute(self, dispute: str, *, won: bool) -> Json:
         """Decide a dispute."""
         with self._account.working():
             row = self._account.get("dispute", dispute)
-            return copy.deepcopy(bank.end_dispute(self._account, row, won=won))
+            return clone(bank.end_dispute(self._account, row, won=won))
 
     def fail_refund(self, refund: str) -> Json:
         """Send a refund back."""
         with self._account.working():
             row = self._account.get("refund", refund)
-            return copy.deepcopy(bank.fail_refund(self._account, row))
+            return clone(bank.fail_refund(self._account, row))
 
     def warn_of_fraud(self, charge: str) -> Json:
         """Say that a payment looks like fraud."""
         with self._account.working():
             row = self._account.get("charge", charge)
-            return copy.deepcopy(bank.warn_of_fraud(self._account, row))
+            return clone(bank.warn_of_fraud(self._account, row))
 
 
 class FakeStripe:
@@ -174,6 +172,7 @@ class FakeStripe:
         self.portal = PortalHand(self.account)
         self.hosted = HostedHand(self.account)
         self.bank = BankHand(self.account)
+        self.account.new_endpoints.append(self._add_endpoint)
         self.account.at_end.append(EntitlementWatch(self.account).look)
         if self.contract is not None:
             self.account.listeners.append(self._check)
@@ -181,6 +180,11 @@ class FakeStripe:
     def _check(self, note: Note) -> None:
         assert self.contract is not None
         self.contract.check_event(note.event)
+
+    def _add_endpoint(self, row: Json, secret: str) -> None:
+        types = None if row["enabled_events"] == ["*"] else frozenset(row["enabled_events"])
+        endpoint = self.endpoint(row["url"], [secret], types)
+        endpoint.alive = lambda: self.account.find("webhook_endpoint", row["id"]) is not None
 
     def client(self, api_key: str = "sk_test_fake") -> stripe.StripeClient:
         """Return a client of the real library that talks to this fake in this process."""
@@ -221,15 +225,15 @@ class FakeStripe:
 
     def get(self, name: str) -> Json:
         """Return a copy of an object."""
-        return copy.deepcopy(self.account.objects[name])
+        return clone(self.account.objects[name])
 
     def latest(self, kind: str) -> Json:
         """Return a copy of the newest object of a kind."""
-        return copy.deepcopy(self.account.every(kind)[-1])
+        return clone(self.account.every(kind)[-1])
 
     def every(self, kind: str, **match: Any) -> list[Json]:
         """Return copies of all objects of a kind, oldest first."""
-        return copy.deepcopy(self.account.every(kind, **match))
+        return clone(self.account.every(kind, **match))
 
     def endpoint(
         self, target: Target, secrets: list[str], types: frozenset[str] | None = None

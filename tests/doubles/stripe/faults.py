@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 WORDS = {
     429: "Too many requests. Please slow down: you can make 100 requests a second.",

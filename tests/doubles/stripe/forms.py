@@ -4,7 +4,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-Json = dict[str, Any]
+from tests.doubles.stripe.values import Json
 
 INTEGERS = frozenset(
     {

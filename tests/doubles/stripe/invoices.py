@@ -6,7 +6,8 @@ from tests.doubles.stripe import cards, discounts, lines, payments
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY, HOUR
 from tests.doubles.stripe.customers import merge_metadata
-from tests.doubles.stripe.errors import Json, Refused, invalid
+from tests.doubles.stripe.errors import Refused, invalid
+from tests.doubles.stripe.values import Json
 
 NO_METHOD = (
     "This customer has no attached payment source or default payment method. Please consider "

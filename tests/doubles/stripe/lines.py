@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.doubles.stripe import discounts
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 WORDS = {"day": "day", "week": "week", "month": "month", "year": "year"}
 

@@ -1,12 +1,12 @@
 """Pages of lists, and expand[]."""
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.doubles.stripe import checkout
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json, invalid
+from tests.doubles.stripe.errors import invalid
+from tests.doubles.stripe.values import Json, clone
 
 USUAL, MOST = 10, 100
 COMPARED: dict[str, Callable[[int, int], bool]] = {
@@ -57,7 +57,7 @@ def within(rows: Iterable[Json], created: Any) -> list[Json]:
 
 def render(account: Account, thing: Json, paths: Iterable[str]) -> Json:
     """Return a copy of an answer with what was asked to be expanded."""
-    told = copy.deepcopy(thing)
+    told = clone(thing)
     for path in paths:
         _expand(account, told, path.split("."), path)
     return told
@@ -81,11 +81,11 @@ def _expand(account: Account, place: Any, parts: list[str], path: str) -> None:
         found = account.objects.get(value)
         if found is None:
             raise invalid(f"This property cannot be expanded ({path}).", "expand")
-        place[name] = value = copy.deepcopy(found)
+        place[name] = value = clone(found)
     elif isinstance(value, list):
         for at, each in enumerate(value):
             if isinstance(each, str) and each in account.objects:
-                value[at] = copy.deepcopy(account.objects[each])
+                value[at] = clone(account.objects[each])
     _expand(account, value, rest, path)
 
 
@@ -139,4 +139,4 @@ HIDDEN: dict[tuple[Any, str], Callable[[Account, Json, str], Json | None]] = {
 
 
 def _list(rows: list[Json], url: str) -> Json:
-    return {"object": "list", "data": copy.deepcopy(rows), "has_more": False, "url": url}
+    return {"object": "list", "data": clone(rows), "has_more": False, "url": url}

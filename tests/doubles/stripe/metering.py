@@ -2,7 +2,8 @@
 
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
-from tests.doubles.stripe.errors import Json, invalid, needed
+from tests.doubles.stripe.errors import invalid, needed
+from tests.doubles.stripe.values import Json
 
 ENTITLED = frozenset({"active", "trialing", "past_due"})
 OLDEST_DAYS = 35

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from tests.doubles.stripe import checkout
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json
+from tests.doubles.stripe.values import Json
 
 STYLE = (
     "body{font:16px sans-serif;max-width:32rem;margin:2rem auto;padding:0 1rem}"

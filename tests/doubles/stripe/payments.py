@@ -5,7 +5,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from tests.doubles.stripe import bank, cards
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
-from tests.doubles.stripe.errors import Json, card_error, invalid
+from tests.doubles.stripe.errors import card_error, invalid
+from tests.doubles.stripe.values import Json
 
 FEE_SHARE = Decimal("0.029")
 FEE_FIXED = 30

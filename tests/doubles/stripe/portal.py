@@ -2,7 +2,8 @@
 
 from tests.doubles.stripe import cards, customers, invoices, payments, subscriptions
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import CardDeclined, Json, Refused, invalid
+from tests.doubles.stripe.errors import CardDeclined, Refused, invalid
+from tests.doubles.stripe.values import Json
 
 OFF: Json = {"enabled": False}
 

@@ -2,7 +2,8 @@
 
 from tests.doubles.stripe import changes, cycle, discounts, invoices, lines
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import Json, invalid
+from tests.doubles.stripe.errors import invalid
+from tests.doubles.stripe.values import Json
 
 
 def create_preview(account: Account, params: Json) -> Json:

@@ -9,8 +9,9 @@ from tests.doubles.stripe import forms, lists, routes
 from tests.doubles.stripe.account import Account, Request
 from tests.doubles.stripe.clock import DAY
 from tests.doubles.stripe.contract import Contract, ContractBroken
-from tests.doubles.stripe.errors import Json, Refused
+from tests.doubles.stripe.errors import Refused
 from tests.doubles.stripe.faults import Fault, Faults
+from tests.doubles.stripe.values import Json
 
 LONGEST_KEY = 255
 # Answers that are not kept for an idempotency key: nothing was begun.

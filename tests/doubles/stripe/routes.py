@@ -11,6 +11,7 @@ from tests.doubles.stripe import (
     catalogue,
     checkout,
     customers,
+    hooks,
     invoices,
     lists,
     metering,
@@ -21,7 +22,8 @@ from tests.doubles.stripe import (
 )
 from tests.doubles.stripe.account import Account, Note
 from tests.doubles.stripe.clock import DAY
-from tests.doubles.stripe.errors import Json, Refused, missing, needed
+from tests.doubles.stripe.errors import Refused, missing, needed
+from tests.doubles.stripe.values import Json
 
 Handler = Callable[..., Json]
 
@@ -228,6 +230,7 @@ READ: dict[str, tuple[str, tuple[str, ...]]] = {
         "checkout.session", ("customer", "payment_intent", "status", "subscription"),
     ),
     "billing_portal/configurations": ("billing_portal.configuration", ("active", "is_default")),
+    "webhook_endpoints": ("webhook_endpoint", ()),
     "entitlements/features": ("entitlements.feature", ("lookup_key",)),
     "radar/early_fraud_warnings": ("radar.early_fraud_warning", ("charge", "payment_intent")),
 }  # fmt: skip
@@ -242,6 +245,7 @@ CHANGED: dict[str, tuple[str, ...]] = {
     "products": ("name", "active", "description", "default_price", "images", "tax_code", "url"),
     "prices": ("active", "nickname", "tax_behavior", "lookup_key"),
     "coupons": ("name",),
+    "webhook_endpoints": ("description", "enabled_events", "url"),
     "promotion_codes": ("active",),
     "payment_intents": ("description",),
     "payment_methods": ("billing_details",),
@@ -300,6 +304,8 @@ OWN: list[tuple[str, str, Handler]] = [
     ("POST", "refunds/{}/cancel", _cancel_refund),
     ("POST", "disputes/{}", bank.answer_dispute),
     ("POST", "disputes/{}/close", bank.close_dispute),
+    ("POST", "webhook_endpoints", hooks.create_endpoint),
+    ("DELETE", "webhook_endpoints/{}", hooks.delete_endpoint),
     ("GET", "events", _list_events),
     ("GET", "events/{}", _event),
     ("GET", "account", _own_account),

@@ -6,9 +6,10 @@ from functools import cache
 from typing import Any
 
 from tests.doubles.stripe.clock import DAY, HOUR
-from tests.doubles.stripe.errors import CardDeclined, Json
+from tests.doubles.stripe.errors import CardDeclined
 from tests.doubles.stripe.fake import FakeStripe
 from tests.doubles.stripe.sequences import KINDS, EventSequence
+from tests.doubles.stripe.values import Json
 
 START = 1_788_264_010
 METADATA = {"app": "saas", "user_id": "7"}
@@ -170,6 +171,7 @@ def _upgrade(shop: Shop) -> None:
 def _upgrade_declined(shop: Shop) -> None:
     name = shop.subscribe()
     shop.fake.portal.new_card(shop.customer, DECLINES_LATER)
+    shop.fake.advance(seconds=5)
     shop.upgrade(name, shop.premium, payment_behavior="pending_if_incomplete")
 
 

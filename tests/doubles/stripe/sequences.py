@@ -1,6 +1,5 @@
 """Recorded sequences of events: reading them, delivering them, and answering their re-fetches."""
 
-import copy
 import json
 import random
 import re
@@ -16,8 +15,8 @@ from tests.doubles.stripe.client import FakeHTTPClient
 from tests.doubles.stripe.clock import Clock
 from tests.doubles.stripe.contract import SHARED, Contract, available
 from tests.doubles.stripe.delivery import signed
-from tests.doubles.stripe.errors import Json
 from tests.doubles.stripe.protocol import Protocol
+from tests.doubles.stripe.values import Json, clone
 
 FOLDER = SHARED / "data" / "stripe" / "sequences"
 KINDS = ("subscriptions", "invoices", "charges", "refunds", "disputes")
@@ -77,7 +76,7 @@ class EventSequence:
         return EventSequence(
             self.name,
             self.description,
-            copy.deepcopy(self.expect),
+            clone(self.expect),
             change(self.events),
             change(self.final),
             change(self.others),
@@ -163,7 +162,7 @@ class SequenceStripe:
     def _keep(self, thing: Json) -> None:
         if "id" not in thing:
             return
-        thing = copy.deepcopy(thing)
+        thing = clone(thing)
         known = thing["id"] in self.account.objects
         if known:
             self.account.objects[thing["id"]] = thing

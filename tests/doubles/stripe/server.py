@@ -89,6 +89,7 @@ class StripeServer(http.server.ThreadingHTTPServer):
     def __init__(self, fake: FakeStripe, port: int = 0) -> None:
         self.fake = fake
         self.operator = Operator(fake)
+        self._looked_at = fake.now
         super().__init__(("127.0.0.1", port), Handler)
         fake.settings.pages = self.url
 
@@ -97,6 +98,13 @@ class StripeServer(http.server.ThreadingHTTPServer):
         """Return where it listens."""
         host, port = cast(tuple[str, int], self.server_address)
         return f"http://{host}:{port}"
+
+    def service_actions(self) -> None:
+        """Do what fell due, where the clock runs by itself."""
+        fake = self.fake
+        if fake.account.clock.live and fake.now != self._looked_at:
+            self._looked_at = fake.now
+            fake.advance_to(fake.now)
 
     def get_request(self) -> tuple[Any, Any]:
         """Take a connection; small answers leave at once."""

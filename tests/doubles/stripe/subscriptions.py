@@ -1,12 +1,12 @@
 """Subscriptions: start, change, cancel, pause and resume."""
 
-import copy
 from typing import Any
 
 from tests.doubles.stripe import cards, changes, customers, discounts, invoices, lines, payments
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY, HOUR
-from tests.doubles.stripe.errors import Json, Refused, card_error, invalid
+from tests.doubles.stripe.errors import Refused, card_error, invalid
+from tests.doubles.stripe.values import Json, clone
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
 WAITS = 23 * HOUR
@@ -435,7 +435,7 @@ def _change_items(account: Account, row: Json, items: list[Json], params: Json) 
             raise invalid(invoices.NO_METHOD, code="resource_missing")
         refuse_bad_card(account, method, off_session=params.get("off_session", False))
     _drop_pending(account, row)
-    former = copy.deepcopy(row["items"]["data"]), row["billing_cycle_anchor"]
+    former = clone(row["items"]["data"]), row["billing_cycle_anchor"]
     apply(account, row, change.items, change.at if change.reset else None)
     for line in change.prorations:
         invoices.make_item(account, row["customer"], line, None)
@@ -455,7 +455,7 @@ def _hold_back(
     account: Account, row: Json, invoice: Json, change: changes.Change, former: tuple[Any, Any]
 ) -> None:
     """Leave the old items in force until the invoice is paid."""
-    held = copy.deepcopy(row["items"]["data"])
+    held = clone(row["items"]["data"])
     apply(account, row, former[0], None)
     row["billing_cycle_anchor"] = former[1]
     account.hidden[invoice["id"]]["update"] = {

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from tests.doubles.stripe import checkout, pages, portal
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import CardDeclined, Json, Refused
+from tests.doubles.stripe.errors import CardDeclined, Refused
+from tests.doubles.stripe.values import Json
 
 PATHS = re.compile(r"^/(c/pay|c/secure|i|3ds|p/session)/([A-Za-z0-9_]+)$")
 
