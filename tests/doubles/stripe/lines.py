@@ -88,31 +88,26 @@ def part(amount: int, at: int, start: int, end: int) -> int:
 def credit_line(account: Account, subscription: Json, item: Json, at: int) -> Line:
     """Return the credit for what is left of an item's paid period."""
     paid, source = _paid(account, item)
-    start, end = item["current_period_start"], item["current_period_end"]
-    return Line(
-        part(-paid, at, start, end),
-        f"Unused time on {_named(account, item)} after {_day(at)}",
-        at,
-        end,
-        price=item["price"],
-        quantity=item["quantity"],
-        subscription=subscription["id"],
-        item=item["id"],
-        proration=True,
-        discountable=False,
-        credited=source,
-    )
+    line = _proration(account, subscription, item, at, -paid, "Unused")
+    line.credited = source
+    return line
 
 
 def debit_line(account: Account, subscription: Json, item: Json, at: int) -> Line:
     """Return the charge for what is left of a period of a changed item, after lasting discounts."""
-    start, end = item["current_period_start"], item["current_period_end"]
     whole = cost(item)
     for discount in discounts.still_on(account, subscription["discounts"]):
         whole -= discounts.take_off(account, discount, [(whole, item["price"]["product"])])[0]
+    return _proration(account, subscription, item, at, whole, "Remaining")
+
+
+def _proration(
+    account: Account, subscription: Json, item: Json, at: int, whole: int, word: str
+) -> Line:
+    start, end = item["current_period_start"], item["current_period_end"]
     return Line(
         part(whole, at, start, end),
-        f"Remaining time on {_named(account, item)} after {_day(at)}",
+        f"{word} time on {_named(account, item)} after {_day(at)}",
         at,
         end,
         price=item["price"],
