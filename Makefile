@@ -15,7 +15,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity chaos drift translations bench-ticks bench-idle bench-login bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
+	test-fast check-chaos check-parity check-properties chaos drift translations bench-ticks bench-idle bench-login \
+	bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +85,9 @@ check-chaos: setup translations ## Only the tests that kill processes and server
 
 check-parity: setup ## Live = paper = back-test over long stretches of every recording, over HTTP too
 	@PARITY_CANDLES=60 $(PY) -m pytest -n $(JOBS) tests/doubles/test_parity.py
+
+check-properties: setup ## The properties with twenty times as many made-up cases
+	@EXAMPLES=20 $(PY) -m pytest -n $(JOBS) --dist load -m hypothesis
 
 chaos: setup ## Kill workers at a hostile exchange, then compare the books (KILLS=1000 SEED=1)
 	@$(PY) -m tests.chaos.run --kills $(KILLS) --seed $(SEED)

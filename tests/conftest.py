@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 
 from tests import services
+from tests.examples import use_examples
 from tests.network import close_network
 from tests.services import Addresses
 
@@ -42,6 +43,11 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_unconfigure() -> None:
     """Stop the servers that this process has started."""
     _stack.close()
+
+
+def pytest_configure() -> None:
+    """Say how often properties are tried."""
+    use_examples()
 
 
 def pytest_collection_finish() -> None:

@@ -3,7 +3,6 @@
 The product's own ticks run over PostgreSQL; a crash ends the process at any line of the engine.
 """
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,8 +27,8 @@ from tests.doubles.bybit.server import Hand, Limits
 from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
 from tests.doubles.live import CONTRACT, FIRST, LiveWorld
+from tests.examples import tried
 
-EXAMPLES = int(os.environ.get("FAKE_EXCHANGE_EXAMPLES", "12"))
 STEPS = 20
 KINDS_OF_GRIDS: dict[str, dict[str, str]] = {
     "spot": {},
@@ -169,6 +168,7 @@ class Story(RuleBasedStateMachine):
         assert self.live.missing_levels() == []
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("database")
 def test_any_story_ends_with_equal_books(
     monkeypatch: pytest.MonkeyPatch, as_owner: Callable[[str], None]
@@ -200,9 +200,8 @@ def test_any_story_ends_with_equal_books(
     monkeypatch.setattr(Story, "make", staticmethod(make))
     case = Story.TestCase
     case.settings = settings(
-        max_examples=EXAMPLES,
+        tried(12),
         stateful_step_count=STEPS,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=True,
         # A story is not told twice the same: clocks go on meanwhile.

@@ -4,7 +4,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.backtest import EQUITY_POINTS, NoCandles, Replay, run_backtest
@@ -12,6 +12,7 @@ from app.trading.market import Candle, FeeSide, PricePoint, booked, candle_path,
 from app.trading.orders import Status
 from app.trading.strategies.grid import GRID
 from app.trading.strategy import InvalidParams
+from tests.examples import tried
 from tests.trading.world import Desk, at, candles, grid, market
 
 FREE = market(maker_fee=D(0), taker_fee=D(0))
@@ -139,7 +140,7 @@ any_market = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@tried(25)
 @given(stories(), options, any_market, st.booleans())
 @exact
 def test_the_result_agrees_with_the_venues_books_to_the_last_unit(
@@ -177,7 +178,7 @@ def _no_fill_is_used_twice(result: Any) -> None:
     assert filled >= set(sells) | set(buys)
 
 
-@settings(max_examples=40, deadline=None)
+@tried(12)
 @given(stories(), options, any_market)
 def test_paper_trading_price_by_price_fills_the_same(
     story: list[Candle], changes: dict[str, Any], on: Any

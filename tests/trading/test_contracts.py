@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.contracts import (
@@ -21,6 +21,7 @@ from app.trading.orders import Fill, OrderKind, Side, Status
 from app.trading.performance import figures, opened
 from app.trading.ports import Accepted, Balance, Outcome, Refused
 from app.trading.simulator import LIQUIDATION, Book
+from tests.examples import tried
 from tests.trading.world import at, market
 
 LIMIT, MARKET, STOP = OrderKind.LIMIT, OrderKind.MARKET, OrderKind.STOP
@@ -176,7 +177,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@tried(50)
 @given(steps, st.sampled_from([FREE, PERP]), st.sampled_from(["1", "3", "20"]))
 @exact
 def test_wallet_and_position_equal_the_books_of_our_side_to_the_last_unit(

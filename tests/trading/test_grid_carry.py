@@ -5,7 +5,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.backtest import run_backtest
@@ -16,6 +16,7 @@ from app.trading.position import Holdings
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_news import answering_order
 from app.trading.strategies.grid_state import NOTHING, Sums
+from tests.examples import tried
 from tests.trading.world import Desk, Faults, candles, grid, market
 
 # The rules of a big venue for its largest pair: a lot is worth about 1 USDT.
@@ -122,7 +123,7 @@ shapes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@tried(25)
 @given(walks, shapes, coarse, st.booleans(), st.integers(0, 10**6))
 @exact
 def test_coins_are_never_lost_and_less_than_a_lot_waits(

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.market import FeeSide, MarketKind, Tier, booked, exact
@@ -14,6 +14,7 @@ from app.trading.performance import figures
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import StopHow
+from tests.examples import tried
 from tests.trading.world import Desk, Faults, grid, market
 
 FREE = market(maker_fee=D(0), taker_fee=D(0))
@@ -254,7 +255,7 @@ walks = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@tried(35)
 @given(
     st.lists(st.tuples(walks, changes_of), min_size=1, max_size=4),
     st.sampled_from(["spot", "long", "neutral", "short"]),

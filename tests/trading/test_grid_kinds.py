@@ -4,7 +4,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.engine import tick
@@ -15,6 +15,7 @@ from app.trading.position import Holdings
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, Protection, StopHow
+from tests.examples import tried
 from tests.trading.world import Desk, Faults, grid, market
 
 FREE = market(maker_fee=D(0), taker_fee=D(0))
@@ -201,7 +202,7 @@ def test_a_look_without_a_fill_changes_nothing() -> None:
     assert resting(started) == before
 
 
-@settings(max_examples=25, deadline=None)
+@tried(8)
 @given(st.lists(st.integers(5200, 14800), min_size=2, max_size=8), st.integers(2, 12))
 def test_with_few_orders_resting_the_same_levels_fill_as_with_all(
     walk: list[int], most: int
@@ -517,7 +518,7 @@ faultlike = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@tried(50)
 @given(walks, kinds, places, faultlike, st.sampled_from(["long", "neutral", "short"]))
 @exact
 def test_whatever_kind_the_books_agree_to_the_last_unit(
@@ -553,7 +554,7 @@ def test_whatever_kind_the_books_agree_to_the_last_unit(
     assert shown.total == shown.grid + shown.price_change + shown.funding
 
 
-@settings(max_examples=80, deadline=None)
+@tried(30)
 @given(
     st.lists(st.sampled_from([Side.BUY, Side.SELL]), min_size=3, max_size=10),
     st.integers(7900, 13100),

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.engine import tick
@@ -20,6 +20,7 @@ from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_news import MOST_REFUSALS, counted_opening
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, StopHow
+from tests.examples import tried
 from tests.trading.world import Desk, Faults, grid, market
 
 # With 0 reserve and no fee the sums can be followed: q = 1000 / (90 + 80 + 2 * 95) = 2.777.
@@ -507,7 +508,7 @@ faultlike = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@tried(40)
 @given(walks, gridlike, marketlike, faultlike)
 @exact
 def test_whatever_happens_the_books_agree_to_the_last_unit(
@@ -531,7 +532,7 @@ def test_whatever_happens_the_books_agree_to_the_last_unit(
     assert shown.total == shown.grid + shown.price_change + shown.funding
 
 
-@settings(max_examples=50, deadline=None)
+@tried(20)
 @given(walks, gridlike, marketlike, st.integers(0, 10**6), st.sampled_from(list(StopHow)))
 def test_a_stop_ends_any_grid_with_nothing_open(
     walk: list[D], changes: dict[str, Any], on: Any, seed: int, how: StopHow
@@ -548,7 +549,7 @@ def test_a_stop_ends_any_grid_with_nothing_open(
         assert all(each.locked == 0 for each in started.book.balances().values())
 
 
-@settings(max_examples=60, deadline=None)
+@tried(20)
 @given(walks, gridlike, marketlike)
 def test_without_faults_every_gap_always_has_its_order(
     walk: list[D], changes: dict[str, Any], on: Any

@@ -6,13 +6,14 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.market import FeeSide, Market, PricePoint, exact
 from app.trading.orders import Fill, OrderKind, Side, Status
 from app.trading.ports import Accepted, Balance, Outcome, Refused
 from app.trading.simulator import Book
+from tests.examples import tried
 from tests.trading.world import at, market
 
 LIMIT, MARKET = OrderKind.LIMIT, OrderKind.MARKET
@@ -263,7 +264,7 @@ def play(book: Book, move: Any, number: int) -> list[Fill]:
     return book.place("ABC/USDT", f"o{number}", side, how, price, quantity, at(number))[1]
 
 
-@settings(max_examples=150, deadline=None)
+@tried(50)
 @given(moves, any_market)
 @exact
 def test_money_is_never_negative_and_only_moves_by_fills(played: list[Any], on: Market) -> None:
@@ -286,7 +287,7 @@ def test_money_is_never_negative_and_only_moves_by_fills(played: list[Any], on: 
     assert book.balance("ABC").locked == book.balance("USDT").locked == 0
 
 
-@settings(max_examples=60, deadline=None)
+@tried(20)
 @given(moves, any_market, st.integers(0, 10**6))
 def test_a_book_read_back_from_rows_goes_on_the_same(
     played: list[Any], on: Market, seed: int
