@@ -59,6 +59,10 @@ def test_a_grid_starts_fills_answers_and_agrees_with_the_exchange(live: LiveWorl
     assert len(live.world.trades(bot)) > 2
 
 
+# Fewer than may be placed in a second: the product would only wait for its turn.
+FEW_ORDERS: dict[str, Any] = {"grids": 6}
+
+
 @pytest.fixture
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the product's patience, so that what takes minutes takes a second."""
@@ -72,7 +76,7 @@ def test_each_fault_alone_leaves_the_books_equal_and_no_level_missing(
     live: LiveWorld, server: DoubleServer, fault: Fault
 ) -> None:
     live.play("100")
-    live.add_seat("customer-one-of-the-stand-in")
+    live.add_seat("customer-one-of-the-stand-in", **FEW_ORDERS)
     server.faults.add(fault)
     for price in wander(5, 12):
         live.play(price)
@@ -100,7 +104,7 @@ def test_each_habit_of_the_exchange_leaves_the_books_equal(
     live: LiveWorld, server: DoubleServer, habits: dict[str, object]
 ) -> None:
     live.play("100")
-    live.add_seat("customer-one-of-the-stand-in")
+    live.add_seat("customer-one-of-the-stand-in", **FEW_ORDERS)
     server.operator.habits(**habits)
     for price in wander(6, 12):
         live.play(price)
