@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from itertools import cycle
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -73,7 +74,7 @@ def _fields(app: Flask, rule: Rule) -> set[str]:
         kind = getattr(module, name, None)
         if inspect.isclass(kind) and issubclass(kind, FlaskForm):
             with app.test_request_context():
-                named |= set(kind(meta={"csrf": False})._fields)
+                named |= set(cast(Any, kind)(meta={"csrf": False})._fields)
     return named | {"key"}
 
 
