@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
-.PHONY: help setup setup-run run test checks lint types style templates imports floats dead-code bandit audit fmt \
+.PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
 	test-fast check-chaos check-parity check-properties chaos drift translations bench-ticks bench-idle bench-login \
 	bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
 
@@ -37,7 +37,11 @@ test: setup ## All checks and all tests (COVERAGE=1 counts covered lines too)
 	$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(COVER); status=$$?; \
 	if [ $$checks != 0 ]; then exit 1; fi; exit $$status
 
-checks: lint lock-check translations drift
+checks: compiled lint lock-check translations drift
+
+# In a fresh clone every test process would compile all tests for itself, at the same time.
+compiled: setup
+	@[ -d tests/trading/__pycache__ ] || $(PY) -m pytest --collect-only -q >/dev/null 2>&1 || true
 
 lint: types style templates imports floats dead-code bandit ## Style, types, templates, import rules, floats, dead code, bandit
 

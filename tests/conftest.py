@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +58,35 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-# What starts whole products and waits for them is begun first: nothing waits for it at the end.
-SLOW_FOLDERS = ("journeys", "chaos", "dev", "doubles")
+# What starts whole products, waits for them or keeps to an exchange's limits is begun first, so
+# that nothing waits for it at the end, and between files that always compute: some processor
+# would be idle if all workers waited at the same time.
+WAITING_FOLDERS = ("chaos", "doubles", "journeys", "dev")
+COMPUTING_FOLDERS = ("bots", "trading", "security")
+
+
+def _in_good_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests by file: waiting and computing ones in turn, then all others."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+
+    def folder_of(path: Path) -> str:
+        return path.parent.name
+
+    waiting = sorted(
+        (path for path in files if folder_of(path) in WAITING_FOLDERS),
+        key=lambda path: (WAITING_FOLDERS.index(folder_of(path)), path),
+    )
+    computing = [path for path in files if folder_of(path) in COMPUTING_FOLDERS]
+    first = [path for pair in zip_longest(waiting, computing) for path in pair if path is not None]
+    order = [*first, *(path for path in files if path not in set(first))]
+    return [item for path in order for item in files[path]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow files first; skip what reads the recorded data, where they are absent."""
-    items.sort(key=lambda item: item.path.parent.name not in SLOW_FOLDERS)
+    """Put the files in order; skip what reads the recorded data, where they are absent."""
+    items[:] = _in_good_order(items)
     for item in items:
         # Each has a twin on data made here: counting lines there too would only double its time.
         if "shared" in item.keywords:

@@ -126,14 +126,12 @@ def test_the_walk_finds_the_codes() -> None:
     assert len(CODES) > 70
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_every_code_has_a_sentence(app: Flask, code: str) -> None:
-    assert has_text(code), f"nobody can read {code!r}"
+def test_every_code_has_a_sentence(app: Flask) -> None:
+    assert {code for code in CODES if not has_text(code)} == set()
 
 
-@pytest.mark.parametrize("code", sorted(ORDER_CODES))
-def test_every_refusal_of_an_order_has_a_sentence(app: Flask, code: str) -> None:
-    assert has_text(f"order_{code}")
+def test_every_refusal_of_an_order_has_a_sentence(app: Flask) -> None:
+    assert {code for code in ORDER_CODES if not has_text(f"order_{code}")} == set()
 
 
 def test_codes_that_are_put_together_have_sentences(app: Flask) -> None:
@@ -157,13 +155,15 @@ def test_every_state_field_choice_and_status_has_a_name() -> None:
             assert all(choice in CHOICE_LABELS for choice in field.choices)
 
 
-@pytest.mark.parametrize("code", sorted(TEXTS))
-def test_every_sentence_can_be_written_with_its_values(app: Flask, code: str) -> None:
+def test_every_sentence_can_be_written_with_its_values(app: Flask) -> None:
+    unfinished = {}
     with app.test_request_context(), use_locale("en"):
-        names = set(re.findall(r"%\((\w+)\)s", str(TEXTS[code])))
-        said = say(Line(code, dict.fromkeys(names, "12345.678")), PAIR)
-    assert "%(" not in said
-    assert "could not be done" not in said
+        for code, sentence in TEXTS.items():
+            names = set(re.findall(r"%\((\w+)\)s", str(sentence)))
+            said = say(Line(code, dict.fromkeys(names, "12345.678")), PAIR)
+            if "%(" in said or "could not be done" in said:
+                unfinished[code] = said
+    assert unfinished == {}
 
 
 def test_every_code_is_spoken_with_the_values_that_its_sentence_names(app: Flask) -> None:
