@@ -29,7 +29,8 @@ def test_a_repeated_key_gives_the_same_answer_for_a_day(fake: FakeStripe) -> Non
     again = customers.create({"name": "a"}, {"idempotency_key": "row-1"})
     assert again.id == first.id
     assert again.last_response is not None
-    assert again.last_response.headers["Idempotent-Replayed"] == "true"
+    assert again.last_response.headers["idempotent-replayed"] == "true"
+    assert again.last_response.request_id
     assert len(fake.every("customer")) == 1
     with pytest.raises(stripe.IdempotencyError):
         customers.create({"name": "b"}, {"idempotency_key": "row-1"})

@@ -33,6 +33,15 @@ UPDATED = {
 }
 # Changes that nobody is told of.
 QUIET = frozenset({"next_invoice_sequence"})
+# Fields that never change, by which objects are looked for among thousands.
+INDEXED = {
+    "charge": "customer",
+    "invoice": "customer",
+    "invoice_payment": "invoice",
+    "invoiceitem": "customer",
+    "refund": "charge",
+    "subscription": "customer",
+}
 NAMES = {"checkout.session": "checkout.session", "payment_method": "PaymentMethod"}
 
 
@@ -89,6 +98,7 @@ class Account:
         self.at_end: list[Callable[[], None]] = []
         self.new_endpoints: list[Callable[[Json, str], None]] = []
         self._kinds: dict[str, list[str]] = {}
+        self._index: dict[tuple[str, Any], list[str]] = {}
         self._random = random.Random(seed)
         self._request = Request()
         self._touched: dict[str, Json] = {}
@@ -106,7 +116,10 @@ class Account:
     def add(self, thing: Json, event: str | None = None) -> Json:
         """Keep a new object and tell of it."""
         self.objects[thing["id"]] = thing
-        self._kinds.setdefault(thing["object"], []).append(thing["id"])
+        kind = thing["object"]
+        self._kinds.setdefault(kind, []).append(thing["id"])
+        if kind in INDEXED:
+            self._index.setdefault((kind, thing[INDEXED[kind]]), []).append(thing["id"])
         if event:
             self.tell(event, thing)
         return thing
@@ -127,7 +140,12 @@ class Account:
 
     def every(self, kind: str, **match: Any) -> list[Json]:
         """Return the objects of a kind with these values, oldest first."""
-        things = (self.objects[name] for name in self._kinds.get(kind, ()))
+        key = INDEXED.get(kind)
+        if key in match:
+            names = self._index.get((kind, match[key]), ())
+        else:
+            names = self._kinds.get(kind, ())
+        things = (self.objects[name] for name in names)
         return [
             thing
             for thing in things

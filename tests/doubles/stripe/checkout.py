@@ -361,8 +361,9 @@ def _complete(account: Account, session: Json, method: Json | None, email: str |
     }
     session.update(status="complete", url=None)
     account.hidden[session["id"]]["asked"] = None
-    for thing in list(account.every("subscription", id=session["subscription"])):
-        account.settle(thing)
+    made = account.find("subscription", session["subscription"])
+    if made is not None:
+        account.settle(made)
     account.tell("checkout.session.completed", session)
     return session
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import stripe
+from requests.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
     from tests.doubles.stripe.protocol import Protocol
@@ -38,7 +39,7 @@ class FakeHTTPClient(stripe.HTTPClient):
             raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
                 "Unexpected error communicating with Stripe.", should_retry=True
             )
-        return told.text, told.status, told.headers
+        return told.text, told.status, CaseInsensitiveDict(told.headers)
 
     def close(self) -> None:
         """Close nothing."""

@@ -87,7 +87,7 @@ def part(amount: int, at: int, start: int, end: int) -> int:
 
 def credit_line(account: Account, subscription: Json, item: Json, at: int) -> Line:
     """Return the credit for what is left of an item's paid period."""
-    paid, source = _paid(account, item)
+    paid, source = _paid(account, subscription, item)
     line = _proration(account, subscription, item, at, -paid, "Unused")
     line.credited = source
     return line
@@ -128,10 +128,10 @@ def _day(epoch: int) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%d %b %Y")
 
 
-def _paid(account: Account, item: Json) -> tuple[int, Json | None]:
+def _paid(account: Account, subscription: Json, item: Json) -> tuple[int, Json | None]:
     """Return what was charged for the item's period after discounts, and by which line."""
     period = {"start": item["current_period_start"], "end": item["current_period_end"]}
-    for invoice in reversed(account.every("invoice")):
+    for invoice in reversed(account.every("invoice", customer=subscription["customer"])):
         for row in invoice["lines"]["data"]:
             details = (row["parent"] or {}).get("subscription_item_details") or {}
             if details.get("subscription_item") != item["id"] or details["proration"]:

@@ -20,7 +20,7 @@ from tests.doubles.stripe import (
     previews,
     subscriptions,
 )
-from tests.doubles.stripe.account import Account, Note
+from tests.doubles.stripe.account import INDEXED, Account, Note
 from tests.doubles.stripe.clock import DAY
 from tests.doubles.stripe.errors import Refused, missing, needed
 from tests.doubles.stripe.values import Json
@@ -52,11 +52,18 @@ def _delete(kind: str, event: str, account: Account, params: Json, name: str) ->
 
 
 def _list(kind: str, url: str, filters: tuple[str, ...], account: Account, params: Json) -> Json:
-    rows = account.every(kind)[::-1]
+    rows = _named_by(account, kind, params)
     for key in filters:
         if params.get(key) is not None:
             rows = [row for row in rows if _value(row, key) == params[key]]
     return lists.page(url, lists.within(rows, params.get("created")), params)
+
+
+def _named_by(account: Account, kind: str, params: Json) -> list[Json]:
+    """Return the objects of a kind, newest first; those of one owner where a list names it."""
+    key = INDEXED.get(kind)
+    match = {key: params[key]} if key and params.get(key) else {}
+    return account.every(kind, **match)[::-1]
 
 
 def _value(row: Json, key: str) -> Any:
@@ -69,15 +76,13 @@ def _value(row: Json, key: str) -> Any:
 
 def _list_subscriptions(account: Account, params: Json) -> Json:
     status = params.get("status")
-    rows = account.every("subscription")[::-1]
+    rows = _named_by(account, "subscription", params)
     if status is None:
         rows = [row for row in rows if row["status"] != "canceled"]
     elif status == "ended":
         rows = [row for row in rows if row["status"] in subscriptions.ENDED]
     elif status != "all":
         rows = [row for row in rows if row["status"] == status]
-    if params.get("customer"):
-        rows = [row for row in rows if row["customer"] == params["customer"]]
     if params.get("price"):
         rows = [row for row in rows if _sells(row, params["price"])]
     return lists.page("/v1/subscriptions", lists.within(rows, params.get("created")), params)
@@ -133,10 +138,9 @@ def _event(account: Account, params: Json, name: str) -> Json:
 
 
 def _list_invoice_payments(account: Account, params: Json) -> Json:
-    rows = account.every("invoice_payment")[::-1]
-    for key in ("invoice", "status"):
-        if params.get(key):
-            rows = [row for row in rows if row[key] == params[key]]
+    rows = _named_by(account, "invoice_payment", params)
+    if params.get("status"):
+        rows = [row for row in rows if row["status"] == params["status"]]
     asked = params.get("payment") or {}
     for key in ("payment_intent", "charge"):
         if asked.get(key):

@@ -523,7 +523,7 @@ def cancel_subscription(account: Account, params: Json, subscription: str) -> Js
 def end(account: Account, row: Json, reason: str | None) -> None:
     """End a subscription at once; its open invoices are no longer collected."""
     account.touch(row)
-    for invoice in account.every("invoice"):
+    for invoice in account.every("invoice", customer=row["customer"]):
         if invoices.subscription_of(account, invoice) is not row:
             continue
         if invoice["status"] in {"draft", "open"}:
