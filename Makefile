@@ -75,7 +75,7 @@ bandit: setup
 	@$(BIN)/bandit -c pyproject.toml -q -r app dev bench deploy worker.py wsgi.py gunicorn.conf.py
 
 audit: setup ## Known holes in the packages we use (needs the network)
-	@$(BIN)/uv tool run pip-audit==2.10.1 --disable-pip --no-deps -r requirements.txt
+	@$(PY) -m dev.audit
 
 fmt: setup ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff check --fix .

@@ -21,7 +21,7 @@ from flask_login import current_user
 
 from app.accounts import captcha, captcha_pages, checks, invites, queries, service, session_store
 from app.accounts import setup as first_run
-from app.accounts.access import public, requires
+from app.accounts.access import proves_again, public, requires
 from app.accounts.captcha import Action
 from app.accounts.cards import profile_cards
 from app.accounts.form_pages import attach, form_page
@@ -235,6 +235,7 @@ def sessions() -> ResponseReturnValue:
 
 @blueprint.post("/profile/sessions/end")
 @requires(Permission.CABINET)
+@proves_again
 def end_session() -> ResponseReturnValue:
     """Sign one other device out, or all of them."""
     key = request.form.get("key", "")

@@ -330,6 +330,10 @@ def sign_in(user: User, *, second_factor: bool = False) -> None:
     )
     login_user(user)
     own.write()
+    log.info(
+        "logged_in user=%s address=%s second_factor=%s",
+        user.id, request.remote_addr, int(second_factor),
+    )  # fmt: skip
 
 
 def ask_second_factor(user_id: int) -> None:

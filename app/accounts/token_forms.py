@@ -7,7 +7,7 @@ from wtforms.validators import InputRequired
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.accounts.choices import choices
-from app.accounts.tokens import LIVES, MAX_LABEL, Scope
+from app.accounts.tokens import LIVES, MAX_LABEL, USUAL_LIFE, Scope
 
 SCOPE_LABELS = {
     Scope.BOTS_READ: _l("See bots and accounts"),
@@ -15,7 +15,7 @@ SCOPE_LABELS = {
     Scope.BOTS_RUN: _l("Start and stop bots"),
     Scope.TRADES_READ: _l("See orders, fills and trades"),
 }
-_LIFE_LABELS = {30: _l("30 days"), 90: _l("90 days"), 365: _l("One year")}
+_LIFE_LABELS = {1: _l("24 hours"), 30: _l("30 days"), 90: _l("90 days"), 365: _l("One year")}
 _required = InputRequired(_l("Please fill this in."))
 
 
@@ -46,7 +46,7 @@ class TokenForm(FlaskForm):
     days = SelectField(
         _l("Works for"),
         choices=choices((str(days), _LIFE_LABELS[days]) for days in LIVES),
-        default=str(LIVES[1]),
+        default=str(USUAL_LIFE),
         validate_choice=False,
     )
     password = PasswordField(_l("Your password"), [_required])

@@ -26,7 +26,8 @@ _SHAPE = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}", re.ASCII)
 _FORM_KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 MAX_LABEL = 60
 MOST_LIVE = 20
-LIVES = (30, 90, 365)
+LIVES = (1, 30, 90, 365)
+USUAL_LIFE = 90
 # Within this the same form may be sent again, and the page that is seen last shows what works.
 SECOND_PRESS = timedelta(minutes=1)
 USE_STEP = timedelta(minutes=1)

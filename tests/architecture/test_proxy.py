@@ -1,5 +1,6 @@
 """The proxy caches static files only, never a page, and believes no visitor's headers."""
 
+import http.client
 import os
 import re
 import shutil
@@ -8,7 +9,9 @@ import subprocess
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -181,3 +184,27 @@ def test_the_proxy_answers_its_own_health_check(proxy: str) -> None:
     with urllib.request.urlopen(f"{proxy}/proxy-health", timeout=5) as answer:
         assert answer.status == 204
     assert Backend.requests == []
+
+
+def test_a_flood_from_one_address_is_refused_and_others_are_served(proxy: str) -> None:
+    host, port = "127.0.0.1", int(proxy.rpartition(":")[2])
+
+    def status(source: str) -> int:
+        connection = http.client.HTTPConnection(host, port, 5, source_address=(source, 0))
+        try:
+            connection.request("GET", "/pricing")
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(pool.map(status, ["127.0.0.1"] * 400))
+    # What the limit lets through: the burst, and so many a second.
+    most = 101 + 51 * (time.monotonic() - began)
+    assert answers[200] <= most
+    assert answers[429] >= 400 - most > 0
+    assert status("127.0.0.2") == 200
+    # Files of the cache are no burden.
+    for _ in range(3):
+        assert fetch(f"{proxy}/static/css/botyard.css")[1] is not None
