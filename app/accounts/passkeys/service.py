@@ -113,7 +113,7 @@ def add(user_id: int, name: str, text: str, browser: Browser) -> list[str]:
     )
     if passkey_id is None:
         raise Conflict("passkey_known")
-    _note("accounts.passkey_added", passkey_id, name, user_id, browser.address)
+    _note("accounts.passkey_added", passkey_id, user_id, browser.address)
     send_mail(user, "passkey_added", name=name)
     return codes
 
@@ -135,7 +135,7 @@ def remove(user_id: int, passkey_id: int, address: str) -> None:
     db.session.delete(row)
     db.session.flush()
     second_factor.drop_idle_codes(user_id)
-    _note("accounts.passkey_removed", passkey_id, name, user_id, address)
+    _note("accounts.passkey_removed", passkey_id, user_id, address)
     send_mail(queries.user_by_id(user_id), "passkey_removed", name=name)
 
 
@@ -242,7 +242,7 @@ def _went_back(row: Passkey, sign_count: int) -> bool:
 def _lock(row: Passkey, address: str) -> bool:
     # Which of the two is the copy can't be told: neither works from now on.
     row.locked_at = utc_now()
-    _note("accounts.passkey_copied", row.id, row.name, None, address)
+    _note("accounts.passkey_copied", row.id, None, address)
     send_mail(queries.user_by_id(row.user_id), "passkey_copied", name=row.name)
     return True
 
@@ -252,15 +252,14 @@ def _note_log_in(user: User, browser: Browser) -> None:
     service.note_log_in(user, browser.address)
 
 
-def _note(action: str, passkey_id: int, name: str, actor_id: int | None, address: str) -> None:
-    audit.record(
-        action, "passkey", passkey_id, actor_id=actor_id, after={"name": name}, address=address
-    )
+def _note(action: str, passkey_id: int, actor_id: int | None, address: str) -> None:
+    # Not its name: what people write themselves stays out of what can't be erased.
+    audit.record(action, "passkey", passkey_id, actor_id=actor_id, address=address)
 
 
 def _may_add(user_id: int) -> User:
     user = queries.user_by_id(user_id)
-    if not user.is_confirmed:
+    if not user.has_proved_mail:
         raise Forbidden("factor_for_unconfirmed")
     count = db.session.scalar(select(func.count(Passkey.id)).where(Passkey.user_id == user_id))
     if (count or 0) >= MOST:

@@ -67,7 +67,9 @@ def confirm() -> ResponseReturnValue:
         ]
     config = current_config()
     is_caught = not (config.sms_url or config.is_production)
-    return form_page("accounts/confirm_phone.html", form, hint=attempt.hint, is_caught=is_caught)
+    # Not to be broken in two lines.
+    hint = attempt.hint.replace("…", "…\u2060")
+    return form_page("accounts/confirm_phone.html", form, hint=hint, is_caught=is_caught)
 
 
 @blueprint.post("/settings/phone/remove")
