@@ -172,7 +172,7 @@ def _register_texts() -> None:
 def _join_subjects() -> None:
     """Load what answers to events, and hand lower subjects the counts of upper ones."""
     from app.accounts import second_factor
-    from app.accounts.deletion.unfinished import name_unfinished_with
+    from app.accounts.deletion.unfinished import count_money_with, name_unfinished_with
     from app.bots import handlers as bots_handlers  # noqa: F401
     from app.bots import queries as bots
     from app.bots.queries import names
@@ -180,10 +180,12 @@ def _join_subjects() -> None:
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
     from app.trades import owners
+    from app.wallet import queries as wallet
 
     second_factor.need_with(exchanges.has_guarded_keys)
     usage.count_bots_with(bots.running_bots)
     name_unfinished_with(names.unfinished_names)
+    count_money_with(wallet.money_of)
     owners.name_bots_with(bots.bot_labels, bots.settings_at)
 
 

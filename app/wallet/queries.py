@@ -156,6 +156,12 @@ def balances_of(user_id: int) -> tuple[Balance, ...]:
     )
 
 
+def money_of(user_id: int) -> list[tuple[Decimal, str]]:
+    """Return what a person has in the wallet or frozen, with its currency; nothing for nothing."""
+    sums = ((one.total + one.frozen, one.currency) for one in balances_of(user_id))
+    return [(amount, currency) for amount, currency in sums if amount]
+
+
 def available(user_id: int, currency: str) -> Decimal:
     """Return what a person can spend of a currency now; only a posting knows it for certain."""
     found = db.session.scalar(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -25,11 +26,13 @@ from app.db import Base, db, utc_now
 from app.encryption import DecryptionError
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.exchanges.models import ExchangeAccount
+from app.money import Money
 from app.queues import QueueName
 from app.settings import service as settings
 from app.subscriptions.models import Subscription
 from app.subscriptions.service import give_plan
 from app.transactions import transaction
+from app.wallet.service import top_up
 from tests.accounts.people import (
     PASSWORD,
     at_once,
@@ -220,6 +223,17 @@ def test_orders_left_on_the_exchange_hold_it_up_too() -> None:
     with transaction():
         handlers.stop_bots_of_leaver(PersonLeaving(shop.user_id))
     assert db.session.get_one(Bot, bot_id).state == "stopping"
+
+
+def test_money_in_the_wallet_is_told_of(login_as: Login) -> None:
+    user = make_person()
+    client = login_as(user)
+    assert "money in your wallet" not in client.get("/settings/delete").text
+    with transaction():
+        top_up("first", user.id, "stripe", Money(Decimal("12.50"), "EUR"))
+    page = client.get("/settings/delete").text
+    assert "money in your wallet" in page
+    assert "12.50" in page
 
 
 # --- who may --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app import events
 from app.accounts import audit, queries, roles
 from app.accounts.deletion.events import PersonLeaving
-from app.accounts.deletion.unfinished import unfinished
+from app.accounts.deletion.unfinished import Money, money_left, unfinished
 from app.accounts.models import Role, User
 from app.accounts.permissions import Permission
 from app.accounts.reasons import checked_reason
@@ -28,6 +28,7 @@ class Standing:
     leaves_at: datetime | None
     days: int
     running: tuple[str, ...]
+    money: tuple[Money, ...]
 
     @property
     def is_waiting(self) -> bool:
@@ -37,7 +38,7 @@ class Standing:
 def standing(user_id: int) -> Standing:
     """Return where a person stands with leaving."""
     user = queries.user_by_id(user_id)
-    return Standing(user.leaves_at, days_to_wait(), unfinished(user_id))
+    return Standing(user.leaves_at, days_to_wait(), unfinished(user_id), money_left(user_id))
 
 
 def days_to_wait() -> int:
