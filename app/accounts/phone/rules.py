@@ -1,12 +1,9 @@
 """Which numbers can get a code; pure."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from app.errors import InvalidInput
 from app.names import is_visible
-
-if TYPE_CHECKING:
-    from phonenumbers import PhoneNumber
 
 LONGEST = 40
 
@@ -40,7 +37,7 @@ def checked_for_texts(text: str) -> str:
     return number
 
 
-def _parsed(text: str) -> "PhoneNumber":
+def _parsed(text: str) -> Any:
     from phonenumbers import NumberParseException, parse
 
     # With + only: a number of a country that we would have to guess is none.
