@@ -104,12 +104,16 @@ def verify() -> LedgerReport:
     return LedgerReport(counts.postings, counts.entries, found)
 
 
+def verify_now() -> LedgerReport:
+    """Verify in a transaction of its own, in which all questions see the same moment."""
+    with transaction():
+        db.session.execute(text("set transaction isolation level repeatable read"))
+        return verify()
+
+
 def verify_daily() -> None:
     """Verify, tell the log, and leave the outcome for the page of services."""
-    with transaction():
-        # All questions see the same moment.
-        db.session.execute(text("set transaction isolation level repeatable read"))
-        report = verify()
+    report = verify_now()
     if report.is_whole:
         log.info("ledger_whole postings=%s entries=%s", report.postings, report.entries)
     else:

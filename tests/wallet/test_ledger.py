@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -326,6 +327,20 @@ def test_the_nightly_check_tells_the_log_and_the_page_of_services(
     check.verify_daily()
     assert "ledger_differs balance" in caplog.text
     assert {one.name: one.grade for one in health.overview().services}["ledger"] == "down"
+
+
+def test_the_command_adds_everything_up_and_tells_what_differs(
+    app: Flask, database_url: str
+) -> None:
+    make_wallet("10")
+    db.session.commit()
+    whole = app.test_cli_runner().invoke(args=["ledger", "verify"])
+    assert whole.exit_code == 0 and "1 postings, 2 entries" in whole.output
+    with services.connect(database_url) as owner:
+        owner.execute("update ledger_balances set posted = posted - 5")
+    differs = app.test_cli_runner().invoke(args=["ledger", "verify"])
+    assert differs.exit_code == 1
+    assert "-15 stands, -10 should" in differs.output and "Differences: 1" in differs.output
 
 
 def test_a_failure_after_any_step_leaves_the_books_as_they_were() -> None:
