@@ -234,6 +234,17 @@ def test_a_payment_is_a_charge_with_its_metadata_and_fee(shop: Shop) -> None:
     assert [(line.quantity, line.amount_total) for line in lines.data] == [(2, 4_000)]
 
 
+def test_a_thing_bought_beside_a_subscription_is_on_its_first_invoice(shop: Shop) -> None:
+    extra = {"currency": "usd", "unit_amount": 700, "product": shop.product}
+    rows = [{"price": shop.pro, "quantity": 2}, {"price_data": extra, "quantity": 1}]
+    done = shop.fake.checkout.pay(shop.checkout(line_items=rows))
+    assert done["amount_total"] == 4_700
+    first = shop.fake.get(done["invoice"])
+    assert [line["amount"] for line in first["lines"]["data"]] == [700, 4_000]
+    shop.renew()
+    assert shop.fake.latest("invoice")["amount_paid"] == 4_000
+
+
 def test_a_guest_becomes_a_customer_of_a_subscription(shop: Shop) -> None:
     session = shop.v1.checkout.sessions.create(
         {

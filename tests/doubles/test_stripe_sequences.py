@@ -238,6 +238,30 @@ def test_a_sequence_is_adapted_and_made_afresh() -> None:
     refetched(fresh)
 
 
+def test_a_sequence_is_moved_in_time_as_a_whole() -> None:
+    sequence = record(SCENARIOS[1])
+    now = 1_900_000_000
+    told = sequence.moved(now)
+    assert max(event["created"] for event in told.events) == now
+    by = now - max(event["created"] for event in sequence.events)
+    before, after = (s.final["subscriptions"][0]["items"]["data"][0] for s in (sequence, told))
+    assert after["current_period_end"] == before["current_period_end"] + by
+    assert after["price"]["unit_amount"] == before["price"]["unit_amount"]
+    refetched(told)
+
+
+def test_a_face_tells_what_a_session_sold() -> None:
+    sequence = record(SCENARIOS[0])
+    (session,) = (thing for thing in sequence.others if thing["object"] == "checkout.session")
+    row = (
+        SequenceStripe(sequence)
+        .client()
+        .v1.checkout.sessions.retrieve(session["id"], {"expand": ["line_items", "subscription"]})
+    )
+    assert row.line_items is not None
+    assert [line.quantity for line in row.line_items.data] == [1]
+
+
 def test_stale_events_come_under_ids_never_seen() -> None:
     sequence = record(SCENARIOS[2])
     stale = sequence.stale(1, {"invoice.payment_failed"})

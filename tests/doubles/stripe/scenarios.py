@@ -20,8 +20,8 @@ ALWAYS_ASKS, DISPUTES = "4000002760003184", "4000000000000259"
 class Shop:
     """A fake with something to sell and one customer."""
 
-    def __init__(self) -> None:
-        self.fake = FakeStripe(now=START)
+    def __init__(self, now: int = START) -> None:
+        self.fake = FakeStripe(now=now)
         self.fake.settings.draft_seconds = 0
         self.client = self.fake.client()
         # Parameters are put together from parts here: the contract checks them, not their types.

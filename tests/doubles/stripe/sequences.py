@@ -22,6 +22,8 @@ FOLDER = SHARED / "data" / "stripe" / "sequences"
 KINDS = ("subscriptions", "invoices", "charges", "refunds", "disputes")
 FRESH = re.compile(r"^(evt|sub|in|cus|pi|ch|re|du|si|il|ii|cs_test|seti|txn|inpay|req|di|py)_\w+$")
 LONG_AGO_DAYS = 3_650
+# Whole numbers in between are seconds, all others amounts and counts.
+FIRST, LAST = 1_700_000_000, 2_200_000_000
 Delivered = tuple[bytes, dict[str, str]]
 
 
@@ -71,6 +73,19 @@ class EventSequence:
             return thing
 
         return self._mapped(renew)
+
+    def moved(self, last: int) -> "EventSequence":
+        """Return it with all its times moved, so that its last event is of this second."""
+        by = last - max(event["created"] for event in self.events)
+
+        def move(thing: Any) -> Any:
+            if isinstance(thing, dict):
+                return {key: move(value) for key, value in thing.items()}
+            if isinstance(thing, list):
+                return [move(each) for each in thing]
+            return thing + by if isinstance(thing, int) and FIRST <= thing <= LAST else thing
+
+        return self._mapped(move)
 
     def _mapped(self, change: Any) -> "EventSequence":
         return EventSequence(
