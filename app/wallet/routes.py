@@ -92,8 +92,6 @@ def _filter() -> LineFilter:
 
 @blueprint.record_once
 def _join(state: BlueprintSetupState) -> None:
-    # For the page on which somebody leaves.
-    state.app.jinja_env.globals["wallet_balances"] = queries.balances_of
     state.app.jinja_env.filters.update(
         posting_kind=kind_label,
         posting_rail=rail_label,

@@ -218,12 +218,6 @@ def test_staff_see_the_books_and_change_nothing(app: Flask, login_as: Login) -> 
     assert login_as(person(me)).get("/admin/books/").status_code == 404
 
 
-def test_who_leaves_is_told_of_what_the_wallet_has(login_as: Login) -> None:
-    page = login_as(person(make_wallet("12.50"))).get("/settings/delete").text
-    assert "Your wallet has 12.50 USD" in page.replace("\u00a0", " ")
-    assert "Your wallet has" not in login_as(person(make_wallet())).get("/settings/delete").text
-
-
 # --- figures for statistics -----------------------------------------------------------------------
 
 
