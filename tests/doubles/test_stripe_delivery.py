@@ -200,6 +200,13 @@ def test_the_library_talks_to_it_over_http_and_a_test_controls_it(server: Stripe
     assert {call["method"] for call in control.do("calls")} == {"GET", "POST", "DELETE"}
 
 
+def test_a_mistake_of_the_fake_is_told_over_http_too(server: StripeServer) -> None:
+    made = over_http(server).v1.customers.create({"name": "a"})
+    del server.fake.account.objects[made.id]["object"]
+    with pytest.raises(stripe.APIError, match="KeyError"):
+        over_http(server).v1.customers.retrieve(made.id)
+
+
 def test_a_customer_pays_at_the_page(server: StripeServer) -> None:
     session = sell(over_http(server))
     url = str(session.url)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from tests.doubles.stripe.control import Operator
 from tests.doubles.stripe.fake import FakeStripe
+from tests.doubles.stripe.protocol import Answer
 from tests.doubles.stripe.visits import Page, visit
 
 
@@ -48,7 +49,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._page(page or Page(404, "No such page."))
 
     def _api(self, path: str, text: str) -> None:
-        told = self.server.fake.protocol.answer(self.command, path, text, dict(self.headers))
+        try:
+            told = self.server.fake.protocol.answer(self.command, path, text, dict(self.headers))
+        except Exception as error:  # noqa: BLE001 - a mistake of the fake is told, not hidden
+            message = f"{type(error).__name__}: {error}"
+            told = Answer(500, {"error": {"type": "api_error", "message": message}})
         if told.lost:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
