@@ -26,6 +26,10 @@ SECRET_COLUMNS = frozenset(
     {
         "password_hash",
         "code_hash",
+        "sealed_phone",
+        "sealed_contacts",
+        "sealed_recipient",
+        "sealed_previous",
         "sealed_key",
         "sealed_secret",
         "sealed_passphrase",

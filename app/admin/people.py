@@ -1,6 +1,7 @@
 """Users: find, look, block and unblock with a reason; and the state of mails (never their text)."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -16,6 +17,7 @@ from app.accounts.deletion import service as deletion
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
+from app.admin.dossier import dossier_of
 from app.admin.forms import BlockForm, DeletePersonForm, ReasonForm, RoleForm
 from app.admin.words import ROLE_LABELS, label
 from app.db import db
@@ -43,6 +45,7 @@ class UserView(AdminView):
     )
     column_formatters = {"role": label(ROLE_LABELS)}
     column_details_list = (*column_list, "blocked_reason", "profile.timezone", "erased_at")
+    details_template = "admin/person.html"
     column_searchable_list = ("email", "profile.name")
     column_extra_row_actions = [
         EndpointLinkRowAction("lock", ".block", title=_l("Block or unblock")),
@@ -66,6 +69,12 @@ class UserView(AdminView):
         "created_at": _l("Registered"),
     }
 
+    def render(self, template: str, **values: Any) -> str:
+        """Render a page; that of one person also shows what belongs to them."""
+        if template == self.details_template:
+            values["dossier"] = dossier_of(values["model"].id)
+        return super().render(template, **values)  # type: ignore[no-any-return]
+
     @expose("/block", methods=("GET", "POST"))
     def block(self) -> ResponseReturnValue:
         """Ask for the reason, then do what the page offered."""
@@ -85,9 +94,7 @@ class UserView(AdminView):
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_users.index_view"))
         form.wanted.data = "unblock" if user.blocked_at else "block"
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/block.html", user=user, form=form
-        )
+        return self.render("admin/block.html", user=user, form=form)
 
     @expose("/role", methods=("GET", "POST"))
     @proves_again
@@ -108,9 +115,7 @@ class UserView(AdminView):
             else:
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_users.index_view"))
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/role.html", user=user, form=form
-        )
+        return self.render("admin/role.html", user=user, form=form)
 
     @expose("/act-as", methods=("GET", "POST"))
     @proves_again
@@ -128,7 +133,7 @@ class UserView(AdminView):
                 flash(describe(error), "danger")
                 return redirect(url_for("admin_users.index_view"))
             return redirect(url_for("pages.dashboard"), 303)
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+        return self.render(
             "admin/act_as.html",
             user=user,
             form=form,
@@ -155,7 +160,7 @@ class UserView(AdminView):
             return redirect(url_for("admin_users.index_view"))
         form.wanted.data = "keep" if user.leaves_at else "delete"
         standing = deletion.standing(user.id)
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+        return self.render(
             "admin/delete_person.html",
             user=user,
             form=form,

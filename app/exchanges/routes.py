@@ -101,8 +101,9 @@ def _paper_page(form: PaperForm) -> ResponseReturnValue:
 
 @proves_again
 def _connect_keys(venue: Venue) -> ResponseReturnValue:
-    if service.keys_need_factor() and not has_second_factor():
-        page = render_template("exchanges/needs_factor.html", venue=venue)
+    missing = _missing_for_keys()
+    if missing:
+        page = render_template(f"exchanges/needs_{missing}.html", venue=venue)
         return page, FORBIDDEN if request.method == "POST" else 200
     form = KeysForm()
     form.fit(venue)
@@ -129,6 +130,13 @@ def _connect_keys(venue: Venue) -> ResponseReturnValue:
         partner_id=service.partner_id_at(venue.code),
     )
     return page, UNPROCESSABLE if failed else 200
+
+
+def _missing_for_keys() -> str:
+    """Return what a person has to do before keys are taken: be confirmed, have a factor."""
+    if not current_user.is_confirmed:
+        return "confirming"
+    return "factor" if service.keys_need_factor() and not has_second_factor() else ""
 
 
 def _new_keys(form: KeysForm, venue: Venue) -> service.NewKeys:

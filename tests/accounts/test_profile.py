@@ -1,6 +1,9 @@
 """The profile: what is shown, changed, refused and sealed."""
 
+import re
+
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy import select, text
 
@@ -39,6 +42,32 @@ def test_a_change_is_shown_again_everywhere(client: Client) -> None:
     for mark in ('lang="pt-BR"', 'data-bs-theme="dark"', 'data-palette="blue_orange"'):
         assert mark in page
     assert "Ada Lovelace" in client.get("/profile").text
+
+
+def test_times_are_shown_in_the_chosen_zone_and_language(client: Client) -> None:
+    def shown() -> str:
+        return " ".join(re.sub(r"<[^>]+>", "", client.get("/profile/sessions").text).split())
+
+    with time_machine.travel("2026-03-09T23:30:00Z", tick=False):
+        make_person()
+        log_in(client)
+        assert "Mar 9, 2026, 23:30" in shown()
+        client.post_form("/profile", FORM | {"timezone": "Europe/Moscow", "language": "en"})
+        assert "Mar 10, 2026, 02:30" in shown()
+        client.post_form("/profile", FORM)
+        assert "9 de mar. de 2026, 20:30" in shown()
+
+
+def test_beginner_or_expert_is_remembered_over_log_ins(client: Client) -> None:
+    user = make_person()
+    log_in(client)
+    assert not queries.is_expert(user.id)
+    client.post_form("/profile", FORM | {"experience": "expert"})
+    client.post_form("/logout")
+    log_in(client)
+    assert queries.is_expert(user.id)
+    page = client.get("/profile").text
+    assert re.search(r'<input checked[^>]*value="expert"', page)
 
 
 def test_the_name_stands_in_the_menu_of_every_page(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,9 +15,11 @@ from app.accounts.models import AuditEntry, Role, User
 from app.accounts.permissions import Permission, may
 from app.admin.base import SECRET_COLUMNS, AdminView, Guarded
 from app.bots.models import Bot, BotState
-from app.db import db
+from app.db import db, utc_now
+from app.subscriptions.service import give_plan, seed_plans
+from app.transactions import transaction
 from tests.client import Client
-from tests.factories import make_bot, make_user
+from tests.factories import make_account, make_bot, make_user
 
 Login = Callable[[User], Client]
 MONEY_VIEWS = ("admin_orders", "admin_fills", "admin_trades", "admin_audit", "admin_accounts")
@@ -209,3 +212,22 @@ def test_numbers_stand_right_and_states_are_written_as_in_the_cabinet(login_as: 
     assert re.search(r'<td class="col-user_id"', html)
     assert 'class="badge badge-paper"' in html
     assert 'class="state state-stopped"' in html
+
+
+def test_staff_find_a_person_and_see_what_belongs_to_them(login_as: Login) -> None:
+    support, person = make_user(Role.SUPPORT), make_user()
+    account = make_account(person)
+    account.label, account.last_four = "Their paper", "wxyz"
+    bot = make_bot(person, account, name="Their grid")
+    with transaction():
+        seed_plans()
+        give_plan(None, person.id, "pro", utc_now() + timedelta(days=30), "a gift")
+    login_as(person)
+    desk = login_as(support)
+    found = desk.get(f"/admin/users/?search={person.email}").text
+    assert f"/admin/users/details/?id={person.id}" in found
+    page = desk.get(f"/admin/users/details/?id={person.id}").text
+    for part in (person.email, "Pro", "Their grid", "Their paper", "wxyz", "Devices (1)"):
+        assert part in page, part
+    assert f"/admin/bots/details/?id={bot.id}" in page
+    assert desk.get("/admin/users/details/?id=999999").status_code in (302, 404)

@@ -199,9 +199,16 @@ def test_unconfirmed_person_is_told_to_confirm_first(
     use(monkeypatch, PASSED)
     with transaction():
         person = make_user(confirmed=False)
-    answer = login_as(person).post_form("/exchanges/new?exchange=okx", keys_form())
-    assert answer.status_code == 422
-    assert "confirm your e-mail" in answer.text
+    client = login_as(person)
+    for answer, status in (
+        (client.get("/exchanges/new?exchange=okx"), 200),
+        (client.post_form("/exchanges/new?exchange=okx", keys_form()), 403),
+    ):
+        assert answer.status_code == status
+        assert "Confirm your account first" in answer.text
+        assert 'href="/confirm"' in answer.text
+    assert 'href="/confirm"' in client.get("/exchanges/new").text
+    assert queries.accounts_of(person.id) == []
 
 
 def test_rename_switch_and_delete(customer: Client, user: User) -> None:

@@ -1,0 +1,40 @@
+"""What staff see of one person on one page: plan, bots, accounts, money, devices."""
+
+from dataclasses import dataclass
+
+from app.accounts import session_store
+from app.accounts.access import current_may
+from app.accounts.deletion.unfinished import Money, money_left
+from app.accounts.permissions import Permission
+from app.accounts.session_store import SessionInfo
+from app.bots.queries.names import NamedBot, named_bots
+from app.exchanges.models import ExchangeAccount
+from app.exchanges.queries import accounts_of
+from app.subscriptions.queries import PlanSummary, plan_summary
+
+SHOWN_BOTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """All of it; what the reader has no right to see is None."""
+
+    plan: PlanSummary
+    bots: tuple[NamedBot, ...] | None
+    accounts: list[ExchangeAccount]
+    money: tuple[Money, ...]
+    sessions: list[SessionInfo]
+    session_count: int
+
+
+def dossier_of(user_id: int) -> Dossier:
+    """Gather what staff see of a person."""
+    may_see_bots = current_may(Permission.BOTS_VIEW_ALL)
+    return Dossier(
+        plan=plan_summary(user_id),
+        bots=named_bots(user_id)[:SHOWN_BOTS] if may_see_bots else None,
+        accounts=accounts_of(user_id),
+        money=money_left(user_id),
+        sessions=session_store.list_sessions(user_id),
+        session_count=session_store.count_sessions(user_id),
+    )
