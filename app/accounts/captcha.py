@@ -44,6 +44,7 @@ class Action(StrEnum):
     REGISTER = "register"
     LOG_IN = "login"
     RESET = "reset"
+    SEARCH = "search"
 
 
 def provider() -> Provider:

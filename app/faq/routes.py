@@ -17,12 +17,14 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_login import current_user
+from flask_wtf import FlaskForm
 
 from app.accounts.access import public
+from app.accounts.form_pages import form_page
 from app.config import current_config
 from app.errors import NotFound
 from app.extensions import limiter
-from app.faq import markup, queries, rules, service
+from app.faq import markup, queries, rules, search_gate, service
 from app.faq.texts import category_label
 from app.transactions import transaction
 
@@ -39,6 +41,8 @@ def index() -> ResponseReturnValue:
     """Show all articles by category, or what a search found."""
     language = _language()
     query = rules.tidy_query(request.args.get("q", ""))
+    if query and search_gate.is_shut():
+        return _gate(query, search_gate.SearchForm(formdata=None))
     found = queries.search(query, language) if query else None
     if found is not None:
         with transaction():
@@ -49,6 +53,21 @@ def index() -> ResponseReturnValue:
         found=found,
         shelves=queries.categories(language) if not (found and found.articles) else {},
     )
+
+
+@blueprint.post("/faq")
+@public
+@limiter.limit("60/minute")
+def search_on() -> ResponseReturnValue:
+    """Take the captcha of somebody who searches much, then search."""
+    form, query = search_gate.SearchForm(), rules.tidy_query(request.form.get("q", ""))
+    if not search_gate.opens(form):
+        return _gate(query, form)
+    return redirect(url_for("faq.index", q=query), 303)
+
+
+def _gate(query: str, form: FlaskForm) -> ResponseReturnValue:
+    return form_page("faq/gate.html", form, query=query, captcha=search_gate.widget())
 
 
 @blueprint.get("/faq/<slug>")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,10 +14,12 @@ from sqlalchemy import func, select
 
 from app.accounts import captcha
 from app.accounts.captcha import Provider
+from app.accounts.limits import Limit
 from app.accounts.models import User
 from app.adapters import recaptcha
 from app.config import Config, current_config, use_config
 from app.db import db
+from app.faq import search_gate
 from app.settings import service as settings
 from app.transactions import transaction
 from tests.accounts.captcha import solved, with_captcha
@@ -172,3 +175,22 @@ def test_recaptcha_shows_its_widget_and_asks_its_server(
         form = FORM | {"g-recaptcha-response": answer}
         assert client.post_form("/register", form).status_code == status
     assert asked == [(one, "s" * 20, "127.0.0.1") for one in ("a program", "a person")]
+
+
+def test_much_searching_in_the_help_asks_visitors_for_it(
+    client: Client, login_as: Callable[[User], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_gate, "EASY_SEARCHES", Limit("easy-searches", 2, 600))
+    for _ in range(2):
+        assert "<altcha-widget" not in client.get("/faq?q=grid").text
+    page = client.get("/faq?q=grid").text
+    assert "/captcha/search" in page and 'value="grid"' in page
+    assert "answer found" not in page and "answers found" not in page
+    # The shelves stay open to everybody, and people who are signed in search on.
+    assert "<altcha-widget" not in client.get("/faq").text
+    assert "<altcha-widget" not in login_as(make_person()).get("/faq?q=grid").text
+    refused = client.post_form("/faq", {"q": "grid", "altcha": ""})
+    assert (refused.status_code, "/captcha/search" in refused.text) == (422, True)
+    done = client.post_form("/faq", {"q": "grid", "altcha": solved(client, "search")})
+    assert (done.status_code, done.location) == (303, "/faq?q=grid")
+    assert "<altcha-widget" not in client.get("/faq?q=grid").text

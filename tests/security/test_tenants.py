@@ -304,6 +304,7 @@ def test_public_routes_are_the_ones_that_were_meant_to_be(app: Flask) -> None:
     assert own == {
         "pages.home", "pages.pricing", "pages.healthz", "pages.legal", "pages.language",
         "pages.theme", "pages.mail_catcher", "metrics.show", "faq.index", "faq.show", "faq.vote",
+        "faq.search_on",
         "captcha.challenge", "bots.shared", "bots.shared_card",
         "passkeys.log_in", "passkeys.options_to_log_in", "passkeys.password",
         "passkeys.second_step", "passkeys.options_for_second_step",
