@@ -59,7 +59,8 @@ HELPS: Mapping[str, LazyString] = {
     "captcha_provider": _l(
         "Asked at the registration, for a forgotten password, at the log-in after three wrong "
         "passwords, and of visitors who search the help much. reCAPTCHA sends data of visitors "
-        "to Google and needs its keys in the environment; without them ALTCHA is shown, which runs here."
+        "to Google and needs its keys in the environment; without them ALTCHA is shown, which "
+        "runs here."
     ),
     "captcha_cost": _l(
         "More while programs flood the forms: browsers of visitors then work a second or two."
