@@ -98,6 +98,7 @@ def _register_blueprints(app: "Flask") -> None:
     from app.accounts import token_routes as tokens
     from app.accounts.deletion import routes as deletion
     from app.accounts.exports import routes as data
+    from app.accounts.openid import routes as openid
     from app.accounts.passkeys import routes as passkeys
     from app.accounts.phone import routes as phone
     from app.admin import init_admin
@@ -123,6 +124,7 @@ def _register_blueprints(app: "Flask") -> None:
         data,
         deletion,
         factors,
+        openid,
         passkeys,
         phone,
         tokens,

@@ -1,6 +1,7 @@
 """The environment as one typed value; nothing else reads os.environ."""
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 from app.encryption import KeyRing, new_key, parse_key_ring
 from app.errors import ConfigError
@@ -20,6 +22,28 @@ RUN_FILE = ROOT / "var" / "run.env"
 MIN_SECRET_LENGTH = 32
 MIN_METRICS_TOKEN_LENGTH = 16
 MAX_REPLAY_SPEED = 600
+PROVIDER_NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
+# What need not be written down for them: how they are called, and who they say they are.
+KNOWN_PROVIDERS = {
+    "google": ("Google", "https://accounts.google.com"),
+    "github": ("GitHub", "https://github.com"),
+}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class SignInProvider:
+    """Somebody else by whom people may sign in: any OpenID provider, or GitHub."""
+
+    name: str
+    label: str
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    @property
+    def is_github(self) -> bool:
+        return self.name == "github"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +90,7 @@ class Config:
     recaptcha_secret: str | None = field(repr=False)
     # Where people's own data lie until they are taken away: outside of what is served.
     exports_dir: Path
+    sign_in_providers: tuple[SignInProvider, ...]
 
     @property
     def is_production(self) -> bool:
@@ -122,6 +147,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         recaptcha_site_key=environ.get("RECAPTCHA_SITE_KEY") or None,
         recaptcha_secret=environ.get("RECAPTCHA_SECRET") or None,
         exports_dir=Path(environ.get("EXPORTS_DIR") or ROOT / "var" / "exports"),
+        sign_in_providers=_sign_in_providers(environ, strict),
     )
 
 
@@ -252,6 +278,36 @@ def _exchange_bases(environ: Mapping[str, str], strict: bool) -> dict[str, str]:
     if pairs and strict:
         raise ConfigError("not_in_production", field="EXCHANGE_BASES")
     return {name.strip(): base.strip().rstrip("/") for name, _, base in pairs}
+
+
+def _sign_in_providers(environ: Mapping[str, str], strict: bool) -> tuple[SignInProvider, ...]:
+    names = _list(environ, "SIGN_IN_PROVIDERS")
+    for name in names:
+        if not PROVIDER_NAME.fullmatch(name) or names.count(name) > 1:
+            raise ConfigError("unusable_name", field="SIGN_IN_PROVIDERS", given=name)
+    return tuple(_sign_in_provider(environ, strict, name) for name in names)
+
+
+def _sign_in_provider(environ: Mapping[str, str], strict: bool, name: str) -> SignInProvider:
+    label, issuer = KNOWN_PROVIDERS.get(name, (name.capitalize(), ""))
+    prefix = f"SIGN_IN_{name.upper()}"
+    issuer = _required(environ, f"{prefix}_ISSUER", not issuer, issuer)
+    if not is_trusted_url(issuer, loopback=not strict):
+        raise ConfigError("not_https", field=f"{prefix}_ISSUER")
+    return SignInProvider(
+        name=name,
+        label=environ.get(f"{prefix}_LABEL") or label,
+        issuer=issuer,
+        client_id=_required(environ, f"{prefix}_CLIENT_ID", True, ""),
+        client_secret=_required(environ, f"{prefix}_CLIENT_SECRET", True, ""),
+    )
+
+
+def is_trusted_url(url: str, *, loopback: bool) -> bool:
+    """Tell whether what is sent to a URL stays secret: https, or this machine where allowed."""
+    parts = urlsplit(url)
+    at_home = loopback and parts.scheme == "http" and parts.hostname in LOOPBACK
+    return bool(parts.hostname) and (parts.scheme == "https" or at_home)
 
 
 def _absence_grace(environ: Mapping[str, str], strict: bool) -> int | None:

@@ -8,6 +8,7 @@ from flask import current_app
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from app.accounts import models as accounts_models
+from app.accounts.openid import models as openid_models
 from app.accounts.passkeys import models as passkeys_models
 from app.bots import models as bots_models
 from app.config import current_config
@@ -29,6 +30,7 @@ MODELS = (
     faq_models,
     markets_models,
     notifications_models,
+    openid_models,
     passkeys_models,
     settings_models,
     subscriptions_models,

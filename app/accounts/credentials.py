@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.accounts import audit, codes, emails, identity, limits, passwords, queries, session_store
 from app.accounts.models import User
+from app.accounts.openid import links
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput
 from app.notifications.service import send_mail
@@ -72,6 +73,7 @@ def reset_password(code: str, password: str, address: str) -> None:
         # The link came to the address, which proves it as well as the code would.
         user.confirmed_at = user.confirmed_at or utc_now()
         user.mail_unproved = False
+        links.forget_all(user.id)
     _set_password(user, password)
     # Whoever guessed before does not hold the owner up.
     limits.know_place(user.email, address)

@@ -149,6 +149,7 @@ def prove() -> ResponseReturnValue:
         form,
         asks_code=asks_code,
         may_use_passkey=passkey_pages.offers(current_user.id),
+        has_password=identity.has_password(current_user.id),
     )
 
 

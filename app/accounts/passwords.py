@@ -31,6 +31,10 @@ hasher = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
 _turn = BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 
+# In place of a hash, for people who signed in by somebody else's log-in and have no password.
+NO_PASSWORD = "!"  # noqa: S105
+
+
 def hash_password(password: str) -> str:
     """Hash a password; the string names the algorithm and its parameters."""
     with _turn:
@@ -38,7 +42,13 @@ def hash_password(password: str) -> str:
 
 
 def matches(password_hash: str, password: str) -> bool:
-    """Tell whether the password belongs to the hash."""
+    """Tell whether the password belongs to the hash; none belongs to NO_PASSWORD.
+
+    That takes as long as a wrong one: the time must not tell who has a password.
+    """
+    if password_hash == NO_PASSWORD:
+        matches(dummy_hash(), password)
+        return False
     try:
         with _turn:
             return hasher.verify(password_hash, password)

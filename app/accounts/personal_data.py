@@ -83,6 +83,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding("recovery_codes", "how many, and when used; hashes", exported=True, fate=Fate.DELETED),
     Holding("passkeys", "public halves only", exported=True, fate=Fate.DELETED),
+    Holding("sign_in_links", "log-ins elsewhere", exported=True, fate=Fate.DELETED),
     Holding("access_tokens", "never the token", exported=True, fate=Fate.DELETED),
     Holding("api_answers", "answers that a program may ask for again", fate=Fate.DELETED),
     Holding("outbox", "which mails, when; never their texts", exported=True, fate=Fate.DELETED),

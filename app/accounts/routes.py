@@ -26,6 +26,7 @@ from app.accounts.captcha import Action
 from app.accounts.cards import profile_cards
 from app.accounts.form_pages import attach, form_page
 from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm, SetupForm
+from app.accounts.openid import service as openid
 from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
@@ -75,13 +76,14 @@ def register() -> ResponseReturnValue:
         except InvalidInput as error:
             attach(form, error)
         else:
-            _keep_attempt(attempt)
+            keep_attempt(attempt)
             return redirect(url_for("accounts.confirm"), 303)
     return form_page(
         "accounts/register.html",
         form,
         captcha=captcha_pages.widget(Action.REGISTER),
         needs_invite=invites.is_needed(),
+        providers=openid.providers(),
     )
 
 
@@ -136,7 +138,7 @@ def resend() -> ResponseReturnValue:
     except DomainError as error:
         flash(describe(error), "warning")
     else:
-        _keep_attempt(attempt)
+        keep_attempt(attempt)
         flash(_("A new code is on its way."), "info")
     return redirect(url_for("accounts.confirm"), 303)
 
@@ -175,6 +177,7 @@ def login() -> ResponseReturnValue:
         form,
         captcha=captcha_pages.widget(Action.LOG_IN, asked=asked),
         passkeys_possible=passkey_pages.are_possible(),
+        providers=openid.providers(),
     )
 
 
@@ -335,7 +338,8 @@ def _profile_change(form: ProfileForm) -> ProfileChange:
     )
 
 
-def _keep_attempt(attempt: Attempt) -> None:
+def keep_attempt(attempt: Attempt) -> None:
+    """Remember in this browser which confirmation waits for its code."""
     session[ATTEMPT] = {"email": attempt.email, "code_id": attempt.code_id}
 
 

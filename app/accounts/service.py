@@ -18,6 +18,7 @@ from app.accounts import (
     session_store,
 )
 from app.accounts.models import ERASED, Installation, Profile, Role, User
+from app.accounts.openid import links
 from app.accounts.permissions import Permission
 from app.accounts.reasons import checked_reason
 from app.accounts.roles import may, rights_of
@@ -64,7 +65,7 @@ def register(person: NewPerson) -> Attempt:
     password_hash = passwords.hash_password(person.password)
     may_mail = limits.is_within(limits.REGISTRATION_MAILS, email)
     limits.is_within(limits.RESEND, email)  # counts this mail, so that the next one waits
-    user = _insert_user(email, password_hash, person, Role.CUSTOMER)
+    user = insert_user(email, password_hash, person, Role.CUSTOMER)
     if user is not None and invite is not None:
         invites.use(invite, user.id)
     if user is None:
@@ -74,7 +75,7 @@ def register(person: NewPerson) -> Attempt:
     if user.is_confirmed:
         send_mail(user, "already_registered")
         return Attempt(email, None)
-    return Attempt(email, _mail_code(user, password_hash))
+    return Attempt(email, mail_code(user, password_hash))
 
 
 def confirm(attempt: Attempt, digits: str) -> User | None:
@@ -95,6 +96,7 @@ def confirm(attempt: Attempt, digits: str) -> User | None:
             # Somebody else had prepared this account with a password (and a phone) of their own.
             user.password_hash = code.password_hash
             user.profile.sealed_phone, user.profile.phone_confirmed_at = "", None
+            links.forget_all(user.id)
             user_id = user.id
             after_commit(lambda: session_store.end_all(user_id))
         user.confirmed_at = user.confirmed_at or utc_now()
@@ -111,7 +113,7 @@ def send_code(attempt: Attempt) -> Attempt:
     user = queries.user_by_email(attempt.email)
     if user is None or user.has_proved_mail or attempt.code_id is None:
         return attempt
-    return Attempt(attempt.email, _mail_code(user, codes.waiting_password(attempt.code_id)))
+    return Attempt(attempt.email, mail_code(user, codes.waiting_password(attempt.code_id)))
 
 
 def send_own_code(user_id: int) -> Attempt:
@@ -121,7 +123,7 @@ def send_own_code(user_id: int) -> Attempt:
     limits.spend(limits.RESEND_HOURLY, user.email)
     if user.has_proved_mail:
         return Attempt(user.email, None)
-    return Attempt(user.email, _mail_code(user, None))
+    return Attempt(user.email, mail_code(user))
 
 
 def authenticate(email: str, password: str, address: str) -> tuple[User, bool]:
@@ -208,7 +210,7 @@ def create_admin(person: NewPerson) -> User:
     """Make a confirmed administrator; the first-run set-up is closed from then on."""
     email = emails.normalise(person.email)
     passwords.check_new_password(person.password, email)
-    user = _insert_user(email, passwords.hash_password(person.password), person, Role.ADMIN)
+    user = insert_user(email, passwords.hash_password(person.password), person, Role.ADMIN)
     if user is None:
         raise InvalidInput("email_taken", field="email")
     user.confirmed_at = utc_now()
@@ -250,20 +252,7 @@ def unblock_user(actor_id: int, user_id: int, reason: str) -> None:
     audit.record("accounts.unblocked", "user", user_id, actor_id=actor.id, reason=reason)
 
 
-def _actor_over(actor_id: int, user_id: int) -> tuple[User, User]:
-    """Return both people; nobody acts on somebody with rights that they lack themselves."""
-    actor, user = queries.user_by_id(actor_id), queries.user_by_id(user_id)
-    db.session.refresh(user, with_for_update=True)
-    if user.erased_at is not None or user.blocked_reason == ERASED:
-        raise Conflict("account_erased")
-    if not may(actor.role, Permission.USERS_BLOCK) or not rights_of(user.role) <= rights_of(
-        actor.role
-    ):
-        raise Forbidden("not_your_right")
-    return actor, user
-
-
-def _insert_user(email: str, password_hash: str, person: NewPerson, role: Role) -> User | None:
+def insert_user(email: str, password_hash: str, person: NewPerson, role: Role) -> User | None:
     """Insert user and profile; None when the address is taken (also by a parallel request)."""
     user_id = db.session.scalar(
         insert(User)
@@ -285,10 +274,24 @@ def _insert_user(email: str, password_hash: str, person: NewPerson, role: Role) 
     return queries.user_by_id(user_id)
 
 
-def _mail_code(user: User, password_hash: str | None) -> int:
+def mail_code(user: User, password_hash: str | None = None) -> int:
+    """Mail the code that proves an address; return the id of its row."""
     code_id, digits = codes.issue(user.id, codes.CONFIRM_EMAIL, password_hash)
     send_mail(user, "confirm_email", code=digits, minutes=CODE_MINUTES)
     return code_id
+
+
+def _actor_over(actor_id: int, user_id: int) -> tuple[User, User]:
+    """Return both people; nobody acts on somebody with rights that they lack themselves."""
+    actor, user = queries.user_by_id(actor_id), queries.user_by_id(user_id)
+    db.session.refresh(user, with_for_update=True)
+    if user.erased_at is not None or user.blocked_reason == ERASED:
+        raise Conflict("account_erased")
+    if not may(actor.role, Permission.USERS_BLOCK) or not rights_of(user.role) <= rights_of(
+        actor.role
+    ):
+        raise Forbidden("not_your_right")
+    return actor, user
 
 
 def _seal(user_id: int, text: str, column: str) -> str:

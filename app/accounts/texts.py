@@ -64,6 +64,25 @@ TEXTS: Mapping[str, LazyString] = {
     "keys_need_factor": _l(
         "With keys of an exchange you can't be without a second factor: add another one first."
     ),
+    "no_password_yet": _l(
+        "Your account has no password yet. Choose one by mail: “Forgotten the password?”"
+    ),
+    "sign_in_expired": _l("This log-in took too long or was begun elsewhere. Please begin again."),
+    "sign_in_denied": _l("The log-in was called off there. Nothing has changed here."),
+    "sign_in_refused": _l("The answer from there was not right. Please begin again."),
+    "sign_in_provider_down": _l("The other side does not answer. Try again later or another way."),
+    "sign_in_without_email": _l(
+        "Your account there has no confirmed e-mail address, and we need one. Confirm one there, "
+        "or create an account here."
+    ),
+    "sign_in_taken": _l("This log-in opens another account here already."),
+    "address_has_account": _l(
+        "There is an account with this address already. Log in to it as usual, then connect the "
+        "other log-in in the settings."
+    ),
+    "last_way_in": _l("This is the only way into your account. Choose a password first."),
+    "unknown_provider": _l("Nobody can log in here that way."),
+    "unknown_sign_in": _l("There is no such log-in."),
     "passkey_refused": _l("This passkey was not taken. Try again, or take another way."),
     "passkey_known": _l("This passkey is in use already."),
     "passkey_without_name": _l("Give the passkey a name."),

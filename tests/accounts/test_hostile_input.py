@@ -54,7 +54,7 @@ ENDS = {"accounts.logout"}
 # Not a page of an account.
 OURS = {
     "accounts", "acting", "captcha", "credentials", "data", "deletion", "factors", "phone",
-    "tokens", "passkeys", "oidc", "social",
+    "tokens", "passkeys", "openid",
 }  # fmt: skip
 
 

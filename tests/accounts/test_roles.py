@@ -297,7 +297,15 @@ def test_keys_money_settings_and_every_change_stay_closed(app: Flask, login_as: 
             assert answer.status_code == 403, (method, rule.rule, answer.status_code)
             closed += 1
     assert closed > 40
-    for prefix in ("exchanges.", "tokens.", "credentials.", "factors.", "passkeys.", "accounts."):
+    for prefix in (
+        "exchanges.",
+        "tokens.",
+        "credentials.",
+        "factors.",
+        "passkeys.",
+        "openid.",
+        "accounts.",
+    ):
         assert not any(
             name.startswith(prefix) and name != "accounts.logout" for name in impersonation.OPEN
         )

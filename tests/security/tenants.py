@@ -16,6 +16,7 @@ from app.accounts.access import GUARD
 from app.accounts.exports import orders
 from app.accounts.exports.jobs import build_export
 from app.accounts.models import AccessToken, User
+from app.accounts.openid.models import SignInLink
 from app.accounts.passkeys.models import Passkey
 from app.bots.models import Bot
 from app.db import db
@@ -33,7 +34,16 @@ MARK = "Zanzibar-Quokka"
 
 # Ids in addresses that belong to somebody. A new one must be added here and to `Owner.ids`.
 OWNED = frozenset(
-    {"bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id", "posting_id"}
+    {
+        "bot_id",
+        "account_id",
+        "trade_id",
+        "token_id",
+        "passkey_id",
+        "export_id",
+        "posting_id",
+        "link_id",
+    }
 )
 # Parts of addresses that are the same for everybody.
 SHARED: Mapping[str, object] = {
@@ -42,6 +52,7 @@ SHARED: Mapping[str, object] = {
     "slug": "what-is-a-grid-bot",
     "page": "terms",
     "name": "orders",
+    "provider": "google",
     # Who has the link of a shared card may see it; nobody has this one.
     "token": "no-such-link",
     "filename": "css/botyard.css",
@@ -55,9 +66,9 @@ SENT_NAMES = (
 
 # Rows of the first person, as they must stay whatever the second one sends.
 GUARDED_TABLES = (
-    "users", "profiles", "owner_keys", "access_tokens", "passkeys", "exchange_accounts",
-    "paper_balances", "paper_orders", "bots", "orders", "fills", "trades", "ledger_accounts",
-    "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
+    "users", "profiles", "owner_keys", "access_tokens", "passkeys", "sign_in_links",
+    "exchange_accounts", "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
+    "ledger_accounts", "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
 )  # fmt: skip
 
 
@@ -91,7 +102,10 @@ def make_owner() -> Owner:
             user_id=user.id, name=f"{MARK} key", credential_id="owners", public_key="x",
             user_handle="owner", rp_id="localhost",
         )  # fmt: skip
-        db.session.add(passkey)
+        link = SignInLink(
+            user_id=user.id, issuer="https://id.example", subject="owner", email=f"{MARK}@x.org"
+        )
+        db.session.add_all([passkey, link])
         email = user.email
         posting_id = service.grant(
             "mark", shop.user_id, Money(Decimal(5), "USD"), actor_id=None, reason=f"{MARK} credit"
@@ -105,6 +119,7 @@ def make_owner() -> Owner:
         "account_id": shop.account_id,
         "trade_id": trade,
         "token_id": token_id,
+        "link_id": db.session.scalars(select(SignInLink.id)).one(),
         "passkey_id": db.session.scalars(select(Passkey.id)).one(),
         "posting_id": posting_id,
         "order_id": order,

@@ -306,6 +306,7 @@ def test_public_routes_are_the_ones_that_were_meant_to_be(app: Flask) -> None:
         "pages.theme", "pages.mail_catcher", "metrics.show", "faq.index", "faq.show", "faq.vote",
         "faq.search_on",
         "captcha.challenge", "bots.shared", "bots.shared_card",
+        "openid.log_in", "openid.back", "openid.register",
         "passkeys.log_in", "passkeys.options_to_log_in", "passkeys.password",
         "passkeys.second_step", "passkeys.options_for_second_step",
     }  # fmt: skip

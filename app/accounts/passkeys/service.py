@@ -12,6 +12,7 @@ from webauthn.helpers import bytes_to_base64url
 
 from app.accounts import audit, identity, limits, queries, second_factor, service
 from app.accounts.models import Role, User
+from app.accounts.openid import links
 from app.accounts.passkeys import ceremony, challenges
 from app.accounts.passkeys.challenges import NOBODY, Purpose
 from app.accounts.passkeys.models import Passkey
@@ -131,6 +132,7 @@ def remove(user_id: int, passkey_id: int, address: str) -> None:
     second_factor.lock_factors(user_id)
     row = _own(user_id, passkey_id)
     second_factor.refuse_loss_of_last(user_id)
+    links.refuse_last_way_in(user_id)
     name = row.name
     db.session.delete(row)
     db.session.flush()
