@@ -752,3 +752,17 @@ def test_a_bot_whose_pair_is_blocked_says_so_on_its_page(
     with transaction():
         db.session.get_one(MarketRow, shop.market_id).blocked_reason = reason
     assert words in client.get(f"/bots/{bot_id}").text
+
+
+def test_an_account_of_a_test_site_is_named_on_its_bots_and_trades(
+    shop: Shop, client: Client
+) -> None:
+    bot_id = shop.run_bot(97, "101.5", 97)
+    trade = db.session.scalars(select(TradeRow.id).where(TradeRow.status == "closed")).first()
+    pages = (f"/bots/{bot_id}", "/bots", "/trades", f"/trades/{trade}")
+    assert not any("badge-testnet" in client.get(page).text for page in pages)
+    shop.set_bot(bot_id, mode="live")
+    with transaction():
+        db.session.get_one(ExchangeAccount, shop.account_id).testnet = True
+    for page in pages:
+        assert "badge-testnet" in client.get(page).text, page
