@@ -1,5 +1,6 @@
 """Money that goes back: refunds, disputes and warnings of fraud."""
 
+from tests.doubles.stripe import balance, cards
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
 from tests.doubles.stripe.errors import Refused, invalid
@@ -62,10 +63,8 @@ def _charge_to_refund(account: Account, params: Json) -> Json:
 
 
 def _refund(account: Account, charge: Json, amount: int, params: Json) -> Json:
-    from tests.doubles.stripe import payments
-
     name = account.id("re")
-    row = payments.movement(account, name, -amount, 0, "refund", charge["currency"])
+    row = balance.movement(account, name, -amount, 0, "refund", charge["currency"])
     kind = charge["payment_method_details"]["type"]
     details: Json = {"type": kind}
     if kind == "card":
@@ -103,20 +102,18 @@ def _refund(account: Account, charge: Json, amount: int, params: Json) -> Json:
 
 
 def _fail_later(account: Account, charge: Json, refund: Json) -> None:
-    known = account.hidden.get(charge["payment_method"] or "", {})
-    if known.get("number", "").endswith("5126"):
+    method = account.find("payment_method", charge["payment_method"])
+    if method is not None and cards.card_of(account, method).refund_fails:
         account.hidden[refund["id"]] = {"fails_at": account.now + DAY}
 
 
 def fail_refund(account: Account, refund: Json) -> Json:
     """Have the bank send a refund back: the money is ours again."""
-    from tests.doubles.stripe import payments
-
     if refund["status"] == "failed":
         raise Refused(400, "invalid_request_error", "This refund failed already.")
     charge = account.get("charge", refund["charge"])
     account.touch(refund)
-    back = payments.movement(
+    back = balance.movement(
         account, refund["id"], refund["amount"], 0, "refund_failure", refund["currency"]
     )
     refund.update(
@@ -133,10 +130,8 @@ def fail_refund(account: Account, refund: Json) -> Json:
 
 def open_dispute(account: Account, charge: Json, reason: str) -> Json:
     """Have the customer's bank take the money back for now."""
-    from tests.doubles.stripe import payments
-
     name = account.id("du")
-    taken = payments.movement(
+    taken = balance.movement(
         account, name, -charge["amount"], DISPUTE_FEE, "adjustment", charge["currency"]
     )
     taken["description"] = f"Chargeback withdrawal for {charge['id']}"
@@ -207,11 +202,9 @@ def close_dispute(account: Account, params: Json, dispute: str) -> Json:
 
 def end_dispute(account: Account, dispute: Json, *, won: bool) -> Json:
     """Have the bank decide; what was won comes back."""
-    from tests.doubles.stripe import payments
-
     account.touch(dispute)["status"] = "won" if won else "lost"
     if won:
-        back = payments.movement(
+        back = balance.movement(
             account, dispute["id"], dispute["amount"], -DISPUTE_FEE, "adjustment",
             dispute["currency"],
         )  # fmt: skip

@@ -54,9 +54,7 @@ def next_end(price: Json, anchor: int, start: int) -> int:
     return period_end(anchor, start, every["interval"], every["interval_count"])
 
 
-def plan(
-    account: Account, subscription: Json, rows: list[Json], params: Json, *, preview: bool = False
-) -> Change:
+def plan(account: Account, subscription: Json, rows: list[Json], params: Json) -> Change:
     """Reckon a change of items without making it."""
     at = _moment(account, subscription, params)
     before = {item["id"]: item for item in subscription["items"]["data"]}

@@ -1,11 +1,9 @@
 """The billing portal, the hosted invoice, and what a customer does there."""
 
-from tests.doubles.stripe import cards, customers, invoices, payments, subscriptions
+from tests.doubles.stripe import cards, customers, invoices, payments, subscriptions, updates
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.errors import CardDeclined, Refused, invalid
 from tests.doubles.stripe.values import Json
-
-OFF: Json = {"enabled": False}
 
 
 def create_configuration(account: Account, params: Json) -> Json:
@@ -132,9 +130,7 @@ def cancel(
     how: Json = {"cancel_at_period_end": True}
     if by == "cancel_at":
         how = {"cancel_at": "min_period_end"}
-    return subscriptions.update_subscription(
-        account, {**how, "cancellation_details": details}, name
-    )
+    return updates.update_subscription(account, {**how, "cancellation_details": details}, name)
 
 
 def undo_cancel(account: Account, name: str) -> Json:
@@ -143,7 +139,7 @@ def undo_cancel(account: Account, name: str) -> Json:
     if row["cancel_at"] is None:
         raise invalid("This subscription is not cancelled.")
     how: Json = {"cancel_at_period_end": False} if row["cancel_at_period_end"] else {}
-    return subscriptions.update_subscription(account, how or {"cancel_at": None}, name)
+    return updates.update_subscription(account, how or {"cancel_at": None}, name)
 
 
 def change_plan(account: Account, name: str, price: str) -> Json:
@@ -155,7 +151,7 @@ def change_plan(account: Account, name: str, price: str) -> Json:
         "proration_behavior": "always_invoice",
         "payment_behavior": "pending_if_incomplete",
     }
-    return subscriptions.update_subscription(account, params, name)
+    return updates.update_subscription(account, params, name)
 
 
 def new_card(account: Account, customer: str, card: str) -> Json:

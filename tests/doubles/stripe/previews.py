@@ -31,7 +31,7 @@ def _of_subscription(account: Account, row: Json, details: Json, params: Json) -
         if row["cancel_at"] is not None:
             raise invalid("No upcoming invoices", "subscription", "invoice_upcoming_none")
         return cycle.preview_next(account, row)
-    change = changes.plan(account, row, items, details, preview=True)
+    change = changes.plan(account, row, items, details)
     waiting = _waiting(account, row) + change.prorations
     if change.reset or details.get("proration_behavior") == "always_invoice":
         return _draw(account, row, waiting + change.whole, account.now, params)

@@ -1,23 +1,13 @@
 """Subscriptions: start, change, cancel, pause and resume."""
 
-from typing import Any
-
-from tests.doubles.stripe import cards, changes, customers, discounts, invoices, lines, payments
+from tests.doubles.stripe import cards, changes, customers, discounts, invoices, lines
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY, HOUR
 from tests.doubles.stripe.errors import Refused, card_error, invalid
-from tests.doubles.stripe.values import Json, clone
+from tests.doubles.stripe.values import Json
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
 WAITS = 23 * HOUR
-# The only parameters that may stand beside payment_behavior=pending_if_incomplete.
-PENDING = frozenset(
-    {
-        "add_invoice_items", "billing_cycle_anchor", "discounts", "expand", "items", "off_session",
-        "payment_behavior", "proration_behavior", "proration_date", "trial_end", "trial_from_plan",
-    }
-)  # fmt: skip
-PLAIN = ("collection_method", "days_until_due", "default_payment_method", "description")
 
 
 def create_subscription(account: Account, params: Json) -> Json:
@@ -68,8 +58,8 @@ def start(
         )["id"]
         for coupon, code in wanted
     ]
-    _set_cancellation(account, subscription, params)
-    if trial_end is not None and _method(account, subscription) is None:
+    set_cancellation(account, subscription, params)
+    if trial_end is not None and method_of(account, subscription) is None:
         subscription["pending_setup_intent"] = customers.pending_setup(account, customer)["id"]
     _bill_first(account, subscription, params, authenticated=authenticated)
     return subscription
@@ -181,7 +171,8 @@ def _trial_end(account: Account, params: Json) -> int | None:
     return account.now + days * DAY if days else None
 
 
-def _method(account: Account, subscription: Json) -> Json | None:
+def method_of(account: Account, subscription: Json) -> Json | None:
+    """Return what a subscription's invoices are paid by."""
     customer = account.objects[subscription["customer"]]
     name = subscription["default_payment_method"]
     name = name or customer["invoice_settings"]["default_payment_method"]
@@ -200,7 +191,7 @@ def _refuse_without_card(
         or behaviour == "default_incomplete"
     ):
         return
-    method = _method(account, subscription)
+    method = method_of(account, subscription)
     if method is None:
         raise invalid(invoices.NO_METHOD, code="resource_missing")
     if behaviour == "error_if_incomplete":
@@ -285,58 +276,8 @@ def bill(
     return invoice
 
 
-def update_subscription(account: Account, params: Json, subscription: str) -> Json:
-    """Answer POST /v1/subscriptions/{subscription}."""
-    row = account.get("subscription", subscription)
-    if row["status"] in ENDED and set(params) - {"metadata", "cancellation_details", "expand"}:
-        raise invalid(
-            "A canceled subscription can only update its cancellation_details and metadata."
-        )
-    if params.get("payment_behavior") == "pending_if_incomplete":
-        _only_pending(params)
-    account.touch(row)
-    _set_plain(account, row, params)
-    _set_cancellation(account, row, params)
-    _set_pause(row, params)
-    if "discounts" in params:
-        _set_discounts(account, row, params["discounts"])
-    items = params.get("items") or []
-    if params.get("trial_end") is not None:
-        _set_trial(account, row, params)
-    if items or params.get("billing_cycle_anchor") == "now":
-        _change_items(account, row, items, params)
-    return row
-
-
-def _only_pending(params: Json) -> None:
-    odd = sorted(set(params) - PENDING)
-    if odd:
-        raise invalid(
-            "When `payment_behavior` is set to `pending_if_incomplete`, you can only pass "
-            f"supported params. {odd[0]} is not supported.",
-            odd[0],
-        )
-
-
-def _set_plain(account: Account, row: Json, params: Json) -> None:
-    for key in PLAIN:
-        if key not in params:
-            continue
-        value = params[key]
-        if key == "default_payment_method" and value is not None:
-            value = cards.method_for(account, value)["id"]
-        row[key] = value
-    customers.merge_metadata(row, params)
-    ends = (params.get("trial_settings") or {}).get("end_behavior")
-    if ends:
-        row["trial_settings"]["end_behavior"].update(ends)
-    if "automatic_tax" in params:
-        row["automatic_tax"]["enabled"] = params["automatic_tax"].get("enabled", False)
-    if settings := params.get("payment_settings"):
-        row["payment_settings"].update(settings)
-
-
-def _set_cancellation(account: Account, row: Json, params: Json) -> None:
+def set_cancellation(account: Account, row: Json, params: Json) -> None:
+    """Have a subscription end later, or go on after all."""
     details = params.get("cancellation_details") or {}
     account.touch(row)["cancellation_details"].update(details)
     items = row["items"]["data"]
@@ -369,101 +310,6 @@ def _goes_on(row: Json) -> None:
     row["cancellation_details"] = dict.fromkeys(row["cancellation_details"])
 
 
-def _set_pause(row: Json, params: Json) -> None:
-    if "pause_collection" not in params:
-        return
-    given = params["pause_collection"]
-    row["pause_collection"] = given and {
-        "behavior": given["behavior"],
-        "resumes_at": given.get("resumes_at"),
-    }
-
-
-def _set_discounts(account: Account, row: Json, given: list[Json] | None) -> None:
-    customer = account.objects[row["customer"]]
-    kept = [each["discount"] for each in given or [] if each.get("discount") in row["discounts"]]
-    new = [each for each in given or [] if not each.get("discount")]
-    amount = sum(lines.cost(item) for item in row["items"]["data"])
-    wanted = discounts.wanted(account, new, customer, amount)
-    for name in set(row["discounts"]) - set(kept):
-        account.tell("customer.discount.deleted", account.objects[name])
-    row["discounts"] = kept + [
-        discounts.redeem(account, coupon, code, customer["id"], subscription=row["id"])["id"]
-        for coupon, code in wanted
-    ]
-
-
-def _set_trial(account: Account, row: Json, params: Json) -> None:
-    from tests.doubles.stripe import cycle
-
-    end = params["trial_end"]
-    if end == "now":
-        if row["status"] == "trialing":
-            cycle.end_trial(account, row, at_once=True)
-        return
-    if end <= account.now:
-        raise invalid("`trial_end` must be in the future.", "trial_end")
-    prorate = params.get("proration_behavior", "create_prorations") != "none"
-    items = row["items"]["data"]
-    rows: list[lines.Line] = []
-    if row["status"] != "trialing" and prorate:
-        rows = [lines.credit_line(account, row, item, account.now) for item in items]
-    starts = row["status"] != "trialing"
-    row.update(trial_end=end, billing_cycle_anchor=end, status="trialing")
-    row["trial_start"] = row["trial_start"] or account.now
-    for item in items:
-        item["current_period_start"] = account.now if starts else item["current_period_start"]
-        item["current_period_end"] = end
-    if starts:
-        rows += [lines.trial_line(account, row, item) for item in items]
-        invoice = bill(account, row, rows, "subscription_update", account.now, account.now)
-        invoices.finalize(account, invoice)
-
-
-def _change_items(account: Account, row: Json, items: list[Json], params: Json) -> None:
-    change = changes.plan(account, row, items, params)
-    behaviour = params.get("proration_behavior", "create_prorations")
-    if not change.reset and not (behaviour == "always_invoice" and change.prorations):
-        for line in change.prorations:
-            invoices.make_item(account, row["customer"], line, None)
-        apply(account, row, change.items, change.at if change.reset else None)
-        return
-    how = params.get("payment_behavior", "allow_incomplete")
-    if how == "error_if_incomplete":
-        method = _method(account, row)
-        if method is None:
-            raise invalid(invoices.NO_METHOD, code="resource_missing")
-        refuse_bad_card(account, method, off_session=params.get("off_session", False))
-    _drop_pending(account, row)
-    former = clone(row["items"]["data"]), row["billing_cycle_anchor"]
-    apply(account, row, change.items, change.at if change.reset else None)
-    for line in change.prorations:
-        invoices.make_item(account, row["customer"], line, None)
-    invoice = bill(
-        account, row, change.whole, "subscription_update", row["start_date"], account.now
-    )
-    if how == "pending_if_incomplete":
-        _hold_back(account, row, invoice, change, former)
-    invoices.finalize(account, invoice)
-    if invoice["status"] == "open" and how != "default_incomplete":
-        invoices.collect(account, invoice, off_session=params.get("off_session", False))
-    if row["pending_update"] is None and how == "default_incomplete":
-        row["status"] = "past_due" if invoice["status"] == "open" else row["status"]
-
-
-def _hold_back(
-    account: Account, row: Json, invoice: Json, change: changes.Change, former: tuple[Any, Any]
-) -> None:
-    """Leave the old items in force until the invoice is paid."""
-    held = clone(row["items"]["data"])
-    apply(account, row, former[0], None)
-    row["billing_cycle_anchor"] = former[1]
-    account.hidden[invoice["id"]]["update"] = {
-        "items": held,
-        "anchor": change.at if change.reset else None,
-    }
-
-
 def wait_for_payment(account: Account, row: Json, invoice: Json) -> None:
     """Show what a subscription will become once its invoice is paid, for 23 hours."""
     held = account.hidden[invoice["id"]]["update"]
@@ -476,14 +322,6 @@ def wait_for_payment(account: Account, row: Json, invoice: Json) -> None:
     }
     account.touch(invoice).update(auto_advance=False, next_payment_attempt=None)
     account.hidden[row["id"]]["waits_for"] = invoice["id"]
-
-
-def _drop_pending(account: Account, row: Json) -> None:
-    name = account.hidden[row["id"]].pop("waits_for", None)
-    if name and row["pending_update"] is not None:
-        row["pending_update"] = None
-        if account.objects[name]["status"] == "open":
-            invoices.void(account, account.objects[name])
 
 
 def apply(account: Account, row: Json, items: list[Json], anchor: int | None) -> None:
@@ -587,52 +425,3 @@ def resumed(account: Account, row: Json) -> None:
     account.touch(row).update(status="active", status_details=None)
     account.settle(row)
     account.tell("customer.subscription.resumed", row)
-
-
-def add_item(account: Account, params: Json) -> Json:
-    """Answer POST /v1/subscription_items."""
-    row = account.get("subscription", params.get("subscription"), "subscription")
-    known = {item["id"] for item in row["items"]["data"]}
-    update_subscription(account, _one_item(params, {}), row["id"])
-    return next(item for item in row["items"]["data"] if item["id"] not in known)
-
-
-def change_item(account: Account, params: Json, item: str) -> Json:
-    """Answer POST /v1/subscription_items/{item}."""
-    owner = account.get("subscription_item", item)["subscription"]
-    update_subscription(account, _one_item(params, {"id": item}), owner)
-    return account.objects[item]
-
-
-def drop_item(account: Account, params: Json, item: str) -> Json:
-    """Answer DELETE /v1/subscription_items/{item}."""
-    row = account.get("subscription_item", item)
-    update_subscription(
-        account, _one_item(params, {"id": item, "deleted": True}), row["subscription"]
-    )
-    return account.remove(row)
-
-
-def _one_item(params: Json, more: Json) -> Json:
-    own = {"price", "price_data", "quantity", "metadata"}
-    around = {"proration_behavior", "proration_date", "payment_behavior", "off_session"}
-    item = {key: value for key, value in params.items() if key in own}
-    return {
-        "items": [item | more],
-        **{key: value for key, value in params.items() if key in around},
-    }
-
-
-def method_of(account: Account, subscription: Json) -> Json | None:
-    """Return what a subscription's invoices are paid by."""
-    return _method(account, subscription)
-
-
-def pay_first(account: Account, subscription: Json, method: Json, *, authenticated: bool) -> str:
-    """Pay the open first invoice of a subscription; return how that went."""
-    invoice = account.objects[subscription["latest_invoice"]]
-    if invoice["status"] != "open":
-        return payments.SUCCEEDED
-    return invoices.collect(
-        account, invoice, method=method, off_session=False, authenticated=authenticated
-    )
