@@ -152,6 +152,7 @@ def _register_texts() -> None:
     from app.formatting import texts as formatting
     from app.i18n import register_texts
     from app.notifications import texts as notifications
+    from app.payments import texts as payments
     from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
     from app.wallet import texts as wallet
@@ -163,6 +164,7 @@ def _register_texts() -> None:
         accounts,
         exchanges,
         bots,
+        payments,
         subscriptions,
         wallet,
         faq,

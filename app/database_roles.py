@@ -23,6 +23,9 @@ RIGHTS = {
     # Triggers of the owner move these, by the entries.
     "ledger_balances": ("select",),
     "ledger_holds": ("select", "insert", "update"),
+    "invoices": ("select", "insert", "update"),
+    "invoice_events": ("select", "insert"),
+    "invoice_lines": ("select", "insert"),
 }
 ALL_ROWS = ("select", "insert", "update", "delete")
 

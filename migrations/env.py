@@ -18,6 +18,7 @@ from app.exchanges import models as exchanges_models
 from app.faq import models as faq_models
 from app.markets import models as markets_models
 from app.notifications import models as notifications_models
+from app.payments import models as payments_models
 from app.settings import models as settings_models
 from app.subscriptions import models as subscriptions_models
 from app.trades import models as trades_models
@@ -32,6 +33,7 @@ MODELS = (
     notifications_models,
     openid_models,
     passkeys_models,
+    payments_models,
     settings_models,
     subscriptions_models,
     trades_models,
