@@ -26,3 +26,44 @@ class InvoiceClosed:
     invoice_id: int
     user_id: int
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSettled:
+    """Money came by a rail and is booked; `invoice_id` is set where it was meant for an invoice."""
+
+    payment_id: int
+    user_id: int
+    invoice_id: int | None
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed:
+    """A try to pay came to nothing, for the reason `code` of the rail."""
+
+    payment_id: int
+    user_id: int
+    invoice_id: int | None
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSettled:
+    """Money was given back and is booked."""
+
+    refund_id: int
+    payment_id: int
+    user_id: int
+    invoice_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeMoved:
+    """A bank takes a payment back, or has decided about it."""
+
+    dispute_id: int
+    payment_id: int
+    user_id: int
+    invoice_id: int | None
+    state: str

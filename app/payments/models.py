@@ -1,13 +1,31 @@
-"""Invoices with their lines and the chain of what happened to them."""
+"""Invoices with the chain of what happened to them, and the money that came and went by rails."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
-from app.payments.rules import InvoiceState, LineKind
+from app.payments.rules import (
+    CheckoutState,
+    DisputeState,
+    EventState,
+    InvoiceState,
+    LineKind,
+    PaymentState,
+    Purpose,
+    RefundTarget,
+)
+
+
+def _one_of(column: str, words: Iterable[StrEnum]) -> CheckConstraint:
+    known = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} in ({known})", name=column)
 
 
 class DocumentSeries(Base):
@@ -29,10 +47,7 @@ class Invoice(Base):
     __tablename__ = "invoices"
     __table_args__ = (
         UniqueConstraint("rail", "external_id"),
-        CheckConstraint(
-            "state in ({})".format(", ".join(f"'{state.value}'" for state in InvoiceState)),
-            name="state",
-        ),
+        _one_of("state", InvoiceState),
         CheckConstraint("total = subtotal - discount + tax", name="total"),
         CheckConstraint("currency ~ '^[A-Z]{3,5}$'", name="currency"),
         CheckConstraint("(state = 'paid') = (paid_at is not null)", name="paid_at"),
@@ -71,9 +86,7 @@ class InvoiceLine(Base):
 
     __tablename__ = "invoice_lines"
     __table_args__ = (
-        CheckConstraint(
-            "kind in ({})".format(", ".join(f"'{kind.value}'" for kind in LineKind)), name="kind"
-        ),
+        _one_of("kind", LineKind),
         CheckConstraint("quantity >= 1", name="quantity"),
     )
 
@@ -100,3 +113,203 @@ class InvoiceEvent(Base):
     cause: Mapped[str]
     actor_id: Mapped[int | None]
     at: Mapped[CreatedAt]
+
+
+class RailCustomer(Base):
+    """Who a person is at a rail: one customer a person, one person a customer."""
+
+    __tablename__ = "rail_customers"
+    __table_args__ = (UniqueConstraint("rail", "external_id"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    rail: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str]
+    # What they paid with last, in words such as "Visa 4242"; kept by the rail, for later payments.
+    method: Mapped[str] = mapped_column(default="", server_default="")
+    created_at: Mapped[CreatedAt]
+
+
+class Checkout(Base):
+    """A page of a rail where a person may pay for one thing; one is open at a time for each."""
+
+    __tablename__ = "checkouts"
+    __table_args__ = (
+        UniqueConstraint("rail", "external_id"),
+        _one_of("purpose", Purpose),
+        _one_of("state", CheckoutState),
+        CheckConstraint("amount > 0", name="amount"),
+        Index(
+            "uq_checkouts_open",
+            "user_id",
+            "purpose",
+            "subject",
+            unique=True,
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index("ix_checkouts_due", "expires_at", postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    purpose: Mapped[str]
+    subject: Mapped[str] = mapped_column(default="", server_default="")
+    invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), index=True)
+    rail: Mapped[str]
+    external_id: Mapped[str | None]
+    url: Mapped[str | None]
+    amount: Mapped[Decimal]
+    currency: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default=CheckoutState.OPEN.value)
+    failure: Mapped[str | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[CreatedAt]
+    closed_at: Mapped[datetime | None]
+
+
+class Payment(Base):
+    """One try of money on a rail.
+
+    `refunded` counts what was given back or is on its way back; `surplus` is what of the money
+    went to the wallet, because nothing else was owed.
+    """
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        UniqueConstraint("rail", "external_id"),
+        _one_of("purpose", Purpose),
+        _one_of("state", PaymentState),
+        CheckConstraint("amount >= 0 and fee >= 0", name="amount"),
+        CheckConstraint("refunded between 0 and amount", name="refunded"),
+        CheckConstraint("surplus between 0 and amount", name="surplus"),
+        CheckConstraint("(state = 'succeeded') = (settled_at is not null)", name="settled_at"),
+        Index("ix_payments_user_id", "user_id", "id"),
+    )
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), index=True)
+    checkout_id: Mapped[int | None] = mapped_column(ForeignKey("checkouts.id"), index=True)
+    purpose: Mapped[str]
+    rail: Mapped[str]
+    external_id: Mapped[str]
+    intent_id: Mapped[str | None] = mapped_column(index=True)
+    charge_id: Mapped[str | None] = mapped_column(index=True)
+    state: Mapped[str] = mapped_column(server_default=PaymentState.PENDING.value)
+    amount: Mapped[Decimal]
+    currency: Mapped[str]
+    fee: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    refunded: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    surplus: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    method: Mapped[str] = mapped_column(default="", server_default="")
+    failure: Mapped[str | None]
+    notes: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
+    created_at: Mapped[CreatedAt]
+    settled_at: Mapped[datetime | None]
+
+
+class Refund(Base):
+    """Money given back of a payment, to its rail or to the wallet.
+
+    `from_wallet` is the part that the payment had left in the wallet; `tax` is a part of the rest.
+    """
+
+    __tablename__ = "refunds"
+    __table_args__ = (
+        UniqueConstraint("payment_id", "external_id"),
+        _one_of("target", RefundTarget),
+        _one_of("state", PaymentState),
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("from_wallet between 0 and amount", name="from_wallet"),
+        Index("ix_refunds_pending", "created_at", postgresql_where=text("state = 'pending'")),
+    )
+
+    id: Mapped[RowId]
+    key: Mapped[str] = mapped_column(unique=True)
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
+    target: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default=PaymentState.PENDING.value)
+    amount: Mapped[Decimal]
+    currency: Mapped[str]
+    from_wallet: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    tax: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    reason: Mapped[str]
+    actor_id: Mapped[int | None]
+    external_id: Mapped[str | None] = mapped_column(index=True)
+    failure: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    settled_at: Mapped[datetime | None]
+
+
+class CreditNote(Base):
+    """The document of a refund of an invoice, with a number of its own series; never changed."""
+
+    __tablename__ = "credit_notes"
+    __table_args__ = (CheckConstraint("amount > 0 and tax between 0 and amount", name="amount"),)
+
+    id: Mapped[RowId]
+    number: Mapped[str] = mapped_column(unique=True)
+    invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
+    refund_id: Mapped[int] = mapped_column(ForeignKey("refunds.id"), unique=True)
+    amount: Mapped[Decimal]
+    tax: Mapped[Decimal]
+    currency: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class Dispute(Base):
+    """A payment that the payer's bank takes back, until it has decided."""
+
+    __tablename__ = "disputes"
+    __table_args__ = (
+        UniqueConstraint("rail", "external_id"),
+        _one_of("state", DisputeState),
+        CheckConstraint("amount > 0 and fee >= 0", name="amount"),
+    )
+
+    id: Mapped[RowId]
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
+    rail: Mapped[str]
+    external_id: Mapped[str]
+    state: Mapped[str]
+    amount: Mapped[Decimal]
+    currency: Mapped[str]
+    fee: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    created_at: Mapped[CreatedAt]
+    closed_at: Mapped[datetime | None]
+
+
+class RailEvent(Base):
+    """A callback of a rail as it came: the queue of record, whatever happens to Redis.
+
+    `refs` are the objects that it is about, as [kind, id]; they are fetched anew when it is
+    applied, so `body` is kept for people only.
+    """
+
+    __tablename__ = "rail_events"
+    __table_args__ = (
+        UniqueConstraint("rail", "external_id"),
+        _one_of("state", EventState),
+        Index(
+            "ix_rail_events_due", "due_at", postgresql_where=text("state in ('received', 'failed')")
+        ),
+        Index("ix_rail_events_rail_state", "rail", "state"),
+    )
+
+    id: Mapped[RowId]
+    rail: Mapped[str]
+    external_id: Mapped[str]
+    type: Mapped[str]
+    group_key: Mapped[str]
+    refs: Mapped[list[Any]] = mapped_column(JSONB)
+    body: Mapped[str]
+    api_version: Mapped[str]
+    livemode: Mapped[bool]
+    state: Mapped[str] = mapped_column(server_default=EventState.RECEIVED.value)
+    reason: Mapped[str | None]
+    error: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    happened_at: Mapped[datetime]
+    received_at: Mapped[CreatedAt]
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    processed_at: Mapped[datetime | None]

@@ -1,9 +1,9 @@
-"""States of an invoice, what a line may be, and how lines add up; pure."""
+"""States of invoices and payments, what lines add up to, and what money that came means; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 from app.errors import Conflict, InvalidInput
@@ -35,6 +35,134 @@ STATE_TABLE: dict[str, frozenset[str]] = {
     InvoiceState.PAID: frozenset(),
     InvoiceState.VOID: frozenset(),
 }
+
+
+class PaymentState(StrEnum):
+    """How a try of money stands; what has succeeded never falls back, it is refunded."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Purpose(StrEnum):
+    """What a person pays for on a rail."""
+
+    INVOICE = "invoice"
+    TOP_UP = "top_up"
+    SUBSCRIPTION = "subscription"
+
+
+class CheckoutState(StrEnum):
+    """How a page to pay on stands; FAILED could not even be made."""
+
+    OPEN = "open"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class RefundTarget(StrEnum):
+    """Where money goes that is given back."""
+
+    RAIL = "rail"
+    WALLET = "wallet"
+
+
+class DisputeState(StrEnum):
+    """How a payment stands that a bank takes back."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class EventState(StrEnum):
+    """RECEIVED waits, FAILED waits for its next try, DEAD for a person; the others are ends."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    FAILED = "failed"
+    DEAD = "dead"
+
+
+class Verdict(StrEnum):
+    """What news of a rail mean for us.
+
+    HOLD: the money is real, but settles nothing; it goes to the wallet and is told.
+    """
+
+    NONE = "none"
+    PENDING = "pending"
+    CONFIRM = "confirm"
+    FAIL = "fail"
+    HOLD = "hold"
+
+
+class Note(StrEnum):
+    """What is unusual about money that came."""
+
+    UNDER = "under"
+    OVER = "over"
+    LATE = "late"
+    WRONG_CURRENCY = "wrong_currency"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we know: our payment, the invoice it is for (None: a top-up), and what is due."""
+
+    payment: str
+    invoice: str | None
+    due: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the rail says now: the state, and the money received or asked for."""
+
+    state: str
+    received: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and what is to be told about it."""
+
+    verdict: Verdict
+    notes: tuple[Note, ...] = ()
+
+
+def decide(known: Known, seen: Seen) -> Decision:
+    """Say what news of a rail mean; the same for a callback, a look of ours and a replay.
+
+    Later news win, except over a success: that is final, whatever comes after it.
+    """
+    if known.payment == PaymentState.SUCCEEDED:
+        return Decision(Verdict.NONE)
+    if seen.state == PaymentState.PENDING:
+        moved = known.payment != PaymentState.PENDING
+        return Decision(Verdict.PENDING if moved else Verdict.NONE)
+    if seen.state in {PaymentState.FAILED, PaymentState.CANCELED}:
+        same = known.payment == seen.state
+        return Decision(Verdict.NONE if same else Verdict.FAIL)
+    return _decide_on_money(known, seen.received)
+
+
+def _decide_on_money(known: Known, received: Money) -> Decision:
+    if known.invoice is None:
+        return Decision(Verdict.CONFIRM)
+    late = () if known.invoice == InvoiceState.OPEN else (Note.LATE,)
+    if received.currency != known.due.currency:
+        return Decision(Verdict.HOLD, (Note.WRONG_CURRENCY, *late))
+    if known.invoice not in {InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE}:
+        return Decision(Verdict.HOLD, late)
+    if received.amount < known.due.amount:
+        return Decision(Verdict.HOLD, (Note.UNDER, *late))
+    over = (Note.OVER,) if received.amount > known.due.amount else ()
+    return Decision(Verdict.CONFIRM, (*over, *late))
 
 
 class LineKind(StrEnum):
@@ -151,3 +279,51 @@ def _check_line(line: Line, currency: str) -> None:
         raise InvalidInput("invoice_amount", field="amount", maximum=MAX_AMOUNT)
     if line.quantity < 1:
         raise InvalidInput("invoice_quantity", field="quantity")
+
+
+# Kind of a line -> the account of our income that it counts to. What tops a wallet up is no income.
+REVENUE: dict[str, str] = {
+    LineKind.PLAN: "subscription",
+    LineKind.PRORATION: "subscription",
+    LineKind.BOT: "rental",
+    LineKind.COURSE: "course",
+    LineKind.PROMOTION: "promotion",
+    LineKind.SHOP: "shop",
+    LineKind.OTHER: "one_off",
+}
+
+
+def income_shares(lines: Sequence[tuple[str, Decimal]], discount: Decimal) -> dict[str, Decimal]:
+    """Return how much each kind of income gets of an invoice, by its (kind, amount) lines.
+
+    Discounts and credits lower the largest shares first; the sum is what the lines come to less
+    the discount, never below nothing.
+    """
+    shares: dict[str, Decimal] = {}
+    less = discount
+    for kind, amount in lines:
+        income = REVENUE.get(kind)
+        if income is not None:
+            shares[income] = shares.get(income, Decimal(0)) + amount
+    for income, amount in shares.items():
+        if amount < 0:
+            less, shares[income] = less - amount, Decimal(0)
+    for income in sorted(shares, key=lambda one: (-shares[one], one)):
+        taken = min(less, shares[income])
+        shares[income] -= taken
+        less -= taken
+    return {income: amount for income, amount in shares.items() if amount}
+
+
+def tax_share(tax: Decimal, total: Decimal, given_back: Decimal, before: Decimal) -> Decimal:
+    """Return how much tax is in a refund, when `before` of `total` was given back already.
+
+    Parts add up to exactly the tax once all is given back.
+    """
+    if not total:
+        return Decimal(0)
+
+    def until(amount: Decimal) -> Decimal:
+        return (tax * amount / total).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+    return until(before + given_back) - until(before)

@@ -1,0 +1,196 @@
+"""What every way to pay offers, and what its objects look like to us.
+
+The core never sees an object of a provider: only these frozen pictures of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from app.money import Money
+
+
+class RailState(StrEnum):
+    """How a payment or a refund stands at its provider."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class CheckoutState(StrEnum):
+    """A page of the provider where somebody pays; EXPIRED can't be paid any more."""
+
+    OPEN = "open"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+
+
+class DisputeState(StrEnum):
+    """A payment that the payer's bank takes back, until it decides."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One object at a provider: what kind, and its id there."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A page to pay on. `reference` is our own word, kept by the provider and told back.
+
+    `key` makes the order once, however often it is sent. With `save_method` the provider keeps
+    what it was paid with for later payments.
+    """
+
+    key: str
+    reference: str
+    user_id: int
+    email: str
+    money: Money
+    description: str
+    language: str
+    success_url: str
+    cancel_url: str
+    customer_id: str | None = None
+    save_method: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A page that was made: where it is and until when it works."""
+
+    external_id: str
+    url: str
+    expires_at: datetime
+    customer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """Money to be given back of a payment; `key` makes it once."""
+
+    key: str
+    payment_id: str
+    money: Money
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RailCheckout:
+    """A page to pay on, and the payments that were tried there."""
+
+    id: str
+    state: CheckoutState
+    reference: str
+    customer_id: str | None = None
+    payment_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RailPayment:
+    """One try to pay; `money` is what was received, or is asked for while it is not."""
+
+    id: str
+    state: RailState
+    money: Money
+    reference: str
+    at: datetime
+    fee: Money | None = None
+    method: str = ""
+    failure: str | None = None
+    customer_id: str | None = None
+    intent_id: str | None = None
+    charge_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RailRefund:
+    """Money given back; `key` is ours if we asked for it."""
+
+    id: str
+    payment_id: str
+    state: RailState
+    money: Money
+    at: datetime
+    key: str | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RailDispute:
+    """A payment taken back by the payer's bank; `fee` is what the provider asks for it."""
+
+    id: str
+    payment_id: str
+    state: DisputeState
+    money: Money
+    at: datetime
+    fee: Money | None = None
+
+
+Snapshot = RailCheckout | RailPayment | RailRefund | RailDispute
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A callback whose signature is right: which objects it is about, never how they are.
+
+    Callbacks of one `group` (a customer) are applied one after another.
+    """
+
+    external_id: str
+    type: str
+    happened_at: datetime
+    livemode: bool
+    api_version: str
+    group: str
+    refs: tuple[Ref, ...]
+
+
+class BadCallback(Exception):
+    """A callback that is not the provider's, not fresh or not readable; `reason` is one word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Rail(Protocol):
+    """A way to pay. Every call has a time-out; Unavailable means: the same again later."""
+
+    @property
+    def name(self) -> str:
+        """Return the short word by which rows and addresses name this rail."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the origins to which a form of ours may lead, beside our own."""
+
+    def create(self, order: Order) -> Created:
+        """Make a page to pay on."""
+
+    def close(self, external_id: str) -> None:
+        """Take a page back, if it is not paid yet."""
+
+    def charge(self, order: Order) -> RailPayment:
+        """Take money by what was kept of a customer; raise Conflict if nothing was."""
+
+    def refund(self, order: RefundOrder) -> RailRefund:
+        """Ask for money to be given back."""
+
+    def fetch(self, ref: Ref) -> Snapshot | None:
+        """Return how an object is now; None if the provider knows no such thing."""
+
+    def verify(self, headers: Mapping[str, str], raw: bytes, now: datetime) -> Incoming:
+        """Read a callback; raise BadCallback unless the provider has just signed these bytes."""

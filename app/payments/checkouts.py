@@ -1,0 +1,211 @@
+"""Pages of a rail to pay on: at most one open for each thing, however often somebody clicks.
+
+The row comes first and its id makes the key at the rail, so that a call whose answer was lost is
+sent again and makes nothing twice.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.adapters.payments.port import Created
+from app.db import db, utc_now
+from app.errors import Conflict, NotFound
+from app.money import Money
+from app.payments import customers, invoices
+from app.payments.models import Checkout, Invoice
+from app.payments.rules import CheckoutState, InvoiceState, Purpose
+
+# Until the rail has said how long its page works.
+PROVISIONAL = timedelta(hours=1)
+# A page that was made just now is looked at again and again; later only its end is.
+FRESH = timedelta(minutes=15)
+BATCH = 50
+_PREFIX = "checkout:"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What somebody wants to pay: `subject` tells apart what may be paid for side by side."""
+
+    purpose: Purpose
+    money: Money
+    description: str
+    subject: str = ""
+    invoice_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done next: go to `url`, or have the rail make the page of `checkout_id`.
+
+    `replaced` are pages (rail, id there) to be taken back, because this one takes their place.
+    """
+
+    checkout_id: int
+    customer_id: str | None
+    url: str | None
+    replaced: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """Return our word for the page, which is its key at the rail too."""
+        return f"{_PREFIX}{self.checkout_id}"
+
+
+def want_invoice(user_id: int, invoice_id: int) -> Want:
+    """Return what paying a person's own open invoice takes, under its lock."""
+    invoice = own_open_invoice(user_id, invoice_id)
+    return Want(
+        purpose=Purpose.INVOICE,
+        money=Money(invoice.total, invoice.currency),
+        description=invoice.number or "",
+        subject=f"invoice:{invoice.id}",
+        invoice_id=invoice.id,
+    )
+
+
+def own_open_invoice(user_id: int, invoice_id: int) -> Invoice:
+    """Return a person's own invoice that can be paid, under its lock; raise NotFound, Conflict."""
+    invoice = invoices.lock(invoice_id)
+    if invoice.user_id != user_id or invoice.state == InvoiceState.DRAFT:
+        raise NotFound("unknown_invoice")
+    if invoice.state not in {InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE}:
+        raise Conflict("invoice_not_open", state=invoice.state)
+    return invoice
+
+
+def prepare(user_id: int, rail: str, want: Want) -> Step:
+    """Store the page that is to be made, or find the open one of the same rail and amount."""
+    replaced: tuple[tuple[str, str], ...] = ()
+    checkout = _open_one(user_id, want)
+    if checkout is not None and not _fits(checkout, rail, want):
+        if checkout.external_id:
+            replaced = ((checkout.rail, checkout.external_id),)
+        close(checkout, CheckoutState.EXPIRED)
+        db.session.flush()
+        checkout = None
+    if checkout is None:
+        checkout = _store(user_id, rail, want)
+    customer = customers.customer_of(user_id, rail)
+    return Step(checkout.id, customer, checkout.url, replaced)
+
+
+def record(checkout_id: int, created: Created) -> str:
+    """Note the page that a rail has made, and return where it is."""
+    checkout = lock(checkout_id)
+    checkout.external_id, checkout.url = created.external_id, created.url
+    checkout.expires_at = created.expires_at
+    if created.customer_id:
+        customers.remember(checkout.user_id, checkout.rail, created.customer_id)
+    return created.url
+
+
+def refuse(checkout_id: int, code: str) -> None:
+    """Note that a rail will not make the page."""
+    checkout = lock(checkout_id)
+    checkout.failure = code
+    close(checkout, CheckoutState.FAILED)
+
+
+def close(checkout: Checkout, state: CheckoutState) -> None:
+    """End a page; nobody is led to it any more."""
+    checkout.state, checkout.closed_at = state.value, utc_now()
+
+
+def find(rail: str, external_id: str | None, reference: str) -> Checkout | None:
+    """Return the page that a rail speaks of, by its id there or by our own word."""
+    known = [Checkout.external_id == external_id] if external_id else []
+    number = reference.removeprefix(_PREFIX)
+    if reference.startswith(_PREFIX) and number.isdecimal() and len(number) <= len(str(2**62)):
+        known.append(Checkout.id == int(number))
+    if not known:
+        return None
+    return db.session.scalar(
+        select(Checkout).where(Checkout.rail == rail, or_(*known)).order_by(Checkout.id).limit(1)
+    )
+
+
+def to_look_at(now: datetime) -> list[tuple[str, str]]:
+    """Return open pages (rail, id there) that are young or over: their callbacks may be lost."""
+    rows = db.session.execute(
+        select(Checkout.rail, Checkout.external_id)
+        .where(
+            Checkout.state == CheckoutState.OPEN.value,
+            Checkout.external_id.is_not(None),
+            or_(Checkout.created_at > now - FRESH, Checkout.expires_at < now),
+        )
+        .order_by(Checkout.expires_at)
+        .limit(BATCH)
+    )
+    return [(rail, str(external_id)) for rail, external_id in rows]
+
+
+def expire_unmade(now: datetime) -> None:
+    """Close pages that no rail has ever made."""
+    for checkout in db.session.scalars(
+        select(Checkout)
+        .where(
+            Checkout.state == CheckoutState.OPEN.value,
+            Checkout.external_id.is_(None),
+            Checkout.expires_at < now,
+        )
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    ):
+        close(checkout, CheckoutState.EXPIRED)
+
+
+def _open_one(user_id: int, want: Want) -> Checkout | None:
+    return db.session.scalar(
+        select(Checkout)
+        .where(
+            Checkout.user_id == user_id,
+            Checkout.purpose == want.purpose.value,
+            Checkout.subject == want.subject,
+            Checkout.state == CheckoutState.OPEN.value,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _fits(checkout: Checkout, rail: str, want: Want) -> bool:
+    same = (checkout.rail, checkout.amount, checkout.currency) == (
+        rail,
+        want.money.amount,
+        want.money.currency,
+    )
+    return same and checkout.expires_at > utc_now()
+
+
+def _store(user_id: int, rail: str, want: Want) -> Checkout:
+    made = db.session.scalar(
+        insert(Checkout)
+        .values(
+            user_id=user_id,
+            purpose=want.purpose.value,
+            subject=want.subject,
+            invoice_id=want.invoice_id,
+            rail=rail,
+            amount=want.money.amount,
+            currency=want.money.currency,
+            expires_at=utc_now() + PROVISIONAL,
+        )
+        .on_conflict_do_nothing()
+        .returning(Checkout.id)
+    )
+    if made is None:
+        # Somebody else has stored one just now: two clicks at once lead to one page.
+        found = _open_one(user_id, want)
+        if found is None or not _fits(found, rail, want):
+            raise Conflict("checkout_taken")
+        return found
+    return lock(made)
+
+
+def lock(checkout_id: int) -> Checkout:
+    """Return a page under its row's lock."""
+    return db.session.get_one(Checkout, checkout_id, with_for_update=True, populate_existing=True)

@@ -1,0 +1,188 @@
+"""Applying stored callbacks: by groups, each in one transaction, from what the rail says now.
+
+A callback is only a hint at objects. The rows of one group (a customer) are taken together: their
+objects are fetched once each, whatever order and how often the callbacks came, and the rows are
+marked in the transaction of their effects. A worker that dies in between leaves everything as it
+was.
+"""
+
+import hashlib
+import logging
+import traceback
+from collections.abc import Iterable
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from app.accounts import audit
+from app.adapters.payments import rails
+from app.adapters.payments.port import Ref
+from app.db import db, utc_now
+from app.errors import Conflict, DomainError, NotFound
+from app.logs import mask_secrets
+from app.payments import intake
+from app.payments.models import RailEvent
+from app.payments.rules import EventState
+from app.payments.settling import Taken, take_ref
+from app.transactions import after_commit, transaction
+
+log = logging.getLogger(__name__)
+
+GROUPS = 50
+ROWS_OF_A_GROUP = 200
+MOST_TRIES = 12
+FIRST_PAUSE = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(hours=1)
+WAITING = (EventState.RECEIVED.value, EventState.FAILED.value)
+_LONGEST_ERROR = 4000
+_LOCK_SPACE = "rail_events"
+
+Group = tuple[str, str]
+
+
+def due_groups() -> list[Group]:
+    """Return groups (rail, key) with callbacks whose time has come, the oldest first."""
+    query = (
+        select(RailEvent.rail, RailEvent.group_key)
+        .where(RailEvent.state.in_(WAITING), RailEvent.due_at <= func.now())
+        .group_by(RailEvent.rail, RailEvent.group_key)
+        .order_by(func.min(RailEvent.due_at))
+        .limit(GROUPS)
+    )
+    return [(rail, key) for rail, key in db.session.execute(query)]
+
+
+def apply_group(group: Group) -> int:
+    """Apply what waits of a group; return how many callbacks are done with.
+
+    If they fail together each is tried alone, so that a bad one does not hold the others up. A
+    group that another worker has in hand is left to it.
+    """
+    ids: list[int] = []
+    try:
+        with transaction():
+            ids = _apply(group)
+        return len(ids)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other groups
+        db.session.rollback()
+        failed = error
+    with transaction():
+        ids = _due_ids(group)
+    if len(ids) == 1:
+        _note_failure(ids, failed)
+        return 0
+    return sum(_apply_alone(group, event_id) for event_id in ids)
+
+
+def replay(event_id: int, actor_id: int) -> None:
+    """Let a callback that failed, died or was ignored be applied again; audited."""
+    event = db.session.get(RailEvent, event_id, with_for_update=True)
+    if event is None:
+        raise NotFound("unknown_rail_event")
+    if event.state == EventState.RECEIVED:
+        raise Conflict("rail_event_waits")
+    before = {"state": event.state, "reason": event.reason}
+    event.state, event.attempts, event.due_at = EventState.RECEIVED.value, 0, utc_now()
+    event.reason = event.error = event.processed_at = None
+    audit.record("rail_event.replayed", "rail_event", event_id, actor_id=actor_id, before=before)
+    after_commit(intake.request_drain)
+
+
+def pause_after(attempts: int) -> timedelta:
+    """Return how long to wait after so many tries: twice as long each time, up to an hour."""
+    return min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+
+
+def _apply_alone(group: Group, event_id: int) -> int:
+    try:
+        with transaction():
+            return len(_apply(group, event_id))
+    except Exception as error:  # noqa: BLE001 - it is noted on the row
+        db.session.rollback()
+        _note_failure([event_id], error)
+        return 0
+
+
+def _apply(group: Group, only: int | None = None) -> list[int]:
+    rail, key = group
+    if not db.session.scalar(select(func.pg_try_advisory_xact_lock(_lock_number(group)))):
+        return []
+    query = (
+        select(RailEvent)
+        .where(
+            RailEvent.rail == rail,
+            RailEvent.group_key == key,
+            RailEvent.state.in_(WAITING),
+            RailEvent.due_at <= func.now(),
+        )
+        .order_by(RailEvent.id)
+        .limit(ROWS_OF_A_GROUP)
+        .with_for_update()
+    )
+    if only is not None:
+        query = query.where(RailEvent.id == only)
+    events = list(db.session.scalars(query))
+    if rail not in rails():
+        _mark(events, {}, "rail_switched_off")
+        return [event.id for event in events]
+    refs = {Ref(*pair): None for event in events for pair in event.refs}
+    taken = {ref: take_ref(rail, ref) for ref in refs}
+    _mark(events, taken, "no_object")
+    return [event.id for event in events]
+
+
+def _mark(events: Iterable[RailEvent], taken: dict[Ref, Taken], otherwise: str) -> None:
+    now = utc_now()
+    for event in events:
+        results = [taken[ref] for ref in (Ref(*pair) for pair in event.refs) if ref in taken]
+        applied = any(result.applied for result in results)
+        reasons = [result.reason for result in results if result.reason]
+        event.state = (EventState.PROCESSED if applied else EventState.IGNORED).value
+        event.reason = None if applied else (reasons[0] if reasons else otherwise)
+        event.error, event.processed_at = None, now
+        event.attempts += 1
+
+
+def _note_failure(ids: list[int], error: Exception) -> None:
+    text = mask_secrets("".join(traceback.format_exception(error)))[-_LONGEST_ERROR:]
+    reason = error.code if isinstance(error, DomainError) else type(error).__name__
+    with transaction():
+        query = select(RailEvent).where(
+            RailEvent.id.in_(ids), RailEvent.state.in_(WAITING), RailEvent.due_at <= func.now()
+        )
+        for event in db.session.scalars(query.with_for_update()):
+            event.attempts += 1
+            dead = event.attempts >= MOST_TRIES
+            event.state = (EventState.DEAD if dead else EventState.FAILED).value
+            event.due_at = utc_now() + pause_after(event.attempts)
+            event.reason, event.error = reason, text
+            level = logging.ERROR if dead else logging.WARNING
+            log.log(
+                level,
+                "rail_event_failed event=%s tries=%s reason=%s dead=%s",
+                event.id,
+                event.attempts,
+                reason,
+                dead,
+            )
+
+
+def _due_ids(group: Group) -> list[int]:
+    rail, key = group
+    query = (
+        select(RailEvent.id)
+        .where(
+            RailEvent.rail == rail,
+            RailEvent.group_key == key,
+            RailEvent.state.in_(WAITING),
+            RailEvent.due_at <= func.now(),
+        )
+        .order_by(RailEvent.id)
+        .limit(ROWS_OF_A_GROUP)
+    )
+    return list(db.session.scalars(query))
+
+
+def _lock_number(group: Group) -> int:
+    digest = hashlib.sha256("\x1f".join((_LOCK_SPACE, *group)).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

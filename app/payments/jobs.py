@@ -1,0 +1,97 @@
+"""Queue entry points."""
+
+import logging
+import time
+
+from app.adapters.payments import rail_named
+from app.adapters.payments.port import Ref
+from app.db import utc_now
+from app.errors import DomainError, Unavailable
+from app.payments import checkouts, drain, intake, refunds
+from app.payments.settling import take, take_ref
+from app.transactions import transaction
+
+log = logging.getLogger(__name__)
+
+# Long enough that callbacks on the way are met, short enough that mail does not wait for us.
+LINGER_S = 1.0
+LOOK_EVERY_S = 0.05
+LONGEST_RUN_S = 20.0
+
+
+def drain_events() -> int:
+    """Apply callbacks until none has come for a while; return how many."""
+    done, now = 0, time.monotonic()
+    end, idle_since = now + LONGEST_RUN_S, now
+    while (now := time.monotonic()) < end:
+        with transaction():
+            groups = drain.due_groups()
+        applied = sum(drain.apply_group(group) for group in groups)
+        done += applied
+        if applied:
+            idle_since = now
+        elif now - idle_since > LINGER_S:
+            return done
+        else:
+            time.sleep(LOOK_EVERY_S)
+    intake.request_drain()
+    return done
+
+
+def sweep_events() -> None:
+    """Ask for work where callbacks wait whose job was lost."""
+    with transaction():
+        waits = bool(drain.due_groups())
+    if waits:
+        intake.request_drain()
+
+
+def look_at_checkouts() -> None:
+    """Ask the rails about open pages to pay on: a callback may never come."""
+    now = utc_now()
+    with transaction():
+        checkouts.expire_unmade(now)
+        due = checkouts.to_look_at(now)
+    for rail, external_id in due:
+        _look_at(rail, external_id)
+
+
+def _look_at(rail: str, external_id: str) -> None:
+    try:
+        with transaction():
+            seen = rail_named(rail).fetch(Ref("checkout", external_id))
+            if seen is None:
+                return
+            take(rail, seen)
+            for payment_id in getattr(seen, "payment_ids", ()):
+                take_ref(rail, Ref("payment", payment_id))
+    except DomainError as error:
+        log.warning("checkout_not_looked_at rail=%s error=%s", rail, error.code)
+
+
+def send_refund(refund_id: int) -> None:
+    """Ask the rail for a refund; its key makes it once, however often this runs."""
+    with transaction():
+        asked = refunds.order_of(refund_id)
+    if asked is None:
+        return
+    rail, order = asked
+    try:
+        answer = rail_named(rail).refund(order)
+    except Unavailable as error:
+        log.warning("refund_not_sent refund=%s error=%s", refund_id, error.code)
+        return
+    except DomainError as error:
+        with transaction():
+            refunds.refuse(refund_id, error.code)
+        return
+    with transaction():
+        take(rail, answer)
+
+
+def send_waiting_refunds() -> None:
+    """Ask again for refunds whose job was lost or whose rail did not answer."""
+    with transaction():
+        ids = refunds.unsent(utc_now())
+    for refund_id in ids:
+        send_refund(refund_id)
