@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from flask import Flask
     from redis import Redis
 
+    from app.adapters.payments.port import Rail
+
 
 def create_app(config: configuration.Config | None = None) -> "Flask":
     """Make the app from the environment, or from a given configuration."""
@@ -61,6 +63,7 @@ def _init_extensions(app: "Flask", config: configuration.Config) -> None:
     from app.adapters.exchanges.clock import Clocks
     from app.adapters.exchanges.rate_broker import RateBroker
     from app.adapters.exchanges.traffic import use_network
+    from app.adapters.payments import use_rails
     from app.db import db
     from app.extensions import babel, csrf, limiter, login_manager, migrate, redis_client
     from app.formatting import register_formatting
@@ -69,6 +72,7 @@ def _init_extensions(app: "Flask", config: configuration.Config) -> None:
 
     redis_client.configure(config.redis_url)
     use_bases(config.exchange_bases)
+    use_rails(_rails(config))
     if config.redis_url:
         use_network(RateBroker(_redis), Clocks(_redis))
     db.init_app(app)
@@ -81,6 +85,18 @@ def _init_extensions(app: "Flask", config: configuration.Config) -> None:
     init_web(app, config)
     register_formatting(app)
     app.jinja_env.globals["languages"] = LANGUAGES
+
+
+def _rails(config: configuration.Config) -> "dict[str, Rail]":
+    """Return the ways to pay that this installation has."""
+    from app.adapters.payments.demo import NAME, DemoRail
+    from app.payments.demo import provider
+
+    rails: dict[str, Rail] = {}
+    if config.demo_rail:
+        pages = f"{config.base_url}/demo-pay"
+        rails[NAME] = DemoRail(provider, pages, (provider.webhook_secret(),))
+    return rails
 
 
 def _redis() -> "Redis":
@@ -110,6 +126,9 @@ def _register_blueprints(app: "Flask") -> None:
     from app.markets import routes as markets
     from app.pages import metrics
     from app.pages import routes as pages
+    from app.payments import routes as payments
+    from app.payments import webhook_routes as webhooks
+    from app.payments.demo import routes as demo_rail
     from app.subscriptions import routes as subscriptions
     from app.trades import routes as trades
     from app.wallet import routes as wallet
@@ -132,6 +151,9 @@ def _register_blueprints(app: "Flask") -> None:
         markets,
         bots,
         trades,
+        payments,
+        webhooks,
+        demo_rail,
         subscriptions,
         wallet,
         faq,
@@ -181,6 +203,8 @@ def _join_subjects() -> None:
     from app.bots import queries as bots
     from app.bots.queries import names
     from app.exchanges import service as exchanges
+    from app.payments import disputes, refunds  # noqa: F401
+    from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
     from app.trades import owners

@@ -26,6 +26,10 @@ RIGHTS = {
     "invoices": ("select", "insert", "update"),
     "invoice_events": ("select", "insert"),
     "invoice_lines": ("select", "insert"),
+    "payments": ("select", "insert", "update"),
+    "refunds": ("select", "insert", "update"),
+    "disputes": ("select", "insert", "update"),
+    "credit_notes": ("select", "insert"),
 }
 ALL_ROWS = ("select", "insert", "update", "delete")
 

@@ -29,6 +29,7 @@ WORKER_LATE = timedelta(seconds=90)
 QUEUE_LATE = timedelta(seconds=60)
 PRICES_LATE = timedelta(seconds=60)
 CLOCK_LATE = timedelta(minutes=10)
+CALLBACK_LATE = timedelta(seconds=60)
 # What the probe of our own address found last.
 ADDRESS_KEY = "outgoing:address"
 # What the daily check of the ledger found last.
@@ -134,9 +135,11 @@ def is_serving() -> bool:
 def overview() -> Health:
     """Look at everything; a few milliseconds when all is well."""
     database, exchanges = check_database(), tuple[ExchangeState, ...]()
+    callbacks = tuple[Check, ...]()
     if database.grade is Grade.OK:
         try:
             exchanges = tuple(_exchanges())
+            callbacks = tuple(_callbacks())
         except SQLAlchemyError as error:
             database = _down("database", error)
     redis, heartbeats = check_redis(), tuple[Check, ...](_UNSEEN)
@@ -148,7 +151,8 @@ def overview() -> Health:
             queues, workers = tuple(_queues()), tuple(_workers())
         except RedisError as error:
             redis = _down("redis", error)
-    return Health(utc_now(), (database, redis, *heartbeats), queues, workers, exchanges)
+    services = (database, redis, *heartbeats, *callbacks)
+    return Health(utc_now(), services, queues, workers, exchanges)
 
 
 def check_database() -> Check:
@@ -285,6 +289,29 @@ def _workers() -> Iterator[WorkerState]:
             failed=worker.failed_job_count,
             grade=Grade.LATE if late else Grade.OK,
         )
+
+
+def _callbacks() -> Iterator[Check]:
+    """Tell whether callbacks of payment providers wait for long; silent if none waits."""
+    with db.engine.connect() as connection:
+        connection.execute(_SHORT)
+        row = connection.execute(
+            text(
+                "select count(*) filter (where state <> 'dead') as waiting,"
+                " count(*) filter (where state = 'dead') as dead,"
+                " min(received_at) filter (where state <> 'dead') as oldest"
+                " from rail_events where state in ('received', 'failed', 'dead')"
+            )
+        ).one()
+    if not row.waiting and not row.dead:
+        return
+    late = row.oldest is not None and utc_now() - row.oldest > CALLBACK_LATE
+    yield Check(
+        "callbacks",
+        Grade.LATE if late or row.dead else Grade.OK,
+        row.oldest,
+        figures={"waiting": row.waiting, "dead": row.dead},
+    )
 
 
 def _exchanges() -> Iterator[ExchangeState]:

@@ -21,6 +21,8 @@ from app.db import utc_now
 from app.exchanges import jobs as exchanges
 from app.faq import jobs as faq
 from app.notifications import jobs as notifications
+from app.payments import jobs as payments
+from app.payments.demo import jobs as demo_rail
 from app.queues import QueueName, enqueue_once
 from app.subscriptions import jobs as subscriptions
 from app.wallet import check as ledger_check
@@ -65,6 +67,10 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("measure-clocks", exchanges.measure_clocks, 60, QueueName.REPORTS),
     Periodic("check-address", exchanges.check_address, 600, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
+    Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
+    Periodic("look-at-checkouts", payments.look_at_checkouts, 60, QueueName.PAYMENTS),
+    Periodic("send-waiting-refunds", payments.send_waiting_refunds, 60, QueueName.PAYMENTS),
+    Periodic("deliver-demo-events", demo_rail.deliver_events, 15, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
     Periodic("erase-leavers", deletion.erase_due, 300, QueueName.REPORTS),
     Periodic("tidy-exports", exports_of_data.tidy_exports, 300, QueueName.REPORTS),

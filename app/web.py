@@ -121,13 +121,15 @@ def _add_headers(response: Response) -> Response:
     nonce = csp_nonce()
     # Only a page that shows a widget of somebody else names its sources.
     elsewhere = "".join(f" {source}" for source in g.get("script_sources", ()))
+    # ... or has a form that ends at the page of a rail to pay on.
+    targets = "".join(f" {target}" for target in g.get("form_targets", ()))
     frames = f"frame-src{elsewhere}; " if elsewhere else ""
     policy = (
         "default-src 'self'; "
         f"script-src 'self' 'nonce-{nonce}'{elsewhere}; "
         f"style-src 'self' 'nonce-{nonce}'; "
         "img-src 'self' data:; connect-src 'self'; font-src 'self'; object-src 'none'; "
-        f"{frames}base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"{frames}base-uri 'none'; form-action 'self'{targets}; frame-ancestors 'none'"
     )
     headers = response.headers
     headers.setdefault("Content-Security-Policy", policy)

@@ -31,6 +31,8 @@ class Permission(StrEnum):
     STATISTICS_VIEW = "staff.statistics.view"
     LEDGER_VIEW = "staff.ledger.view"
     PLANS_MANAGE = "staff.plans.manage"
+    BILLING_VIEW = "staff.billing.view"
+    BILLING_MANAGE = "staff.billing.manage"
     FAQ_MANAGE = "staff.faq.manage"
     AUDIT_VIEW = "staff.audit.view"
     ROLES_MANAGE = "staff.roles.manage"
@@ -53,6 +55,7 @@ _SUPPORT = _CUSTOMER | {
     Permission.BOTS_STOP_ANY,
     Permission.TRADES_VIEW_ALL,
     Permission.HEALTH_VIEW,
+    Permission.BILLING_VIEW,
     Permission.FAQ_MANAGE,
 }
 _MANAGER = _SUPPORT | {
@@ -62,6 +65,7 @@ _MANAGER = _SUPPORT | {
     Permission.STATISTICS_VIEW,
     Permission.LEDGER_VIEW,
     Permission.PLANS_MANAGE,
+    Permission.BILLING_MANAGE,
 }
 
 RIGHTS: Mapping[Role, frozenset[Permission]] = {

@@ -162,6 +162,8 @@ PERMISSION_LABELS: Mapping[Permission, LazyString] = {
     Permission.STATISTICS_VIEW: _l("See the statistics"),
     Permission.LEDGER_VIEW: _l("See the books and the wallets of everybody"),
     Permission.PLANS_MANAGE: _l("Change plans and prices"),
+    Permission.BILLING_VIEW: _l("See the invoices and payments of everybody"),
+    Permission.BILLING_MANAGE: _l("Issue and void invoices, give money back"),
     Permission.FAQ_MANAGE: _l("Write the help"),
     Permission.AUDIT_VIEW: _l("Read the audit trail"),
     Permission.ROLES_MANAGE: _l("Change roles and who has them"),

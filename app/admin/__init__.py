@@ -6,7 +6,7 @@ from flask import Flask
 from flask_admin import Admin, BaseView
 from flask_babel import lazy_gettext as _l
 
-from app.admin import audit, bots, exchanges, faq, ledger, people, plans, trading
+from app.admin import audit, billing, bots, exchanges, faq, ledger, people, plans, trading
 from app.admin.emergency import EmergencyPage
 from app.admin.health import HealthPage
 from app.admin.home import HomePage
@@ -51,7 +51,7 @@ def _menu() -> dict[str, Iterable[BaseView]]:
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
         "people": (*people.views(), *plans.views(), invites, roles),
-        "money": ledger.views(),
+        "money": (*billing.views(), *ledger.views()),
         "exchanges": exchanges.views(),
         "help": faq.views(),
         "system": (services, queues, statistics, settings, *audit.views()),

@@ -1,12 +1,16 @@
 """Small forms of the desk."""
 
+import secrets
+
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, IntegerField, SelectField, StringField
-from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional
+from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional, Regexp
 
 from app.accounts.choices import choices
 from app.admin.words import ROLE_LABELS
+from app.payments.forms import CURRENCIES
+from app.payments.texts import LINE_LABELS, TARGET_LABELS
 
 MIN_REASON = 3
 MAX_REASON = 300
@@ -62,6 +66,61 @@ class ResolveForm(ReasonForm):
                 ("filled", _l("It was filled: read its fills from the exchange")),
             )
         ),
+    )
+
+
+class KeyedForm(ReasonForm):
+    """A form with a key of its own: sent twice, it is done once."""
+
+    key = HiddenField(validators=[Regexp(r"[0-9a-f]{32}")])
+
+    def take_key(self) -> None:
+        """Give a form that is shown for the first time its key."""
+        self.key.data = self.key.data or secrets.token_hex(16)
+
+
+class IssueForm(KeyedForm):
+    """Who owes what, until when."""
+
+    user_id = IntegerField(_l("Number of the user"), validators=[InputRequired(), NumberRange(1)])
+    kind = SelectField(_l("What for"), choices=choices(tuple(LINE_LABELS.items())))
+    description = StringField(
+        _l("Line of the invoice"), validators=[InputRequired(), Length(max=200)]
+    )
+    amount = StringField(_l("Amount"), validators=[InputRequired(), Length(max=40)])
+    currency = SelectField(_l("Currency"), choices=choices([(one, one) for one in CURRENCIES]))
+    days = IntegerField(
+        _l("Days to pay"), default=14, validators=[InputRequired(), NumberRange(0, 365)]
+    )
+
+
+class CloseInvoiceForm(ReasonForm):
+    """Why an invoice is taken back or given up."""
+
+    how = SelectField(
+        _l("What becomes of it"),
+        choices=choices(
+            (
+                ("void", _l("Take it back: it can't be paid any more")),
+                ("write_off", _l("Give it up: it may still be paid")),
+            )
+        ),
+    )
+
+
+class RefundForm(KeyedForm):
+    """How much of a payment goes back, and where to."""
+
+    amount = StringField(_l("Amount"), validators=[InputRequired(), Length(max=40)])
+    target = SelectField(_l("Where to"), choices=choices(tuple(TARGET_LABELS.items())))
+
+
+class DecideForm(ReasonForm):
+    """How the bank of the demonstration decides about a dispute."""
+
+    won = SelectField(
+        _l("Decision"),
+        choices=choices((("yes", _l("The money stays with us")), ("no", _l("The payer gets it")))),
     )
 
 

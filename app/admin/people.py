@@ -52,6 +52,9 @@ class UserView(AdminView):
         EndpointLinkRowAction("user", ".role", title=_l("Change the role")),
         EndpointLinkRowAction("info", ".act_as", title=_l("See their pages")),
         EndpointLinkRowAction("trash", ".delete_person", title=_l("Delete or keep the account")),
+        EndpointLinkRowAction(
+            "plan", "admin_invoices.issue", title=_l("Issue an invoice"), id_arg="user"
+        ),
     ]
     column_filters = ("role", "confirmed_at", "blocked_at", "leaves_at", "created_at")
     column_labels = {

@@ -5,6 +5,7 @@ Counts only: no names of people, bots or worker processes, and nothing that open
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +17,7 @@ from app.cache import CacheCount
 from app.db import db
 from app.extensions import redis_client
 from app.health import Grade, Health
+from app.payments import queries as payments
 from app.queues import QueueName
 
 Sample = tuple[dict[str, str], int | float]
@@ -38,6 +40,7 @@ def collect() -> list[Metric]:
         *_of_services(seen),
         *_of_queues(seen),
         _bots(seen),
+        *_of_callbacks(seen),
         *_of_cache(),
         _of_exchange_calls(),
     ]
@@ -119,8 +122,8 @@ def _of_queues(seen: Health) -> Iterator[Metric]:
 
 
 def _bots(seen: Health) -> Metric:
-    is_there = any(one.name == "database" and one.grade is Grade.OK for one in seen.services)
-    return _gauge("bots", "Bots that are not deleted.", _bot_samples() if is_there else ())
+    samples = _bot_samples() if _has_database(seen) else ()
+    return _gauge("bots", "Bots that are not deleted.", samples)
 
 
 def _bot_samples() -> list[Sample]:
@@ -131,6 +134,31 @@ def _bot_samples() -> list[Sample]:
     except SQLAlchemyError:
         db.session.rollback()
         return []
+
+
+def _of_callbacks(seen: Health) -> Iterator[Metric]:
+    samples, oldest = _callback_samples() if _has_database(seen) else ((), None)
+    yield _gauge("rail_events", "Callbacks of payment providers by what became of them.", samples)
+    waits = (seen.at - oldest).total_seconds() if oldest else 0
+    yield _gauge(
+        "rail_event_oldest_seconds",
+        "How long the oldest callback has waited to be applied; 0 with none.",
+        (({}, waits),),
+    )
+
+
+def _callback_samples() -> tuple[tuple[Sample, ...], datetime | None]:
+    try:
+        counts = payments.event_counts()
+        oldest = payments.oldest_waiting()
+    except SQLAlchemyError:
+        db.session.rollback()
+        return (), None
+    return tuple(({"rail": one.rail, "state": one.state}, one.count) for one in counts), oldest
+
+
+def _has_database(seen: Health) -> bool:
+    return any(one.name == "database" and one.grade is Grade.OK for one in seen.services)
 
 
 def _of_cache() -> Iterator[Metric]:

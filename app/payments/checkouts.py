@@ -16,13 +16,16 @@ from app.errors import Conflict, NotFound
 from app.money import Money
 from app.payments import customers, invoices
 from app.payments.models import Checkout, Invoice
-from app.payments.rules import CheckoutState, InvoiceState, Purpose
+from app.payments.rules import PAYABLE, CheckoutState, InvoiceState, Purpose
+from app.queues import QueueName, enqueue_once
+from app.transactions import after_commit
 
 # Until the rail has said how long its page works.
 PROVISIONAL = timedelta(hours=1)
 # A page that was made just now is looked at again and again; later only its end is.
 FRESH = timedelta(minutes=15)
 BATCH = 50
+CLOSE_JOB = "app.payments.jobs.close_page"
 _PREFIX = "checkout:"
 
 
@@ -39,15 +42,11 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done next: go to `url`, or have the rail make the page of `checkout_id`.
-
-    `replaced` are pages (rail, id there) to be taken back, because this one takes their place.
-    """
+    """What is to be done next: go to `url`, or have the rail make the page of `checkout_id`."""
 
     checkout_id: int
     customer_id: str | None
     url: str | None
-    replaced: tuple[tuple[str, str], ...] = ()
 
     @property
     def reference(self) -> str:
@@ -57,7 +56,9 @@ class Step:
 
 def want_invoice(user_id: int, invoice_id: int) -> Want:
     """Return what paying a person's own open invoice takes, under its lock."""
-    invoice = own_open_invoice(user_id, invoice_id)
+    invoice = own_invoice(user_id, invoice_id)
+    if invoice.state not in PAYABLE:
+        raise Conflict("invoice_not_open", state=invoice.state)
     return Want(
         purpose=Purpose.INVOICE,
         money=Money(invoice.total, invoice.currency),
@@ -67,30 +68,24 @@ def want_invoice(user_id: int, invoice_id: int) -> Want:
     )
 
 
-def own_open_invoice(user_id: int, invoice_id: int) -> Invoice:
-    """Return a person's own invoice that can be paid, under its lock; raise NotFound, Conflict."""
+def own_invoice(user_id: int, invoice_id: int) -> Invoice:
+    """Return a person's own issued invoice under its lock; raise NotFound for any other."""
     invoice = invoices.lock(invoice_id)
     if invoice.user_id != user_id or invoice.state == InvoiceState.DRAFT:
         raise NotFound("unknown_invoice")
-    if invoice.state not in {InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE}:
-        raise Conflict("invoice_not_open", state=invoice.state)
     return invoice
 
 
 def prepare(user_id: int, rail: str, want: Want) -> Step:
     """Store the page that is to be made, or find the open one of the same rail and amount."""
-    replaced: tuple[tuple[str, str], ...] = ()
     checkout = _open_one(user_id, want)
     if checkout is not None and not _fits(checkout, rail, want):
-        if checkout.external_id:
-            replaced = ((checkout.rail, checkout.external_id),)
-        close(checkout, CheckoutState.EXPIRED)
-        db.session.flush()
+        replace(checkout)
         checkout = None
     if checkout is None:
         checkout = _store(user_id, rail, want)
     customer = customers.customer_of(user_id, rail)
-    return Step(checkout.id, customer, checkout.url, replaced)
+    return Step(checkout.id, customer, checkout.url)
 
 
 def record(checkout_id: int, created: Created) -> str:
@@ -113,6 +108,27 @@ def refuse(checkout_id: int, code: str) -> None:
 def close(checkout: Checkout, state: CheckoutState) -> None:
     """End a page; nobody is led to it any more."""
     checkout.state, checkout.closed_at = state.value, utc_now()
+
+
+def replace(checkout: Checkout) -> None:
+    """End a page that nobody needs any more, here and, after the commit, at its rail."""
+    close(checkout, CheckoutState.EXPIRED)
+    db.session.flush()
+    if checkout.external_id:
+        checkout_id = checkout.id
+        after_commit(
+            lambda: enqueue_once(
+                QueueName.PAYMENTS, CLOSE_JOB, checkout_id, key=f"close-page-{checkout_id}"
+            )
+        )
+
+
+def page_of(checkout_id: int) -> tuple[str, str]:
+    """Return the rail of a page and its id there; raise NotFound where the rail has made none."""
+    checkout = db.session.get(Checkout, checkout_id)
+    if checkout is None or checkout.external_id is None:
+        raise NotFound("unknown_checkout")
+    return checkout.rail, checkout.external_id
 
 
 def find(rail: str, external_id: str | None, reference: str) -> Checkout | None:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from app.accounts import audit
+from app.accounts.reasons import checked_reason
 from app.adapters.payments import rails
 from app.adapters.payments.port import Ref
 from app.db import db, utc_now
@@ -74,7 +75,7 @@ def apply_group(group: Group) -> int:
     return sum(_apply_alone(group, event_id) for event_id in ids)
 
 
-def replay(event_id: int, actor_id: int) -> None:
+def replay(event_id: int, actor_id: int, reason: str) -> None:
     """Let a callback that failed, died or was ignored be applied again; audited."""
     event = db.session.get(RailEvent, event_id, with_for_update=True)
     if event is None:
@@ -84,13 +85,21 @@ def replay(event_id: int, actor_id: int) -> None:
     before = {"state": event.state, "reason": event.reason}
     event.state, event.attempts, event.due_at = EventState.RECEIVED.value, 0, utc_now()
     event.reason = event.error = event.processed_at = None
-    audit.record("rail_event.replayed", "rail_event", event_id, actor_id=actor_id, before=before)
+    audit.record(
+        "rail_event.replayed",
+        "rail_event",
+        event_id,
+        actor_id=actor_id,
+        before=before,
+        reason=checked_reason(reason),
+    )
     after_commit(intake.request_drain)
 
 
 def pause_after(attempts: int) -> timedelta:
     """Return how long to wait after so many tries: twice as long each time, up to an hour."""
-    return min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+    doubled: int = 2 ** min(attempts - 1, 20)
+    return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
 
 
 def _apply_alone(group: Group, event_id: int) -> int:

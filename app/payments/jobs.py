@@ -56,6 +56,23 @@ def look_at_checkouts() -> None:
         _look_at(rail, external_id)
 
 
+def look_at_checkout(checkout_id: int) -> None:
+    """Ask the rail how a page stands, for somebody who waits for it."""
+    with transaction():
+        rail, external_id = checkouts.page_of(checkout_id)
+    _look_at(rail, external_id)
+
+
+def close_page(checkout_id: int) -> None:
+    """Have a rail take back a page that nobody needs any more; money may come all the same."""
+    with transaction():
+        rail, external_id = checkouts.page_of(checkout_id)
+    try:
+        rail_named(rail).close(external_id)
+    except DomainError as error:
+        log.warning("page_not_closed checkout=%s error=%s", checkout_id, error.code)
+
+
 def _look_at(rail: str, external_id: str) -> None:
     try:
         with transaction():

@@ -293,6 +293,13 @@ class RailEvent(Base):
         Index(
             "ix_rail_events_due", "due_at", postgresql_where=text("state in ('received', 'failed')")
         ),
+        Index(
+            "ix_rail_events_group",
+            "rail",
+            "group_key",
+            "id",
+            postgresql_where=text("state in ('received', 'failed')"),
+        ),
         Index("ix_rail_events_rail_state", "rail", "state"),
     )
 

@@ -24,8 +24,8 @@ from app.payments.settling import TAKEN, Taken, known_payment, references, takes
 from app.queues import QueueName, enqueue_once
 from app.transactions import after_commit
 from app.wallet import ledger
-from app.wallet import queries as wallet_queries
 from app.wallet import service as wallet
+from app.wallet.rules import wallet_of
 
 log = logging.getLogger(__name__)
 
@@ -277,7 +277,8 @@ def _row_of(payment: Payment, seen: RailRefund) -> Refund | None:
 def _take_what_wallet_has(payment: Payment, refund: Refund) -> None:
     """Take back what the payment left in the wallet; what was spent meanwhile is our loss."""
     if refund.from_wallet:
-        has = wallet_queries.available(payment.user_id, refund.currency)
+        purse = ledger.account(wallet_of(payment.user_id), refund.currency)
+        has = ledger.lock_available(purse.id)
         refund.from_wallet = min(refund.from_wallet, max(has, ZERO))
         _take_from_wallet(payment, refund)
 

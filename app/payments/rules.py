@@ -37,6 +37,10 @@ STATE_TABLE: dict[str, frozenset[str]] = {
 }
 
 
+# Money for an invoice that was given up is welcome all the same.
+PAYABLE = frozenset({InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE})
+
+
 class PaymentState(StrEnum):
     """How a try of money stands; what has succeeded never falls back, it is refunded."""
 
@@ -157,7 +161,7 @@ def _decide_on_money(known: Known, received: Money) -> Decision:
     late = () if known.invoice == InvoiceState.OPEN else (Note.LATE,)
     if received.currency != known.due.currency:
         return Decision(Verdict.HOLD, (Note.WRONG_CURRENCY, *late))
-    if known.invoice not in {InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE}:
+    if known.invoice not in PAYABLE:
         return Decision(Verdict.HOLD, late)
     if received.amount < known.due.amount:
         return Decision(Verdict.HOLD, (Note.UNDER, *late))
@@ -224,6 +228,25 @@ class Totals:
     def total(self) -> Money:
         """Return what is to be paid."""
         return self.subtotal - self.discount + self.tax
+
+
+def shown_state(
+    state: str,
+    total: Decimal,
+    given_back: Decimal,
+    due_at: datetime | None,
+    now: datetime,
+    *,
+    failed: bool,
+) -> str:
+    """Return the state that people read: refunds, the due date and tries are no states of ours."""
+    if state == InvoiceState.PAID and given_back:
+        return "refunded" if given_back >= total else "partly_refunded"
+    if state == InvoiceState.OPEN and due_at is not None and due_at < now:
+        return "overdue"
+    if state == InvoiceState.OPEN and failed:
+        return "payment_failed"
+    return state
 
 
 def check_move(state: str, wanted: InvoiceState) -> None:

@@ -97,8 +97,9 @@ def take_checkout(rail: str, seen: RailCheckout) -> Taken:
         return Taken(False, "not_ours")
     checkout = checkouts.lock(found.id)
     checkout.external_id = seen.id
-    if checkout.state == CheckoutState.OPEN and seen.state != CheckoutState.OPEN:
-        checkouts.close(checkout, CheckoutState(seen.state.value))
+    told = CheckoutState(seen.state.value)
+    if checkout.state == CheckoutState.OPEN and told is not CheckoutState.OPEN:
+        checkouts.close(checkout, told)
     return TAKEN
 
 
@@ -139,9 +140,9 @@ def _act(
     else:
         payment.amount, payment.currency = seen.money.amount, seen.money.currency
         payment.notes = [note.value for note in decision.notes]
-        settle(payment, invoice if decision.verdict is Verdict.CONFIRM else None)
         if checkout.state == CheckoutState.OPEN:
             checkouts.close(checkout, CheckoutState.COMPLETED)
+        settle(payment, invoice if decision.verdict is Verdict.CONFIRM else None)
         if decision.notes:
             log.warning("unusual_payment payment=%s notes=%s", payment.id, payment.notes)
     _tell(payment)

@@ -1,9 +1,11 @@
-"""Sentences for the codes of this subject, and the words for the states of an invoice."""
+"""Sentences for the codes of this subject, and the words for its states."""
 
 from collections.abc import Mapping
 
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
+
+from app.payments.rules import LineKind, Note
 
 TEXTS: Mapping[str, LazyString] = {
     "unknown_invoice": _l("There is no such invoice. Open your list of invoices and try again."),
@@ -19,4 +21,116 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "invoice_quantity": _l("The quantity is a whole number from 1 on."),
     "invoice_total": _l("An invoice comes to between 0 and %(maximum)s, its discount too."),
+    "invoice_not_open": _l("This invoice can't be paid any more: it was paid or taken back."),
+    "invoice_not_by_wallet": _l("This invoice tops the wallet up: pay it by another way."),
+    "wallet_short": _l(
+        "Your wallet has %(available)s %(currency)s free, %(missing)s %(currency)s are missing. "
+        "Top it up, or choose another way to pay."
+    ),
+    "unknown_rail": _l("This way to pay is not offered here."),
+    "unknown_checkout": _l("There is no such payment."),
+    "unknown_payment": _l("There is no such payment."),
+    "unknown_user": _l("There is no person with this address."),
+    "checkout_taken": _l("The same payment is being prepared right now. Try again in a moment."),
+    "no_saved_method": _l("Nothing is kept to pay with. Choose a way to pay."),
+    "top_up_amount": _l("Give an amount between %(minimum)s and %(maximum)s."),
+    "refund_amount": _l("Give an amount above zero with no more decimals than the currency."),
+    "refund_too_much": _l("At most %(maximum)s %(currency)s of this payment can still go back."),
+    "refund_no_rail": _l("This was paid from the wallet: it can only go back there."),
+    "refund_refused": _l("The provider does not give this back."),
+    "unknown_rail_event": _l("There is no such callback."),
+    "rail_event_waits": _l("This callback waits to be applied already."),
+    "unknown_demo_object": _l("There is no such page of the demonstration."),
+    "demo_page_closed": _l("This page was used, or is over. Go back and start the payment again."),
 }
+
+RAIL_LABELS: Mapping[str, LazyString] = {
+    "demo": _l("Test card (demonstration)"),
+    "wallet": _l("Wallet"),
+}
+
+STATE_LABELS: Mapping[str, LazyString] = {
+    "draft": _l("Draft"),
+    "open": _l("Open"),
+    "overdue": _l("Overdue"),
+    "payment_failed": _l("Payment failed"),
+    "paid": _l("Paid"),
+    "partly_refunded": _l("Partly refunded"),
+    "refunded": _l("Refunded"),
+    "void": _l("Void"),
+    "uncollectible": _l("Given up"),
+}
+
+PAYMENT_LABELS: Mapping[str, LazyString] = {
+    "pending": _l("Under way"),
+    "succeeded": _l("Done"),
+    "failed": _l("Failed"),
+    "canceled": _l("Canceled"),
+}
+
+TARGET_LABELS: Mapping[str, LazyString] = {
+    "rail": _l("back the way it came"),
+    "wallet": _l("to the wallet"),
+}
+
+# Why a payment failed, by the codes that providers give.
+FAILURES: Mapping[str, LazyString] = {
+    "card_declined": _l("The bank declined the card. Try another one."),
+    "insufficient_funds": _l("There is not enough money on the card."),
+    "authentication_failed": _l("The bank did not confirm the payment."),
+    "expired_or_canceled_card": _l("The card takes no money back: it was canceled."),
+    "canceled": _l("The payment was canceled."),
+    "no_saved_method": _l("Nothing was kept to pay with."),
+}
+OTHER_FAILURE = _l("The provider refused the payment. Try another way to pay.")
+
+NOTES: Mapping[str, LazyString] = {
+    Note.UNDER: _l("Less came than was due: it is in the wallet, and the invoice stays open."),
+    Note.OVER: _l("More came than was due: the rest is in the wallet."),
+    Note.LATE: _l("It came after the invoice was done with."),
+    Note.WRONG_CURRENCY: _l("It came in another currency: it is in the wallet."),
+}
+
+LINE_LABELS: Mapping[str, LazyString] = {
+    LineKind.PLAN: _l("Plan"),
+    LineKind.BOT: _l("Rented bot"),
+    LineKind.TOP_UP: _l("Top-up of the wallet"),
+    LineKind.SHOP: _l("Shop"),
+    LineKind.COURSE: _l("Course"),
+    LineKind.PROMOTION: _l("Promotion"),
+    LineKind.PRORATION: _l("Change of plan"),
+    LineKind.OTHER: _l("Other"),
+}
+
+# Causes of moves that the product writes; what staff give as a reason stands as they wrote it.
+CAUSES: Mapping[str, LazyString] = {
+    "ordered": _l("ordered"),
+    "issued": _l("issued"),
+    "staff": _l("made by staff"),
+    "nothing_due": _l("nothing was to be paid"),
+}
+
+STATE_TONES: Mapping[str, str] = {
+    "paid": "success",
+    "succeeded": "success",
+    "overdue": "danger",
+    "payment_failed": "danger",
+    "failed": "danger",
+    "open": "warning",
+    "pending": "warning",
+}
+
+
+def rail_label(name: str) -> str:
+    """Return how people call a way to pay."""
+    return str(RAIL_LABELS.get(name, name.capitalize()))
+
+
+def failure_label(code: str) -> str:
+    """Return why a payment failed."""
+    return str(FAILURES.get(code, OTHER_FAILURE))
+
+
+def cause_label(cause: str) -> str:
+    """Return why an invoice moved."""
+    return str(CAUSES.get(cause, cause))

@@ -39,6 +39,8 @@ PARTNER_IDS: Mapping[str, Setting] = {
     "okx": Setting("partner_id_okx", "", longest=16),
     "mexc": Setting("partner_id_mexc", ""),
 }
+# Whether people are offered a way to pay that is set up.
+RAIL_SWITCHES: Mapping[str, Setting] = {"demo": Setting("rail_demo", default=True)}
 
 SETTINGS: Mapping[str, Setting] = {
     one.name: one
@@ -52,6 +54,7 @@ SETTINGS: Mapping[str, Setting] = {
         CAPTCHA_COST,
         DELETION_DAYS,
         *PARTNER_IDS.values(),
+        *RAIL_SWITCHES.values(),
     )
 }
 

@@ -77,14 +77,20 @@ def _over_open(present: InvoiceState, wanted: InvoiceState) -> bool:
     return present is InvoiceState.DRAFT and wanted in STATE_TABLE[InvoiceState.OPEN]
 
 
+class Undone(Exception):
+    """Takes a transaction back."""
+
+
 def _code_takes(invoice_id: int, wanted: InvoiceState) -> bool:
+    """Try the move and take it back."""
     try:
-        invoices.move_to(invoices.lock(invoice_id), wanted, "told")
+        with transaction():
+            invoices.move_to(invoices.lock(invoice_id), wanted, "told")
+            raise Undone
     except Conflict:
         return False
-    finally:
-        db.session.rollback()
-    return True
+    except Undone:
+        return True
 
 
 def _database_takes(invoice_id: int, wanted: InvoiceState) -> bool:

@@ -22,6 +22,9 @@ from app.bots.models import Bot
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.money import Money
+from app.payments import checkouts
+from app.payments import service as payments
+from app.payments.rules import Line, LineKind, NewInvoice
 from app.trades.models import OrderRow, TradeRow
 from app.transactions import transaction
 from app.wallet import service
@@ -35,16 +38,10 @@ MARK = "Zanzibar-Quokka"
 # Ids in addresses that belong to somebody. A new one must be added here and to `Owner.ids`.
 OWNED = frozenset(
     {
-        "bot_id",
-        "account_id",
-        "trade_id",
-        "token_id",
-        "passkey_id",
-        "export_id",
-        "posting_id",
-        "link_id",
+        "bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id", "posting_id",
+        "link_id", "invoice_id", "checkout_id",
     }
-)
+)  # fmt: skip
 # Parts of addresses that are the same for everybody.
 SHARED: Mapping[str, object] = {
     "action": "register",
@@ -55,6 +52,10 @@ SHARED: Mapping[str, object] = {
     "provider": "google",
     # Who has the link of a shared card may see it; nobody has this one.
     "token": "no-such-link",
+    # The provider of the demonstration: who has the address of a page may pay there.
+    "page_id": "no-such-page",
+    "try_id": "no-such-try",
+    "rail": "demo",
     "filename": "css/botyard.css",
     "export_type": "csv",
 }
@@ -69,6 +70,7 @@ GUARDED_TABLES = (
     "users", "profiles", "owner_keys", "access_tokens", "passkeys", "sign_in_links",
     "exchange_accounts", "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
     "ledger_accounts", "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
+    "invoices", "invoice_events", "checkouts", "payments",
 )  # fmt: skip
 
 
@@ -114,7 +116,10 @@ def make_owner() -> Owner:
     order = db.session.scalars(select(OrderRow.id).where(OrderRow.bot_id == bot_id)).first()
     token_id = db.session.scalars(select(AccessToken.id)).one()
     assert trade is not None and order is not None
+    invoice_id, checkout_id = _make_invoice(shop.user_id)
     ids = {
+        "invoice_id": invoice_id,
+        "checkout_id": checkout_id,
         "bot_id": bot_id,
         "account_id": shop.account_id,
         "trade_id": trade,
@@ -136,6 +141,16 @@ def make_export(user_id: int) -> int:
         export_id = orders.ask(user_id, "")
     build_export(export_id)
     return export_id
+
+
+def _make_invoice(user_id: int) -> tuple[int, int]:
+    """Issue an invoice and have a page to pay it on."""
+    line = Line(LineKind.OTHER, f"{MARK} line", Money(Decimal(5), "USD"))
+    with transaction():
+        invoice_id = payments.issue(NewInvoice(f"{MARK} key", user_id, (line,)), "ordered").id
+    with transaction():
+        want = checkouts.want_invoice(user_id, invoice_id)
+        return invoice_id, checkouts.prepare(user_id, "demo", want).checkout_id
 
 
 def make_stranger() -> User:

@@ -308,5 +308,6 @@ def test_public_routes_are_the_ones_that_were_meant_to_be(app: Flask) -> None:
         "captcha.challenge", "bots.shared", "bots.shared_card",
         "openid.log_in", "openid.back", "openid.register",
         "passkeys.log_in", "passkeys.options_to_log_in", "passkeys.password",
-        "passkeys.second_step", "passkeys.options_for_second_step",
+        "passkeys.second_step", "passkeys.options_for_second_step", "webhooks.receive",
+        "demo_rail.pay", "demo_rail.confirm",
     }  # fmt: skip

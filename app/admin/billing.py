@@ -1,0 +1,323 @@
+"""The billing desk: issue and close invoices, give money back, apply callbacks anew."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+from flask_admin.model.template import EndpointLinkRowAction
+from flask_babel import get_locale, gettext
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+
+from app.accounts import queries as accounts
+from app.accounts.access import current_may
+from app.accounts.permissions import Permission
+from app.admin.base import AdminView
+from app.admin.forms import CloseInvoiceForm, DecideForm, IssueForm, ReasonForm, RefundForm
+from app.admin.words import label
+from app.db import db, utc_now
+from app.errors import DomainError
+from app.formatting import parse_decimal
+from app.i18n import describe
+from app.money import Money
+from app.payments import drain, queries, service
+from app.payments.demo import provider
+from app.payments.models import Dispute, Invoice, Payment, RailEvent
+from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
+from app.payments.texts import PAYMENT_LABELS, STATE_LABELS
+from app.transactions import transaction
+
+
+class InvoiceView(AdminView):
+    """Invoices of everybody, each with a page on which staff act."""
+
+    permission = Permission.BILLING_VIEW
+    can_view_details = False
+    list_template = "admin/invoices.html"
+    column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("Open"))]
+    column_list = (
+        "id", "number", "user_id", "state", "total", "currency", "rail", "due_at", "opened_at",
+        "paid_at",
+    )  # fmt: skip
+    column_formatters = {"state": label(STATE_LABELS)}
+    column_searchable_list = ("number", "external_id")
+    column_filters = ("user_id", "state", "rail", "currency", "due_at", "paid_at")
+    column_labels = {
+        "number": _l("Number"),
+        "user_id": _l("User"),
+        "state": _l("State"),
+        "total": _l("Total"),
+        "currency": _l("Currency"),
+        "rail": _l("Way to pay"),
+        "due_at": _l("Due"),
+        "opened_at": _l("Issued"),
+        "paid_at": _l("Paid"),
+    }
+
+    @expose("/page")
+    def page(self) -> ResponseReturnValue:
+        """Show an invoice with its chain, payments and refunds."""
+        found = queries.any_invoice(_number("id"))
+        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
+            "admin/invoice.html",
+            invoice=found,
+            owner=accounts.user_by_id(found.card.user_id),
+            may_manage=current_may(Permission.BILLING_MANAGE),
+        )
+
+    @expose("/issue", methods=("GET", "POST"))
+    def issue(self) -> ResponseReturnValue:
+        """Issue an invoice over one line; the person gets a mail."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("issue")
+        form = IssueForm(user_id=_number("user") or None)
+        form.take_key()
+        if form.validate_on_submit():
+            try:
+                new = _new_invoice(form)
+                with transaction():
+                    made = service.issue(
+                        new, "staff", actor_id=current_user.id, reason=_why(form), notify=True
+                    ).id
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("The invoice is issued."), "success")
+                return redirect(url_for("admin_invoices.page", id=made), 303)
+        return self._form(form, gettext("Issue an invoice"), gettext("Issue"))
+
+    @expose("/close", methods=("GET", "POST"))
+    def close(self) -> ResponseReturnValue:
+        """Take an invoice back, or give it up, with a reason."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("close")
+        found = queries.any_invoice(_number("id"))
+        form = CloseInvoiceForm()
+        if form.validate_on_submit():
+            act = service.void_invoice if form.how.data == "void" else service.write_off
+            return self._act(found.card.id, lambda: act(current_user.id, found.card.id, _why(form)))
+        heading = gettext("Close invoice %(number)s", number=found.card.number)
+        return self._form(form, heading, gettext("Close"))
+
+    @expose("/refund", methods=("GET", "POST"))
+    def refund(self) -> ResponseReturnValue:
+        """Give a payment of an invoice back, in full or in part."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("refund")
+        found = queries.any_payment(_number("id"))
+        form = RefundForm()
+        form.take_key()
+        if form.validate_on_submit():
+            return self._act(found.invoice_id, lambda: _refund(form, found.payment.id))
+        if not form.is_submitted():
+            form.amount.data = str(found.payment.to_rail)
+        heading = gettext("Give payment %(id)s back", id=found.payment.id)
+        return self._form(form, heading, gettext("Give back"))
+
+    def _act(self, invoice_id: int | None, act: Any) -> ResponseReturnValue:
+        try:
+            with transaction():
+                act()
+        except DomainError as error:
+            flash(describe(error), "danger")
+        else:
+            flash(gettext("Done."), "success")
+        if invoice_id is None:
+            return redirect(url_for("admin_payments.index_view"), 303)
+        return redirect(url_for("admin_invoices.page", id=invoice_id), 303)
+
+    def _form(self, form: ReasonForm, heading: str, button: str) -> ResponseReturnValue:
+        page = self.render("admin/billing_form.html", form=form, heading=heading, button=button)
+        return page, 422 if form.errors else 200
+
+
+class PaymentView(AdminView):
+    """Every try of money, with the ids at the provider."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [
+        EndpointLinkRowAction("trades", "admin_invoices.refund", title=_l("Give back"))
+    ]
+    column_list = (
+        "id", "user_id", "invoice_id", "purpose", "rail", "external_id", "state", "amount",
+        "currency", "fee", "refunded", "method", "failure", "created_at", "settled_at",
+    )  # fmt: skip
+    column_details_list = (
+        *column_list, "intent_id", "charge_id", "surplus", "notes", "checkout_id",
+    )  # fmt: skip
+    column_formatters = {"state": label(PAYMENT_LABELS)}
+    column_searchable_list = ("external_id", "intent_id", "charge_id")
+    column_filters = ("user_id", "invoice_id", "rail", "state", "purpose", "created_at")
+    column_labels = {
+        "user_id": _l("User"),
+        "invoice_id": _l("Invoice"),
+        "purpose": _l("Purpose"),
+        "rail": _l("Way to pay"),
+        "external_id": _l("Id at the provider"),
+        "intent_id": _l("Intent at the provider"),
+        "charge_id": _l("Charge at the provider"),
+        "checkout_id": _l("Page to pay on"),
+        "state": _l("State"),
+        "amount": _l("Amount"),
+        "currency": _l("Currency"),
+        "fee": _l("Fee"),
+        "refunded": _l("Given back"),
+        "surplus": _l("Into the wallet"),
+        "notes": _l("Notes"),
+        "method": _l("Method"),
+        "failure": _l("Failure"),
+        "created_at": _l("Created"),
+        "settled_at": _l("Settled"),
+    }
+
+
+class DisputeView(AdminView):
+    """Payments that banks take back."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [
+        EndpointLinkRowAction("check", ".decide", title=_l("Play the bank (demonstration)"))
+    ]
+    column_list = (
+        "id", "payment_id", "rail", "external_id", "state", "amount", "currency", "fee",
+        "created_at", "closed_at",
+    )  # fmt: skip
+    column_filters = ("rail", "state", "created_at")
+
+    @expose("/decide", methods=("GET", "POST"))
+    def decide(self) -> ResponseReturnValue:
+        """Play the bank in a dispute of the demonstration; its callback tells us then."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("decide")
+        form = DecideForm()
+        if form.validate_on_submit():
+            try:
+                provider.close_dispute(
+                    queries.demo_dispute(_number("id")), won=form.won.data == "yes"
+                )
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Done."), "success")
+            return redirect(url_for("admin_disputes.index_view"), 303)
+        page = self.render(
+            "admin/billing_form.html",
+            form=form,
+            heading=gettext("Play the bank (demonstration)"),
+            button=gettext("Decide"),
+        )
+        return page, 422 if form.errors else 200
+
+    column_labels = {
+        "payment_id": _l("Payment"),
+        "rail": _l("Way to pay"),
+        "external_id": _l("Id at the provider"),
+        "state": _l("State"),
+        "amount": _l("Amount"),
+        "currency": _l("Currency"),
+        "fee": _l("Fee"),
+        "created_at": _l("Created"),
+        "closed_at": _l("Closed"),
+    }
+
+
+class RailEventView(AdminView):
+    """Callbacks of providers: what waits, what failed and why, and applying one again."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [EndpointLinkRowAction("stale", ".replay", title=_l("Apply again"))]
+    column_list = (
+        "id", "rail", "type", "state", "reason", "attempts", "received_at", "due_at",
+        "processed_at", "external_id",
+    )  # fmt: skip
+    column_details_list = (*column_list, "refs", "group_key", "api_version", "error", "body")
+    column_searchable_list = ("external_id", "type", "group_key")
+    column_filters = ("rail", "state", "type", "reason", "received_at")
+    column_labels = {
+        "rail": _l("Way to pay"),
+        "type": _l("Kind"),
+        "state": _l("State"),
+        "reason": _l("Reason"),
+        "attempts": _l("Tries"),
+        "received_at": _l("Received"),
+        "due_at": _l("Next try"),
+        "processed_at": _l("Applied"),
+        "external_id": _l("Id at the provider"),
+        "refs": _l("About"),
+        "group_key": _l("Group"),
+        "api_version": _l("Version"),
+        "error": _l("Error"),
+        "body": _l("Text"),
+    }
+
+    @expose("/replay", methods=("GET", "POST"))
+    def replay(self) -> ResponseReturnValue:
+        """Let a callback be applied again, with a reason; its effects happen once all the same."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("replay")
+        form = ReasonForm()
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    drain.replay(_number("id"), current_user.id, _why(form))
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("It is applied again in a moment."), "success")
+            return redirect(url_for("admin_rail_events.index_view"), 303)
+        page = self.render(
+            "admin/billing_form.html",
+            form=form,
+            heading=gettext("Apply callback %(id)s again", id=_number("id")),
+            button=gettext("Apply again"),
+        )
+        return page, 422 if form.errors else 200
+
+
+def _new_invoice(form: IssueForm) -> NewInvoice:
+    money = Money(_amount(form.amount.data), form.currency.data)
+    line = Line(LineKind(form.kind.data), form.description.data or "", money)
+    return NewInvoice(
+        key=f"staff:{form.key.data}",
+        user_id=form.user_id.data or 0,
+        lines=(line,),
+        due_at=utc_now() + timedelta(days=form.days.data or 0),
+    )
+
+
+def _refund(form: RefundForm, payment_id: int) -> None:
+    amount, target = _amount(form.amount.data), RefundTarget(form.target.data)
+    service.refund(current_user.id, form.key.data or "", payment_id, amount, target, _why(form))
+
+
+def _amount(text: str | None) -> Decimal:
+    return parse_decimal(text or "", str(get_locale()))
+
+
+def _why(form: ReasonForm) -> str:
+    return form.reason.data or ""
+
+
+def _number(name: str) -> int:
+    number = request.args.get(name, 0, type=int)
+    return number if 0 < number < 2**63 else 0
+
+
+def views() -> Iterable[BaseView]:
+    """Make the views of this desk."""
+    yield InvoiceView(
+        Invoice, db, name=_l("Invoices"), endpoint="admin_invoices", url="/admin/invoices"
+    )
+    yield PaymentView(
+        Payment, db, name=_l("Payments"), endpoint="admin_payments", url="/admin/payments"
+    )
+    yield DisputeView(
+        Dispute, db, name=_l("Disputes"), endpoint="admin_disputes", url="/admin/disputes"
+    )
+    yield RailEventView(
+        RailEvent, db, name=_l("Callbacks"), endpoint="admin_rail_events", url="/admin/callbacks"
+    )

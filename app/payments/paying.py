@@ -1,0 +1,103 @@
+"""The steps of an edge that leads somebody to pay: a row, a call to the rail, a row again.
+
+The call stands between two transactions, so that nothing is locked while somebody else works. If
+the answer is lost, the next try sends the same key and finds what was made.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from app.adapters.payments import rail_named
+from app.adapters.payments.port import Order, RailState
+from app.config import current_config
+from app.errors import Conflict, DomainError, Unavailable
+from app.payments import checkouts
+from app.payments.checkouts import Step, Want
+from app.payments.settling import take
+from app.transactions import transaction
+
+
+class Payer(Protocol):
+    """Who pays."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def email(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
+
+
+def lead_to_page(
+    payer: Payer, rail: str, want: Callable[[], Want], back: str, *, save_method: bool = True
+) -> str:
+    """Return where somebody can pay what they want; two clicks lead to the same page.
+
+    `back` is the path of ours to which the rail leads who does not pay. Raises Unavailable when
+    the rail does not answer, and what the rail refuses.
+    """
+    known = rail_named(rail)
+    step, wanted = _prepare(payer, rail, want)
+    if step.url:
+        return step.url
+    try:
+        created = known.create(_order(payer, step, wanted, back, save_method))
+    except Unavailable:
+        raise
+    except DomainError as error:
+        with transaction():
+            checkouts.refuse(step.checkout_id, error.code)
+        raise
+    with transaction():
+        return checkouts.record(step.checkout_id, created)
+
+
+def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState:
+    """Take what somebody wants to pay by what the rail keeps of them; return how it went.
+
+    Raises Conflict if nothing is kept there.
+    """
+    known = rail_named(rail)
+    step, wanted = _prepare(payer, rail, want)
+    if step.customer_id is None:
+        with transaction():
+            checkouts.refuse(step.checkout_id, "no_saved_method")
+        raise Conflict("no_saved_method")
+    try:
+        payment = known.charge(_order(payer, step, wanted, "/invoices", save_method=True))
+    except Unavailable:
+        raise
+    except DomainError as error:
+        with transaction():
+            checkouts.refuse(step.checkout_id, error.code)
+        raise
+    with transaction():
+        take(rail, payment)
+        if payment.state in {RailState.FAILED, RailState.CANCELED}:
+            checkouts.refuse(step.checkout_id, payment.failure or payment.state.value)
+    return payment.state
+
+
+def _prepare(payer: Payer, rail: str, want: Callable[[], Want]) -> tuple[Step, Want]:
+    with transaction():
+        wanted = want()
+        return checkouts.prepare(payer.id, rail, wanted), wanted
+
+
+def _order(payer: Payer, step: Step, wanted: Want, back: str, save_method: bool) -> Order:
+    site = current_config().base_url
+    return Order(
+        key=step.reference,
+        reference=step.reference,
+        user_id=payer.id,
+        email=payer.email,
+        money=wanted.money,
+        description=wanted.description,
+        language=payer.language,
+        success_url=f"{site}/checkouts/{step.checkout_id}",
+        cancel_url=f"{site}{back}",
+        customer_id=step.customer_id,
+        save_method=save_method,
+    )

@@ -1,0 +1,333 @@
+"""Reads for pages: invoices as people see them, their payments, and how callbacks stand."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import func, select
+
+from app.adapters.payments import rails
+from app.adapters.payments.demo import NAME as DEMO
+from app.db import db, utc_now
+from app.errors import NotFound
+from app.payments import customers, refunds
+from app.payments.customers import SavedMethod
+from app.payments.models import (
+    Checkout,
+    CreditNote,
+    Dispute,
+    Invoice,
+    InvoiceEvent,
+    InvoiceLine,
+    Payment,
+    RailEvent,
+    Refund,
+)
+from app.payments.rules import (
+    PAYABLE,
+    EventState,
+    InvoiceState,
+    PaymentState,
+    RefundTarget,
+    shown_state,
+)
+from app.settings import queries as settings
+from app.settings.rules import RAIL_SWITCHES
+
+LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceCard:
+    """An invoice in a list; `state` is the one that people read, see `shown_state`."""
+
+    id: int
+    number: str | None
+    state: str
+    total: Decimal
+    currency: str
+    refunded: Decimal
+    created_at: datetime
+    due_at: datetime | None
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundView:
+    """Money given back, with the number of its credit note."""
+
+    id: int
+    target: str
+    state: str
+    amount: Decimal
+    currency: str
+    reason: str
+    failure: str | None
+    created_at: datetime
+    credit_note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """A try to pay, and what may still be given back of it."""
+
+    id: int
+    rail: str
+    external_id: str
+    state: str
+    amount: Decimal
+    currency: str
+    fee: Decimal
+    surplus: Decimal
+    method: str
+    failure: str | None
+    notes: tuple[str, ...]
+    created_at: datetime
+    settled_at: datetime | None
+    to_rail: Decimal
+    to_wallet: Decimal
+    refunds: tuple[RefundView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPage:
+    """A payment and the invoice that it was for."""
+
+    payment: PaymentView
+    invoice_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicePage:
+    """All that stands on the page of an invoice."""
+
+    card: InvoiceCard
+    lines: tuple[InvoiceLine, ...]
+    events: tuple[InvoiceEvent, ...]
+    payments: tuple[PaymentView, ...]
+    subtotal: Decimal
+    discount: Decimal
+    tax: Decimal
+    opened_at: datetime | None
+    paid_at: datetime | None
+    failure: str | None
+    is_payable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutView:
+    """A page of a rail that somebody came back from."""
+
+    id: int
+    state: str
+    purpose: str
+    invoice_id: int | None
+    rail: str
+    url: str | None
+    amount: Decimal
+    currency: str
+    paid: bool
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventCount:
+    """How many callbacks of a rail are in a state."""
+
+    rail: str
+    state: str
+    count: int
+
+
+def offered_rails() -> tuple[str, ...]:
+    """Return the rails that are set up and that staff have not switched off."""
+    return tuple(name for name in rails() if _is_on(name))
+
+
+def list_invoices(user_id: int) -> tuple[InvoiceCard, ...]:
+    """Return a person's own invoices, the newest first; drafts are nobody's business."""
+    query = (
+        select(Invoice)
+        .where(Invoice.user_id == user_id, Invoice.number.is_not(None))
+        .order_by(Invoice.id.desc())
+        .limit(LISTED)
+    )
+    rows = db.session.scalars(query).all()
+    given = _given_back(row.id for row in rows)
+    return tuple(_card(row, given.get(row.id, Decimal(0))) for row in rows)
+
+
+def own_invoice(user_id: int, invoice_id: int) -> InvoicePage:
+    """Return a person's own issued invoice; raise NotFound for any other."""
+    row = db.session.get(Invoice, invoice_id)
+    if row is None or row.user_id != user_id or row.number is None:
+        raise NotFound("unknown_invoice")
+    return _page(row)
+
+
+def any_invoice(invoice_id: int) -> InvoicePage:
+    """Return an invoice for staff; raise NotFound."""
+    row = db.session.get(Invoice, invoice_id)
+    if row is None:
+        raise NotFound("unknown_invoice")
+    return _page(row)
+
+
+def any_payment(payment_id: int) -> PaymentPage:
+    """Return a payment for staff; raise NotFound."""
+    row = db.session.get(Payment, payment_id)
+    if row is None:
+        raise NotFound("unknown_payment")
+    return PaymentPage(_payment(row), row.invoice_id)
+
+
+def demo_dispute(dispute_id: int) -> str:
+    """Return the id of a dispute at the provider of the demonstration; raise NotFound."""
+    row = db.session.get(Dispute, dispute_id)
+    if row is None or row.rail != DEMO:
+        raise NotFound("unknown_demo_object")
+    return row.external_id
+
+
+def own_checkout(user_id: int, checkout_id: int) -> CheckoutView:
+    """Return how a page stands that somebody was led to; raise NotFound for one of others."""
+    row = db.session.get(Checkout, checkout_id)
+    if row is None or row.user_id != user_id:
+        raise NotFound("unknown_checkout")
+    tries = db.session.scalars(
+        select(Payment).where(Payment.checkout_id == row.id).order_by(Payment.id)
+    ).all()
+    return CheckoutView(
+        id=row.id,
+        state=row.state,
+        purpose=row.purpose,
+        invoice_id=row.invoice_id,
+        rail=row.rail,
+        url=row.url,
+        amount=row.amount,
+        currency=row.currency,
+        paid=any(one.state == PaymentState.SUCCEEDED for one in tries),
+        failure=tries[-1].failure if tries else row.failure,
+    )
+
+
+def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
+    """Return what a person can pay with again, at rails that are offered."""
+    offered = offered_rails()
+    return tuple(one for one in customers.saved_methods(user_id) if one.rail in offered)
+
+
+def event_counts() -> tuple[EventCount, ...]:
+    """Count callbacks by rail and state."""
+    query = select(RailEvent.rail, RailEvent.state, func.count()).group_by(
+        RailEvent.rail, RailEvent.state
+    )
+    return tuple(EventCount(*row) for row in db.session.execute(query))
+
+
+def oldest_waiting() -> datetime | None:
+    """Return since when the oldest callback waits to be applied."""
+    return db.session.scalar(
+        select(func.min(RailEvent.received_at)).where(
+            RailEvent.state.in_((EventState.RECEIVED.value, EventState.FAILED.value))
+        )
+    )
+
+
+def _is_on(rail: str) -> bool:
+    switch = RAIL_SWITCHES.get(rail)
+    return switch is None or settings.is_on(switch)
+
+
+def _card(row: Invoice, given_back: Decimal) -> InvoiceCard:
+    return InvoiceCard(
+        id=row.id,
+        number=row.number,
+        state=shown_state(
+            row.state, row.total, given_back, row.due_at, utc_now(), failed=row.failure is not None
+        ),
+        total=row.total,
+        currency=row.currency,
+        refunded=given_back,
+        created_at=row.created_at,
+        due_at=row.due_at,
+        user_id=row.user_id,
+    )
+
+
+def _page(row: Invoice) -> InvoicePage:
+    return InvoicePage(
+        card=_card(row, _given_back([row.id]).get(row.id, Decimal(0))),
+        lines=tuple(row.lines),
+        events=tuple(row.events),
+        payments=_payments(row.id),
+        subtotal=row.subtotal,
+        discount=row.discount,
+        tax=row.tax,
+        opened_at=row.opened_at,
+        paid_at=row.paid_at,
+        failure=row.failure if row.state == InvoiceState.OPEN else None,
+        is_payable=row.state in PAYABLE,
+    )
+
+
+def _given_back(ids: Iterable[int]) -> dict[int, Decimal]:
+    """Return what was given back of invoices, by the credit notes whose refunds hold."""
+    query = (
+        select(CreditNote.invoice_id, func.sum(CreditNote.amount))
+        .join(Refund, Refund.id == CreditNote.refund_id)
+        .where(CreditNote.invoice_id.in_(list(ids)), Refund.state == PaymentState.SUCCEEDED.value)
+        .group_by(CreditNote.invoice_id)
+    )
+    return {invoice_id: total for invoice_id, total in db.session.execute(query)}
+
+
+def _payments(invoice_id: int) -> tuple[PaymentView, ...]:
+    query = select(Payment).where(Payment.invoice_id == invoice_id).order_by(Payment.id)
+    return tuple(_payment(row) for row in db.session.scalars(query))
+
+
+def _payment(row: Payment) -> PaymentView:
+    back = refunds.given_back_of(row.id)
+    return PaymentView(
+        id=row.id,
+        rail=row.rail,
+        external_id=row.external_id,
+        state=row.state,
+        amount=row.amount,
+        currency=row.currency,
+        fee=row.fee,
+        surplus=row.surplus,
+        method=row.method,
+        failure=row.failure,
+        notes=tuple(row.notes),
+        created_at=row.created_at,
+        settled_at=row.settled_at,
+        to_rail=refunds.refundable(row, RefundTarget.RAIL, back),
+        to_wallet=refunds.refundable(row, RefundTarget.WALLET, back),
+        refunds=_refunds(row.id),
+    )
+
+
+def _refunds(payment_id: int) -> tuple[RefundView, ...]:
+    query = (
+        select(Refund, CreditNote.number)
+        .outerjoin(CreditNote, CreditNote.refund_id == Refund.id)
+        .where(Refund.payment_id == payment_id)
+        .order_by(Refund.id)
+    )
+    return tuple(
+        RefundView(
+            id=row.id,
+            target=row.target,
+            state=row.state,
+            amount=row.amount,
+            currency=row.currency,
+            reason=row.reason,
+            failure=row.failure,
+            created_at=row.created_at,
+            credit_note=number,
+        )
+        for row, number in db.session.execute(query)
+    )
