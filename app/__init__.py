@@ -203,13 +203,16 @@ def _join_subjects() -> None:
     from app.bots import queries as bots
     from app.bots.queries import names
     from app.exchanges import service as exchanges
-    from app.payments import disputes, refunds  # noqa: F401
+    from app.payments import disputes, links, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import usage
     from app.trades import owners
     from app.wallet import queries as wallet
+    from app.wallet import topups
 
+    topups.offer_top_ups(links.top_up_address)
+    topups.name_refs_with(links.ref_link)
     second_factor.need_with(exchanges.has_guarded_keys)
     usage.count_bots_with(bots.running_bots)
     name_unfinished_with(names.unfinished_names)

@@ -28,7 +28,7 @@ OPEN = frozenset(
         "pages.events", "pages.healthz", "static", "faq.index", "faq.show",
         "bots.index", "bots.rows", "bots.show", "bots.part", "bots.log", "bots.chart",
         "bots.strategies", "trades.index", "trades.show", "markets.index", "markets.show",
-        "subscriptions.index", "acting.end", "accounts.logout",
+        "subscriptions.index", "payments.index", "payments.show", "acting.end", "accounts.logout",
     }
 )  # fmt: skip
 MAY_POST = frozenset({"acting.end", "accounts.logout"})

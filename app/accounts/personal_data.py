@@ -71,6 +71,8 @@ def _way_to(table: str) -> Holding:
 
 BOTS = ("bots", "id")
 LEDGER = ("ledger_accounts", "id")
+INVOICES = ("invoices", "id")
+PAYMENTS = ("payments", "id")
 ACCOUNTS = ("exchange_accounts", "id")
 BOOKS = "books: the money that moved"
 
@@ -114,6 +116,35 @@ HOLDINGS: tuple[Holding, ...] = (
         exported=True,
         fate=Fate.EMPTIED,
         emptied={"reason": ""},
+    ),
+    Holding("rail_customers", "who they are at a provider", exported=True, fate=Fate.DELETED),
+    Holding("invoices", BOOKS, exported=True),
+    Holding("invoice_lines", BOOKS, owner="invoice_id", through=INVOICES, exported=True),
+    Holding("invoice_events", BOOKS, owner="invoice_id", through=INVOICES, exported=True),
+    Holding(
+        "checkouts",
+        BOOKS + "; where to pay goes",
+        exported=True,
+        fate=Fate.EMPTIED,
+        emptied={"url": None},
+    ),
+    Holding("credit_notes", BOOKS, owner="invoice_id", through=INVOICES, exported=True),
+    Holding("disputes", BOOKS, owner="payment_id", through=PAYMENTS, exported=True),
+    Holding(
+        "refunds",
+        BOOKS + "; the reason is free text",
+        owner="payment_id",
+        through=PAYMENTS,
+        exported=True,
+        fate=Fate.EMPTIED,
+        emptied={"reason": ""},
+    ),
+    Holding(
+        "payments",
+        BOOKS + "; with what they paid goes",
+        exported=True,
+        fate=Fate.EMPTIED,
+        emptied={"method": ""},
     ),
     Holding("ledger_accounts", BOOKS, exported=True),
     Holding("ledger_entries", BOOKS, owner="account_id", through=LEDGER, exported=True),

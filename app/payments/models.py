@@ -253,7 +253,6 @@ class CreditNote(Base):
     amount: Mapped[Decimal]
     tax: Mapped[Decimal]
     currency: Mapped[str]
-    reason: Mapped[str]
     created_at: Mapped[CreatedAt]
 
 

@@ -234,7 +234,6 @@ def _write_credit_note(payment: Payment, refund: Refund, amount: Decimal) -> Non
         amount=amount,
         tax=refund.tax,
         currency=refund.currency,
-        reason=refund.reason,
     )
     db.session.add(note)
 

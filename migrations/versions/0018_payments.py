@@ -317,7 +317,6 @@ def upgrade() -> None:
         sa.Column("amount", sa.Numeric(38, 18), nullable=False),
         sa.Column("tax", sa.Numeric(38, 18), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),

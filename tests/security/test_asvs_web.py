@@ -348,8 +348,7 @@ def test_the_desk_is_at_its_own_host_only(client: Client, production: None) -> N
 NOT_BUILT = {
     "1.3.1": ("shops", "courses"),
     "1.3.6": ("relay", "pager", "webhooks"),
-    "2.3.3": ("payments",),
-    "2.3.4": ("payments", "shops", "promotions"),
+    "2.3.4": ("shops", "promotions"),
     "8.4.1": ("mcp",),
 }
 
