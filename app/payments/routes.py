@@ -13,7 +13,7 @@ from app.accounts.access import requires
 from app.accounts.permissions import Permission
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailState
-from app.errors import DomainError, InvalidInput, NotFound
+from app.errors import DomainError, InvalidInput
 from app.extensions import limiter
 from app.formatting import parse_decimal
 from app.i18n import describe
@@ -70,11 +70,10 @@ def pay(invoice_id: int) -> ResponseReturnValue:
 
     Asked for JSON it tells where to go instead of leading there.
     """
+    queries.own_invoice(current_user.id, invoice_id)
     rail = request.form.get("rail", "")[:40]
     try:
         target = _pay(invoice_id, rail)
-    except NotFound:
-        raise
     except DomainError as error:
         if _wants_json():
             raise
