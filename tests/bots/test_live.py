@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.bots import live
 from app.bots.live import asking, tick_accounts
 from app.db import utc_now
 from app.trading import engine
@@ -218,6 +219,27 @@ def test_exits_and_excursions_are_the_same_late_as_in_the_back_test(
     if finish:
         assert (row.state, row.state_reason["code"]) == ("stopped", finish)
         assert world.open_orders(bot) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "finish"),
+    [
+        ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
+        ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
+        ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
+    ],
+)
+def test_a_tick_that_runs_out_of_time_passes_no_price_by(
+    world: World, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], finish: str | None
+) -> None:
+    monkeypatch.setattr(live, "LONGEST_TICK_S", 0.0)
+    candles = candles_of(wander(3, 250, step="2.4"))
+    given = {**GRID, **params}
+    expected = run_backtest("grid", given, paper_market(), candles, Decimal(1000))
+    assert expected.finished == finish
+    bot = world.add_bot(**params)
+    play_late(world, path_of(candles), 5)
+    assert_same(world, bot, expected)
 
 
 def test_bots_on_one_account_do_not_touch_each_other(world: World) -> None:

@@ -191,8 +191,10 @@ class _Tick:
                 return
             seen = paper_side.act(accounts, self.tokens, pending)
             if self._is_late():
-                self.report.unfinished |= {n for n, entry in seen.items() if entry.is_news}
-                return
+                # The next tick finds fills and prices that wake a bot; the rest is decided here.
+                later = {n for n, entry in seen.items() if entry.is_news and entry.has_walked}
+                self.report.unfinished |= later
+                seen = {n: entry for n, entry in seen.items() if n not in later}
 
     def _run_real(self, account: Account) -> None:
         for look in range(1, MOST_LOOKS + 1):

@@ -38,8 +38,8 @@ class Seen:
     being expected, and `balances` what the venue holds, `positions` those in contracts by symbol;
     with `is_audit` all of it was asked, and with `may_retry` a real venue may be asked again what
     it has refused too often. `is_cut` says that orders which wait to be sent could not all be
-    looked up. With `is_news` there is something to decide; `is_last` says that no later price is
-    known.
+    looked up. With `is_news` there is something to decide; `has_walked` says that prices have
+    happened since, and `is_last` that no later one is known.
     """
 
     account_id: int
@@ -56,6 +56,7 @@ class Seen:
     may_retry: bool = False
     is_cut: bool = False
     is_news: bool = False
+    has_walked: bool = False
     is_last: bool = True
 
 

@@ -49,7 +49,7 @@ def look(accounts: Mapping[int, Account], tokens: Mapping[int, int]) -> dict[int
         for number in held:
             entry = Seen(number, cursor=accounts[number].fills_cursor, is_news=True)
             visit = _Visit(venue.account(number), seats[number], entry)
-            if number not in missed and number not in unsent:
+            if number not in missed and number not in unsent and not visit.stands_where_woken():
                 visit.walk_on()
             seen[number] = visit.finish()
         for own in doubtful:
@@ -131,6 +131,17 @@ class _Visit:
             self.changed.append(own)
             self.seen.is_news |= own.status.is_final
 
+    def stands_where_woken(self) -> bool:
+        """Say whether the tick before ended at a price that wakes a bot, with nothing decided yet.
+
+        It was killed or ran out of time there; walking on would pass by a stop-loss.
+        """
+        return any(
+            seat.is_running and not seat.is_fresh and seat.triggers.crossed(point.price)
+            for seat in self.seats
+            if (point := self.account.point(seat.market_id)) is not None
+        )
+
     def walk_on(self) -> None:
         """Let prices happen up to the first that brings news."""
         triggers: dict[int, list[Triggers]] = defaultdict(list)
@@ -144,6 +155,7 @@ class _Visit:
             if seat.market_id not in points:
                 points[seat.market_id] = loaded_after(seat.market_id, here.seq)
         progress = self.account.advance(points, triggers)
+        self.seen.has_walked = True
         self.seen.is_last = progress.caught_up
         waits = any(seat.is_running and seat.is_fresh for seat in self.seats)
         self.seen.is_news |= bool(progress.fills or progress.crossed or progress.funded)
