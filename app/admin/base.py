@@ -12,11 +12,13 @@ from flask_admin.contrib.sqla import ModelView
 from flask_admin.model import typefmt
 from flask_login import current_user
 from flask_wtf import FlaskForm
+from jinja2 import pass_context
 from sqlalchemy import Integer, Numeric
 
 from app.accounts.access import current_may, lacks_factor, lead_to_factor
 from app.accounts.permissions import Permission
 from app.admin.filters import Converter, read_whole
+from app.admin.names import named, read_names
 from app.admin.words import yes_or_no
 from app.formatting.filters import full_price
 from app.formatting.filters import time as format_time
@@ -112,7 +114,19 @@ class AdminView(Guarded, ModelView):
 
     def get_list(self, page: int | None, *args: Any, **kwargs: Any) -> Any:
         """List a page; one that can't be is the nearest that can."""
-        return super().get_list(min(max(page or 0, 0), LAST_PAGE), *args, **kwargs)
+        count, rows = super().get_list(min(max(page or 0, 0), LAST_PAGE), *args, **kwargs)
+        read_names(self.model, rows, self.column_list)
+        return count, rows
+
+    @pass_context
+    def get_list_value(self, context: Any, model: Any, name: str) -> Any:
+        """Write a column of a row; a person, a bot or an account by name."""
+        return named(model, name) or super().get_list_value(context, model, name)
+
+    @pass_context
+    def get_detail_value(self, context: Any, model: Any, name: str) -> Any:
+        """Write the same on the page of one row."""
+        return named(model, name) or super().get_detail_value(context, model, name)
 
     def get_one(self, id: str) -> Any:
         """Return a row, or None for a number that no row can have."""

@@ -1,5 +1,7 @@
 """The filter of trades; it stands in the address, so it needs no token."""
 
+from collections.abc import Collection
+
 from flask_babel import lazy_gettext as _l
 from wtforms import DateField, Form, SelectField
 
@@ -28,3 +30,9 @@ class FilterForm(Form):
         self.mode.choices = options(
             [every, ("paper", _l("Paper")), ("testnet", _l("Testnet")), ("live", _l("Live"))]
         )
+
+    def refuse(self, names: Collection[str]) -> None:
+        """Say beside these fields that they do not filter."""
+        for field in self:
+            if field.name in names:
+                field.errors = [_l("This filter was not understood and is left out.")]

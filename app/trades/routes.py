@@ -1,5 +1,6 @@
 """The trades of a person: list, file and one trade with its logic."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from flask import Blueprint, render_template, request
@@ -36,6 +37,7 @@ def index() -> ResponseReturnValue:
     choices = queries.trade_choices(current_user.id)
     form = FilterForm(request.args)
     form.offer(choices)
+    form.refuse(_unread(wanted, args))
     found = queries.list_trades(current_user.id, wanted, read_page(args.get("page")))
     url = link_builder("trades.index", args)
     return render_template(
@@ -116,3 +118,16 @@ def _filter() -> TradeFilter:
         status=args["status"] if args.get("status") in {"open", "closed"} else "",
         mode=args["mode"] if args.get("mode") in {"paper", "testnet", "live"} else "",
     )
+
+
+def _unread(wanted: TradeFilter, args: Mapping[str, str]) -> set[str]:
+    """Return the names of what was asked for and could not be read."""
+    read = {
+        "bot": wanted.bot_id is not None,
+        "from": wanted.first is not None,
+        "to": wanted.last is not None,
+        "side": bool(wanted.side),
+        "status": bool(wanted.status),
+        "mode": bool(wanted.mode),
+    }
+    return {name for name, is_read in read.items() if args.get(name) and not is_read}

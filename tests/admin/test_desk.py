@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_admin.model import BaseModelView
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from app.accounts.models import AuditEntry, Role, User
 from app.accounts.permissions import Permission, may
+from app.admin import names
 from app.admin.base import SECRET_COLUMNS, AdminView, Guarded
-from app.bots.models import Bot, BotState
+from app.bots.live.rows import Event, write_events
+from app.bots.models import Bot, BotEvent, BotState
 from app.db import db, utc_now
 from app.subscriptions.service import give_plan, seed_plans
+from app.trading.strategy import Severity
 from app.transactions import transaction
 from tests.client import Client
-from tests.factories import make_account, make_bot, make_user
+from tests.factories import make_account, make_bot, make_market, make_user
 
 Login = Callable[[User], Client]
 MONEY_VIEWS = ("admin_orders", "admin_fills", "admin_trades", "admin_audit", "admin_accounts")
@@ -231,3 +234,47 @@ def test_staff_find_a_person_and_see_what_belongs_to_them(login_as: Login) -> No
         assert part in page, part
     assert f"/admin/bots/details/?id={bot.id}" in page
     assert desk.get("/admin/users/details/?id=999999").status_code in (302, 404)
+
+
+def test_lists_show_people_and_bots_by_name_and_lead_to_them(app: Flask, login_as: Login) -> None:
+    owner = make_user()
+    bot = make_bot(owner, name="<Quokka> grid")
+    client = login_as(make_user(Role.ADMIN))
+    page = client.get("/admin/bots/").text
+    assert f'<a href="/admin/users/details/?id={owner.id}">{owner.email}</a>' in page
+    write_events([Event(bot.id, "stop_requested", {}, Severity.INFO)], utc_now(), "tick-1")
+    db.session.commit()
+    line = db.session.scalars(select(BotEvent)).one()
+    for address in ("/admin/bot-log/", f"/admin/bot-log/details/?id={line.id}"):
+        link = f'<a href="/admin/bots/details/?id={bot.id}">&lt;Quokka&gt; grid</a>'
+        assert link in client.get(address).text, address
+
+
+def test_names_of_a_list_cost_one_statement_a_kind(app: Flask, login_as: Login) -> None:
+    market = make_market()
+    for number in range(5):
+        make_bot(make_user(), market=market, name=f"Bot {number}")
+    client = login_as(make_user(Role.ADMIN))
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        client.get("/admin/bots/")
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert sum("users.email" in one and "users.id IN" in one for one in statements) == 1
+
+
+def test_who_may_not_see_people_sees_their_numbers(
+    app: Flask, login_as: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_user()
+    make_bot(owner)
+    client = login_as(make_user(Role.ADMIN))
+    monkeypatch.setattr(names, "current_may", lambda asked: asked is not Permission.USERS_VIEW)
+    page = client.get("/admin/bots/").text
+    assert owner.email not in page
+    assert f"{owner.id}" in page

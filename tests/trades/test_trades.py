@@ -231,6 +231,21 @@ def test_the_trades_of_others_do_not_exist(shop: Shop, login_as: Login) -> None:
     assert "My grid" not in stranger.get("/trades").text
 
 
+@pytest.mark.parametrize("name", ["bot", "from", "to", "side", "status", "mode"])
+def test_a_filter_that_can_not_be_read_says_so_beside_its_field(client: Client, name: str) -> None:
+    said = "This filter was not understood and is left out."
+    page = client.get("/trades", query_string={name: "<garbage>"}).text
+    assert page.count(said) == 1
+    assert f'id="{name}-error"' in page
+    assert "<garbage>" not in page
+    assert said not in client.get("/trades", query_string={name: ""}).text
+
+
+def test_filters_that_can_be_read_are_not_complained_about(client: Client) -> None:
+    good = {"bot": "7", "from": "2026-01-01", "to": "2026-02-01", "side": "long", "mode": "live"}
+    assert "not understood" not in client.get("/trades", query_string=good).text
+
+
 def test_page_numbers_are_read_with_care() -> None:
     odd = [None, "", "0", "-1", "x", "1e3", "٣", "9" * 50]
     assert [read_page(text) for text in odd] == [1] * 8

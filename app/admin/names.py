@@ -1,0 +1,90 @@
+"""Names instead of numbers: whose and what a row of the desk's lists is, with a way there."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from flask import g, url_for
+from markupsafe import Markup
+from sqlalchemy import select
+
+from app.accounts.access import current_may
+from app.accounts.models import User
+from app.accounts.permissions import Permission
+from app.bots.models import Bot
+from app.db import db
+from app.exchanges.models import ExchangeAccount
+
+
+class _Kind(NamedTuple):
+    id: Any
+    name: Any
+    permission: Permission
+    endpoint: str
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "users": _Kind(User.id, User.email, Permission.USERS_VIEW, "admin_users"),
+    "bots": _Kind(Bot.id, Bot.name, Permission.BOTS_VIEW_ALL, "admin_bots"),
+    "exchange_accounts": _Kind(
+        ExchangeAccount.id, ExchangeAccount.label, Permission.BOTS_VIEW_ALL, "admin_accounts"
+    ),
+}
+# Where a table refers to them without a foreign key.
+_BY_NAME = {"user_id": "users", "actor_id": "users", "bot_id": "bots"}
+
+
+def read_names(model: Any, rows: Iterable[Any], columns: Collection[str]) -> None:
+    """Read the names of all that these rows refer to, each kind with one statement."""
+    wanted: dict[str, set[int]] = defaultdict(set)
+    kinds = {name: kind for name in columns if (kind := _kind_of(model, name))}
+    for row in rows:
+        for name, kind in kinds.items():
+            number = getattr(row, name)
+            if number is not None:
+                wanted[kind].add(number)
+    for kind, numbers in wanted.items():
+        _read(kind, numbers)
+
+
+def named(row: Any, column: str) -> Markup | None:
+    """Return the name that a number in this column stands for, as a link.
+
+    None for other columns, and where the reader may not open the page of it.
+    """
+    kind = _kind_of(type(row), column)
+    number = getattr(row, column) if kind else None
+    if kind is None or number is None or not current_may(_KINDS[kind].permission):
+        return None
+    if (kind, number) not in _known():
+        _read(kind, {number})
+    name = _known()[kind, number]
+    if name is None:
+        return None
+    address = url_for(f"{_KINDS[kind].endpoint}.details_view", id=number)
+    return Markup('<a href="{}">{}</a>').format(address, name)
+
+
+def _read(kind: str, numbers: Collection[int]) -> None:
+    known = _known()
+    missing = {number for number in numbers if (kind, number) not in known}
+    if not missing:
+        return
+    its = _KINDS[kind]
+    query = select(its.id, its.name).where(its.id.in_(missing))
+    found: dict[int, str] = {row.id: row[1] for row in db.session.execute(query)}
+    known.update({(kind, number): found.get(number) for number in missing})
+
+
+def _known() -> dict[tuple[str, int], str | None]:
+    names: dict[tuple[str, int], str | None] = g.setdefault("desk_names", {})
+    return names
+
+
+def _kind_of(model: Any, name: str) -> str | None:
+    column = model.__table__.columns.get(name)
+    if column is None or column.primary_key:
+        return None
+    for key in column.foreign_keys:
+        return key.column.table.name if key.column.table.name in _KINDS else None
+    return _BY_NAME.get(name)
