@@ -46,7 +46,10 @@ def log_in() -> ResponseReturnValue:
             sign_in(user, second_factor=True)
             return redirect(target, 303)
     return form_page(
-        "accounts/login_code.html", form, may_use_passkey=passkey_pages.offers(waiting[0])
+        "accounts/login_code.html",
+        form,
+        may_use_passkey=passkey_pages.offers(waiting[0]),
+        has_app=_name_code(form, waiting[0]),
     )
 
 
@@ -149,8 +152,17 @@ def prove() -> ResponseReturnValue:
         form,
         asks_code=asks_code,
         may_use_passkey=passkey_pages.offers(current_user.id),
+        has_app=_name_code(form, current_user.id),
         has_password=identity.has_password(current_user.id),
     )
+
+
+def _name_code(form: FactorForm | ProveForm, user_id: int) -> bool:
+    """Call the code what it is for somebody without the app; tell whether there is one."""
+    has_app = second_factor.standing(user_id).has_app
+    if not has_app:
+        form.code.label.text = _("Recovery code")
+    return has_app
 
 
 def _check_proof(form: ProveForm, asks_code: bool) -> None:

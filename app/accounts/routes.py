@@ -220,7 +220,7 @@ def profile() -> ResponseReturnValue:
 @requires(Permission.CABINET)
 def settings() -> ResponseReturnValue:
     """Lead to everything that can be set."""
-    return render_template("accounts/settings.html")
+    return render_template("accounts/settings.html", providers=openid.providers())
 
 
 @blueprint.get("/profile/sessions")

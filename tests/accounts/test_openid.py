@@ -232,7 +232,9 @@ def test_without_providers_no_page_offers_them(client: Client, login_as: Login) 
     for path in ("/login", "/register"):
         assert "/login/with/" not in client.get(path).text
     assert client.post_form("/login/with/google").status_code == 404
-    assert "offers no log-in of others" in login_as(make_person()).get(PAGE).text
+    own = login_as(make_person())
+    assert "offers no log-in of others" in own.get(PAGE).text
+    assert PAGE not in own.get("/settings").text
 
 
 def test_with_providers_log_in_and_registration_offer_them(
@@ -241,6 +243,8 @@ def test_with_providers_log_in_and_registration_offer_them(
     for path in ("/login", "/register"):
         page = client.get(path).text
         assert "Go on with Company" in page and "Go on with Github" in page
+    client.sign_in(make_person())
+    assert PAGE in client.get("/settings").text
 
 
 # Hostile answers --------------------------------------------------------------------------------
@@ -345,6 +349,8 @@ def test_a_provider_that_is_away_is_said_to_be(client: Client, provider: Provide
         {"token_endpoint": "http://evil.example/token"},
         {"jwks_uri": "file:///etc/passwd"},
         {"authorization_endpoint": "javascript:alert(1)"},
+        {"authorization_endpoint": "https://x.example/a\r\nSet-Cookie: a=b"},
+        {"authorization_endpoint": "https://x.example/ é"},
         {"userinfo_endpoint": "ftp://x"},
         {"token_endpoint": None},
     ],

@@ -432,7 +432,8 @@ def test_a_log_in_by_password_asks_for_the_passkey(client: Client, login_as: Log
     device = replace(with_passkey(make_person(), login_as), verifies=False, handle="")
     answer = client.post_form("/login?next=/profile", {"email": EMAIL, "password": PASSWORD})
     assert answer.location == "/login/code?next=/profile"
-    assert "Use a passkey" in client.get("/login/code").text
+    page = client.get("/login/code").text
+    assert "Use a passkey" in page and "Recovery code" in page and "six digits" not in page
     assert not is_signed_in(client)
     assert second_step(client, device).location == "/dashboard"
     assert is_signed_in(client)

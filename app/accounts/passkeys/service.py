@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,8 @@ from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound
 from app.names import is_visible
 from app.notifications.service import send_mail
+
+log = logging.getLogger(__name__)
 
 MOST = 20
 MAX_NAME = 60
@@ -168,6 +171,7 @@ def log_in(text: str, browser: Browser) -> Proof | None:
     """
     proof = _use(Purpose.LOG_IN, NOBODY, text, browser)
     if proof is None:
+        log.info("log_in_refused address=%s", browser.address)
         return None
     if not proof.user.is_active:
         raise Forbidden("account_blocked")
@@ -194,8 +198,8 @@ def second_step(user_id: int, began: float, text: str, browser: Browser) -> User
     The caller commits in every case. Raises Forbidden when the password does not count any more.
     """
     user = service.waiting_person(user_id, began)
-    proof = prove(Purpose.SECOND_FACTOR, user_id, text, browser)
-    if proof is None:
+    if prove(Purpose.SECOND_FACTOR, user_id, text, browser) is None:
+        log.info("log_in_refused address=%s", browser.address)
         return None
     _note_log_in(user, browser)
     return user

@@ -97,6 +97,9 @@ def _own_url(provider: SignInProvider, url: object) -> str:
     loopback = provider.issuer.startswith("http://")
     if not isinstance(url, str) or not is_trusted_url(url, loopback=loopback):
         raise ValueError("an address without https")
+    # It becomes part of a header of ours.
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("an address with letters that no address has")
     return url
 
 
