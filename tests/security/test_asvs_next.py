@@ -216,3 +216,27 @@ def test_sec_06_a_token_may_live_for_24_hours_and_then_is_expired(app: Flask) ->
     assert current_config().session_absolute <= timedelta(hours=24)
     with pytest.raises(ConfigError, match="SESSION_HOURS"):
         load_config({"BOTYARD_ENV": "testing", "SESSION_HOURS": "25"})
+
+
+def test_sec_04_page_and_api_show_the_last_four_characters_of_a_key(
+    app: Flask, login_as: Login
+) -> None:
+    from app.exchanges.service import seed_exchanges
+    from app.subscriptions.service import seed_plans
+    from app.transactions import transaction
+    from tests.api.programs import Program, give_token
+    from tests.exchanges.test_service import SECRETS, connected
+
+    user = make_person()
+    with transaction():
+        seed_exchanges()
+        seed_plans()
+    account_id = connected(user).id
+    client, program = login_as(user), Program(app, give_token(user.id))
+    paths = ("/exchanges", f"/exchanges/{account_id}", f"/exchanges/{account_id}/balances")
+    pages = [client.get(path).text for path in paths]
+    told = program.get("/accounts").text
+    assert SECRETS[0][-4:] in pages[1] and "Main" in told
+    for text in (*pages, told):
+        assert [one for one in SECRETS if one in text] == []
+        assert "v1:owner-" not in text
