@@ -6,14 +6,10 @@ again at the stand-in, which must agree.
 """
 
 import argparse
-import os
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from dev.postgres import PostgresServer
-from dev.valkey import ValkeyServer
+from bench.servers import fresh_servers
 
 BOTS = 2
 SETTLING = 12
@@ -26,25 +22,8 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=20)
     parser.add_argument("--ticks", type=int, default=20)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="botyard.", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres, valkey = PostgresServer(folder / "postgres"), ValkeyServer(folder / "valkey")
-        try:
-            postgres.start()
-            postgres.ensure_database("botyard")
-            valkey.start()
-            os.environ.update(
-                BOTYARD_ENV="testing",
-                DATABASE_URL=postgres.url("botyard"),
-                REDIS_URL=valkey.url(),
-                SECRET_KEY="only-for-the-benchmark-" * 3,
-                AUDIT_SECONDS="600",
-            )
-            raise SystemExit(measure(options.accounts, options.ticks))
-        finally:
-            postgres.remove()
-            valkey.remove()
+    with fresh_servers(AUDIT_SECONDS="600"):
+        raise SystemExit(measure(options.accounts, options.ticks))
 
 
 def measure(accounts: int, ticks: int) -> int:

@@ -15,7 +15,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, text
 
-from dev.postgres import PostgresServer
-from dev.valkey import ValkeyServer
+from bench.servers import fresh_servers
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = ("AAA/USDT", "BBB/USDT", "CCC/USDT", "DDD/USDT", "EEE/USDT")
@@ -52,25 +50,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=30, help="of each part under prices")
     parser.add_argument("--candles", type=Path, default=recorded_candles())
     options = Options(**vars(parser.parse_args()))
-    with tempfile.TemporaryDirectory(prefix="botyard.", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres = PostgresServer(folder / "postgres")
-        valkey = ValkeyServer(folder / "valkey")
-        try:
-            postgres.start()
-            postgres.ensure_database("botyard")
-            valkey.start()
-            os.environ.update(
-                BOTYARD_ENV="testing",
-                DATABASE_URL=postgres.url("botyard"),
-                REDIS_URL=valkey.url(),
-                SECRET_KEY="only-for-the-benchmark-" * 3,
-            )
-            measure(options, {"postgres": postgres.pid or 0, "valkey": valkey.pid or 0})
-        finally:
-            postgres.remove()
-            valkey.remove()
+    with fresh_servers() as servers:
+        measure(options, servers)
 
 
 def recorded_candles() -> Path | None:
