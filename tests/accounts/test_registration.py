@@ -50,7 +50,7 @@ def test_registering_makes_user_and_profile_with_a_hash_only(
     answer = client.post_form("/register", FORM)
     assert (answer.status_code, answer.location) == (303, "/confirm")
     user = db.session.scalars(select(User)).one()
-    assert user.password_hash.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert user.password_hash.startswith("$argon2id$v=19$m=32768,t=3,p=1$")
     assert not user.is_confirmed
     assert (user.profile.timezone, user.profile.language) == ("Europe/Moscow", "en")
 
