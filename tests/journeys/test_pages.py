@@ -91,6 +91,10 @@ CABINET = [
     "/settings/password",
     "/settings/email",
     "/settings/second-factor",
+    "/settings/phone",
+    "/settings/data",
+    "/settings/delete",
+    "/settings/delete/ask",
     "/prove",
     "/faq",
 ]
