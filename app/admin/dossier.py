@@ -1,4 +1,4 @@
-"""What staff see of one person on one page: plan, bots, accounts, money, devices."""
+"""What staff see of one person on one page: plan, invoices, bots, accounts, money, devices."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from app.accounts.session_store import SessionInfo
 from app.bots.queries.names import NamedBot, named_bots
 from app.exchanges.models import ExchangeAccount
 from app.exchanges.queries import accounts_of
+from app.payments.queries import InvoiceCard, list_invoices
 from app.subscriptions.queries import PlanSummary, plan_summary
 
 SHOWN_BOTS = 100
@@ -20,6 +21,7 @@ class Dossier:
     """All of it; what the reader has no right to see is None."""
 
     plan: PlanSummary
+    invoices: tuple[InvoiceCard, ...] | None
     bots: tuple[NamedBot, ...] | None
     accounts: list[ExchangeAccount]
     money: tuple[Money, ...]
@@ -32,6 +34,7 @@ def dossier_of(user_id: int) -> Dossier:
     may_see_bots = current_may(Permission.BOTS_VIEW_ALL)
     return Dossier(
         plan=plan_summary(user_id),
+        invoices=list_invoices(user_id) if current_may(Permission.BILLING_VIEW) else None,
         bots=named_bots(user_id)[:SHOWN_BOTS] if may_see_bots else None,
         accounts=accounts_of(user_id),
         money=money_left(user_id),

@@ -24,6 +24,7 @@ from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
 from app.notifications.models import OutboxMessage
+from app.payments.texts import STATE_LABELS
 from app.transactions import transaction
 
 
@@ -76,6 +77,7 @@ class UserView(AdminView):
         """Render a page; that of one person also shows what belongs to them."""
         if template == self.details_template:
             values["dossier"] = dossier_of(values["model"].id)
+            values["invoice_states"] = STATE_LABELS
         return super().render(template, **values)  # type: ignore[no-any-return]
 
     @expose("/block", methods=("GET", "POST"))

@@ -23,6 +23,7 @@ from app.trading.strategy import Severity
 from app.transactions import transaction
 from tests.client import Client
 from tests.factories import make_account, make_bot, make_market, make_user
+from tests.payments.world import issue
 
 Login = Callable[[User], Client]
 MONEY_VIEWS = ("admin_orders", "admin_fills", "admin_trades", "admin_audit", "admin_accounts")
@@ -225,6 +226,7 @@ def test_staff_find_a_person_and_see_what_belongs_to_them(login_as: Login) -> No
     with transaction():
         seed_plans()
         give_plan(None, person.id, "pro", utc_now() + timedelta(days=30), "a gift")
+    invoice_id = issue(person.id)
     login_as(person)
     desk = login_as(support)
     found = desk.get(f"/admin/users/?search={person.email}").text
@@ -233,6 +235,8 @@ def test_staff_find_a_person_and_see_what_belongs_to_them(login_as: Login) -> No
     for part in (person.email, "Pro", "Their grid", "Their paper", "wxyz", "Devices (1)"):
         assert part in page, part
     assert f"/admin/bots/details/?id={bot.id}" in page
+    assert re.search(rf"/admin/invoices/page\?id={invoice_id}|id={invoice_id}", page)
+    assert "Open" in page
     assert desk.get("/admin/users/details/?id=999999").status_code in (302, 404)
 
 
