@@ -14,6 +14,12 @@ from app.payments.queries import InvoiceCard, list_invoices
 from app.subscriptions.queries import PlanSummary, plan_summary
 
 SHOWN_BOTS = 100
+ACTS = {
+    "block": Permission.USERS_BLOCK,
+    "role": Permission.ROLES_MANAGE,
+    "act_as": Permission.USERS_ACT_AS,
+    "delete_person": Permission.USERS_DELETE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,8 @@ class Dossier:
     accounts: list[ExchangeAccount]
     money: tuple[Money, ...]
     sessions: list[SessionInfo]
-    session_count: int
+    # What the reader may do to the person.
+    acts: frozenset[str]
 
 
 def dossier_of(user_id: int) -> Dossier:
@@ -39,5 +46,5 @@ def dossier_of(user_id: int) -> Dossier:
         accounts=accounts_of(user_id),
         money=money_left(user_id),
         sessions=session_store.list_sessions(user_id),
-        session_count=session_store.count_sessions(user_id),
+        acts=frozenset(act for act, right in ACTS.items() if current_may(right)),
     )

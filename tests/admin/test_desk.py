@@ -235,6 +235,9 @@ def test_staff_find_a_person_and_see_what_belongs_to_them(login_as: Login) -> No
     for part in (person.email, "Pro", "Their grid", "Their paper", "wxyz", "Devices (1)"):
         assert part in page, part
     assert f"/admin/bots/details/?id={bot.id}" in page
+    # Only what this role may do is offered.
+    assert "/admin/users/act-as" in page
+    assert "/admin/users/delete-person" not in page
     assert re.search(rf"/admin/invoices/page\?id={invoice_id}|id={invoice_id}", page)
     assert "Open" in page
     assert desk.get("/admin/users/details/?id=999999").status_code in (302, 404)
