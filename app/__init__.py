@@ -96,6 +96,14 @@ def _rails(config: configuration.Config) -> "dict[str, Rail]":
     if config.demo_rail:
         pages = f"{config.base_url}/demo-pay"
         rails[NAME] = DemoRail(provider, pages, (provider.webhook_secret(),))
+    if config.stripe_secret_key:
+        # Its library is large: only who uses it loads it.
+        from app.adapters.payments import stripe
+        from app.adapters.payments.stripe.calls import client
+        from app.adapters.payments.stripe.rail import StripeRail
+
+        known = client(config.stripe_secret_key, config.stripe_api_base)
+        rails[stripe.NAME] = StripeRail(known, config.stripe_webhook_secrets, config.stripe_app_tag)
     return rails
 
 

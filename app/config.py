@@ -86,6 +86,8 @@ class Config:
     stripe_secret_key: str | None = field(repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_api_base: str | None
+    # What marks our own objects in an account of Stripe that other apps use too.
+    stripe_app_tag: str
     metrics_token: str | None = field(repr=False)
     captcha: bool
     recaptcha_site_key: str | None
@@ -144,7 +146,8 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         session_absolute=timedelta(hours=_whole(environ, "SESSION_HOURS", 12, 1, 24)),
         stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
         stripe_webhook_secrets=_list(environ, "STRIPE_WEBHOOK_SECRETS"),
-        stripe_api_base=environ.get("STRIPE_API_BASE") or None,
+        stripe_api_base=_stripe_api_base(environ, strict),
+        stripe_app_tag=environ.get("STRIPE_APP_TAG") or "botyard",
         metrics_token=_metrics_token(environ),
         captcha=environ.get("CAPTCHA", "0" if environment == "testing" else "1") != "0",
         recaptcha_site_key=environ.get("RECAPTCHA_SITE_KEY") or None,
@@ -273,6 +276,14 @@ def _sms_url(environ: Mapping[str, str], strict: bool) -> str | None:
     if not is_safe:
         raise ConfigError("not_https", field="SMS_URL")
     return url
+
+
+def _stripe_api_base(environ: Mapping[str, str], strict: bool) -> str | None:
+    # The secret key travels there.
+    url = environ.get("STRIPE_API_BASE") or None
+    if url is not None and not is_trusted_url(url, loopback=not strict):
+        raise ConfigError("not_https", field="STRIPE_API_BASE")
+    return url.rstrip("/") if url else None
 
 
 def _exchange_bases(environ: Mapping[str, str], strict: bool) -> dict[str, str]:

@@ -107,6 +107,9 @@ def take_checkout(rail: str, seen: RailCheckout) -> Taken:
 def take_payment(rail: str, seen: RailPayment) -> Taken:
     """Bring a payment of ours to what the rail says, and book money that came."""
     found = checkouts.find(rail, None, seen.reference)
+    if found is None and seen.invoice_id:
+        # Money for an invoice that the provider keeps: all that was paid of it is taken with it.
+        return take_ref(rail, Ref("invoice", seen.invoice_id))
     if found is None:
         return Taken(False, "not_ours")
     invoice = invoices.lock(found.invoice_id) if found.invoice_id else None

@@ -27,6 +27,13 @@ TEXTS: Mapping[str, LazyString] = {
         "Your wallet has %(available)s %(currency)s free, %(missing)s %(currency)s are missing. "
         "Top it up, or choose another way to pay."
     ),
+    "rail_unavailable": _l(
+        "The payment provider does not answer. Nothing was taken; try again in a few minutes."
+    ),
+    "rail_refused": _l(
+        "The payment provider has refused this. Choose another way to pay, or write to us."
+    ),
+    "card_refused": _l("The card was declined. Try another card."),
     "unknown_rail": _l("This way to pay is not offered here."),
     "unknown_checkout": _l("There is no such payment."),
     "unknown_payment": _l("There is no such payment."),
@@ -45,6 +52,7 @@ TEXTS: Mapping[str, LazyString] = {
 }
 
 RAIL_LABELS: Mapping[str, LazyString] = {
+    "stripe": _l("Bank card (Stripe)"),
     "demo": _l("Test card (demonstration)"),
     "wallet": _l("Wallet"),
 }

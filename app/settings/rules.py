@@ -40,7 +40,10 @@ PARTNER_IDS: Mapping[str, Setting] = {
     "mexc": Setting("partner_id_mexc", ""),
 }
 # Whether people are offered a way to pay that is set up.
-RAIL_SWITCHES: Mapping[str, Setting] = {"demo": Setting("rail_demo", default=True)}
+RAIL_SWITCHES: Mapping[str, Setting] = {
+    "stripe": Setting("rail_stripe", default=True),
+    "demo": Setting("rail_demo", default=True),
+}
 
 SETTINGS: Mapping[str, Setting] = {
     one.name: one

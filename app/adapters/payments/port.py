@@ -112,6 +112,8 @@ class RailPayment:
     customer_id: str | None = None
     intent_id: str | None = None
     charge_id: str | None = None
+    # The provider's own invoice that it pays, where there is one.
+    invoice_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,107 @@ class RailDispute:
     fee: Money | None = None
 
 
-Snapshot = RailCheckout | RailPayment | RailRefund | RailDispute
+@dataclass(frozen=True, slots=True)
+class RailCustomer:
+    """A person as a provider knows them; `owner` is who they are here, by our own mark there."""
+
+    id: str
+    owner: int | None
+    is_deleted: bool = False
+
+
+class RailInvoiceState(StrEnum):
+    """How a provider's own invoice stands; what a DRAFT comes to may still change."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PAID = "paid"
+    VOID = "void"
+    UNCOLLECTIBLE = "uncollectible"
+
+
+@dataclass(frozen=True, slots=True)
+class RailLine:
+    """A line of a provider's invoice: `price_id` is what was sold; a credit is negative."""
+
+    description: str
+    money: Money
+    quantity: int
+    price_id: str | None
+    is_proration: bool
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RailInvoice:
+    """An invoice that the provider keeps; all sums are its own and never counted again.
+
+    `payments` is the money that came through the provider: nothing, if it was paid elsewhere.
+    """
+
+    id: str
+    state: RailInvoiceState
+    lines: tuple[RailLine, ...]
+    discount: Money
+    tax: Money
+    total: Money
+    attempts: int
+    at: datetime
+    customer_id: str | None = None
+    owner: int | None = None
+    subscription_id: str | None = None
+    due_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    payments: tuple[RailPayment, ...] = ()
+
+
+class RailSubscriptionState(StrEnum):
+    """How a subscription stands at its provider."""
+
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class RailSubscription:
+    """A subscription that the provider keeps.
+
+    `price_id` is what is subscribed to; `paid_price_id` what the newest settled invoice was for,
+    None while none is settled. `unpaid_since` is when the newest invoice began to wait for money.
+    """
+
+    id: str
+    state: RailSubscriptionState
+    price_id: str
+    quantity: int
+    started_at: datetime
+    period_end: datetime
+    customer_id: str | None = None
+    owner: int | None = None
+    paid_price_id: str | None = None
+    unpaid_since: datetime | None = None
+    trial_end: datetime | None = None
+    cancel_at: datetime | None = None
+    is_collection_paused: bool = False
+    has_pending_update: bool = False
+
+
+Snapshot = (
+    RailCheckout
+    | RailPayment
+    | RailRefund
+    | RailDispute
+    | RailCustomer
+    | RailInvoice
+    | RailSubscription
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,3 @@
+"""Stripe as a rail: its library is known in here only."""
+
+NAME = "stripe"

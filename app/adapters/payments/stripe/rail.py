@@ -1,0 +1,151 @@
+"""Stripe as one of the ways to pay."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import stripe
+
+from app.adapters.payments.port import (
+    Created,
+    Incoming,
+    Order,
+    RailPayment,
+    RailRefund,
+    Ref,
+    RefundOrder,
+    Snapshot,
+)
+from app.adapters.payments.stripe import NAME, callbacks, snapshots
+from app.adapters.payments.stripe.calls import ask, find, refusal
+from app.adapters.payments.stripe.reading import Reader
+from app.adapters.payments.stripe.values import minor_units, time_of
+from app.errors import Conflict
+
+PAGES = "https://checkout.stripe.com"
+# What Checkout calls our languages; others are taken from the browser.
+LANGUAGES = {"en": "en", "ru": "ru", "pt_BR": "pt-BR"}
+
+
+class StripeRail:
+    """Speaks to Stripe. `tag` marks what is ours in an account that others use too."""
+
+    name = NAME
+    hosts: tuple[str, ...] = (PAGES,)
+
+    def __init__(self, client: stripe.StripeClient, secrets: tuple[str, ...], tag: str) -> None:
+        # The library's types want every parameter written out; what is sent is put together here.
+        self._v1: Any = client.v1
+        self._secrets = secrets
+        self._tag = tag
+        self._reader = Reader(client, tag)
+
+    def create(self, order: Order) -> Created:
+        """Make a page of Checkout, and the customer if this is the first one."""
+        customer = order.customer_id or self._customer(order)
+        marks = self._marks(order)
+        payment: dict[str, Any] = {"metadata": marks}
+        if order.save_method:
+            payment["setup_future_usage"] = "off_session"
+        params = {
+            "mode": "payment",
+            "customer": customer,
+            "client_reference_id": order.reference,
+            "metadata": marks,
+            "payment_intent_data": payment,
+            "line_items": [{"quantity": 1, "price_data": _price(order)}],
+            "locale": LANGUAGES.get(order.language, "auto"),
+            "success_url": order.success_url,
+            "cancel_url": order.cancel_url,
+        }
+        made = ask(lambda: self._v1.checkout.sessions.create(params, self._once(order.key)))
+        return Created(made["id"], made["url"], time_of(made["expires_at"]), customer)
+
+    def close(self, external_id: str) -> None:
+        """Take a page back; one that was paid or is over stays as it is."""
+        try:
+            ask(lambda: self._v1.checkout.sessions.expire(external_id))
+        except Conflict:
+            return
+
+    def charge(self, order: Order) -> RailPayment:
+        """Take money by the card that was kept; raise Conflict if there is none."""
+        method = self._kept_method(order.customer_id)
+        params = {
+            "amount": minor_units(order.money),
+            "currency": order.money.currency.lower(),
+            "customer": order.customer_id,
+            "payment_method": method,
+            "off_session": True,
+            "confirm": True,
+            "description": order.description,
+            "metadata": self._marks(order),
+        }
+        try:
+            made = self._v1.payment_intents.create(params, self._once(order.key))
+        except stripe.CardError as error:
+            made = getattr(error.error, "payment_intent", None)
+            if made is None:
+                raise refusal(error) from None
+        except stripe.StripeError as error:
+            raise refusal(error) from None
+        payment = self._reader.payment(made.id)
+        if payment is None:
+            raise Conflict("rail_refused")
+        return payment
+
+    def refund(self, order: RefundOrder) -> RailRefund:
+        """Ask for money to be given back."""
+        kind = "payment_intent" if order.payment_id.startswith("pi_") else "charge"
+        params = {
+            kind: order.payment_id,
+            "amount": minor_units(order.money),
+            "metadata": {"app": self._tag, "key": order.key},
+        }
+        made = ask(lambda: self._v1.refunds.create(params, self._once(order.key)))
+        return snapshots.refund(made, self._tag)
+
+    def fetch(self, ref: Ref) -> Snapshot | None:
+        """Return how an object is now."""
+        return self._reader.fetch(ref)
+
+    def verify(self, headers: Mapping[str, str], raw: bytes, now: datetime) -> Incoming:
+        """Read a callback; raise BadCallback unless Stripe has just signed these bytes."""
+        return callbacks.read(headers, raw, self._secrets, now)
+
+    def _customer(self, order: Order) -> str:
+        """Make a person's customer; two calls at once make the same one."""
+        params = {
+            "email": order.email,
+            "metadata": {"app": self._tag, "user_id": str(order.user_id)},
+        }
+        key = f"customer:{order.user_id}"
+        made = ask(lambda: self._v1.customers.create(params, self._once(key)))
+        return str(made["id"])
+
+    def _kept_method(self, customer_id: str | None) -> str:
+        person = find(lambda: self._v1.customers.retrieve(customer_id)) if customer_id else None
+        if person is None or person.get("deleted"):
+            raise Conflict("no_saved_method")
+        chosen = (person["invoice_settings"] or {}).get("default_payment_method")
+        if chosen:
+            return str(chosen)
+        kept = ask(lambda: self._v1.customers.payment_methods.list(customer_id, {"limit": 1}))
+        if not kept["data"]:
+            raise Conflict("no_saved_method")
+        return str(kept["data"][0]["id"])
+
+    def _marks(self, order: Order) -> dict[str, str]:
+        return {"app": self._tag, "user_id": str(order.user_id), "reference": order.reference}
+
+    def _once(self, key: str) -> dict[str, str]:
+        """Return the option by which a call that is sent twice makes one thing."""
+        return {"idempotency_key": f"{self._tag}:{key}"}
+
+
+def _price(order: Order) -> dict[str, Any]:
+    return {
+        "currency": order.money.currency.lower(),
+        "unit_amount": minor_units(order.money),
+        "product_data": {"name": order.description},
+    }

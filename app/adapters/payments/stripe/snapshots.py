@@ -1,0 +1,292 @@
+"""Fetched objects of Stripe as pictures of our own; pure.
+
+Sums are copied as Stripe tells them and never counted again.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from app.adapters.payments.port import (
+    CheckoutState,
+    DisputeState,
+    RailCheckout,
+    RailCustomer,
+    RailDispute,
+    RailInvoice,
+    RailInvoiceState,
+    RailLine,
+    RailPayment,
+    RailRefund,
+    RailState,
+    RailSubscription,
+    RailSubscriptionState,
+)
+from app.adapters.payments.stripe.values import (
+    Data,
+    id_of,
+    money_of,
+    optional_time,
+    owner_in,
+    time_of,
+    word_in,
+)
+from app.money import Money
+
+_CHECKOUTS = {
+    "open": CheckoutState.OPEN,
+    "complete": CheckoutState.COMPLETED,
+    "expired": CheckoutState.EXPIRED,
+}
+_CHARGES = {
+    "succeeded": RailState.SUCCEEDED,
+    "pending": RailState.PENDING,
+    "failed": RailState.FAILED,
+}
+_REFUNDS = {
+    "succeeded": RailState.SUCCEEDED,
+    "failed": RailState.FAILED,
+    "canceled": RailState.CANCELED,
+}
+# A warning that was closed took no money; it is a dispute that was won.
+_DISPUTES = {
+    "won": DisputeState.WON,
+    "warning_closed": DisputeState.WON,
+    "prevented": DisputeState.WON,
+    "lost": DisputeState.LOST,
+}
+_SETTLED = frozenset({RailInvoiceState.PAID.value})
+_WAITING = frozenset({RailInvoiceState.OPEN.value, RailInvoiceState.UNCOLLECTIBLE.value})
+
+
+def checkout(found: Data, tag: str) -> RailCheckout:
+    """Picture a Checkout Session."""
+    payment = id_of(found["payment_intent"])
+    return RailCheckout(
+        id=found["id"],
+        state=_CHECKOUTS[found["status"]],
+        reference=word_in(found["metadata"], tag, "reference"),
+        customer_id=id_of(found["customer"]),
+        payment_ids=(payment,) if payment else (),
+    )
+
+
+def intent_payment(found: Data, tag: str) -> RailPayment:
+    """Picture a payment intent, whose newest charge is told in full."""
+    charge = found["latest_charge"] if isinstance(found["latest_charge"], dict) else None
+    error = found["last_payment_error"] or {}
+    state = _intent_state(found)
+    received = found["amount_received"] if state is RailState.SUCCEEDED else found["amount"]
+    return RailPayment(
+        id=found["id"],
+        state=state,
+        money=money_of(received, found["currency"]),
+        reference=word_in(found["metadata"], tag, "reference"),
+        at=time_of(found["created"]),
+        fee=_fee(charge, found["currency"]) if charge else None,
+        method=_method(charge),
+        failure=error.get("decline_code") or error.get("code"),
+        customer_id=id_of(found["customer"]),
+        intent_id=found["id"],
+        charge_id=id_of(found["latest_charge"]),
+    )
+
+
+def charge_payment(found: Data, tag: str) -> RailPayment:
+    """Picture a charge that no payment intent has made."""
+    return RailPayment(
+        id=found["id"],
+        state=_CHARGES[found["status"]],
+        money=money_of(found["amount_captured"] or found["amount"], found["currency"]),
+        reference=word_in(found["metadata"], tag, "reference"),
+        at=time_of(found["created"]),
+        fee=_fee(found, found["currency"]),
+        method=_method(found),
+        failure=found["failure_code"],
+        customer_id=id_of(found["customer"]),
+        charge_id=found["id"],
+    )
+
+
+def refund(found: Data, tag: str) -> RailRefund:
+    """Picture a refund; one whose customer has to act is on its way."""
+    return RailRefund(
+        id=found["id"],
+        payment_id=_paid_by(found),
+        state=_REFUNDS.get(found["status"], RailState.PENDING),
+        money=money_of(found["amount"], found["currency"]),
+        at=time_of(found["created"]),
+        key=word_in(found["metadata"], tag, "key") or None,
+        failure=found.get("failure_reason"),
+    )
+
+
+def dispute(found: Data) -> RailDispute:
+    """Picture a dispute; its fee is what Stripe keeps of what it took from us."""
+    rows = found.get("balance_transactions") or []
+    currency = found["currency"]
+    fee = sum(row["fee"] for row in rows if row["currency"] == currency)
+    return RailDispute(
+        id=found["id"],
+        payment_id=_paid_by(found),
+        state=_DISPUTES.get(found["status"], DisputeState.OPEN),
+        money=money_of(found["amount"], currency),
+        at=time_of(found["created"]),
+        fee=money_of(fee, currency) if fee > 0 else None,
+    )
+
+
+def customer(found: Data, tag: str) -> RailCustomer:
+    """Picture a customer; of a deleted one nothing but the id is left."""
+    return RailCustomer(
+        id=found["id"],
+        owner=owner_in(found.get("metadata"), tag),
+        is_deleted=bool(found.get("deleted")),
+    )
+
+
+def invoice(
+    found: Data, lines: Sequence[Data], payments: tuple[RailPayment, ...], tag: str
+) -> RailInvoice:
+    """Picture an invoice with its lines and the money that paid it."""
+    currency = found["currency"]
+    details = (found["parent"] or {}).get("subscription_details") or {}
+    total = money_of(found["total"], currency)
+    owner = owner_in(details.get("metadata"), tag)
+    return RailInvoice(
+        id=found["id"],
+        state=RailInvoiceState(found["status"]),
+        lines=tuple(_line(line) for line in lines),
+        discount=_sum(found["total_discount_amounts"], currency),
+        tax=_sum(found["total_taxes"], currency),
+        total=total,
+        attempts=found["attempt_count"],
+        at=time_of(found["created"]),
+        customer_id=id_of(found["customer"]),
+        owner=owner_in(found["metadata"], tag) if owner is None else owner,
+        subscription_id=id_of(details.get("subscription")),
+        due_at=optional_time(found["due_date"]),
+        next_attempt_at=optional_time(found["next_payment_attempt"]),
+        payments=payments,
+    )
+
+
+def subscription(
+    found: Data, newest: Data | None, paid: Iterable[Data], tag: str
+) -> RailSubscription:
+    """Picture a subscription, with its newest invoice and those that were paid, newest first."""
+    item = found["items"]["data"][0]
+    price = item["price"]["id"]
+    state = RailSubscriptionState(found["status"])
+    return RailSubscription(
+        id=found["id"],
+        state=state,
+        price_id=price,
+        quantity=item.get("quantity") or 1,
+        started_at=time_of(found["start_date"]),
+        period_end=max(time_of(one["current_period_end"]) for one in found["items"]["data"]),
+        customer_id=id_of(found["customer"]),
+        owner=owner_in(found["metadata"], tag),
+        paid_price_id=_paid_price(found, price, newest, paid),
+        unpaid_since=_unpaid_since(newest),
+        trial_end=optional_time(found["trial_end"]),
+        cancel_at=_cancel_at(found, item),
+        is_collection_paused=found["pause_collection"] is not None,
+        has_pending_update=found["pending_update"] is not None,
+    )
+
+
+def _paid_price(found: Data, price: str, newest: Data | None, paid: Iterable[Data]) -> str | None:
+    """Return the price whose time is settled: a change counts once its invoice is paid."""
+    if newest is None or newest["status"] in _SETTLED:
+        return price
+    prices = (_price_in(one, found["id"]) for one in paid)
+    return next(filter(None, prices), None)
+
+
+def _price_in(invoice: Data, subscription_id: str) -> str | None:
+    sold = [
+        line
+        for line in invoice["lines"]["data"]
+        if line["amount"] >= 0 and _price_of(line) and _subscription_of(line) == subscription_id
+    ]
+    if not sold:
+        return None
+    return _price_of(max(sold, key=lambda line: (line["period"]["end"], line["amount"])))
+
+
+def _subscription_of(line: Data) -> str | None:
+    parent = line["parent"] or {}
+    for name in ("subscription_item_details", "invoice_item_details"):
+        details = parent.get(name) or {}
+        if details.get("subscription"):
+            return id_of(details["subscription"])
+    return None
+
+
+def _price_of(line: Data) -> str | None:
+    pricing = line["pricing"] or {}
+    return id_of((pricing.get("price_details") or {}).get("price"))
+
+
+def _unpaid_since(newest: Data | None) -> datetime | None:
+    if newest is None or newest["status"] not in _WAITING:
+        return None
+    told = newest["status_transitions"]["finalized_at"]
+    return time_of(newest["created"] if told is None else told)
+
+
+def _cancel_at(found: Data, item: Data) -> datetime | None:
+    """Return when access is meant to end: either of two fields says that it is."""
+    if found["cancel_at"] is not None:
+        return time_of(found["cancel_at"])
+    return time_of(item["current_period_end"]) if found["cancel_at_period_end"] else None
+
+
+def _intent_state(found: Data) -> RailState:
+    if found["status"] == "succeeded":
+        return RailState.SUCCEEDED
+    if found["status"] == "canceled":
+        return RailState.CANCELED
+    declined = found["status"] == "requires_payment_method" and found["last_payment_error"]
+    return RailState.FAILED if declined else RailState.PENDING
+
+
+def _paid_by(found: Data) -> str:
+    payment = id_of(found["payment_intent"]) or id_of(found["charge"])
+    return payment or ""
+
+
+def _fee(charge: Data, currency: str) -> Money | None:
+    booked = charge.get("balance_transaction")
+    if not isinstance(booked, dict) or booked["currency"] != currency:
+        # Told in the currency of our bank account, it can't be set against this one.
+        return None
+    return money_of(booked["fee"], currency)
+
+
+def _method(charge: Data | None) -> str:
+    details = (charge or {}).get("payment_method_details") or {}
+    card = details.get("card") or {}
+    if card.get("last4"):
+        return f"{str(card['brand']).title()} {card['last4']}"
+    return str(details.get("type") or "").replace("_", " ").title()
+
+
+def _sum(rows: Iterable[Data] | None, currency: str) -> Money:
+    return money_of(sum(row["amount"] for row in rows or ()), currency)
+
+
+def _line(found: Any) -> RailLine:
+    parent = found["parent"] or {}
+    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
+    return RailLine(
+        description=found["description"] or "",
+        money=money_of(found["amount"], found["currency"]),
+        quantity=max(int(Decimal(found["quantity"] or 1)), 1),
+        price_id=_price_of(found),
+        is_proration=bool(details.get("proration")),
+        period_start=time_of(found["period"]["start"]),
+        period_end=time_of(found["period"]["end"]),
+    )

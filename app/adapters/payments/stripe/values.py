@@ -1,0 +1,70 @@
+"""What stands in objects of Stripe, read as our own values; pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from app.money import Money
+
+Data = Mapping[str, Any]
+
+# Currencies without a smaller unit; all others count in hundredths.
+# https://docs.stripe.com/currencies#zero-decimal
+WITHOUT_MINOR = frozenset(
+    {
+        "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
+        "XAF", "XOF", "XPF",
+    }
+)  # fmt: skip
+_LONGEST_USER_ID = 18
+
+
+def money_of(amount: int, currency: str) -> Money:
+    """Return an amount that Stripe counts in the smallest unit."""
+    code = currency.upper()
+    return Money(Decimal(amount).scaleb(-_digits(code)), code)
+
+
+def minor_units(money: Money) -> int:
+    """Return an amount as Stripe counts it; a finer one than its unit is a fault of ours."""
+    units = money.amount.scaleb(_digits(money.currency))
+    if units != units.to_integral_value():
+        raise ValueError("the amount is finer than the currency")
+    return int(units)
+
+
+def time_of(seconds: int) -> datetime:
+    """Return a moment."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def optional_time(seconds: int | None) -> datetime | None:
+    """Return a moment that may be missing."""
+    return None if seconds is None else time_of(seconds)
+
+
+def id_of(thing: Any) -> str | None:
+    """Return the id of an object that is told in full or by its id alone."""
+    found = thing.get("id") if isinstance(thing, Mapping) else thing
+    return found if isinstance(found, str) and found else None
+
+
+def owner_in(metadata: Any, tag: str) -> int | None:
+    """Return whose an object is by our mark on it; None for another app's."""
+    if not isinstance(metadata, Mapping) or metadata.get("app") != tag:
+        return None
+    text = metadata.get("user_id", "")
+    is_number = isinstance(text, str) and text.isascii() and text.isdecimal()
+    return int(text) if is_number and len(text) <= _LONGEST_USER_ID else None
+
+
+def word_in(metadata: Any, tag: str, name: str) -> str:
+    """Return a word of ours on an object; nothing on another app's."""
+    if not isinstance(metadata, Mapping) or metadata.get("app") != tag:
+        return ""
+    return str(metadata.get(name, ""))
+
+
+def _digits(code: str) -> int:
+    return 0 if code in WITHOUT_MINOR else 2

@@ -1,0 +1,31 @@
+"""Stripe's stand-in behind the real rail, its endpoint and its worker."""
+
+from collections.abc import Callable, Iterable
+
+from app.adapters.payments.stripe.rail import StripeRail
+from tests.client import Client
+from tests.doubles.stripe import FakeStripe
+
+SECRET = "whsec_of_the_endpoint"
+TAG = "botyard"
+
+
+def rail_over(fake: FakeStripe) -> StripeRail:
+    """Return the rail that talks to a stand-in."""
+    return StripeRail(fake.client(), (SECRET,), TAG)
+
+
+def post(client: Client, raw: bytes, headers: dict[str, str]) -> int:
+    """Post a callback like a stranger; return the status."""
+    return client.post("/webhooks/stripe", data=raw, headers=headers).status_code
+
+
+def door(client: Client) -> Callable[[bytes, dict[str, str]], int]:
+    """Return what the stand-in delivers to."""
+    return lambda raw, headers: post(client, raw, headers)
+
+
+def post_all(client: Client, deliveries: Iterable[tuple[bytes, dict[str, str]]]) -> None:
+    """Post signed callbacks; every one is taken."""
+    for raw, headers in deliveries:
+        assert post(client, raw, headers) == 200
