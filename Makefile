@@ -15,7 +15,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity check-properties chaos drift translations bench-ticks bench-idle bench-login \
+	test-fast check-chaos check-parity check-properties chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
 	bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -116,6 +116,9 @@ bench-login: setup ## A log-in with its argon2id over a real web server, 1, 4 an
 
 bench-sessions: setup ## 10,000 sessions: list, end one, end all, and what that asks of Redis
 	@$(PY) -m bench.sessions
+
+bench-webhooks: setup ## Signed callbacks: 600 and 300 a second, with Valkey away and the worker killed
+	@$(PY) -m bench.webhooks
 
 bench-backtest: setup ## Candles per second of a back-test
 	@$(PY) -m bench.backtest

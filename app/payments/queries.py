@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from sqlalchemy import func, select
 
 from app.adapters.payments import rails
 from app.adapters.payments.demo import NAME as DEMO
-from app.db import db, utc_now
+from app.db import Base, db, utc_now
 from app.errors import NotFound
 from app.payments import customers, refunds
 from app.payments.customers import SavedMethod
@@ -36,6 +37,8 @@ from app.settings import queries as settings
 from app.settings.rules import RAIL_SWITCHES
 
 LISTED = 200
+LARGEST_ID = 2**63 - 1
+R = TypeVar("R", bound=Base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def list_invoices(user_id: int) -> tuple[InvoiceCard, ...]:
 
 def own_invoice(user_id: int, invoice_id: int) -> InvoicePage:
     """Return a person's own issued invoice; raise NotFound for any other."""
-    row = db.session.get(Invoice, invoice_id)
+    row = _row(Invoice, invoice_id)
     if row is None or row.user_id != user_id or row.number is None:
         raise NotFound("unknown_invoice")
     return _page(row)
@@ -168,7 +171,7 @@ def own_invoice(user_id: int, invoice_id: int) -> InvoicePage:
 
 def any_invoice(invoice_id: int) -> InvoicePage:
     """Return an invoice for staff; raise NotFound."""
-    row = db.session.get(Invoice, invoice_id)
+    row = _row(Invoice, invoice_id)
     if row is None:
         raise NotFound("unknown_invoice")
     return _page(row)
@@ -176,7 +179,7 @@ def any_invoice(invoice_id: int) -> InvoicePage:
 
 def any_payment(payment_id: int) -> PaymentPage:
     """Return a payment for staff; raise NotFound."""
-    row = db.session.get(Payment, payment_id)
+    row = _row(Payment, payment_id)
     if row is None:
         raise NotFound("unknown_payment")
     return PaymentPage(_payment(row), row.invoice_id)
@@ -184,7 +187,7 @@ def any_payment(payment_id: int) -> PaymentPage:
 
 def demo_dispute(dispute_id: int) -> str:
     """Return the id of a dispute at the provider of the demonstration; raise NotFound."""
-    row = db.session.get(Dispute, dispute_id)
+    row = _row(Dispute, dispute_id)
     if row is None or row.rail != DEMO:
         raise NotFound("unknown_demo_object")
     return row.external_id
@@ -192,7 +195,7 @@ def demo_dispute(dispute_id: int) -> str:
 
 def own_checkout(user_id: int, checkout_id: int) -> CheckoutView:
     """Return how a page stands that somebody was led to; raise NotFound for one of others."""
-    row = db.session.get(Checkout, checkout_id)
+    row = _row(Checkout, checkout_id)
     if row is None or row.user_id != user_id:
         raise NotFound("unknown_checkout")
     tries = db.session.scalars(
@@ -233,6 +236,11 @@ def oldest_waiting() -> datetime | None:
             RailEvent.state.in_((EventState.RECEIVED.value, EventState.FAILED.value))
         )
     )
+
+
+def _row(model: type[R], row_id: int) -> R | None:
+    """Return a row; a number that none can have has none."""
+    return db.session.get(model, row_id) if 0 < row_id <= LARGEST_ID else None
 
 
 def _is_on(rail: str) -> bool:

@@ -2,7 +2,17 @@
 
 from decimal import Decimal
 
-from flask import Blueprint, flash, g, jsonify, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    g,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
@@ -18,9 +28,10 @@ from app.extensions import limiter
 from app.formatting import parse_decimal
 from app.i18n import describe
 from app.money import Money
-from app.payments import checkouts, jobs, paying, queries, texts, wallet_rail
+from app.payments import checkouts, jobs, paying, pdf, queries, texts, wallet_rail
 from app.payments.checkouts import Want
 from app.payments.forms import TopUpForm
+from app.payments.queries import InvoicePage
 from app.payments.rules import Purpose
 from app.transactions import transaction
 
@@ -60,6 +71,14 @@ def paper(invoice_id: int) -> ResponseReturnValue:
     """Show an own invoice as it looks on paper."""
     page = queries.own_invoice(current_user.id, invoice_id)
     return render_template("payments/print.html", invoice=page, owner=current_user)
+
+
+@blueprint.get("/invoices/<int:invoice_id>.pdf")
+@requires(Permission.SUBSCRIPTIONS_OWN)
+def file(invoice_id: int) -> ResponseReturnValue:
+    """Give an own invoice as a PDF file, in the reader's language."""
+    page = queries.own_invoice(current_user.id, invoice_id)
+    return _pdf(page, current_user.email)
 
 
 @blueprint.post("/invoices/<int:invoice_id>/pay")
@@ -175,6 +194,16 @@ def _let_forms_lead_to(offered: tuple[str, ...]) -> None:
 
 def _wants_json() -> bool:
     return request.accept_mimetypes.best == "application/json"
+
+
+def _pdf(page: InvoicePage, email: str) -> Response:
+    raw = pdf.render(page, email)
+    name = f"{page.card.number or page.card.id}.pdf"
+    return Response(
+        raw,
+        mimetype="application/pdf",
+        headers={"Content-Disposition": f"attachment; filename={name}"},
+    )
 
 
 @blueprint.record_once

@@ -1,0 +1,113 @@
+"""An invoice as a PDF file, in the reader's language; the same invoice gives the same file."""
+
+import io
+from functools import cache
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from flask_babel import gettext as _
+
+from app.formatting.filters import day, money, number
+from app.payments.queries import InvoicePage
+from app.payments.texts import STATE_LABELS
+
+FONTS = Path(__file__).resolve().parent / "fonts"
+PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
+SELLER = "Botyard"
+MARGIN = 56
+# Widths of the columns on A4 between the margins: what for, period, count, amount.
+COLUMNS = (218, 125, 50, 90)
+
+
+def render(page: InvoicePage, email: str) -> bytes:
+    """Return the file of an invoice."""
+    # Loaded for whoever asks for a file: it takes a while.
+    from reportlab.lib.pagesizes import A4
+    from reportlab.platypus import SimpleDocTemplate
+
+    _load_fonts()
+    target = io.BytesIO()
+    title = _("Invoice %(number)s", number=page.card.number)
+    document = SimpleDocTemplate(
+        target,
+        pagesize=A4,
+        title=title,
+        author=SELLER,
+        invariant=1,
+        leftMargin=MARGIN,
+        rightMargin=MARGIN,
+        topMargin=MARGIN,
+        bottomMargin=MARGIN,
+    )
+    document.build([*_head(page, title, email), *_lines(page)])
+    return target.getvalue()
+
+
+@cache
+def _load_fonts() -> None:
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    for name in (PLAIN, BOLD):
+        pdfmetrics.registerFont(TTFont(name, str(FONTS / f"{name}.ttf")))
+
+
+def _head(page: InvoicePage, title: str, email: str) -> list[object]:
+    from reportlab.platypus import Spacer, Table
+
+    facts = [
+        (_("From"), SELLER),
+        (_("For"), email),
+        (_("State"), str(STATE_LABELS[page.card.state])),
+        (_("Issued"), day(page.opened_at) if page.opened_at else ""),
+        (_("Due"), day(page.card.due_at) if page.card.due_at else ""),
+        (_("Paid"), day(page.paid_at) if page.paid_at else ""),
+    ]
+    rows = [[_text(name), _text(value)] for name, value in facts if value]
+    table = Table(rows, colWidths=(120, sum(COLUMNS) - 120), hAlign="LEFT")
+    return [_text(title, BOLD, 18), Spacer(1, 18), table, Spacer(1, 18)]
+
+
+def _lines(page: InvoicePage) -> list[object]:
+    from reportlab.lib import colors
+    from reportlab.platypus import Table, TableStyle
+
+    currency = page.card.currency
+    heads = (_("What for"), _("Period"), _("Count"), _("Amount"))
+    rows = [[_text(head, BOLD) for head in heads]]
+    for line in page.lines:
+        period = ""
+        if line.period_start is not None and line.period_end is not None:
+            period = f"{day(line.period_start)} – {day(line.period_end)}"
+        amount = money(line.amount, currency)
+        rows.append([_text(part) for part in (line.description, period, number(line.quantity))])
+        rows[-1].append(_text(amount))
+    for name, value in _sums(page):
+        rows.append([_text(name, BOLD), _text(""), _text(""), _text(value, BOLD)])
+    style = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.75, colors.black),
+        ("LINEBELOW", (0, 1), (-1, -1), 0.25, colors.lightgrey),
+    ]
+    return [Table(rows, colWidths=COLUMNS, repeatRows=1, hAlign="LEFT", style=TableStyle(style))]
+
+
+def _sums(page: InvoicePage) -> list[tuple[str, str]]:
+    currency = page.card.currency
+    sums = [
+        (_("Discount"), -page.discount),
+        (_("Tax"), page.tax),
+        (_("Total"), page.card.total),
+        (_("Given back"), page.card.refunded),
+    ]
+    total = page.card.total
+    return [(name, money(value, currency)) for name, value in sums if value or value is total]
+
+
+def _text(words: str, font: str = PLAIN, size: int = 9) -> object:
+    from reportlab.lib.styles import ParagraphStyle
+    from reportlab.platypus import Paragraph
+
+    # Long words break anywhere: nothing that somebody wrote runs over the edge.
+    style = ParagraphStyle(font, fontName=font, fontSize=size, leading=size * 1.4, splitLongWords=1)
+    return Paragraph(escape(words), style)

@@ -1,0 +1,122 @@
+"""Pages of invoices for their owner: list, page, print view and file, in every language."""
+
+import re
+import zlib
+from base64 import a85decode
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from reportlab.pdfbase import pdfmetrics
+
+from app.accounts.models import User
+from app.db import utc_now
+from app.money import Money
+from app.payments import pdf, service
+from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
+from app.transactions import transaction
+from tests.client import Client
+from tests.factories import make_user
+from tests.payments import world
+from tests.payments.world import issue, open_page, pay, settle
+
+Login = Callable[[User], Client]
+STREAM = re.compile(
+    rb"/Filter \[ /ASCII85Decode /FlateDecode \].*?stream\n(.*?)endstream", re.DOTALL
+)
+
+
+@pytest.fixture
+def user(database: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def client(user: User, login_as: Login) -> Client:
+    return login_as(user)
+
+
+def rich_invoice(user_id: int, description: str) -> int:
+    """Issue an invoice with every kind of sum on it."""
+    now = utc_now()
+    lines = (
+        Line(
+            LineKind.PLAN, description, Money(Decimal("29.00"), "USD"),
+            period_start=now, period_end=now + timedelta(days=30),
+        ),
+        Line(LineKind.BOT, "Rented grid bot", Money(Decimal("10.00"), "USD"), quantity=2),
+    )  # fmt: skip
+    discount, tax = Money(Decimal("3.00"), "USD"), Money(Decimal("7.20"), "USD")
+    with transaction():
+        return service.issue(
+            NewInvoice("rich", user_id, lines, discount, tax, due_at=now), "ordered"
+        ).id
+
+
+def unpacked(raw: bytes) -> bytes:
+    """Return what the packed parts of a file say."""
+    parts = (b"<~" + part.strip() for part in STREAM.findall(raw))
+    return b"".join(zlib.decompress(a85decode(part, adobe=True)) for part in parts)
+
+
+@pytest.mark.parametrize("language", ["en", "ru", "pt_BR"])
+def test_the_page_the_print_view_and_the_file_stand_in_every_language(
+    user: User, login_as: Login, language: str
+) -> None:
+    with transaction():
+        user.profile.language = language
+    client = login_as(user)
+    invoice_id = rich_invoice(user.id, "Тариф Pro — ação nº 1 <b>&amp;")
+    for path in ("", "/print"):
+        page = client.get(f"/invoices/{invoice_id}{path}")
+        assert page.status_code == 200
+        assert "Тариф Pro — ação nº 1 &lt;b&gt;&amp;amp;" in page.text
+    answer = client.get(f"/invoices/{invoice_id}.pdf")
+    assert answer.content_type == "application/pdf"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=INV-000001.pdf"
+    assert answer.data.startswith(b"%PDF-1.")
+    assert answer.data == client.get(f"/invoices/{invoice_id}.pdf").data
+    assert b"DejaVuSans" in answer.data
+    assert b" Tj" in unpacked(answer.data)
+
+
+def test_the_fonts_know_every_letter_of_our_languages(user: User, client: Client) -> None:
+    client.get(f"/invoices/{issue(user.id)}.pdf")
+    letters = (
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?()[]%&@#/+-–—−…’«»“”"
+        "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ№ãáâàçéêíóôõúüÃÁÂÀÇÉÊÍÓÔÕÚ"
+        "$€₽£\u00a0\u202f"
+    )
+    for name in (pdf.PLAIN, pdf.BOLD):
+        known = pdfmetrics.getFont(name).face.charToGlyph
+        assert [letter for letter in letters if ord(letter) not in known] == []
+
+
+@pytest.mark.parametrize("words", ["x" * 200, "😀" * 200, "<br/>" * 40, "]]>&#0;" * 28])
+def test_whatever_stands_on_a_line_gives_a_file(user: User, client: Client, words: str) -> None:
+    invoice_id = rich_invoice(user.id, words)
+    assert client.get(f"/invoices/{invoice_id}.pdf").data.startswith(b"%PDF")
+    assert client.get(f"/invoices/{invoice_id}").status_code == 200
+
+
+def test_what_was_given_back_stands_on_every_form_of_an_invoice(user: User, client: Client) -> None:
+    invoice_id = issue(user.id)
+    pay(client, open_page(client, invoice_id))
+    settle(client)
+    before = client.get(f"/invoices/{invoice_id}.pdf").data
+    (payment,) = world.payments()
+    staff = make_user()
+    with transaction():
+        service.refund(staff.id, "k" * 32, payment.id, Decimal(9), RefundTarget.WALLET, "a mistake")
+    for path in ("", "/print"):
+        assert "Given back" in client.get(f"/invoices/{invoice_id}{path}").text
+    assert client.get(f"/invoices/{invoice_id}.pdf").data != before
+
+
+def test_an_invoice_that_is_not_there_or_not_issued_is_404(user: User, client: Client) -> None:
+    for number in (0, 999_999, 2**63, 10**30):
+        for ending in ("", "/print", ".pdf"):
+            assert client.get(f"/invoices/{number}{ending}").status_code == 404, (number, ending)
+    assert client.get("/checkouts/999999").status_code == 404
+    assert client.get(f"/checkouts/{2**70}").status_code == 404
