@@ -2,8 +2,8 @@
 
 import io
 from functools import cache
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from flask_babel import gettext as _
 
@@ -110,4 +110,4 @@ def _text(words: str, font: str = PLAIN, size: int = 9) -> object:
 
     # Long words break anywhere: nothing that somebody wrote runs over the edge.
     style = ParagraphStyle(font, fontName=font, fontSize=size, leading=size * 1.4, splitLongWords=1)
-    return Paragraph(escape(words), style)
+    return Paragraph(escape(words, quote=False), style)
