@@ -1,5 +1,6 @@
 """Changing a bot while it trades: settings, more money, profit taken out, a pause ended."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -17,7 +18,8 @@ from app.bots.rules import Seen
 from app.db import db, utc_now
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.exchanges.models import PaperBalance
-from app.trades.models import OrderRow
+from app.markets.models import MarketRow
+from app.trades.models import OrderRow, TradeRow
 from app.trading.strategy import InvalidParams, StopHow
 from app.transactions import transaction
 from tests.bots.shop import Shop
@@ -131,6 +133,79 @@ def test_levels_keep_what_they_have_earned_when_an_edit_leaves_them_where_they_a
     ticks(shop)
     assert earned() == {}
     assert kept
+
+
+@pytest.mark.parametrize("direction", ["long", "short", "neutral"])
+def test_each_trip_counts_on_its_own_level_whoever_closes_it_and_whatever_is_edited(
+    shop: Shop, direction: str
+) -> None:
+    as_contract(shop)
+    size = {"quantity": Decimal(1), "investment": None, "leverage": Decimal(2)}
+    bot_id = shop.run_bot("103", "99", "101", "97", "101", direction=direction, **size)
+    assert earned_by_prices(bot_id) == closed_by_prices(bot_id) != {}
+    # Lines that are added below leave orders where they are, and the numbers of the others.
+    edit(shop, bot_id, lower=Decimal(86), grids=Decimal(12))
+    ticks(shop)
+    for price in ("105", "101", "97", "101"):
+        shop.play(price)
+        shop.tick()
+    # Without their state the lines are numbered from the lowest.
+    shop.set_bot(bot_id, strategy_state=None)
+    assert sum(closed_by_prices(bot_id).values()) >= 4
+    assert earned_by_prices(bot_id) == closed_by_prices(bot_id)
+
+
+def as_contract(shop: Shop) -> None:
+    with transaction():
+        market = db.session.get_one(MarketRow, shop.market_id)
+        market.kind, market.fee_side, market.symbol = "linear", "quote", "AAA/USDT:USDT"
+        market.max_leverage, market.tiers = Decimal(50), [["0", "0.01", "0"]]
+
+
+def earned_by_prices(bot_id: int) -> dict[Decimal, int]:
+    """Return the trips of each gap by the price of its lower level, as the table shows them."""
+    with transaction():
+        return {level.price: level.trades for level in levels_of(bot_id) if level.trades}
+
+
+def closed_by_prices(bot_id: int) -> dict[Decimal, int]:
+    """Return the same from the trades: what a sell has closed was bought a step of 2 lower."""
+    with transaction():
+        query = (
+            select(OrderRow.side, OrderRow.price)
+            .join(TradeRow, TradeRow.exit_order_id == OrderRow.id)
+            .where(TradeRow.bot_id == bot_id, TradeRow.status == "closed")
+        )
+        closed = [(side, price or Decimal(0)) for side, price in db.session.execute(query)]
+    return dict(Counter(price - 2 if side == "sell" else price for side, price in closed))
+
+
+@pytest.mark.parametrize("direction", [None, "long", "short"])
+def test_larger_orders_of_a_fixed_size_bring_the_money_that_they_need(
+    shop: Shop, direction: str | None
+) -> None:
+    more: dict[str, Any] = {}
+    if direction is not None:
+        as_contract(shop)
+        more = {"direction": direction, "leverage": Decimal(2)}
+    bot_id = shop.run_bot("97.5", "101", investment=None, quantity=Decimal(1), **more)
+    capital = shop.bot(bot_id).capital
+    with transaction():
+        found = running.edit_preview(shop.user_id, bot_id, {"quantity": Decimal(3)}).edit
+    assert capital < found.money_in <= found.plan.investment
+    edit(shop, bot_id, quantity=Decimal(3))
+    ticks(shop)
+    bot = shop.bot(bot_id)
+    assert (bot.state, bot.capital) == ("active", capital + found.money_in)
+    assert len(standing(bot_id)) == 10
+    assert {order.quantity for order in standing(bot_id) if order.side == "buy"} == {Decimal(3)}
+    # The money is there already: what is smaller takes none and gives none.
+    edit(shop, bot_id, version=2, quantity=Decimal(2))
+    ticks(shop)
+    assert shop.bot(bot_id).capital == bot.capital
+    refusal = refused(lambda: ask(shop, bot_id, 3, quantity=Decimal(60)), Conflict)
+    assert refusal.code == "not_enough_money"
+    assert shop.bot(bot_id).config_version == 3
 
 
 def test_the_same_settings_change_nothing(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.trading.market import Market
 from app.trading.strategies import STRATEGIES
+from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_sizes import ladder_of
 
 GRID = "grid"
@@ -16,10 +17,15 @@ MOVING = ("trailing_up", "trailing_down", "infinity")
 
 @dataclass(frozen=True, slots=True)
 class Rungs:
-    """The levels from the lowest up; the lowest has the number `first` on its orders."""
+    """The levels from the lowest up; the lowest has the number `first` on its orders.
+
+    `buys` and `sells` are the prices of the orders on them: a tick that is too coarse parts them.
+    """
 
     first: int = 0
     prices: Sequence[Decimal] = ()
+    buys: Sequence[Decimal] = ()
+    sells: Sequence[Decimal] = ()
 
 
 def rungs_of(
@@ -31,11 +37,15 @@ def rungs_of(
     grid = STRATEGIES[GRID]
     read = grid.parse(params)
     if state is None:
-        return Rungs(0, ladder_of(read, market).levels)
+        return _rungs(0, ladder_of(read, market))
     now = grid.decode_state(state)
     if not now.slots:
-        return Rungs(0, ladder_of(read, market).levels)
-    return Rungs(now.first, ladder_of(read, market, now.trail, len(now.slots)).levels)
+        return _rungs(0, ladder_of(read, market))
+    return _rungs(now.first, ladder_of(read, market, now.trail, len(now.slots)))
+
+
+def _rungs(first: int, steps: Ladder) -> Rungs:
+    return Rungs(first, steps.levels, steps.buys, steps.sells)
 
 
 def is_moving(params: Mapping[str, Any]) -> bool:

@@ -155,39 +155,31 @@ def _rungs(bot: Bot) -> Rungs:
 def _earned(bot: Bot, rungs: Rungs) -> Mapping[int, tuple[int, Decimal]]:
     """Return how many trades each gap has closed and what they earned, by its lower level.
 
-    Under other settings most levels lay elsewhere. What closed on a level of now counts all the
-    same: an order that an edit has kept is of the settings under which it was placed, and an edit
-    of the exits alone moves no level.
+    What closed on a price where a level lies now counts, whatever its number and the settings were
+    then: an edit keeps orders, one of the exits alone moves no level, and a start after an edit
+    numbers the levels anew.
     """
-    is_current = OrderRow.config_version == bot.config_version
     rows = db.session.execute(
-        select(
-            OrderRow.level,
-            OrderRow.side,
-            OrderRow.price,
-            is_current,
-            func.count(TradeRow.id),
-            func.sum(TradeRow.profit),
-        )
+        select(OrderRow.side, OrderRow.price, func.count(TradeRow.id), func.sum(TradeRow.profit))
         .join(OrderRow, OrderRow.id == TradeRow.exit_order_id)
         .where(
             TradeRow.bot_id == bot.id,
             TradeRow.status == "closed",
             OrderRow.purpose == "grid",
         )
-        .group_by(OrderRow.level, OrderRow.side, OrderRow.price, is_current)
+        .group_by(OrderRow.side, OrderRow.price)
     )
-    tick = db.session.get_one(MarketRow, bot.market_id).tick or ZERO
-    prices = dict(enumerate(rungs.prices, rungs.first))
+    places: Mapping[str, Mapping[Decimal | None, int]] = {
+        side: {price: place for place, price in enumerate(prices)}
+        for side, prices in (("buy", rungs.buys), ("sell", rungs.sells))
+    }
     found: dict[int, tuple[int, Decimal]] = {}
-    for level, side, price, current, count, profit in rows:
-        if level is None:
-            continue
-        at = prices.get(level)
-        if not current and (at is None or price is None or abs(price - at) > tick):
+    for side, price, count, profit in rows:
+        place = places[side].get(price)
+        if place is None:
             continue
         # A sell closes one level above its buy.
-        gap = level - 1 if side == "sell" else level
+        gap = rungs.first + place - (side == "sell")
         before, sum_before = found.get(gap, (0, ZERO))
         found[gap] = before + count, sum_before + (profit or ZERO)
     return found

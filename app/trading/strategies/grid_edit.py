@@ -9,8 +9,9 @@ end as coins held.
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from app.money import ceil_to_step
 from app.trading.intents import Cancel, reason
-from app.trading.market import ZERO, Market, exact
+from app.trading.market import BOOK_STEP, ZERO, Market, MarketKind, exact
 from app.trading.orders import FINAL, Order, Purpose, Side
 from app.trading.position import Holdings
 from app.trading.strategies.grid_exit import close
@@ -87,7 +88,7 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
     The view's holdings are those before any money moves.
     """
     market, price = view.market, view.price
-    money_in = _money_of(new, view) - _money_of(old, view)
+    money_in = _money_in(old, state, new, view)
     funds = replace(view.holdings, quote=view.holdings.quote + money_in)
     if state.phase is Phase.WAITING:
         return _while_waiting(new, market, price, funds, money_in)
@@ -148,9 +149,23 @@ def with_flow(state: GridState, amount: Decimal) -> GridState:
     return state if state.equity is None else replace(state, equity=state.equity + amount)
 
 
-def _money_of(params: GridParams, view: View) -> Decimal:
-    # With a fixed size of orders nobody may have named a sum: it is what the bot was given.
-    return view.investment if params.investment is None else params.investment
+def _money_in(old: GridParams, state: GridState, new: GridParams, view: View) -> Decimal:
+    """Return by how much other settings change the investment.
+
+    Where only the size of the orders is named the money follows from it, as at a start: what is
+    missing comes in, and what is over stays.
+    """
+    if new.investment is not None:
+        return new.investment - (view.investment if old.investment is None else old.investment)
+    is_waiting = state.phase is Phase.WAITING
+    if not (is_waiting or reshapes(old, new)):
+        return ZERO
+    planned = new if is_waiting else replace(new, trigger_price=None)
+    needed = plan_grid(planned, view.market, view.price).investment or ZERO
+    held = view.holdings
+    is_spot = view.market.kind is MarketKind.SPOT
+    there = held.quote + held.base * view.price if is_spot else held.wallet
+    return max(ZERO, ceil_to_step(needed - there, BOOK_STEP))
 
 
 def _exits() -> frozenset[str]:
