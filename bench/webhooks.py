@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,15 +95,15 @@ def measure(options: argparse.Namespace, valkey: ValkeyServer) -> int:
         burst = send(port, secret, bodies(objects, options.burst * 5), options.burst)
         report(f"burst of {options.burst} a second, taken only", burst)
         with worker() as place, running("worker.py", "scheduler"):
-            unruly = threading.Thread(target=disturb, args=(valkey, place, options.seconds))
-            unruly.start()
-            many = options.rate * options.seconds
-            steady = send(port, secret, bodies(objects, many), options.rate)
+            raws = bodies(objects, options.rate * options.seconds)
+            with ThreadPoolExecutor(1) as pool:
+                sending = pool.submit(send, port, secret, raws, options.rate)
+                # Here: what a thread has started ends with it.
+                disturb(valkey, place, options.seconds)
+                steady = sending.result()
             ended = time.monotonic()
-            report(
-                f"{options.rate} a second for {options.seconds} s while a worker applies", steady
-            )
-            unruly.join()
+            what = f"{options.rate} a second for {options.seconds} s while a worker applies"
+            report(what, steady)
             drained = wait_until_applied()
             print(f"backlog gone {max(drained - ended, 0):.1f} s after the last callback")
     total = len(burst.took) + len(steady.took)

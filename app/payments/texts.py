@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
@@ -118,12 +119,13 @@ CAUSES: Mapping[str, LazyString] = {
     "nothing_due": _l("nothing was to be paid"),
 }
 
+_PAYMENT = "payment:"
 STATE_TONES: Mapping[str, str] = {
-    "paid": "success",
-    "succeeded": "success",
-    "overdue": "danger",
-    "payment_failed": "danger",
-    "failed": "danger",
+    "paid": "good",
+    "succeeded": "good",
+    "overdue": "bad",
+    "payment_failed": "bad",
+    "failed": "bad",
     "open": "warning",
     "pending": "warning",
 }
@@ -141,4 +143,7 @@ def failure_label(code: str) -> str:
 
 def cause_label(cause: str) -> str:
     """Return why an invoice moved."""
+    number = cause.removeprefix(_PAYMENT)
+    if cause.startswith(_PAYMENT) and number.isdecimal():
+        return str(gettext("by payment %(id)s", id=number))
     return str(CAUSES.get(cause, cause))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from datetime import UTC, datetime
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
@@ -10,7 +11,6 @@ from flask.typing import ResponseReturnValue
 from app.accounts.access import public
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import BadCallback
-from app.db import utc_now
 from app.extensions import csrf
 from app.payments import intake
 from app.transactions import transaction
@@ -41,7 +41,7 @@ def receive(rail: str) -> ResponseReturnValue:
     request.max_content_length = MAX_BODY_BYTES
     raw = request.get_data(cache=False)
     try:
-        incoming = known.verify(dict(request.headers), raw, utc_now())
+        incoming = known.verify(dict(request.headers), raw, datetime.now(UTC))
     except BadCallback as error:
         return _refuse(rail, error.reason)
     with transaction():
