@@ -68,6 +68,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("check-address", exchanges.check_address, 600, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
+    Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
     Periodic("look-at-checkouts", payments.look_at_checkouts, 60, QueueName.PAYMENTS),
     Periodic("send-waiting-refunds", payments.send_waiting_refunds, 60, QueueName.PAYMENTS),
     Periodic("deliver-demo-events", demo_rail.deliver_events, 15, QueueName.PAYMENTS),

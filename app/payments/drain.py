@@ -10,9 +10,9 @@ import hashlib
 import logging
 import traceback
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from app.accounts import audit
 from app.accounts.reasons import checked_reason
@@ -34,6 +34,9 @@ ROWS_OF_A_GROUP = 200
 MOST_TRIES = 12
 FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(hours=1)
+# Stripe keeps its events for thirty days and sends them again for three.
+KEPT_FOR = timedelta(days=90)
+PRUNED_AT_ONCE = 5000
 WAITING = (EventState.RECEIVED.value, EventState.FAILED.value)
 _LONGEST_ERROR = 4000
 _LOCK_SPACE = "rail_events"
@@ -94,6 +97,22 @@ def replay(event_id: int, actor_id: int, reason: str) -> None:
         reason=checked_reason(reason),
     )
     after_commit(intake.request_drain)
+
+
+def prune(now: datetime) -> int:
+    """Delete callbacks that were done with long ago; providers send none of them again."""
+    old = (
+        select(RailEvent.id)
+        .where(
+            RailEvent.state.in_((EventState.PROCESSED.value, EventState.IGNORED.value)),
+            RailEvent.processed_at < now - KEPT_FOR,
+        )
+        .limit(PRUNED_AT_ONCE)
+    )
+    gone = db.session.scalars(
+        delete(RailEvent).where(RailEvent.id.in_(old)).returning(RailEvent.id)
+    )
+    return len(gone.all())
 
 
 def pause_after(attempts: int) -> timedelta:

@@ -46,6 +46,15 @@ def sweep_events() -> None:
         intake.request_drain()
 
 
+def prune_events() -> None:
+    """Forget callbacks of long ago, in small transactions."""
+    while True:
+        with transaction():
+            gone = drain.prune(utc_now())
+        if not gone:
+            return
+
+
 def look_at_checkouts() -> None:
     """Ask the rails about open pages to pay on: a callback may never come."""
     now = utc_now()

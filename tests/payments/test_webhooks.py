@@ -20,8 +20,9 @@ from app.adapters.payments.demo import HEADER
 from app.adapters.payments.port import Ref
 from app.db import db
 from app.errors import Unavailable
-from app.payments import drain, intake, invoices, jobs
+from app.payments import checkouts, drain, intake, invoices, jobs, paying
 from app.payments.demo import provider
+from app.payments.demo.cards import CARDS
 from app.payments.models import RailEvent
 from app.transactions import transaction
 from tests.client import Client
@@ -209,6 +210,38 @@ def test_c08_what_a_callback_says_is_never_believed(
     world.work()
     assert state_of(other) == "open"
     assert world.events()[-1].state == "processed"
+
+
+def test_c10_news_that_are_faster_than_our_own_commit_find_home(user: User, client: Client) -> None:
+    """The answer of the provider was lost, so we never learned the id of its page."""
+    invoice_id = issue(user.id)
+    with transaction():
+        want = checkouts.want_invoice(user.id, invoice_id)
+        step = checkouts.prepare(user.id, "demo", want)
+    order = paying._order(user, step, want, "/invoices", save_method=False)
+    page = rail_named("demo").create(order)
+    provider.pay(page.external_id, CARDS[0])
+    deliver(client)
+    assert world.work() == 2
+    assert state_of(invoice_id) == "paid"
+    assert {event.state for event in world.events()} == {"processed"}
+
+
+def test_callbacks_of_long_ago_are_forgotten_unless_they_need_a_person(
+    client: Client, paid: tuple[int, list[world.Sent]]
+) -> None:
+    for number in range(3):
+        assert post(client, world.renamed(paid[1][0][1], f"dev_{number}")) == 200
+    deliver(client, paid[1])
+    world.work()
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    with transaction():
+        first, second, third, *_rest = db.session.query(RailEvent).order_by(RailEvent.id)
+        first.processed_at = second.processed_at = third.processed_at = long_ago
+        second.state, third.state = "dead", "failed"
+    jobs.prune_events()
+    assert [event.external_id for event in world.events()][:2] == ["dev_1", "dev_2"]
+    assert len(world.events()) == 2 + len(paid[1])
 
 
 def test_c11_unknown_objects_and_other_tenants_are_ignored_with_a_reason(
