@@ -122,8 +122,15 @@ def has_second_factor() -> bool:
 
 
 def lead_to_factor() -> Response:
-    """Lead staff to where they set up their second factor."""
-    return redirect(url_for("factors.index"), 303)
+    """Lead staff to where they set up their second factor, or give it where it is on already.
+
+    A session that a new password or address began has only the password.
+    """
+    if not second_factor.is_on(current_user.id):
+        return redirect(url_for("factors.index"), 303)
+    back = request.full_path.rstrip("?") if request.method == "GET" else None
+    target = local_path(back, url_for("pages.dashboard"))
+    return redirect(url_for("factors.prove", next=target), 303)
 
 
 def _own_session() -> Any:

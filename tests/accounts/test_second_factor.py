@@ -402,6 +402,25 @@ def test_staff_with_a_factor_logs_in_with_it(client: Client, noon: time_machine.
     assert client.get("/admin/").status_code == 200
 
 
+def test_staff_with_a_new_password_are_asked_for_the_code_and_work_on(
+    client: Client, noon: time_machine.Traveller
+) -> None:
+    secret = turn_factor_on(make_person(Role.ADMIN))
+    log_in(client)
+    client.post_form("/login/code", {"code": app_code(secret)})
+    new = "another long enough password"
+    client.post_form("/settings/password", {"current": PASSWORD, "password": new})
+    asked = client.get("/admin/users/")
+    assert asked.location == "/prove?next=/admin/users/"
+    assert client.post_form("/acting/end").location == "/prove?next=/dashboard"
+    assert client.post_form(asked.location, {"password": new}).status_code == 422
+    assert client.get("/admin/users/").status_code == 303
+    noon.shift(30)
+    proof = {"password": new, "code": app_code(secret)}
+    assert client.post_form(asked.location, proof).location == "/admin/users/"
+    assert client.get("/admin/users/").status_code == 200
+
+
 # Step-up ----------------------------------------------------------------------------------------
 
 
