@@ -16,7 +16,7 @@ from app.accounts.permissions import Permission
 from app.adapters.exchanges.check import KeyCheck
 from app.adapters.exchanges.keys import ApiKeys
 from app.config import current_config
-from app.errors import DomainError, NotFound
+from app.errors import Conflict, DomainError, NotFound
 from app.exchanges import queries, service, snapshots
 from app.exchanges.catalogue import VENUES, Venue
 from app.exchanges.forms import ActionForm, KeysForm, PaperForm, RenameForm
@@ -221,7 +221,11 @@ def rename(account_id: int) -> ResponseReturnValue:
 def recheck(account_id: int) -> ResponseReturnValue:
     """Ask the exchange about the stored key again and show the steps."""
     account = queries.account_of(current_user.id, account_id)
-    check = service.check_again(current_user.id, account_id)
+    try:
+        check = service.check_again(current_user.id, account_id)
+    except Conflict as error:
+        flash(describe(error), "warning")
+        return redirect(url_for("exchanges.show", account_id=account_id), 303)
     with transaction():
         service.store_check(current_user.id, account_id, check)
     return _account_page(account_id, RenameForm(formdata=None, label=account.label), check)

@@ -4,6 +4,7 @@ Keys are checked at the exchange before anything is stored, and outside any tran
 calls `check_new_keys`, then opens the transaction for `connect_keys`.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +21,7 @@ from app.adapters.exchanges import open_exchange
 from app.adapters.exchanges.check import KeyCheck, KeyPolicy, check_keys
 from app.adapters.exchanges.keys import ApiKeys
 from app.db import db, utc_now
+from app.encryption import DecryptionError
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound
 from app.exchanges import rules, snapshots
 from app.exchanges.catalogue import PAPER, VENUES, Venue
@@ -32,6 +34,8 @@ from app.transactions import after_commit
 
 if TYPE_CHECKING:
     from app.adapters.exchanges.ccxt import CcxtExchange
+
+log = logging.getLogger(__name__)
 
 TABLE = "exchange_accounts"
 PAPER_CURRENCY = "USDT"
@@ -165,13 +169,19 @@ def rename(user_id: int, account_id: int, label: str) -> None:
 
 
 def check_again(user_id: int, account_id: int, checker: Checker = check_keys) -> KeyCheck:
-    """Ask the exchange about stored keys; call it outside any transaction."""
+    """Ask the exchange about stored keys; call it outside any transaction.
+
+    Raises Conflict for an account without keys, and for keys that do not open any more.
+    """
     account = account_of(user_id, account_id)
     if is_paper(account):
         raise Conflict("paper_has_no_keys")
-    return checker(
-        account.exchange, open_keys(account), testnet=account.testnet, policy=key_policy()
-    )
+    try:
+        keys = open_keys(account)
+    except DecryptionError:
+        log.error("keys_do_not_open account=%s", account_id)
+        raise Conflict("keys_do_not_open") from None
+    return checker(account.exchange, keys, testnet=account.testnet, policy=key_policy())
 
 
 def store_check(user_id: int, account_id: int, check: KeyCheck) -> None:

@@ -295,6 +295,11 @@ def test_a_key_that_does_not_open_is_told_and_no_error_of_the_worker(
     jobs.read_balances(user.id, account.id)
     page = customer.get(f"/exchanges/{account.id}/balances").text
     assert "can&#39;t be opened here" in page
+    recheck = customer.post_form(f"/exchanges/{account.id}/recheck", follow_redirects=True)
+    assert recheck.status_code == 200
+    assert (
+        recheck.text.count("can&#39;t be opened here") == page.count("can&#39;t be opened here") + 1
+    )
 
 
 def test_who_decides_waits_for_a_worker_and_gets_its_answer(
