@@ -17,8 +17,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
 
-# Stands as the reason of the block from the moment on at which an account is being erased.
-ERASED = "erased"
+# Stands as the reason of the block from the moment on at which an account is being erased. Reasons
+# that staff give begin with no blank, so none of them is taken for it.
+ERASED = " erased"
 
 
 class Role(StrEnum):

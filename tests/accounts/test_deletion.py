@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from threading import Event
 from typing import Any
 
 import pytest
@@ -268,6 +269,30 @@ def test_two_administrators_who_ask_at_once_do_not_both_leave(app: Flask) -> Non
     assert sorted(at_once(app, 2, try_it)) == [False, True]
 
 
+def test_who_asks_waits_for_a_change_of_roles_without_holding_the_person(app: Flask) -> None:
+    user_id = make_user().id
+    db.session.commit()
+    is_locked = Event()
+    waits = text(
+        "select exists (select from pg_locks join pg_database d on d.oid = database"
+        " where d.datname = current_database() and locktype = 'advisory' and not granted)"
+    )
+
+    def act(number: int) -> None:
+        if number:
+            is_locked.wait(10)
+            return ask(user_id)
+        with transaction():
+            roles.lock()
+            is_locked.set()
+            while not db.session.scalar(waits):
+                pass
+            db.session.execute(select(User).where(User.id == user_id).with_for_update(nowait=True))
+
+    at_once(app, 2, act)
+    assert leaves_at(user_id) is not None
+
+
 def test_who_became_the_last_one_meanwhile_is_not_erased() -> None:
     first, second = make_user(Role.ADMIN), make_user(Role.ADMIN)
     db.session.commit()
@@ -449,6 +474,17 @@ def test_nobody_gets_in_any_more_and_the_address_is_free(client: Client, app: Fl
     newcomer = queries.user_by_email("ada@example.org")
     assert newcomer is not None
     assert newcomer.id != user.id
+
+
+def test_no_reason_of_staff_is_taken_for_an_erasure() -> None:
+    admin, user = make_user(Role.ADMIN), make_user()
+    db.session.commit()
+    with transaction():
+        service.block_user(admin.id, user.id, " erased")
+    with transaction():
+        service.unblock_user(admin.id, user.id, "a mistake")
+    db.session.expire_all()
+    assert db.session.get_one(User, user.id).is_active
 
 
 def test_nothing_is_erased_before_its_time_or_after_an_undo() -> None:

@@ -147,7 +147,7 @@ def _take_name(user_id: int) -> None:
     if user is None or user.erased_at is not None:
         return
     leaver = Leaver(user.email, user.language)
-    user.email = f"{ERASED}-{user_id}@{NOBODYS_DOMAIN}"
+    user.email = f"erased-{user_id}@{NOBODYS_DOMAIN}"
     user.password_hash = "!"  # noqa: S105 - opens nothing
     user.role = Role.CUSTOMER.value
     user.confirmed_at = user.last_login_at = None

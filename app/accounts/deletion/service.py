@@ -58,6 +58,8 @@ def ask(user_id: int, coins: str, address: str) -> datetime:
     `coins` says what becomes of them if bots run: keep or sell. Asked again nothing changes.
     Raises InvalidInput when bots run and nothing was chosen, Conflict for the last administrator.
     """
+    # Before the person, as whoever changes a role does: else the two could wait for each other.
+    roles.lock()
     user = _locked(user_id)
     if user.leaves_at is not None:
         return user.leaves_at
@@ -85,6 +87,7 @@ def ask_for(actor_id: int, user_id: int, reason: str) -> datetime:
     if actor_id == user_id:
         raise Conflict("leave_by_own_page")
     _check_right(actor_id, user_id)
+    roles.lock()
     user = _locked(user_id)
     if user.leaves_at is not None:
         return user.leaves_at
@@ -124,7 +127,6 @@ def is_last_administrator(user: User) -> bool:
 
 
 def _begin(user: User, *, sells: bool) -> datetime:
-    roles.lock()
     if is_last_administrator(user):
         raise Conflict("last_administrator")
     days = days_to_wait()
