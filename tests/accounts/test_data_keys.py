@@ -214,7 +214,8 @@ def test_an_exchange_of_keys_that_is_killed_in_the_middle_is_started_again(
 def under_new_keys() -> int:
     count = 0
     for table, column in data_keys.sealed_columns():
-        query = select(func.count()).where(table.c[column].like("v1:owner-%-2:%"))
+        # Not LIKE: one value in four thousand has "-2:" at the end of its nonce.
+        query = select(func.count()).where(table.c[column].regexp_match("^v1:owner-[0-9]+-2:"))
         count += db.session.scalar(query) or 0
     db.session.rollback()
     return count
