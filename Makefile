@@ -15,7 +15,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity check-properties chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
+	test-fast check-chaos check-parity check-billing check-properties chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
 	bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -89,6 +89,9 @@ check-chaos: setup translations ## Only the tests that kill processes and server
 
 check-parity: setup ## Live = paper = back-test over long stretches of every recording, over HTTP too
 	@PARITY_CANDLES=60 $(PY) -m pytest -n $(JOBS) tests/doubles/test_parity.py
+
+check-billing: setup ## Every sequence of Stripe's events in a hundred orders
+	@BILLING_SHUFFLES=100 $(PY) -m pytest -n $(JOBS) tests/subscriptions/test_stripe_sequences.py
 
 check-properties: setup ## The properties with twenty times as many made-up cases
 	@EXAMPLES=20 $(PY) -m pytest -n $(JOBS) --dist load -m hypothesis

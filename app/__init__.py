@@ -211,10 +211,10 @@ def _join_subjects() -> None:
     from app.bots import queries as bots
     from app.bots.queries import names
     from app.exchanges import service as exchanges
-    from app.payments import disputes, links, refunds  # noqa: F401
+    from app.payments import disputes, links, mirroring, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
-    from app.subscriptions import usage
+    from app.subscriptions import mirror, usage  # noqa: F401
     from app.trades import owners
     from app.wallet import queries as wallet
     from app.wallet import topups

@@ -117,6 +117,7 @@ HOLDINGS: tuple[Holding, ...] = (
         fate=Fate.EMPTIED,
         emptied={"reason": ""},
     ),
+    Holding("rail_subscriptions", "subscriptions at a provider", exported=True),
     Holding("rail_customers", "who they are at a provider", exported=True, fate=Fate.DELETED),
     Holding("invoices", BOOKS, exported=True),
     Holding("invoice_lines", BOOKS, owner="invoice_id", through=INVOICES, exported=True),

@@ -11,6 +11,7 @@ from app.errors import DomainError
 from app.faq import queries as faq
 from app.i18n import describe
 from app.subscriptions import queries, service
+from app.subscriptions.periods import Period
 from app.transactions import transaction
 
 plans = DatabaseGroup("plans", help="Plans and who has them.")
@@ -50,6 +51,21 @@ def give(email: str, plan: str, until: datetime | None, reason: str) -> None:
         raise click.ClickException(describe(error)) from None
     until_text = f" until {end:%Y-%m-%d %H:%M} UTC" if end else ""
     click.echo(f"{email} has the plan {plan}{until_text}.")
+
+
+@plans.command("name-price")
+@click.argument("rail")
+@click.argument("name")
+@click.argument("plan")
+@click.option("--period", default="month", help="month, year, 3-month ...")
+def name_price(rail: str, name: str, plan: str, period: str) -> None:
+    """Say what a provider (stripe) calls a price of ours (price_...)."""
+    try:
+        with transaction():
+            service.name_price(rail, name, plan, Period.parse(period))
+    except DomainError as error:
+        raise click.ClickException(describe(error)) from None
+    click.echo(f"{name} of {rail} is the price of {plan} for a {period}.")
 
 
 @plans.command("end")

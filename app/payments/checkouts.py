@@ -59,6 +59,9 @@ def want_invoice(user_id: int, invoice_id: int) -> Want:
     invoice = own_invoice(user_id, invoice_id)
     if invoice.state not in PAYABLE:
         raise Conflict("invoice_not_open", state=invoice.state)
+    if invoice.external_id is not None:
+        # Paid here, its provider would go on asking for the money.
+        raise Conflict("invoice_at_provider")
     return Want(
         purpose=Purpose.INVOICE,
         money=Money(invoice.total, invoice.currency),

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.models import User
 from app.db import db
 from app.payments.models import RailCustomer
 
@@ -52,3 +53,33 @@ def remember(user_id: int, rail: str, external_id: str, method: str = "") -> Non
             )
             .values(method=method)
         )
+
+
+def lock_owner(rail: str, external_id: str | None, marked: int | None) -> int | None:
+    """Return whose a customer of a rail is, under the lock of that person; None for nobody's.
+
+    Who is known already counts; else `marked`, the mark that we left at the rail.
+    """
+    known = db.session.scalar(
+        select(RailCustomer.user_id).where(
+            RailCustomer.rail == rail, RailCustomer.external_id == external_id
+        )
+    )
+    owner = db.session.scalar(
+        select(User.id)
+        .where(User.id == (marked if known is None else known))
+        .with_for_update(key_share=True)
+    )
+    if owner is not None and known is None and external_id:
+        remember(owner, rail, external_id)
+    return owner
+
+
+def forget(rail: str, external_id: str) -> bool:
+    """Forget a customer that is no more at a rail; tell whether it was known."""
+    gone = db.session.scalar(
+        delete(RailCustomer)
+        .where(RailCustomer.rail == rail, RailCustomer.external_id == external_id)
+        .returning(RailCustomer.user_id)
+    )
+    return gone is not None

@@ -5,7 +5,7 @@ from decimal import Decimal
 from app.accounts import audit
 from app.accounts.queries import find_user
 from app.accounts.reasons import checked_reason
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.formatting.filters import day, money
 from app.i18n import use_locale
 from app.notifications.service import send_mail
@@ -50,7 +50,7 @@ def issue(
 def void_invoice(actor_id: int, invoice_id: int, reason: str) -> None:
     """Take an invoice back before it is paid; audited. Again: nothing."""
     reason = checked_reason(reason)
-    invoice = invoices.lock(invoice_id)
+    invoice = _lock_own(invoice_id)
     if invoice.state != InvoiceState.VOID:
         invoices.void(invoice, reason, actor_id=actor_id)
         _audit("invoice.voided", invoice, actor_id, reason)
@@ -59,7 +59,7 @@ def void_invoice(actor_id: int, invoice_id: int, reason: str) -> None:
 def write_off(actor_id: int, invoice_id: int, reason: str) -> None:
     """Give an invoice up that nobody will pay; audited. Again: nothing."""
     reason = checked_reason(reason)
-    invoice = invoices.lock(invoice_id)
+    invoice = _lock_own(invoice_id)
     if invoice.state != InvoiceState.UNCOLLECTIBLE:
         invoices.give_up(invoice, reason, actor_id=actor_id)
         _audit("invoice.written_off", invoice, actor_id, reason)
@@ -70,6 +70,14 @@ def refund(
 ) -> int:
     """Give money of a payment back, once for each key of the form; audited."""
     return refunds.ask(f"staff:{key}", payment_id, amount, target, actor_id, checked_reason(reason))
+
+
+def _lock_own(invoice_id: int) -> Invoice:
+    """Return an invoice that we keep ourselves, under its lock."""
+    invoice = invoices.lock(invoice_id)
+    if invoice.external_id is not None:
+        raise Conflict("invoice_at_provider")
+    return invoice
 
 
 def _audit(action: str, invoice: Invoice, actor_id: int, reason: str | None) -> None:

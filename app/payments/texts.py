@@ -23,6 +23,10 @@ TEXTS: Mapping[str, LazyString] = {
     "invoice_quantity": _l("The quantity is a whole number from 1 on."),
     "invoice_total": _l("An invoice comes to between 0 and %(maximum)s, its discount too."),
     "invoice_not_open": _l("This invoice can't be paid any more: it was paid or taken back."),
+    "invoice_at_provider": _l(
+        "This invoice is kept by the payment provider: pay it on the provider's page, which we "
+        "have mailed to you."
+    ),
     "invoice_not_by_wallet": _l("This invoice tops the wallet up: pay it by another way."),
     "wallet_short": _l(
         "Your wallet has %(available)s %(currency)s free, %(missing)s %(currency)s are missing. "

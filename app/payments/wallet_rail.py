@@ -24,6 +24,8 @@ def pay_invoice(user_id: int, invoice_id: int) -> bool:
         return False
     if invoice.state not in PAYABLE:
         raise Conflict("invoice_not_open", state=invoice.state)
+    if invoice.external_id is not None:
+        raise Conflict("invoice_at_provider")
     payment = _row(invoice)
     _book(invoice, payment)
     invoices.pay(invoice, f"payment:{payment.id}")

@@ -39,6 +39,7 @@ PARTNER_IDS: Mapping[str, Setting] = {
     "okx": Setting("partner_id_okx", "", longest=16),
     "mexc": Setting("partner_id_mexc", ""),
 }
+GRACE_DAYS = Setting("payment_grace_days", "14", choices=("0", "3", "7", "14", "30"))
 # Whether people are offered a way to pay that is set up.
 RAIL_SWITCHES: Mapping[str, Setting] = {
     "stripe": Setting("rail_stripe", default=True),
@@ -56,6 +57,7 @@ SETTINGS: Mapping[str, Setting] = {
         CAPTCHA_PROVIDER,
         CAPTCHA_COST,
         DELETION_DAYS,
+        GRACE_DAYS,
         *PARTNER_IDS.values(),
         *RAIL_SWITCHES.values(),
     )

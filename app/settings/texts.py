@@ -27,6 +27,7 @@ NAMES: Mapping[str, LazyString] = {
     "partner_id_binance": _l("Our partner id at Binance"),
     "partner_id_okx": _l("Our partner id at OKX"),
     "partner_id_mexc": _l("Our partner id at MEXC"),
+    "payment_grace_days": _l("Days with the plan after a card was declined"),
     "rail_stripe": _l("Let people pay by card through Stripe"),
     "rail_demo": _l("Let people pay by the demonstration"),
 }
@@ -75,6 +76,10 @@ HELPS: Mapping[str, LazyString] = {
     "partner_id_binance": _PARTNER_HELP,
     "partner_id_okx": _PARTNER_HELP,
     "partner_id_mexc": _PARTNER_HELP,
+    "payment_grace_days": _l(
+        "While the provider tries the card again; afterwards bots beyond the free plan stop in an "
+        "orderly way."
+    ),
     "rail_stripe": _l("It is there only where the keys of Stripe are set."),
     "rail_demo": _l(
         "Test cards and no real money. It is there only outside production, or where DEMO_RAIL=1 "

@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, CreatedAt, RowId
@@ -85,4 +85,46 @@ class Subscription(Base):
     started_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(default="")
+    # By which rail it is paid for; nothing where staff have given it.
+    rail: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[CreatedAt]
+
+
+class RailPrice(Base):
+    """What a provider calls a price of ours."""
+
+    __tablename__ = "rail_prices"
+
+    rail: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    price_id: Mapped[int] = mapped_column(ForeignKey("plan_prices.id"))
+
+
+class RailSubscription(Base):
+    """A subscription that a provider keeps, as it was when it was fetched last.
+
+    `plan_code` and `access_until` are the right that it gives; no plan means none.
+    """
+
+    __tablename__ = "rail_subscriptions"
+    __table_args__ = (UniqueConstraint("rail", "external_id"),)
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    rail: Mapped[str]
+    external_id: Mapped[str]
+    state: Mapped[str]
+    price_ref: Mapped[str]
+    paid_price_ref: Mapped[str | None]
+    quantity: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime]
+    period_end: Mapped[datetime]
+    trial_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]
+    is_collection_paused: Mapped[bool]
+    has_pending_update: Mapped[bool]
+    price_id: Mapped[int | None] = mapped_column(ForeignKey("plan_prices.id"))
+    plan_code: Mapped[str | None] = mapped_column(ForeignKey("plans.code"))
+    access_until: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -47,6 +47,40 @@ def next_state(state: str, change: Change) -> str:
     if change not in STATE_TABLE[state]:
         raise Conflict("no_plan_to_end")
     return STATE_TABLE[state][change]
+
+
+# States of a provider's subscription that give what is paid for; others give nothing.
+PAID_STATES = frozenset({"active", "trialing"})
+GRACE_STATE = "past_due"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a provider's subscription gives: the time of a price, until a moment or without end."""
+
+    price: str
+    until: datetime | None
+
+
+def access_of(
+    state: str,
+    paid_price: str | None,
+    unpaid_since: datetime | None,
+    cancel_at: datetime | None,
+    grace: timedelta,
+    now: datetime,
+) -> Access | None:
+    """Say what a provider's subscription gives now, by what is settled and never by promises.
+
+    While a payment is overdue the plan goes on for the grace, then it ends by itself.
+    """
+    if paid_price is None or state not in {*PAID_STATES, GRACE_STATE}:
+        return None
+    until = cancel_at
+    if state == GRACE_STATE:
+        end = (unpaid_since or now) + grace
+        until = end if until is None else min(until, end)
+    return Access(paid_price, until) if until is None or until > now else None
 
 
 class Allowance(StrEnum):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import audit
@@ -17,7 +17,14 @@ from app.errors import Conflict, InvalidInput, NotFound, TooManyTries
 from app.events import publish
 from app.subscriptions import queries, rules, usage
 from app.subscriptions.events import PlanEnded
-from app.subscriptions.models import Plan, PlanPrice, Subscription, SubscriptionState
+from app.subscriptions.models import (
+    Plan,
+    PlanPrice,
+    RailPrice,
+    RailSubscription,
+    Subscription,
+    SubscriptionState,
+)
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.seeds import CURRENCY, PLANS, PRICES
 from app.transactions import after_commit
@@ -148,8 +155,12 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
     present = _lock_present(user_id)
     if present is None:
         raise Conflict("no_plan_to_end")
+    if present.rail:
+        # Its provider would go on taking money.
+        raise Conflict("plan_is_paid_for")
     before = _as_dict(present)
     _close(present, rules.Change.ENDED, utc_now())
+    hold_best_paid(user_id)
     publish(PlanEnded(user_id, present.plan_code))
     audit.record(
         "subscription.ended",
@@ -160,6 +171,57 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
         after=_as_dict(present),
         reason=reason,
     )
+
+
+def hold_best_paid(user_id: int) -> None:
+    """Make the largest plan that a person pays for at a provider the one they have.
+
+    What staff have given stays, unless the paid plan is a larger one.
+    """
+    present = _lock_present(user_id)
+    best, now = _best_paid(user_id), utc_now()
+    if best is None or best.plan_code is None:
+        if present is not None and present.rail:
+            _close(present, rules.Change.ENDED, now)
+            publish(PlanEnded(user_id, present.plan_code))
+        return
+    if present is not None and not _is_over(present, now):
+        if (present.rail, present.plan_code) == (best.rail, best.plan_code):
+            present.ends_at = best.access_until
+            db.session.flush()
+            return
+        if not present.rail and not _is_larger(best.plan_code, present.plan_code):
+            return
+    if present is not None:
+        _close(present, rules.Change.REPLACED, now)
+    db.session.add(
+        Subscription(
+            user_id=user_id,
+            plan_code=best.plan_code,
+            started_at=now,
+            ends_at=best.access_until,
+            rail=best.rail,
+        )
+    )
+    db.session.flush()
+    if present is not None:
+        publish(PlanEnded(user_id, present.plan_code))
+
+
+def _best_paid(user_id: int) -> RailSubscription | None:
+    until = RailSubscription.access_until
+    return db.session.scalar(
+        select(RailSubscription)
+        .join(Plan, Plan.code == RailSubscription.plan_code)
+        .where(RailSubscription.user_id == user_id, or_(until.is_(None), until > utc_now()))
+        .order_by(Plan.position.desc(), until.desc().nulls_first())
+        .limit(1)
+    )
+
+
+def _is_larger(plan_code: str, other: str) -> bool:
+    plan, present = db.session.get_one(Plan, plan_code), db.session.get_one(Plan, other)
+    return plan.position > present.position
 
 
 def end_expired(limit: int = END_BATCH) -> int:
@@ -174,6 +236,7 @@ def end_expired(limit: int = END_BATCH) -> int:
     ).all()
     for subscription in over:
         _close(subscription, rules.Change.EXPIRED, now)
+        hold_best_paid(subscription.user_id)
         publish(PlanEnded(subscription.user_id, subscription.plan_code))
     return len(over)
 
@@ -206,6 +269,32 @@ def add_price(
     return int(added)
 
 
+def name_price(rail: str, external_id: str, plan_code: str, period: Period) -> None:
+    """Say what a provider calls the newest price of a plan for a period; again: the newest one."""
+    price = db.session.scalar(
+        select(PlanPrice.id)
+        .where(PlanPrice.plan_code == plan_code, PlanPrice.period == period.code)
+        .order_by(PlanPrice.valid_from.desc())
+        .limit(1)
+    )
+    if price is None:
+        raise NotFound("unknown_plan")
+    statement = insert(RailPrice).values(rail=rail, external_id=external_id, price_id=price)
+    db.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[RailPrice.rail, RailPrice.external_id],
+            set_={"price_id": statement.excluded.price_id},
+        )
+    )
+    audit.record(
+        "plan.price_named",
+        "plan",
+        plan_code,
+        actor_id=None,
+        after={"rail": rail, "name": external_id, "period": period.code},
+    )
+
+
 def change_plan(
     actor_id: int | None, plan_code: str, limits: rules.Limits, *, visible: bool
 ) -> None:
@@ -236,6 +325,11 @@ def change_plan(
 
 def end_for_leaver(user_id: int) -> None:
     """Close the plan of somebody who has left; without one nothing happens."""
+    db.session.execute(
+        update(RailSubscription)
+        .where(RailSubscription.user_id == user_id)
+        .values(plan_code=None, price_id=None, access_until=None)
+    )
     present = _lock_present(user_id)
     if present is not None:
         _close(present, rules.Change.ENDED, utc_now())

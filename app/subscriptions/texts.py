@@ -51,6 +51,10 @@ TEXTS: Mapping[str, LazyString] = {
         "The free plan is what everybody has without another one. End the present plan instead."
     ),
     "no_plan_to_end": _l("This person has no plan that could be ended."),
+    "plan_is_paid_for": _l(
+        "This plan is paid for at a payment provider. End the subscription there; the plan ends "
+        "with it."
+    ),
     "bad_plan_price": _l("A price lies between 0 and 1,000,000 and has at most two decimals."),
     "bad_plan_currency": _l("A currency is written with three capital letters, for example USD."),
     "bad_plan_period": _l("A price holds for 1 to %(maximum)s days, weeks, months or years."),

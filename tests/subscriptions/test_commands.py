@@ -9,6 +9,7 @@ from app.accounts.models import AuditEntry
 from app.db import db
 from app.faq import service as faq
 from app.subscriptions import queries, service
+from app.subscriptions.models import PlanPrice, RailPrice
 from app.transactions import transaction
 from tests.factories import make_user
 
@@ -54,6 +55,8 @@ def test_a_plan_is_given_and_ended_and_both_are_audited(app: Flask, email: str) 
         (["give", "{email}", "pro", "--reason", "because", "--until", "2020-01-01"], "future"),
         (["give", "{email}", "pro", "--reason", "because", "--until", "soon"], "--until"),
         (["end", "{email}", "--reason", "because"], "no plan that could be ended"),
+        (["name-price", "stripe", "price_1", "gold"], "no plan with this code"),
+        (["name-price", "stripe", "price_1", "pro", "--period", "age"], "days, weeks"),
     ],
 )
 def test_what_cannot_be_done_is_said_without_a_traceback(
@@ -71,3 +74,12 @@ def test_searches_in_vain_are_listed(app: Flask, database: None) -> None:
     lines = run(app, ["faq", "missed"]).output.splitlines()
     assert [line.split()[0] for line in lines] == ["2", "1"]
     assert lines[0].endswith("leverage")
+
+
+def test_a_price_gets_its_name_at_a_provider_and_may_get_another(app: Flask, email: str) -> None:
+    for plan in ("pro", "premium"):
+        assert run(app, ["plans", "name-price", "stripe", "price_1", plan]).exit_code == 0
+    named = db.session.scalars(
+        select(PlanPrice.plan_code).join(RailPrice, RailPrice.price_id == PlanPrice.id)
+    )
+    assert named.all() == ["premium"]

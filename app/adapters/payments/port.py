@@ -4,7 +4,7 @@ The core never sees an object of a provider: only these frozen pictures of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -193,6 +193,8 @@ class RailInvoice:
     subscription_id: str | None = None
     due_at: datetime | None = None
     next_attempt_at: datetime | None = None
+    # The provider's page for it; who has the address may pay.
+    pay_url: str | None = field(default=None, repr=False)
     payments: tuple[RailPayment, ...] = ()
 
 

@@ -46,9 +46,12 @@ class Reader:
     def _money(self, payment_id: str) -> RailPayment | None:
         if not payment_id.startswith("pi_"):
             return self._charge(payment_id)
-        expand = {"expand": ["latest_charge.balance_transaction"]}
+        expand = {"expand": ["latest_charge"]}
         found = find(lambda: self._v1.payment_intents.retrieve(payment_id, expand))
-        return snapshots.intent_payment(found, self._tag) if found else None
+        if found is None:
+            return None
+        charge = self._with_fee(found["latest_charge"]) if found["latest_charge"] else None
+        return snapshots.intent_payment({**found, "latest_charge": charge}, self._tag)
 
     def _charge(self, charge_id: str) -> RailPayment | None:
         found = find(lambda: self._v1.charges.retrieve(charge_id))
@@ -57,9 +60,12 @@ class Reader:
         intent = id_of(found["payment_intent"])
         if intent:
             return self._money(intent)
-        booked = id_of(found["balance_transaction"])
+        return snapshots.charge_payment(self._with_fee(found), self._tag)
+
+    def _with_fee(self, charge: Data) -> Data:
+        booked = id_of(charge["balance_transaction"])
         told = find(lambda: self._v1.balance_transactions.retrieve(booked)) if booked else None
-        return snapshots.charge_payment({**found, "balance_transaction": told}, self._tag)
+        return {**charge, "balance_transaction": told}
 
     def _of_invoice(self, payment: RailPayment) -> RailPayment:
         """Say which invoice of Stripe a payment is for, unless it is for something of ours."""

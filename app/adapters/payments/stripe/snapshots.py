@@ -168,6 +168,7 @@ def invoice(
         subscription_id=id_of(details.get("subscription")),
         due_at=optional_time(found["due_date"]),
         next_attempt_at=optional_time(found["next_payment_attempt"]),
+        pay_url=found["hosted_invoice_url"],
         payments=payments,
     )
 

@@ -1,0 +1,241 @@
+"""Recorded and own sequences of Stripe's events end the same, however they come."""
+
+import os
+import random
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import delete, select, update
+
+from app.adapters.payments import rails, use_rails
+from app.db import db, utc_now
+from app.errors import Conflict
+from app.payments import checkouts, wallet_rail
+from app.payments import service as payments
+from app.payments.models import Invoice
+from app.subscriptions import jobs, service
+from app.subscriptions.models import RailPrice, Subscription
+from app.subscriptions.queries import limits_of
+from app.subscriptions.rules import access_of
+from app.transactions import transaction
+from tests.client import Client
+from tests.conftest import new_client
+from tests.doubles.stripe import signed
+from tests.doubles.stripe.scenarios import own_sequences
+from tests.doubles.stripe.sequences import EventSequence, SequenceStripe, shared_sequences
+from tests.payments.stripe_world import SECRET, post_all
+from tests.payments.world import work
+from tests.subscriptions.stripe_replay import (
+    Stage,
+    check_expected,
+    picture,
+    rail_of,
+    stage,
+    unfinished,
+)
+
+# `make check-billing` asks for more.
+SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "1"))
+AT_ONCE = 3
+NO_ACCESS = ("incomplete", "incomplete_expired", "unpaid", "paused", "canceled")
+
+
+@pytest.fixture
+def client(app: Flask, database: None) -> Iterator[Client]:
+    before = dict(rails())
+    with transaction():
+        service.seed_plans()
+    yield new_client(app)
+    use_rails(before)
+
+
+def recorded() -> list[EventSequence]:
+    files = shared_sequences()
+    assert len(files) >= 19
+    return [EventSequence.read(path) for path in files]
+
+
+def plain(seen: dict[str, object], seed: int) -> str:
+    """Return a picture without the tail of the ids of its run."""
+    tail = f"{random.Random(seed).getrandbits(40):x}"
+    return str(seen).replace(tail, "")
+
+
+def bit_by_bit(client: Client, ready: Stage, seed: int) -> None:
+    """Deliver in some order, each event twice, and apply a few before the next ones come."""
+    deliveries = ready.sequence.deliveries([SECRET], shuffle=seed)
+    for start in range(0, len(deliveries), AT_ONCE):
+        post_all(client, 2 * deliveries[start : start + AT_ONCE])
+        work()
+
+
+def all_ways(client: Client, sequences: Iterable[EventSequence], shuffles: int) -> None:
+    """Deliver each sequence in order and shuffled; it ends as it expects and always the same."""
+    for number, sequence in enumerate(sequences):
+        first = 1_000 * number
+        ready = stage(sequence, first)
+        post_all(client, ready.sequence.deliveries([SECRET]))
+        work()
+        ends = {plain(check_expected(ready), first)}
+        for seed in range(first + 1, first + 1 + shuffles):
+            ready = stage(sequence, seed)
+            bit_by_bit(client, ready, seed)
+            ends.add(plain(check_expected(ready), seed))
+        assert len(ends) == 1, (sequence.name, ends)
+
+
+@pytest.mark.shared
+def test_c06_recorded_sequences_end_as_expected_in_any_order(client: Client) -> None:
+    all_ways(client, recorded(), SHUFFLES)
+
+
+def test_c06_own_sequences_end_as_expected_in_any_order(client: Client) -> None:
+    all_ways(client, own_sequences(), SHUFFLES)
+
+
+def named(name: str) -> EventSequence:
+    return next(one for one in own_sequences() if one.name.startswith(name))
+
+
+def test_c07_old_news_under_new_ids_change_nothing(client: Client) -> None:
+    ready = stage(named("03-"), 1)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    before = check_expected(ready)
+    old = ready.sequence.stale(1, {"invoice.payment_failed", "customer.subscription.updated"})
+    assert len(old) > 1
+    post_all(client, [signed(event, [SECRET]) for event in old])
+    work()
+    assert check_expected(ready) == before
+
+
+def test_c08_events_that_tell_nothing_but_an_id_do_as_well(client: Client) -> None:
+    ready = stage(named("02-"), 2)
+    for event in ready.sequence.events:
+        thing = event["data"]["object"]
+        bare = {name: thing[name] for name in ("id", "object") if name in thing}
+        post_all(client, [signed({**event, "data": {"object": bare}}, [SECRET])])
+        work()
+    check_expected(ready)
+
+
+def test_c09_events_of_one_person_in_parallel_end_as_in_order(app: Flask, client: Client) -> None:
+    ready = stage(named("10-"), 3)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+
+    def apply() -> None:
+        with app.app_context():
+            work()
+            db.session.remove()
+
+    threads = [threading.Thread(target=apply) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    work()
+    check_expected(ready)
+
+
+def test_c37_an_unknown_price_takes_no_plan_away_and_is_told(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = stage(named("02-"), 4)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    with transaction():
+        db.session.execute(delete(RailPrice))
+    old = ready.sequence.stale(2, {"customer.subscription.updated"})
+    post_all(client, [signed(event, [SECRET]) for event in old])
+    work()
+    check_expected(ready)
+    assert "unknown_rail_price" in caplog.text
+
+
+def test_c11_what_another_app_sells_gives_no_plan_here(client: Client) -> None:
+    ready = stage(named("01-"), 5)
+    foreign = ready.sequence.adapted({"app": "another"})
+    use_rails({**rails(), "stripe": rail_of(SequenceStripe(foreign, validate=False))})
+    post_all(client, foreign.deliveries([SECRET]))
+    work()
+    seen = picture(ready.user_id)
+    assert (seen["plan"], seen["invoices"], seen["paid"]) == ("free", [], 0)
+    assert unfinished() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "after_sale", "after_gift"), [("premium", "premium", "pro"), ("pro", "pro", "pro")]
+)
+def test_a_gift_of_staff_stays_and_what_is_paid_for_holds_after_it(
+    client: Client, given: str, after_sale: str, after_gift: str
+) -> None:
+    ready = stage(named("01-"), 6)
+    until = utc_now() + timedelta(days=3)
+    with transaction():
+        service.give_plan(None, ready.user_id, given, until, "a gift")
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    assert limits_of(ready.user_id).plan == after_sale
+    with transaction():
+        db.session.execute(update(Subscription).values(ends_at=utc_now() - timedelta(seconds=1)))
+    jobs.end_expired()
+    assert limits_of(ready.user_id).plan == after_gift
+
+
+def test_a_paid_plan_is_not_ended_here_while_its_provider_takes_money(client: Client) -> None:
+    ready = stage(named("01-"), 7)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    with pytest.raises(Conflict, match="plan_is_paid_for"):
+        service.end_plan(None, ready.user_id, "no reason")
+
+
+def test_a_mirrored_invoice_is_neither_paid_nor_voided_here(client: Client) -> None:
+    ready = stage(named("04-"), 8)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    db.session.rollback()
+    query = select(Invoice.id).where(Invoice.user_id == ready.user_id, Invoice.state == "open")
+    invoice_id = db.session.scalars(query).first()
+    assert invoice_id is not None
+    for refused in (
+        lambda: checkouts.want_invoice(ready.user_id, invoice_id),
+        lambda: wallet_rail.pay_invoice(ready.user_id, invoice_id),
+        lambda: payments.void_invoice(1, invoice_id, "no reason"),
+        lambda: payments.write_off(1, invoice_id, "no reason"),
+    ):
+        with pytest.raises(Conflict, match="invoice_at_provider"):
+            refused()
+        db.session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("state", "price", "waits_days", "cancels_days", "expected"),
+    [
+        ("active", "p", None, None, "endless"),
+        ("trialing", "p", None, None, "endless"),
+        ("active", None, None, None, None),
+        ("active", "p", None, 3, "until"),
+        ("active", "p", None, -1, None),
+        ("past_due", "p", 1, None, "until"),
+        ("past_due", "p", 15, None, None),
+        ("past_due", None, 1, None, None),
+        *((state, "p", None, None, None) for state in NO_ACCESS),
+    ],
+)
+def test_c22_to_c36_what_a_subscription_gives_by_its_state(
+    state: str,
+    price: str | None,
+    waits_days: int | None,
+    cancels_days: int | None,
+    expected: str | None,
+) -> None:
+    now, day = utc_now(), timedelta(days=1)
+    since = None if waits_days is None else now - waits_days * day
+    cancel = None if cancels_days is None else now + cancels_days * day
+    access = access_of(state, price, since, cancel, 14 * day, now)
+    told = None if access is None else "until" if access.until else "endless"
+    assert told == expected
