@@ -210,6 +210,7 @@ def _join_subjects() -> None:
     from app.bots import handlers as bots_handlers  # noqa: F401
     from app.bots import queries as bots
     from app.bots.queries import names
+    from app.exchanges import handlers as exchanges_handlers  # noqa: F401
     from app.exchanges import service as exchanges
     from app.payments import disputes, links, mirroring, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401

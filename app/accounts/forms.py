@@ -60,7 +60,8 @@ class RegisterForm(NewPasswordMixin, FlaskForm):
 
     invite = StringField(
         _l("Invitation"),
-        [Optional(), Length(max=_MAX_CODE_LENGTH, message=_l("This code is too long."))],
+        # Asked for only where it is needed, so that its label says nothing of an option.
+        [Length(max=_MAX_CODE_LENGTH, message=_l("This code is too long."))],
         render_kw={"autocomplete": "off", "spellcheck": "false", "data-link-code": True},
     )
 

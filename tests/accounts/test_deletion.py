@@ -12,6 +12,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select, text, update
 
+from app import answers
 from app.accounts import audit, codes, keys, queries, roles, service, session_store, tokens
 from app.accounts.audit_chain import check_chain
 from app.accounts.deletion import erasing, jobs
@@ -433,6 +434,13 @@ def test_after_the_end_nothing_leads_to_the_person_and_the_books_stay(leaver: Sh
     (user,) = [row for row in after["users"] if row["id"] == leaver.user_id]
     assert user["email"] == f"erased-{leaver.user_id}@erased.invalid"
     assert {one["state"] for one in after["subscriptions"]} == {"ended"}
+
+
+def test_balances_that_were_read_are_forgotten_at_once(leaver: Shop) -> None:
+    name = f"balances:{leaver.account_id}"
+    answers.put(name, "{}", 3600)
+    erase_fully(leaver.user_id)
+    assert answers.last(name) is None
 
 
 def test_the_last_mail_goes_out_and_its_address_is_forgotten(leaver: Shop) -> None:
