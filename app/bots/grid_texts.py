@@ -90,9 +90,9 @@ TEXTS: Mapping[str, LazyString] = {
         "%(stop_loss)s is reached. Use less leverage or a nearer stop-loss."
     ),
     "margin_runs_short": _l(
-        "After about %(trips)s round trips at %(price)s the last order there may lack margin: "
-        "%(needed)s more would carry it. Choose a larger reserve, a narrower range or less "
-        "leverage."
+        "The last order at %(price)s may lack margin after some round trips there (about "
+        "%(trips)s): %(needed)s more would carry it. Choose a larger reserve, a narrower range or "
+        "less leverage."
     ),
     "maintenance_assumed": _l(
         "The exchange did not tell its maintenance margin; the liquidation price is counted with "

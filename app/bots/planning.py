@@ -114,7 +114,7 @@ def prospect(bot: Bot) -> Prospect:
     if follows_price(version.params):
         planned = check_settings(grounds, version.strategy, version.params)
         put_in = _put_in(metrics, planned.capital, cash)
-        put_in = max(put_in, _missing_cash(planned, held, cash))
+        put_in = max(put_in, _missing_cash(planned, grounds, held, cash))
     else:
         put_in = _put_in(metrics, bot.capital, cash)
     funds = Holdings(held.base, held.quote + put_in, held.cost)
@@ -138,8 +138,15 @@ def _put_in(metrics: BotMetrics, capital: Decimal, cash: Decimal) -> Decimal:
 
 
 @exact
-def _missing_cash(planned: Settings, held: Holdings, cash: Decimal) -> Decimal:
-    """Return the cash that orders of a given size lack; coins are cash only as far as they sell."""
+def _missing_cash(planned: Settings, grounds: Grounds, held: Holdings, cash: Decimal) -> Decimal:
+    """Return the cash that orders of a given size lack; coins are cash only as far as they sell.
+
+    A position in a contract saves none: the money behind it has to carry its margin like that of a
+    new one, and that it was opened at a worse price.
+    """
+    if grounds.market.kind is MarketKind.LINEAR:
+        worth = held.quote + held.base * grounds.known_price
+        return ceil_to_step(planned.capital - min(cash, worth), BOOK_STEP)
     to_buy = getattr(planned.plan, "base_to_buy", None) or ZERO
     cost = getattr(planned.plan, "base_cost", None) or ZERO
     saved = cost * min(held.base, to_buy) / to_buy if to_buy > 0 and held.base > 0 else ZERO

@@ -23,10 +23,10 @@ from app.db import db, utc_now
 from app.errors import Conflict, DomainError, InvalidInput
 from app.trades.service import unsettled_orders
 from app.trading.codec import to_json
-from app.trading.market import ZERO, exact
+from app.trading.market import ONE, ZERO, MarketKind, exact
 from app.trading.orders import Side
 from app.trading.position import Holdings
-from app.trading.risk import budget_of
+from app.trading.risk import budget_of, margin_of
 from app.trading.strategies import strategy_named
 from app.trading.strategy import InvalidParams, Strategy, View
 
@@ -250,8 +250,9 @@ def _apply(
         check_funds(funds, market.base, market.quote, Holdings(ZERO, edit.money_in))
     if edit.money_in:
         metrics = db.session.get_one(BotMetrics, bot.id, with_for_update=True)
-        if metrics.quote + edit.money_in < 0:
-            raise Conflict("money_is_in_coins", field="investment", free=metrics.quote)
+        cash = _cash(running)
+        if cash + edit.money_in < 0:
+            raise Conflict("money_is_in_coins", field="investment", free=cash)
         flow_money(metrics, edit.money_in, grounds.known_price, grounds.market, now)
     bot.config_version += 1
     bot.capital += edit.money_in
@@ -269,8 +270,33 @@ def _apply(
 def _most_out(running: _Running) -> Decimal:
     """Return earned money that no order needs, neither one that rests nor one that waits."""
     metrics = db.session.get_one(BotMetrics, running.bot.id)
-    free = budget_of(running.view).quote - _needed_later(running)
+    free = _free_margin(running) if _is_contract(running) else _free_cash(running)
     return max(ZERO, min(metrics.grid_profit - metrics.withdrawn, free))
+
+
+def _is_contract(running: _Running) -> bool:
+    return running.view.market.kind is MarketKind.LINEAR
+
+
+def _cash(running: _Running) -> Decimal:
+    """Return the money that is no coins; behind a position in a contract all of it is the wallet.
+
+    What such a position has cost was never paid, so its signed cash says nothing alone.
+    """
+    held = running.view.holdings
+    return held.wallet if _is_contract(running) else held.quote
+
+
+def _free_cash(running: _Running) -> Decimal:
+    return budget_of(running.view).quote - _needed_later(running)
+
+
+def _free_margin(running: _Running) -> Decimal:
+    """Return the money beyond the margin of now and of all orders of the plan, waiting ones too."""
+    plan = running.bot.plan or {}
+    reserve: Decimal = running.params.reserve
+    planned = Decimal(str(plan.get("investment") or 0)) * (ONE - reserve)
+    return running.view.holdings.wallet - max(planned, margin_of(running.view))
 
 
 def _needed_later(running: _Running) -> Decimal:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from flask_babel import get_locale
 from flask_babel.speaklater import LazyString
 
+from app.bots.contract_texts import POSITION_CHOICES
 from app.bots.labels import (
     CHOICE_LABELS,
     FIELD_HELPS,
@@ -90,6 +91,13 @@ def _named(names: Mapping[str, LazyString]) -> Writer:
     return write
 
 
+def _ending(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    names = CHOICE_LABELS
+    if pair is not None and pair.kind != "spot":
+        names = {**CHOICE_LABELS, **POSITION_CHOICES}
+    return str(names.get(str(value), value))
+
+
 def _own_coins(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     number = _number(value)
     currency = str(values.get("currency") or (pair.base if pair else ""))
@@ -133,7 +141,7 @@ WRITERS: Mapping[str, Writer] = {
         _plain,
     ),
     **dict.fromkeys(("gross", "fees", "share", "rate"), _percent),
-    "how": _named(CHOICE_LABELS),
+    "how": _ending,
     "side": _named(SIDE_LABELS),
     "state": _named(STATE_LABELS),
     "old": _named(ORDER_STATUS_LABELS),

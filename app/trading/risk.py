@@ -148,6 +148,13 @@ def _beyond_budget(intent: Place, view: View, budget: Budget) -> Denied | None:
     return None
 
 
+def margin_of(view: View) -> Decimal:
+    """Return the margin that a contract's position and its standing orders need."""
+    stake = Stake(view.holdings.base, view.holdings.cost)
+    leverage = getattr(view.params, "leverage", ONE)
+    return margin(stake, _contract_budget(view).orders, leverage)
+
+
 def _contract_budget(view: View) -> Budget:
     orders, standing = OrderSums(), 0
     for order in view.orders:

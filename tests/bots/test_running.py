@@ -12,7 +12,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.bots import running, service, stopping
-from app.bots.models import BotConfig, BotEvent, BotMetrics
+from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics
+from app.bots.planning import prospect
 from app.bots.queries import levels_of
 from app.bots.rules import Seen
 from app.db import db, utc_now
@@ -472,3 +473,74 @@ def test_limits_within_bounds_change_nothing_and_can_be_taken_away(shop: Shop) -
         InvalidParams,
     )
     assert isinstance(error, InvalidParams)
+
+
+@pytest.mark.parametrize("direction", ["long", "short", "neutral"])
+def test_money_goes_into_a_contract_bot_and_out_of_it_as_its_margin_allows(
+    shop: Shop, direction: str
+) -> None:
+    as_contract(shop)
+    bot_id = shop.run_bot(
+        *["99", "101", "103", "101", "97", "101"] * 3, direction=direction, leverage=Decimal(5)
+    )
+    with transaction():
+        running.add_money(shop.user_id, bot_id, Decimal(500))
+    ticks(shop)
+    assert (shop.bot(bot_id).state, shop.bot(bot_id).capital) == ("active", Decimal(1500))
+    assert len(standing(bot_id)) >= 10
+    for price in ["103", "101", "97", "101"] * 3:
+        shop.play(price)
+        shop.tick()
+    with transaction():
+        most = running.money_limits(shop.user_id, bot_id).most_out
+        metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+        wallet = metrics.quote + (1 if metrics.base > 0 else -1) * metrics.base_cost
+        assert 1 < most <= metrics.grid_profit
+        assert wallet - most >= Decimal(1500) * Decimal("0.95")
+    before = {order.client_id for order in standing(bot_id)}
+    with transaction():
+        running.take_out(shop.user_id, bot_id, most)
+    ticks(shop)
+    assert {order.client_id for order in standing(bot_id)} == before
+    error = refused(lambda: running.take_out(shop.user_id, bot_id, Decimal(50)), Conflict)
+    assert error.code == "too_much_to_take_out"
+
+
+@pytest.mark.parametrize(("direction", "upper"), [("long", 102), ("neutral", 110)])
+def test_a_start_closes_what_a_position_has_more_than_the_plan(
+    shop: Shop, direction: str, upper: int
+) -> None:
+    as_contract(shop)
+    bot_id = shop.run_bot("97", "93", direction=direction, leverage=Decimal(2))
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+    ticks(shop)
+    assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base > 0
+    with transaction():
+        service.change_bot(shop.user_id, bot_id, {"upper": Decimal(upper)})
+    shop.start(bot_id)
+    ticks(shop)
+    bot = shop.bot(bot_id)
+    metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
+    assert bot.plan is not None
+    assert metrics.base == Decimal(str(bot.plan["base_to_buy"]))
+
+
+def test_a_start_with_a_position_brings_the_margin_of_all_orders_of_a_fixed_size(
+    shop: Shop,
+) -> None:
+    as_contract(shop)
+    size = {"quantity": Decimal(1), "investment": None, "reserve": Decimal("0.01")}
+    bot_id = shop.run_bot("97", "101", "97", direction="long", leverage=Decimal(5), **size)
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+    ticks(shop)
+    shop.play("96.5")
+    with transaction():
+        ahead = prospect(db.session.get_one(Bot, bot_id))
+        assert ahead.held.base > 0
+        assert ahead.held.wallet + ahead.put_in >= ahead.settings.capital
+    shop.start(bot_id)
+    ticks(shop)
+    assert shop.bot(bot_id).state == "active"
+    assert len(standing(bot_id)) == 10

@@ -259,3 +259,11 @@ def test_a_minimum_without_a_known_rule_is_said_in_general(app: Flask) -> None:
     line = problem("investment", "investment_too_small", value=1, minimum=2, rule="lot")
     with app.test_request_context():
         assert say(line, PAIR).endswith("The exchange sets this limit.")
+
+
+def test_a_stop_names_the_position_of_a_contract_and_the_coins_of_others(app: Flask) -> None:
+    future = Pair(1, "AAA/USDT:USDT", "AAA", "USDT", None, None, kind="linear")
+    stop = Line("stopped_by_owner", {"how": "sell"})
+    with app.test_request_context(), use_locale("en"):
+        assert "Close the position at market" in say(stop, future)
+        assert "Sell the coins at market" in say(stop, PAIR)

@@ -163,8 +163,9 @@ def _money_in(old: GridParams, state: GridState, new: GridParams, view: View) ->
     planned = new if is_waiting else replace(new, trigger_price=None)
     needed = plan_grid(planned, view.market, view.price).investment or ZERO
     held = view.holdings
-    is_spot = view.market.kind is MarketKind.SPOT
-    there = held.quote + held.base * view.price if is_spot else held.wallet
+    worth = held.quote + held.base * view.price
+    # The margin of a position is that of the price at which it was opened.
+    there = worth if view.market.kind is MarketKind.SPOT else min(worth, held.wallet)
     return max(ZERO, ceil_to_step(needed - there, BOOK_STEP))
 
 

@@ -55,7 +55,8 @@ def begin(
 ) -> GridState:
     """Return the state of a grid that places its orders now; raise InvalidParams as the plan says.
 
-    After an edit (`edits` > 0) coins that are too many are sold, and ids begin at `cycle`.
+    After an edit (`edits` > 0) coins that are too many are sold, and ids begin at `cycle`. What is
+    too much of a position is closed at a start as well: its margin is not planned, nor its risk.
     """
     params = replace(params, trigger_price=None)
     if funds is not None:
@@ -143,7 +144,7 @@ def _first_entry(
         size = purchase_for(market, missing) if coins else floored(market, missing)
         needed = missing if coins and market.kind is MarketKind.SPOT else None
         entry = Entry(size, needed=needed, cycle=edits)
-    elif missing < 0 and (edits or params.is_short):
+    elif missing < 0 and (edits or params.is_short or market.kind is MarketKind.LINEAR):
         entry = Entry(floored(market, -missing), side=Side.SELL, cycle=edits)
     if entry is None or not market.is_tradable(entry.quantity, price):
         return None
