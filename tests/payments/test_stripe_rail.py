@@ -396,18 +396,20 @@ def test_c06_any_order_and_many_times_end_the_same(
 
 
 def test_c16_two_clicks_at_once_make_one_customer_and_one_page(
-    app: Flask, client: Client, user: User, fake: FakeStripe
+    app: Flask, login_as: Login, user: User, fake: FakeStripe
 ) -> None:
     invoice_id = issue(user.id)
     answers: list[int] = []
+    # Two browsers: one test client is not made for two threads.
+    browsers = [login_as(user), login_as(user)]
 
-    def click() -> None:
+    def click(browser: Client) -> None:
         with app.app_context():
-            sent = client.post_form(f"/invoices/{invoice_id}/pay", {"rail": "stripe"})
+            sent = browser.post_form(f"/invoices/{invoice_id}/pay", {"rail": "stripe"})
             answers.append(sent.status_code)
             db.session.remove()
 
-    threads = [threading.Thread(target=click) for _ in range(2)]
+    threads = [threading.Thread(target=click, args=(browser,)) for browser in browsers]
     for thread in threads:
         thread.start()
     for thread in threads:

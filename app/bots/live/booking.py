@@ -209,7 +209,7 @@ def _book_found(
             if found is not None:
                 changed = apply_found(own, found)
             else:
-                changed = _apply_absence(own, accounts[number], books.now)
+                changed = _apply_absence(own, accounts[number], entry.begun_at)
             if changed:
                 books.touched[own.id] = own
                 _tell_taken(books, own)
@@ -232,20 +232,21 @@ def _tell_taken(books: Books, own: OwnOrder) -> None:
         books.events.append(Event(own.bot_id, NOTED, values, Severity.WARNING))
 
 
-def _apply_absence(own: OwnOrder, account: Account, now: datetime) -> bool:
+def _apply_absence(own: OwnOrder, account: Account, asked_at: datetime) -> bool:
     """Take in that the venue says it does not know an order; one that was never sent just waits.
 
     One that was about to be sent when its worker died may be there: venues forget orders for a
     while, also filled ones, and not each of them refuses a second order under the id of a filled
-    one. It is doubted first, and taken as absent only when nobody has seen it for long enough. An
-    order that did stand once is gone then; one that was never seen has never arrived.
+    one. It is doubted first, and taken as absent only when nobody has seen it for long enough:
+    up to when the venue was asked, for calls wait for their turn and an answer may be old by now.
+    An order that did stand once is gone then; one that was never seen has never arrived.
     """
     if not own.status.is_live or (own.status is Status.INTENDED and own.sent_at is None):
         return False
     if own.status is not Status.UNRESOLVED:
         own.turn(Status.UNRESOLVED, "unknown_to_venue")
         return True
-    if now - (own.doubtful_since or own.created_at) < grace_of(account.exchange):
+    if asked_at - (own.doubtful_since or own.created_at) < grace_of(account.exchange):
         return False
     if own.exchange_order_id is None and not own.order.filled:
         own.turn(Status.REJECTED, "never_arrived")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from app.db import utc_now
 from app.trades.service import OwnOrder
 from app.trading.market import PricePoint
 from app.trading.orders import Fill
@@ -30,7 +31,7 @@ class Account:
 
 @dataclass(slots=True)
 class Seen:
-    """One look at an account.
+    """One look at an account; nothing in it was asked before `begun_at`.
 
     `points` is where each of its markets stands; `fills` are those after the cursor, with their
     market, and `funding` payments of contracts; `found` holds orders that were looked up by client
@@ -44,6 +45,7 @@ class Seen:
 
     account_id: int
     cursor: str
+    begun_at: datetime = field(default_factory=utc_now)
     points: dict[int, PricePoint] = field(default_factory=dict)
     fills: list[tuple[int, Fill]] = field(default_factory=list)
     found: dict[str, VenueOrder | None] = field(default_factory=dict)
