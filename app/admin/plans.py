@@ -180,9 +180,12 @@ class PlanView(AdminView):
 
 
 class PriceView(AdminView):
-    """All prices that were, are and will be; a price is never edited, a new one is added."""
+    """All prices that were, are and will be; a price is never edited, a new one is added.
 
-    permission = Permission.DESK
+    What will be asked is nobody's business but of those who set it.
+    """
+
+    permission = Permission.PLANS_MANAGE
     column_list = ("id", "plan_code", "amount", "currency", "period", "valid_from")
     column_filters = ("plan_code", "currency", "period", "valid_from")
     column_labels = {

@@ -189,6 +189,14 @@ def test_a_block_form_without_its_wish_does_nothing(
     assert db.session.get_one(User, customer.id).blocked_at is None
 
 
+def test_support_sees_no_prices_of_the_desk_and_changes_none(login_as: Login) -> None:
+    support = login_as(make_user(Role.SUPPORT))
+    assert support.get("/admin/users/").status_code == 200
+    for path in ("/admin/prices/", "/admin/plans/price?code=pro"):
+        assert support.get(path).status_code == 403, path
+    assert login_as(make_user(Role.MANAGER)).get("/admin/prices/").status_code == 200
+
+
 def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
     from app.subscriptions.models import PlanPrice
     from app.subscriptions.service import seed_plans
