@@ -30,6 +30,7 @@ RIGHTS = {
     "refunds": ("select", "insert", "update"),
     "disputes": ("select", "insert", "update"),
     "credit_notes": ("select", "insert"),
+    "subscription_history": ("select", "insert"),
 }
 ALL_ROWS = ("select", "insert", "update", "delete")
 

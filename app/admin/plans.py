@@ -1,6 +1,6 @@
 """Plans and prices: looked at by all staff, changed by managers through the service."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from decimal import Decimal
 
@@ -10,6 +10,7 @@ from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, DateTimeLocalField, DecimalField, IntegerField, SelectField
@@ -24,20 +25,27 @@ from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
 from app.subscriptions import queries, service
-from app.subscriptions.models import Plan, PlanPrice, Subscription
+from app.subscriptions.models import Plan, PlanKind, PlanPrice, Subscription
+from app.subscriptions.periods import LIFETIME, Period, Unit
 from app.subscriptions.periods import MAX_COUNT as LONGEST
-from app.subscriptions.periods import Period, Unit
 from app.subscriptions.rules import (
     MAX_COUNT,
     MAX_NAME,
     MAX_PERIOD_S,
     MAX_PRICE,
+    MAX_SEATS,
     MAX_TIMES,
+    MAX_TRIAL_DAYS,
     Allowance,
     Limits,
 )
 from app.subscriptions.texts import ALLOWANCE_NAMES
 from app.transactions import transaction
+
+KINDS: Mapping[str, LazyString] = {
+    PlanKind.PLAN: _l("Plan"),
+    PlanKind.ADDON: _l("Add-on"),
+}
 
 
 class PlanForm(FlaskForm):
@@ -64,6 +72,10 @@ class PlanForm(FlaskForm):
         ALLOWANCE_NAMES[Allowance.API_CALLS],
         validators=[InputRequired(), NumberRange(0, MAX_TIMES)],
     )
+    trial_days = IntegerField(
+        _l("Days to try it, once a person"),
+        validators=[InputRequired(), NumberRange(0, MAX_TRIAL_DAYS)],
+    )
     visible = BooleanField(_l("Offered on the price list"))
 
 
@@ -84,8 +96,13 @@ class PriceForm(FlaskForm):
                 (Unit.YEAR.value, _l("years")),
                 (Unit.WEEK.value, _l("weeks")),
                 (Unit.DAY.value, _l("days")),
+                (Unit.LIFETIME.value, _l("for life, paid once")),
             )
         ),
+    )
+    seats = IntegerField(
+        _l("Sold how often at most (empty: without end)"),
+        validators=[Optional(), NumberRange(1, MAX_SEATS)],
     )
     valid_from = DateTimeLocalField(
         _l("Valid from (UTC; empty: now)"), format="%Y-%m-%dT%H:%M", validators=[Optional()]
@@ -103,12 +120,15 @@ class PlanView(AdminView):
     column_list = (
         "code",
         "name",
+        "kind",
         "max_bots",
         "max_live_bots",
         "max_exchanges",
         "tick_period_s",
+        "trial_days",
         "visible",
     )
+    column_formatters = {"kind": lambda view, context, plan, name: KINDS[plan.kind]}
     column_default_sort = "position"
     column_labels = {
         "code": _l("Code"),
@@ -116,7 +136,9 @@ class PlanView(AdminView):
         "max_bots": _l("Running bots"),
         "max_live_bots": _l("of these live"),
         "max_exchanges": _l("Exchange accounts"),
+        "kind": _l("Kind"),
         "tick_period_s": _l("Tick period, s"),
+        "trial_days": _l("Days to try"),
         "visible": _l("Offered"),
     }
 
@@ -140,7 +162,11 @@ class PlanView(AdminView):
             try:
                 with transaction():
                     service.change_plan(
-                        current_user.id, plan.code, limits, visible=form.visible.data
+                        current_user.id,
+                        plan.code,
+                        limits,
+                        visible=form.visible.data,
+                        trial_days=form.trial_days.data,
                     )
             except DomainError as error:
                 flash(describe(error), "danger")
@@ -166,8 +192,9 @@ class PlanView(AdminView):
                         current_user.id,
                         plan.code,
                         form.amount.data or Decimal(0),
-                        period=Period(form.count.data or 1, Unit(form.unit.data)),
+                        period=_period(form),
                         valid_from=start.replace(tzinfo=UTC) if start else None,
+                        seats=form.seats.data,
                     )
             except DomainError as error:
                 flash(describe(error), "danger")
@@ -179,6 +206,11 @@ class PlanView(AdminView):
         )
 
 
+def _period(form: PriceForm) -> Period:
+    unit = Unit(form.unit.data)
+    return LIFETIME if unit is Unit.LIFETIME else Period(form.count.data or 1, unit)
+
+
 class PriceView(AdminView):
     """All prices that were, are and will be; a price is never edited, a new one is added.
 
@@ -186,7 +218,7 @@ class PriceView(AdminView):
     """
 
     permission = Permission.PLANS_MANAGE
-    column_list = ("id", "plan_code", "amount", "currency", "period", "valid_from")
+    column_list = ("id", "plan_code", "amount", "currency", "period", "valid_from", "seats")
     column_filters = ("plan_code", "currency", "period", "valid_from")
     column_labels = {
         "plan_code": _l("Plan"),
@@ -194,6 +226,7 @@ class PriceView(AdminView):
         "currency": _l("Currency"),
         "period": _l("Period"),
         "valid_from": _l("Valid from"),
+        "seats": _l("Seats"),
     }
 
 

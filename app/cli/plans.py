@@ -1,5 +1,6 @@
 """Commands about plans: who has which, giving one and ending it; searches of the help in vain."""
 
+import json
 from datetime import UTC, datetime
 
 import click
@@ -10,7 +11,7 @@ from app.cli.edge import DatabaseGroup
 from app.errors import DomainError
 from app.faq import queries as faq
 from app.i18n import describe
-from app.subscriptions import queries, service
+from app.subscriptions import history, queries, service
 from app.subscriptions.periods import Period
 from app.transactions import transaction
 
@@ -20,8 +21,8 @@ help_group = DatabaseGroup("faq", help="The help.")
 
 @plans.command("list")
 def list_plans() -> None:
-    """Show the plans on offer with limits and prices."""
-    for offer in queries.price_list():
+    """Show the plans and add-ons on offer with limits and prices, and the seats that are left."""
+    for offer in (*queries.price_list(), *queries.addons_on_offer()):
         limits = offer.limits
         month = (
             f"{offer.month.amount} {offer.month.currency} a month" if offer.month else "no price"
@@ -29,6 +30,22 @@ def list_plans() -> None:
         click.echo(
             f"{limits.plan:10} {month:22} bots {limits.max_bots}, live {limits.max_live_bots}, "
             f"accounts {limits.max_exchanges}, check every {limits.tick_period_s} s"
+        )
+        for period in offer.prices:
+            seats = queries.seats_of_offer(limits.plan, period)
+            if seats is not None:
+                click.echo(f"{'':10} {seats} left for a {period.code}")
+
+
+@plans.command("history")
+@click.argument("email")
+def show_history(email: str) -> None:
+    """Show what happened to a person's subscriptions, the newest first."""
+    for change in history.history_of(_person(email).id):
+        before, after = (json.dumps(one, sort_keys=True) for one in (change.before, change.after))
+        click.echo(
+            f"{change.at:%Y-%m-%d %H:%M} {change.source:16} {change.what:10} {before} -> {after}"
+            f" {change.cause}"
         )
 
 

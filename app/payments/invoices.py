@@ -157,6 +157,7 @@ def _line_row(invoice_id: int, position: int, line: Line) -> InvoiceLine:
         amount=line.amount.amount,
         period_start=line.period_start,
         period_end=line.period_end,
+        price_id=line.price_id,
     )
 
 
@@ -165,6 +166,7 @@ def _columns(new: NewInvoice, totals: Totals) -> dict[str, object]:
         "key": new.key,
         "user_id": new.user_id,
         "subscription_id": new.subscription_id,
+        "kept_id": new.kept_id,
         "rail": new.rail,
         "external_id": new.external_id,
         "due_at": new.due_at,

@@ -60,6 +60,7 @@ class Invoice(Base):
     key: Mapped[str] = mapped_column(unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     subscription_id: Mapped[int | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    kept_id: Mapped[int | None] = mapped_column(ForeignKey("kept_subscriptions.id"), index=True)
     rail: Mapped[str] = mapped_column(default="", server_default="")
     external_id: Mapped[str | None]
     number: Mapped[str | None] = mapped_column(unique=True)
@@ -99,6 +100,7 @@ class InvoiceLine(Base):
     amount: Mapped[Decimal]
     period_start: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
+    price_id: Mapped[int | None] = mapped_column(ForeignKey("plan_prices.id"), index=True)
 
 
 class InvoiceEvent(Base):

@@ -196,6 +196,7 @@ class Line:
     subject: str = ""
     period_start: datetime | None = None
     period_end: datetime | None = None
+    price_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ class NewInvoice:
     tax: Money | None = None
     due_at: datetime | None = None
     subscription_id: int | None = None
+    kept_id: int | None = None
     rail: str = ""
     external_id: str | None = None
 

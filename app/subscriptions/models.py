@@ -5,8 +5,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
 
@@ -19,14 +28,39 @@ class SubscriptionState(StrEnum):
     REPLACED = "replaced"
 
 
+class PlanKind(StrEnum):
+    """A plan is had once; of an add-on any number, each of which adds to what the plan allows."""
+
+    PLAN = "plan"
+    ADDON = "addon"
+
+
+class KeptState(StrEnum):
+    """How a subscription stands that we keep.
+
+    INCOMPLETE waits for its first payment and gives nothing; PAST_DUE goes on for the grace.
+    """
+
+    INCOMPLETE = "incomplete"
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    ENDED = "ended"
+
+
 class Plan(Base):
-    """A plan and what it allows, as data that staff edit."""
+    """A plan or an add-on and what it allows, as data that staff edit.
+
+    `bot_kind` says which kind of bot an add-on rents out, for the statistics of rentals.
+    """
 
     __tablename__ = "plans"
     __table_args__ = (
         CheckConstraint("max_bots >= 0", name="max_bots"),
         CheckConstraint("max_live_bots >= 0", name="max_live_bots"),
         CheckConstraint("tick_period_s between 1 and 3600", name="tick_period"),
+        CheckConstraint("kind in ('plan', 'addon')", name="kind"),
+        CheckConstraint("trial_days between 0 and 365", name="trial_days"),
     )
 
     code: Mapped[str] = mapped_column(primary_key=True)
@@ -38,16 +72,28 @@ class Plan(Base):
     tick_period_s: Mapped[int] = mapped_column(Integer)
     allowed: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     visible: Mapped[bool] = mapped_column(default=True)
+    kind: Mapped[str] = mapped_column(
+        default=PlanKind.PLAN.value, server_default=PlanKind.PLAN.value
+    )
+    bot_kind: Mapped[str] = mapped_column(default="", server_default="")
+    trial_days: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
 
 class PlanPrice(Base):
-    """A price of a plan from a date on; running subscriptions keep the one they began with."""
+    """A price of a plan from a date on; running subscriptions keep the one they began with.
+
+    `seats` is how often it may be sold; None: as often as somebody asks.
+    """
 
     __tablename__ = "plan_prices"
     __table_args__ = (
         UniqueConstraint("plan_code", "currency", "period", "valid_from"),
         CheckConstraint("amount >= 0", name="amount_not_negative"),
-        CheckConstraint("period ~ '^([1-9][0-9]?-)?(day|week|month|year)$'", name="period"),
+        CheckConstraint(
+            "period = 'lifetime' or period ~ '^([1-9][0-9]?-)?(day|week|month|year)$'",
+            name="period",
+        ),
+        CheckConstraint("seats >= 1", name="seats"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
     )
 
@@ -57,6 +103,7 @@ class PlanPrice(Base):
     currency: Mapped[str]
     period: Mapped[str]
     valid_from: Mapped[datetime]
+    seats: Mapped[int | None] = mapped_column(Integer)
 
 
 class Subscription(Base):
@@ -128,3 +175,103 @@ class RailSubscription(Base):
     access_until: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class KeptSubscription(Base):
+    """A subscription that we keep: we ask for the money of each period.
+
+    Periods are numbered; `number` is the last one that is paid, 0 before the first. Period n
+    begins n - `anchor_number` - 1 periods after `anchor`. `revision` grows when an invoice for the
+    next period is taken back, so that the next one is another. Without `period_end` it is for life.
+    `change_at` is when the next price and quantity of the items begin to hold; `pending` is what
+    holds once the open invoice of a change is paid. `access_until` ends what it gives.
+    """
+
+    __tablename__ = "kept_subscriptions"
+    __table_args__ = (
+        CheckConstraint(
+            "state in ('incomplete', 'trialing', 'active', 'past_due', 'ended')", name="state"
+        ),
+        CheckConstraint("(state = 'ended') = (ended_at is not null)", name="ended_at"),
+        CheckConstraint(
+            "state in ('incomplete', 'ended') or period_start is not null", name="period_start"
+        ),
+        CheckConstraint("number >= 0 and anchor_number >= 0", name="number"),
+        Index(
+            "uq_kept_subscriptions_one_live",
+            "user_id",
+            unique=True,
+            postgresql_where=text("state <> 'ended'"),
+        ),
+        Index(
+            "ix_kept_subscriptions_ending",
+            "period_end",
+            postgresql_where=text("state <> 'ended'"),
+        ),
+    )
+
+    id: Mapped[RowId]
+    key: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    rail: Mapped[str]
+    state: Mapped[str]
+    period: Mapped[str]
+    currency: Mapped[str]
+    started_at: Mapped[datetime]
+    anchor: Mapped[datetime | None]
+    anchor_number: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    number: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    period_start: Mapped[datetime | None]
+    period_end: Mapped[datetime | None]
+    trial_end: Mapped[datetime | None]
+    cancel_at_period_end: Mapped[bool] = mapped_column(default=False, server_default=false())
+    change_at: Mapped[datetime | None]
+    pending: Mapped[dict[str, Any] | None]
+    access_until: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    items: Mapped[list["SubscriptionItem"]] = relationship(
+        order_by="SubscriptionItem.id", cascade="all, delete-orphan"
+    )
+
+
+class SubscriptionItem(Base):
+    """One price of a subscription, of whichever kind, and how often; it stays as it began.
+
+    What is to hold from the next period on stands in `next_…`; a next quantity of 0 ends it.
+    """
+
+    __tablename__ = "subscription_items"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(kept_id, rail_subscription_id) = 1", name="one_owner"),
+        CheckConstraint("quantity >= 0 and next_quantity >= 0", name="quantity"),
+    )
+
+    id: Mapped[RowId]
+    kept_id: Mapped[int | None] = mapped_column(ForeignKey("kept_subscriptions.id"), index=True)
+    rail_subscription_id: Mapped[int | None] = mapped_column(
+        ForeignKey("rail_subscriptions.id"), index=True
+    )
+    price_id: Mapped[int] = mapped_column(ForeignKey("plan_prices.id"))
+    quantity: Mapped[int] = mapped_column(Integer)
+    next_price_id: Mapped[int | None] = mapped_column(ForeignKey("plan_prices.id"))
+    next_quantity: Mapped[int | None] = mapped_column(Integer)
+
+
+class SubscriptionChange(Base):
+    """One thing that happened to a subscription: values before and after; never changed."""
+
+    __tablename__ = "subscription_history"
+    __table_args__ = (Index("ix_subscription_history_user_id", "user_id", "id"),)
+
+    id: Mapped[RowId]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    source: Mapped[str]
+    what: Mapped[str]
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+    actor_id: Mapped[int | None]
+    cause: Mapped[str] = mapped_column(default="", server_default="")
+    at: Mapped[CreatedAt]

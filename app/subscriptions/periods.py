@@ -1,4 +1,4 @@
-"""How long a price lasts: any number of days, weeks, months or years; pure."""
+"""How long a price lasts: any number of days, weeks, months or years, or for life; pure."""
 
 import calendar
 import re
@@ -11,7 +11,7 @@ from typing import Self
 from app.errors import InvalidInput
 
 MAX_COUNT = 36
-_CODE = re.compile(r"(?:(?P<count>[1-9]\d?)-)?(?P<unit>day|week|month|year)")
+_CODE = re.compile(r"lifetime|(?:(?P<count>[1-9]\d?)-)?(?P<unit>day|week|month|year)")
 
 
 class Unit(StrEnum):
@@ -21,6 +21,7 @@ class Unit(StrEnum):
     WEEK = "week"
     MONTH = "month"
     YEAR = "year"
+    LIFETIME = "lifetime"
 
 
 # How many of a unit make a month, so that prices of all periods can be compared.
@@ -39,6 +40,10 @@ class Period:
     count: int
     unit: Unit
 
+    def __post_init__(self) -> None:
+        if self.unit is Unit.LIFETIME and self.count != 1:
+            raise ValueError("there is one life only")
+
     @classmethod
     def parse(cls, code: str) -> Self:
         """Read a code; raise InvalidInput for anything else."""
@@ -46,7 +51,7 @@ class Period:
         count = int(found["count"] or 1) if found else 0
         if found is None or count > MAX_COUNT:
             raise InvalidInput("bad_plan_period", field="period", maximum=MAX_COUNT)
-        return cls(count, Unit(found["unit"]))
+        return cls(count, Unit(found["unit"] or Unit.LIFETIME))
 
     @property
     def code(self) -> str:
@@ -54,16 +59,25 @@ class Period:
         return self.unit.value if self.count == 1 else f"{self.count}-{self.unit}"
 
     @property
+    def is_endless(self) -> bool:
+        """Tell whether this is paid once and never ends."""
+        return self.unit is Unit.LIFETIME
+
+    @property
     def months(self) -> Decimal:
-        """Return the length in months; a week is 12/52 of one."""
+        """Return the length in months; a week is 12/52 of one, what never ends is infinite."""
+        if self.is_endless:
+            return Decimal("Infinity")
         return self.count / IN_A_MONTH[self.unit]
 
     def after(self, start: datetime, times: int = 1) -> datetime:
         """Return the moment so many periods after `start`.
 
         Counted from the first start, never from the end before: what began on January 31 goes on
-        to February 28 and to March 31.
+        to February 28 and to March 31. Raises ValueError for what never ends.
         """
+        if self.is_endless:
+            raise ValueError("what is had for life has no end")
         number = self.count * times
         if self.unit is Unit.DAY:
             return start + timedelta(days=number)
@@ -74,6 +88,7 @@ class Period:
 
 MONTH = Period(1, Unit.MONTH)
 YEAR = Period(1, Unit.YEAR)
+LIFETIME = Period(1, Unit.LIFETIME)
 
 
 def _add_months(start: datetime, number: int) -> datetime:

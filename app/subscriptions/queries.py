@@ -6,26 +6,56 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from app.cache import Cache, read_exact
 from app.db import db, utc_now
 from app.errors import NotFound
 from app.money import Money
-from app.subscriptions.models import Plan, PlanPrice, Subscription, SubscriptionState
+from app.payments.models import Invoice, InvoiceLine
+from app.payments.rules import InvoiceState
+from app.subscriptions.models import (
+    KeptState,
+    KeptSubscription,
+    Plan,
+    PlanKind,
+    PlanPrice,
+    RailSubscription,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionState,
+)
 from app.subscriptions.periods import MONTH, YEAR, Period
-from app.subscriptions.rules import FREE_LIMITS, FREE_PLAN, LEAST_ALLOWED, Allowance, Limits
+from app.subscriptions.rules import (
+    FREE_LIMITS,
+    FREE_PLAN,
+    GRACE_STATE,
+    LEAST_ALLOWED,
+    PAID_STATES,
+    Allowance,
+    Limits,
+    with_addons,
+)
 
 ENDS_SOON = timedelta(days=7)
 _USUAL = frozenset({MONTH, YEAR})
+# The states in which a subscription gives what it is for, while its access lasts.
+GIVING = frozenset({KeptState.TRIALING, KeptState.ACTIVE, KeptState.PAST_DUE})
+# An invoice that may still be paid, or was, has its seat.
+_SEATED = frozenset({InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE, InvoiceState.PAID})
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A plan as it is offered at a moment, with the periods for which it is sold."""
+    """A plan or an add-on as it is offered at a moment, with the periods for which it is sold.
+
+    `trial_days` says for how long who has never tried one may try it.
+    """
 
     limits: Limits
     prices: Mapping[Period, Money]
+    trial_days: int = 0
+    bot_kind: str = ""
 
     @property
     def month(self) -> Money | None:
@@ -76,27 +106,67 @@ class _Price:
 
 
 @dataclass(frozen=True, slots=True)
+class _Listed:
+    """A visible plan or add-on."""
+
+    limits: Limits
+    kind: str
+    trial_days: int
+    bot_kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class _PriceBook:
-    """The visible plans and their prices in a currency, past and coming ones too, oldest first.
+    """What is visible and its prices in a currency, past and coming ones too, oldest first.
 
     With the coming ones a kept book changes a price at its very moment.
     """
 
-    plans: tuple[Limits, ...]
+    listed: tuple[_Listed, ...]
     prices: tuple[_Price, ...]
 
 
 def limits_of(user_id: int) -> Limits:
-    """Return what a person may do now: the one place that answers this."""
+    """Return what a person may do now, add-ons included: the one place that answers this."""
     row = db.session.execute(
         select(Plan, Subscription.ends_at)
         .join(Subscription, Subscription.plan_code == Plan.code)
         .where(Subscription.user_id == user_id, _holds_at(utc_now()))
     ).first()
     if row is not None:
-        return _limits(row.Plan, row.ends_at)
-    free = db.session.get(Plan, FREE_PLAN)
-    return _limits(free) if free is not None else FREE_LIMITS
+        limits = _limits(row.Plan, row.ends_at)
+    else:
+        free = db.session.get(Plan, FREE_PLAN)
+        limits = _limits(free) if free is not None else FREE_LIMITS
+    return with_addons(limits, _addons_of(user_id))
+
+
+def _addons_of(user_id: int) -> tuple[tuple[Limits, int], ...]:
+    """Return the add-ons that hold for a person now, and how many of each."""
+    now = utc_now()
+    kept, there = KeptSubscription, RailSubscription
+    holds = or_(
+        and_(
+            kept.user_id == user_id,
+            kept.state.in_(GIVING),
+            or_(kept.access_until.is_(None), kept.access_until > now),
+        ),
+        and_(
+            there.user_id == user_id,
+            there.state.in_({*PAID_STATES, GRACE_STATE}),
+            or_(there.access_until.is_(None), there.access_until > now),
+        ),
+    )
+    rows = db.session.execute(
+        select(Plan, func.sum(SubscriptionItem.quantity))
+        .join(PlanPrice, PlanPrice.plan_code == Plan.code)
+        .join(SubscriptionItem, SubscriptionItem.price_id == PlanPrice.id)
+        .outerjoin(kept, kept.id == SubscriptionItem.kept_id)
+        .outerjoin(there, there.id == SubscriptionItem.rail_subscription_id)
+        .where(Plan.kind == PlanKind.ADDON.value, holds)
+        .group_by(Plan.code)
+    )
+    return tuple((_limits(plan), int(quantity)) for plan, quantity in rows)
 
 
 def plan_summary(user_id: int) -> PlanSummary:
@@ -121,25 +191,83 @@ def plan_by_code(code: str) -> Plan:
 
 def allowed_by(plan: Plan) -> Mapping[str, int]:
     """Return how often a plan allows what it counts, by name."""
-    return {what.value: times for what, times in _allowed(plan.allowed).items()}
+    return {what.value: times for what, times in _allowed(plan).items()}
 
 
 def plans_on_offer() -> tuple[Limits, ...]:
-    """Return the visible plans, smallest first."""
-    plans = db.session.scalars(select(Plan).where(Plan.visible).order_by(Plan.position, Plan.code))
-    return tuple(_limits(plan) for plan in plans)
+    """Return the visible plans, smallest first; add-ons are none."""
+    return tuple(_limits(plan) for plan in _visible() if plan.kind == PlanKind.PLAN)
 
 
 def price_list(at: datetime | None = None, currency: str = "USD") -> tuple[Offer, ...]:
     """Return the visible plans with the prices that hold at a moment (now by default)."""
-    moment = at or utc_now()
+    return _offers(PlanKind.PLAN, at or utc_now(), currency)
+
+
+def addons_on_offer(at: datetime | None = None, currency: str = "USD") -> tuple[Offer, ...]:
+    """Return the visible add-ons with the prices that hold at a moment (now by default)."""
+    return _offers(PlanKind.ADDON, at or utc_now(), currency)
+
+
+def price_on_sale(plan: str, period: Period, currency: str, at: datetime) -> PlanPrice | None:
+    """Return the price at which a visible plan or add-on is sold at a moment; None if it is not."""
+    return db.session.scalar(
+        select(PlanPrice)
+        .join(Plan, Plan.code == PlanPrice.plan_code)
+        .where(
+            Plan.visible,
+            PlanPrice.plan_code == plan,
+            PlanPrice.period == period.code,
+            PlanPrice.currency == currency,
+            PlanPrice.valid_from <= at,
+        )
+        .order_by(PlanPrice.valid_from.desc())
+        .limit(1)
+    )
+
+
+def seats_left(price: PlanPrice) -> int | None:
+    """Return how often a price may still be sold; None: as often as somebody asks.
+
+    An invoice that may still be paid has its seat; one that was taken back gives it free.
+    """
+    if price.seats is None:
+        return None
+    taken = db.session.scalar(
+        select(func.coalesce(func.sum(InvoiceLine.quantity), 0))
+        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
+        .where(
+            InvoiceLine.price_id == price.id,
+            InvoiceLine.amount >= 0,
+            Invoice.state.in_(_SEATED),
+        )
+    )
+    return max(price.seats - int(taken or 0), 0)
+
+
+def seats_of_offer(plan: str, period: Period, currency: str = "USD") -> int | None:
+    """Return how many seats are left at the price that holds now; None: without end."""
+    price = price_on_sale(plan, period, currency, utc_now())
+    return seats_left(price) if price is not None else None
+
+
+def _visible() -> tuple[Plan, ...]:
+    return tuple(
+        db.session.scalars(select(Plan).where(Plan.visible).order_by(Plan.position, Plan.code))
+    )
+
+
+def _offers(kind: PlanKind, moment: datetime, currency: str) -> tuple[Offer, ...]:
     book = _BOOKS.get(currency, lambda: _read_book(currency))
     # A later price of the same plan and period overwrites the earlier one.
-    prices: dict[str, dict[Period, Money]] = {limits.plan: {} for limits in book.plans}
+    listed = [one for one in book.listed if one.kind == kind]
+    prices: dict[str, dict[Period, Money]] = {one.limits.plan: {} for one in listed}
     for price in book.prices:
         if price.valid_from <= moment and price.plan in prices:
             prices[price.plan][price.period] = Money(price.amount, currency)
-    return tuple(Offer(limits, prices[limits.plan]) for limits in book.plans)
+    return tuple(
+        Offer(one.limits, prices[one.limits.plan], one.trial_days, one.bot_kind) for one in listed
+    )
 
 
 def forget_price_list() -> None:
@@ -154,22 +282,17 @@ def _read_book(currency: str) -> _PriceBook:
         .order_by(PlanPrice.valid_from)
     )
     prices = (_Price(plan, Period.parse(code), amount, start) for plan, code, amount, start in rows)
-    return _PriceBook(plans_on_offer(), tuple(prices))
+    listed = (
+        _Listed(_limits(plan), plan.kind, plan.trial_days, plan.bot_kind) for plan in _visible()
+    )
+    return _PriceBook(tuple(listed), tuple(prices))
 
 
 def _dump_book(book: _PriceBook) -> dict[str, Any]:
     return {
-        "plans": [
-            [
-                one.plan,
-                one.name,
-                one.max_bots,
-                one.max_live_bots,
-                one.max_exchanges,
-                one.tick_period_s,
-                dict(one.allowed),
-            ]
-            for one in book.plans
+        "listed": [
+            [_dump_limits(one.limits), one.kind, one.trial_days, one.bot_kind]
+            for one in book.listed
         ],
         "prices": [
             [one.plan, one.period.code, str(one.amount), one.valid_from.isoformat()]
@@ -178,11 +301,23 @@ def _dump_book(book: _PriceBook) -> dict[str, Any]:
     }
 
 
+def _dump_limits(limits: Limits) -> list[Any]:
+    return [
+        limits.plan,
+        limits.name,
+        limits.max_bots,
+        limits.max_live_bots,
+        limits.max_exchanges,
+        limits.tick_period_s,
+        dict(limits.allowed),
+    ]
+
+
 def _load_book(kept: dict[str, Any]) -> _PriceBook:
     return _PriceBook(
-        plans=tuple(
-            Limits(plan, name, int(bots), int(live), int(exchanges), int(period), _allowed(allowed))
-            for plan, name, bots, live, exchanges, period, allowed in kept["plans"]
+        listed=tuple(
+            _Listed(_load_limits(limits), str(kind), int(trial_days), str(bot_kind))
+            for limits, kind, trial_days, bot_kind in kept["listed"]
         ),
         prices=tuple(
             _Price(
@@ -193,8 +328,19 @@ def _load_book(kept: dict[str, Any]) -> _PriceBook:
     )
 
 
-def _allowed(kept: Mapping[str, Any]) -> Mapping[Allowance, int]:
-    return {what: int(kept.get(what, least)) for what, least in LEAST_ALLOWED.items()}
+def _load_limits(kept: list[Any]) -> Limits:
+    plan, name, bots, live, exchanges, period, allowed = kept
+    times = {Allowance(what): int(number) for what, number in allowed.items()}
+    return Limits(plan, name, int(bots), int(live), int(exchanges), int(period), times)
+
+
+def _allowed(plan: Plan) -> Mapping[Allowance, int]:
+    # An add-on that says nothing adds nothing.
+    is_addon = plan.kind == PlanKind.ADDON
+    return {
+        what: int(plan.allowed.get(what, 0 if is_addon else least))
+        for what, least in LEAST_ALLOWED.items()
+    }
 
 
 _BOOKS = Cache("price_list", 30, _dump_book, _load_book)
@@ -215,6 +361,6 @@ def _limits(plan: Plan, until: datetime | None = None) -> Limits:
         max_live_bots=plan.max_live_bots,
         max_exchanges=plan.max_exchanges,
         tick_period_s=plan.tick_period_s,
-        allowed=_allowed(plan.allowed),
+        allowed=_allowed(plan),
         until=until,
     )

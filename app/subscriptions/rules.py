@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -16,6 +16,8 @@ MAX_TIMES = 1_000_000
 MAX_PERIOD_S = 3_600
 MAX_NAME = 40
 MAX_PRICE = Decimal(1_000_000)
+MAX_SEATS = 1_000_000
+MAX_TRIAL_DAYS = 365
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -106,6 +108,22 @@ class Limits:
     tick_period_s: int
     allowed: Mapping[Allowance, int] = field(default_factory=lambda: LEAST_ALLOWED)
     until: datetime | None = None
+
+
+def with_addons(limits: Limits, addons: Iterable[tuple[Limits, int]]) -> Limits:
+    """Return limits with add-ons, each so many times: counts grow, the tick period stays."""
+    for addon, times in addons:
+        limits = replace(
+            limits,
+            max_bots=limits.max_bots + addon.max_bots * times,
+            max_live_bots=limits.max_live_bots + addon.max_live_bots * times,
+            max_exchanges=limits.max_exchanges + addon.max_exchanges * times,
+            allowed={
+                what: number + addon.allowed.get(what, 0) * times
+                for what, number in limits.allowed.items()
+            },
+        )
+    return limits
 
 
 @dataclass(frozen=True, slots=True)

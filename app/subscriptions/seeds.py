@@ -1,7 +1,7 @@
 """The plans of a fresh installation; staff change them later, and seeding never undoes that."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from app.subscriptions.periods import MONTH, YEAR, Period
@@ -33,9 +33,35 @@ PLANS: tuple[Limits, ...] = (
     ),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Addon:
+    """An add-on: each unit adds its limits to those of the plan."""
+
+    limits: Limits
+    bot_kind: str
+
+
+# A single bot to rent, beside any plan or without one.
+ADDONS: tuple[Addon, ...] = (
+    Addon(
+        Limits(
+            plan="extra_bot",
+            name="Extra bot",
+            max_bots=1,
+            max_live_bots=1,
+            max_exchanges=0,
+            tick_period_s=60,
+            allowed={},
+        ),
+        bot_kind="grid",
+    ),
+)
+
 # A year costs ten months.
 PRICES: Mapping[str, Mapping[Period, Decimal]] = {
     "free": {MONTH: Decimal("0.00"), YEAR: Decimal("0.00")},
     "pro": {MONTH: Decimal("29.00"), YEAR: Decimal("290.00")},
     "premium": {MONTH: Decimal("79.00"), YEAR: Decimal("790.00")},
+    "extra_bot": {MONTH: Decimal("5.00")},
 }

@@ -1,10 +1,12 @@
 """Verbs: check a limit, give and end a plan, change plans and prices."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import ColumnElement, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.accounts import audit
 from app.accounts import limits as times
@@ -18,15 +20,18 @@ from app.events import publish
 from app.subscriptions import queries, rules, usage
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.models import (
+    KeptSubscription,
     Plan,
+    PlanKind,
     PlanPrice,
     RailPrice,
     RailSubscription,
     Subscription,
+    SubscriptionItem,
     SubscriptionState,
 )
 from app.subscriptions.periods import MONTH, Period
-from app.subscriptions.seeds import CURRENCY, PLANS, PRICES
+from app.subscriptions.seeds import ADDONS, CURRENCY, PLANS, PRICES
 from app.transactions import after_commit
 
 MIN_REASON = 3
@@ -39,6 +44,8 @@ _USE_LOCK = 7101
 def seed_plans() -> None:
     """Add the plans that are missing, each with its first prices; what stands is left alone."""
     now = utc_now()
+    kinds = {addon.limits.plan: addon.bot_kind for addon in ADDONS}
+    limits = (*PLANS, *(addon.limits for addon in ADDONS))
     plans = [
         {
             "code": plan.plan,
@@ -50,8 +57,10 @@ def seed_plans() -> None:
             "tick_period_s": plan.tick_period_s,
             "allowed": dict(plan.allowed),
             "visible": True,
+            "kind": (PlanKind.ADDON if plan.plan in kinds else PlanKind.PLAN).value,
+            "bot_kind": kinds.get(plan.plan, ""),
         }
-        for position, plan in enumerate(PLANS)
+        for position, plan in enumerate(limits)
     ]
     statement = insert(Plan).values(plans).on_conflict_do_nothing().returning(Plan.code)
     added = set(db.session.scalars(statement))
@@ -63,7 +72,7 @@ def seed_plans() -> None:
             "period": period.code,
             "valid_from": now,
         }
-        for plan in PLANS
+        for plan in limits
         if plan.plan in added
         for period, amount in PRICES[plan.plan].items()
     ]
@@ -117,7 +126,8 @@ def give_plan(
     reason = _checked_reason(reason)
     if plan_code == rules.FREE_PLAN:
         raise InvalidInput("free_plan_is_not_given", field="plan")
-    if db.session.get(Plan, plan_code) is None:
+    plan = db.session.get(Plan, plan_code)
+    if plan is None or plan.kind != PlanKind.PLAN:
         raise InvalidInput("unknown_plan", field="plan")
     now = utc_now()
     if until is not None and until <= now:
@@ -174,20 +184,20 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
 
 
 def hold_best_paid(user_id: int) -> None:
-    """Make the largest plan that a person pays for at a provider the one they have.
+    """Make the largest plan that a person pays for, to us or at a provider, the one they have.
 
     What staff have given stays, unless the paid plan is a larger one.
     """
     present = _lock_present(user_id)
     best, now = _best_paid(user_id), utc_now()
-    if best is None or best.plan_code is None:
+    if best is None:
         if present is not None and present.rail:
             _close(present, rules.Change.ENDED, now)
             publish(PlanEnded(user_id, present.plan_code))
         return
     if present is not None and not _is_over(present, now):
-        if (present.rail, present.plan_code) == (best.rail, best.plan_code):
-            present.ends_at = best.access_until
+        if present.rail and present.plan_code == best.plan_code:
+            present.rail, present.ends_at = best.rail, best.until
             db.session.flush()
             return
         if not present.rail and not _is_larger(best.plan_code, present.plan_code):
@@ -199,7 +209,7 @@ def hold_best_paid(user_id: int) -> None:
             user_id=user_id,
             plan_code=best.plan_code,
             started_at=now,
-            ends_at=best.access_until,
+            ends_at=best.until,
             rail=best.rail,
         )
     )
@@ -208,15 +218,43 @@ def hold_best_paid(user_id: int) -> None:
         publish(PlanEnded(user_id, present.plan_code))
 
 
-def _best_paid(user_id: int) -> RailSubscription | None:
-    until = RailSubscription.access_until
-    return db.session.scalar(
-        select(RailSubscription)
-        .join(Plan, Plan.code == RailSubscription.plan_code)
-        .where(RailSubscription.user_id == user_id, or_(until.is_(None), until > utc_now()))
-        .order_by(Plan.position.desc(), until.desc().nulls_first())
-        .limit(1)
+class _Paid(NamedTuple):
+    """A plan that is paid for, until a moment or without end."""
+
+    plan_code: str
+    rail: str
+    until: datetime | None
+    position: int
+
+
+def _best_paid(user_id: int) -> _Paid | None:
+    """Return the largest plan that is paid for; of the same plan the one that holds longest."""
+    there, kept, now = RailSubscription, KeptSubscription, utc_now()
+    at_provider = (
+        select(Plan.code, there.rail, there.access_until, Plan.position)
+        .join(Plan, Plan.code == there.plan_code)
+        .where(there.user_id == user_id, _lasts(there.access_until, now))
     )
+    kept_by_us = (
+        select(Plan.code, kept.rail, kept.access_until, Plan.position)
+        .join(SubscriptionItem, SubscriptionItem.kept_id == kept.id)
+        .join(PlanPrice, PlanPrice.id == SubscriptionItem.price_id)
+        .join(Plan, Plan.code == PlanPrice.plan_code)
+        .where(
+            kept.user_id == user_id,
+            kept.state.in_(queries.GIVING),
+            _lasts(kept.access_until, now),
+            SubscriptionItem.quantity > 0,
+            Plan.kind == PlanKind.PLAN.value,
+        )
+    )
+    paid = [_Paid(*row) for query in (at_provider, kept_by_us) for row in db.session.execute(query)]
+    last = datetime.max.replace(tzinfo=UTC)
+    return max(paid, key=lambda one: (one.position, one.until or last), default=None)
+
+
+def _lasts(until: InstrumentedAttribute[datetime | None], now: datetime) -> ColumnElement[bool]:
+    return or_(until.is_(None), until > now)
 
 
 def _is_larger(plan_code: str, other: str) -> bool:
@@ -249,21 +287,27 @@ def add_price(
     currency: str = CURRENCY,
     period: Period = MONTH,
     valid_from: datetime | None = None,
+    seats: int | None = None,
 ) -> int:
-    """Add a price that holds from now or a later moment; earlier prices stay as they were."""
+    """Add a price that holds from now or a later moment; earlier prices stay as they were.
+
+    With `seats` it is sold so many times and no more.
+    """
     now = utc_now()
     if db.session.get(Plan, plan_code) is None:
         raise InvalidInput("unknown_plan", field="plan")
     rules.check_price(amount, currency)
+    if seats is not None and not 1 <= seats <= rules.MAX_SEATS:
+        raise InvalidInput("bad_plan_seats", field="seats", maximum=rules.MAX_SEATS)
     if valid_from is not None and valid_from < now:
         raise InvalidInput("plan_price_in_past", field="valid_from")
     start = valid_from or now
     values = {"plan_code": plan_code, "currency": currency, "period": period.code}
-    statement = insert(PlanPrice).values(**values, amount=amount, valid_from=start)
+    statement = insert(PlanPrice).values(**values, amount=amount, valid_from=start, seats=seats)
     added = db.session.scalar(statement.on_conflict_do_nothing().returning(PlanPrice.id))
     if added is None:
         raise Conflict("plan_price_twice", field="valid_from")
-    after = {**values, "amount": str(amount), "valid_from": start.isoformat()}
+    after = {**values, "amount": str(amount), "valid_from": start.isoformat(), "seats": seats}
     audit.record("plan.price_added", "plan", plan_code, actor_id=actor_id, after=after)
     after_commit(queries.forget_price_list)
     return int(added)
@@ -296,10 +340,22 @@ def name_price(rail: str, external_id: str, plan_code: str, period: Period) -> N
 
 
 def change_plan(
-    actor_id: int | None, plan_code: str, limits: rules.Limits, *, visible: bool
+    actor_id: int | None,
+    plan_code: str,
+    limits: rules.Limits,
+    *,
+    visible: bool,
+    trial_days: int | None = None,
 ) -> None:
-    """Change what a plan allows and whether it is offered; audited with old and new values."""
+    """Change what a plan allows and whether it is offered; audited with old and new values.
+
+    `trial_days` says for how long it may be tried; None leaves that as it is.
+    """
     rules.check_limits(limits)
+    if trial_days is not None and not 0 <= trial_days <= rules.MAX_TRIAL_DAYS:
+        raise InvalidInput(
+            "bad_plan_limit", field="trial_days", minimum=0, maximum=rules.MAX_TRIAL_DAYS
+        )
     plan = db.session.scalar(select(Plan).where(Plan.code == plan_code).with_for_update())
     if plan is None:
         raise NotFound("unknown_plan")
@@ -311,6 +367,8 @@ def change_plan(
     plan.tick_period_s = limits.tick_period_s
     plan.allowed = {what.value: times for what, times in limits.allowed.items()}
     plan.visible = visible
+    if trial_days is not None:
+        plan.trial_days = trial_days
     db.session.flush()
     audit.record(
         "plan.changed",
@@ -400,4 +458,5 @@ def _plan_values(plan: Plan) -> dict[str, str | int | bool]:
         "max_exchanges": plan.max_exchanges,
         "tick_period_s": plan.tick_period_s,
         "visible": plan.visible,
+        "trial_days": plan.trial_days,
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel.speaklater import LazyString
@@ -76,6 +77,7 @@ TEXTS: Mapping[str, LazyString] = {
     "plan_price_twice": _l("There is a price for this plan, period and moment already."),
     "bad_plan_limit": _l("This limit has to lie between %(minimum)s and %(maximum)s."),
     "bad_plan_name": _l("The name of a plan has 1 to 40 characters."),
+    "bad_plan_seats": _l("A price is sold at least once and at most %(maximum)s times."),
 }
 
 ALLOWANCE_NAMES: Mapping[Allowance, LazyString] = {
@@ -87,6 +89,7 @@ PLAN_NAMES: Mapping[str, LazyString] = {
     "Free": _l("Free"),
     "Pro": _l("Pro"),
     "Premium": _l("Premium"),
+    "Extra bot": _l("Extra bot"),
 }
 
 
@@ -103,6 +106,8 @@ def allowance_name(what: Allowance) -> str:
 def period_words(period: Period) -> str:
     """Return a length such as "3 months"."""
     count = period.count
+    if period.is_endless:
+        return str(_("a lifetime"))
     if period.unit is Unit.DAY:
         return str(ngettext("%(num)s day", "%(num)s days", count))
     if period.unit is Unit.WEEK:

@@ -214,6 +214,13 @@ def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
         select(PlanPrice.amount).where(PlanPrice.plan_code == "pro", PlanPrice.period == "3-month")
     )
     assert amount == Decimal(84)
+    answer = manager.post_form(
+        "/admin/plans/price?code=pro",
+        {"amount": "499", "count": "7", "unit": "lifetime", "seats": "100"},
+    )
+    assert answer.status_code == 302
+    for_life = select(PlanPrice.seats).where(PlanPrice.period == "lifetime")
+    assert db.session.scalar(for_life) == 100
 
 
 def test_numbers_stand_right_and_states_are_written_as_in_the_cabinet(login_as: Login) -> None:

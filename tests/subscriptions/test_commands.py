@@ -1,15 +1,17 @@
 from collections.abc import Sequence
+from decimal import Decimal
 
 import pytest
 from click.testing import Result
 from flask import Flask
 from sqlalchemy import select
 
-from app.accounts.models import AuditEntry
+from app.accounts.models import AuditEntry, User
 from app.db import db
 from app.faq import service as faq
-from app.subscriptions import queries, service
+from app.subscriptions import history, queries, service
 from app.subscriptions.models import PlanPrice, RailPrice
+from app.subscriptions.periods import LIFETIME
 from app.transactions import transaction
 from tests.factories import make_user
 
@@ -30,6 +32,20 @@ def test_the_plans_are_listed_with_prices(app: Flask, email: str) -> None:
     result = run(app, ["plans", "list"])
     assert result.exit_code == 0
     assert "29 USD a month" in result.output and "bots 20, live 10" in result.output
+    assert "extra_bot" in result.output and "5 USD a month" in result.output
+    assert "left for" not in result.output
+    with transaction():
+        service.add_price(None, "pro", Decimal(499), period=LIFETIME, seats=100)
+    assert "100 left for a lifetime" in run(app, ["plans", "list"]).output
+
+
+def test_the_history_of_a_person_is_shown(app: Flask, email: str) -> None:
+    with transaction():
+        user = db.session.scalars(select(User).where(User.email == email)).one()
+        history.note(user.id, "kept:1", "started", after={"plan": "pro"}, cause="asked")
+    result = run(app, ["plans", "history", email])
+    assert result.exit_code == 0
+    assert 'started    null -> {"plan": "pro"} asked' in result.output
 
 
 def test_a_plan_is_given_and_ended_and_both_are_audited(app: Flask, email: str) -> None:

@@ -6,21 +6,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.subscriptions.periods import MAX_COUNT, MONTH, YEAR, Period, Unit
+from app.subscriptions.periods import LIFETIME, MAX_COUNT, MONTH, YEAR, Period, Unit
 from app.subscriptions.texts import period_words
 
-PERIODS = st.builds(Period, st.integers(1, MAX_COUNT), st.sampled_from(Unit))
+ENDING = [unit for unit in Unit if unit is not Unit.LIFETIME]
+PERIODS = st.builds(Period, st.integers(1, MAX_COUNT), st.sampled_from(ENDING))
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(  # noqa: DTZ001 - made aware
     lambda moment: moment.replace(tzinfo=UTC)
 )
 
 
-@given(PERIODS)
+@given(PERIODS | st.just(LIFETIME))
 def test_a_period_is_read_as_it_was_written(period: Period) -> None:
     assert Period.parse(period.code) == period
 
 
-@pytest.mark.parametrize("code", ["", "0-month", "37-day", "3-months", "-1-day", "fortnight"])
+def test_what_is_had_for_life_never_ends_and_costs_nothing_a_month() -> None:
+    assert LIFETIME.is_endless
+    assert LIFETIME.code == "lifetime"
+    assert Decimal(499) / LIFETIME.months == 0
+    assert period_words(LIFETIME) == "a lifetime"
+    with pytest.raises(ValueError, match="no end"):
+        LIFETIME.after(datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="one life"):
+        Period(2, Unit.LIFETIME)
+
+
+@pytest.mark.parametrize(
+    "code", ["", "2-lifetime", "0-month", "37-day", "3-months", "-1-day", "fortnight"]
+)
 def test_anything_else_is_refused(code: str) -> None:
     with pytest.raises(InvalidInput, match="bad_plan_period"):
         Period.parse(code)

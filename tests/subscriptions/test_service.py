@@ -86,7 +86,7 @@ def test_seeding_again_undoes_nothing_that_staff_changed(plans: None, user_id: i
         service.seed_plans()
     assert offers()["pro"].limits.max_bots == 25
     assert offers()["pro"].month == Money(Decimal("31.50"), "USD")
-    assert db.session.scalar(select(func.count(PlanPrice.id))) == 7
+    assert db.session.scalar(select(func.count(PlanPrice.id))) == 8
 
 
 def test_a_price_holds_from_its_moment_on(plans: None, user_id: int) -> None:
