@@ -1,23 +1,35 @@
 """Every page in a real browser: nothing blocked, nothing to scroll sideways, nobody shut out."""
 
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    ViewportSize,
+)
+from redis import Redis
 from werkzeug.serving import make_server
 
 from app.accounts.demo import ADMINISTRATOR, CUSTOMER, DemoLogin, seed_people
 from app.accounts.queries import user_by_email
+from app.accounts.service import set_language
 from app.accounts.sessions import LOCAL_COOKIE
+from app.adapters.exchanges.clock import KEYS as CLOCK_KEYS
 from app.bots.demo import seed_bots
 from app.bots.live import tick_accounts
 from app.bots.queries import own_cards
 from app.exchanges.service import seed_exchanges
 from app.faq.service import seed_faq
+from app.health import ADDRESS_KEY, LEDGER_KEY
 from app.markets.service import seed_markets
 from app.money import Money
 from app.subscriptions.service import seed_plans
@@ -159,6 +171,33 @@ def test_public_pages(app: Flask, browser: Browser, address: str) -> None:
 
 def test_pages_of_the_desk(app: Flask, browser: Browser, address: str) -> None:
     assert look_at(app, browser, address, DESK, ADMINISTRATOR) == []
+
+
+def test_the_desk_fits_a_phone_in_the_longest_language(
+    app: Flask, browser: Browser, address: str, redis_db: Redis
+) -> None:
+    """Every line that the services may have, none of them seen lately, and the menu open."""
+    long_ago = time.time() - 20 * 3600
+    redis_db.hset(LEDGER_KEY, mapping={"at": long_ago, "postings": 123_456, "differences": 0})
+    redis_db.hset(ADDRESS_KEY, mapping={"at": long_ago, "listed": 1, "address": "203.0.113.254"})
+    redis_db.set(f"{CLOCK_KEYS}binance", f"-12345 {int(long_ago)}")
+    administrator = user_by_email(ADMINISTRATOR.email)
+    assert administrator is not None
+    with transaction():
+        set_language(administrator.id, "ru")
+    for width in (360, 320):
+        size: ViewportSize = {"width": width, "height": 740}
+        context = browser.new_context(viewport=size, color_scheme="dark")
+        sign_in(app, context, address, ADMINISTRATOR)
+        page = context.new_page()
+        for path in ("/admin/", "/admin/health/"):
+            assert faults_of(page, address + path) == [], (path, width)
+            assert "Книги" in page.locator("main").inner_text()
+            page.locator(".staff-menu > summary").click()
+            assert page.locator(".staff-menu .menu-panel").is_visible()
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, (path, "the menu is open")
+        context.close()
 
 
 def test_the_look_for_barriers_finds_them(browser: Browser) -> None:

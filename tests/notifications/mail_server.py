@@ -1,84 +1,110 @@
-"""A small real SMTP server on loopback: takes mail, or refuses as it is told to."""
+"""A mail server on loopback (aiosmtpd) that keeps what it takes, or refuses as it is told to."""
 
+import asyncio
 import email
 import email.policy
-import socketserver
-import threading
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-class MailServer(socketserver.ThreadingTCPServer):
-    """Keeps what it took. `answers` maps a command to the line that refuses it."""
+TAKEN = "250 taken"
+USER, PASSWORD = "user", "pass@word"  # the only log-in that is right
 
-    allow_reuse_address = True
-    daemon_threads = True
+
+class MailServer:
+    """What came in, and what it answers.
+
+    `answers` maps MAIL, RCPT or DATA to the line that refuses it; to the command in `silent_at` it
+    never answers.
+    """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Session)
+        self.url = ""
         self.answers: dict[str, str] = {}
+        self.silent_at = ""
         self.raw: list[bytes] = []
-        self.commands: list[str] = []
-        self.silent = False
-
-    @property
-    def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.server_address[1]}"
+        self.log_ins: list[tuple[str, str]] = []
+        # Of each mail whether STARTTLS came before it.
+        self.upgraded: list[bool] = []
 
     @property
     def mails(self) -> list[EmailMessage]:
         policy = email.policy.default
         return [email.message_from_bytes(raw, policy=policy) for raw in self.raw]
 
+    def log_in(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
+    ) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        given = (data.login.decode(), data.password.decode())
+        self.log_ins.append(given)
+        return AuthResult(success=given == (USER, PASSWORD), handled=False)
 
-class _Session(socketserver.StreamRequestHandler):
-    server: MailServer
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, name: str, said: list[str]
+    ) -> list[str]:
+        await self._answer("EHLO")
+        session.host_name = name
+        return said
 
-    def handle(self) -> None:
-        if self.server.silent:
-            self.rfile.read(1)
-            return
-        self._say("220 test")
-        while line := self.rfile.readline():
-            command = line.decode().strip()
-            verb = command.split(" ")[0].upper()
-            self.server.commands.append(command)
-            if refusal := self.server.answers.get(verb):
-                self._say(refusal)
-            elif verb == "DATA":
-                self._take()
-            elif verb == "EHLO":
-                self._say("250-test")
-                self._say("250 AUTH PLAIN")
-            else:
-                self._say("221 bye" if verb == "QUIT" else "250 ok")
-            if verb == "QUIT":
-                return
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.mail_from = address
+        return await self._answer("MAIL")
 
-    def _take(self) -> None:
-        self._say("354 go on")
-        lines = []
-        while (line := self.rfile.readline()) not in (b".\r\n", b""):
-            lines.append(line.removeprefix(b"."))
-        if refusal := self.server.answers.get("."):
-            self._say(refusal)
-            return
-        self.server.raw.append(b"".join(lines))
-        self._say("250 taken")
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.rcpt_tos.append(address)
+        return await self._answer("RCPT")
 
-    def _say(self, line: str) -> None:
-        self.wfile.write(line.encode() + b"\r\n")
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        answer = await self._answer("DATA")
+        if answer == TAKEN:
+            assert isinstance(envelope.original_content, bytes)
+            self.raw.append(envelope.original_content)
+            self.upgraded.append(session.ssl is not None)
+        return answer
+
+    async def _answer(self, command: str) -> str:
+        if command == self.silent_at:
+            await asyncio.Event().wait()
+        return self.answers.get(command, TAKEN)
+
+
+class _AnyPort(Controller):
+    """A server on a port that the machine chooses."""
+
+    def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd says no types there
 
 
 @contextmanager
-def mail_server() -> Iterator[MailServer]:
-    """Run a server until the block ends."""
-    with MailServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def mail_server(
+    tls: ssl.SSLContext | None = None, *, from_start: bool = False
+) -> Iterator[MailServer]:
+    """Run a server until the block ends; with TLS by STARTTLS, or from the start."""
+    catcher = MailServer()
+    controller = _AnyPort(
+        catcher,
+        hostname="127.0.0.1",
+        port=0,
+        ssl_context=tls if from_start else None,
+        tls_context=None if from_start else tls,
+        authenticator=catcher.log_in,
+        auth_require_tls=False,
+    )
+    controller.start()
+    scheme = "smtps" if from_start else "smtp"
+    catcher.url = f"{scheme}://127.0.0.1:{controller.port}"
+    try:
+        yield catcher
+    finally:
+        controller.stop()
