@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=50)
     parser.add_argument("--attempts", type=int, default=10_000)
     options = parser.parse_args()
-    with _server() as (owner, serving):
+    with database_server() as (owner, serving):
         os.environ.update(
             BOTYARD_ENV="testing",
             DATABASE_URL=serving,
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[str, str]]:
+def database_server() -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory(prefix="botyard.", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)

@@ -29,6 +29,7 @@ class Permission(StrEnum):
     QUEUES_REQUEUE = "staff.queues.requeue"
     HEALTH_VIEW = "staff.health.view"
     STATISTICS_VIEW = "staff.statistics.view"
+    REVENUE_VIEW = "staff.revenue.view"
     LEDGER_VIEW = "staff.ledger.view"
     PLANS_MANAGE = "staff.plans.manage"
     BILLING_VIEW = "staff.billing.view"
@@ -63,6 +64,7 @@ _MANAGER = _SUPPORT | {
     Permission.EXCHANGES_MANAGE,
     Permission.QUEUES_VIEW,
     Permission.STATISTICS_VIEW,
+    Permission.REVENUE_VIEW,
     Permission.LEDGER_VIEW,
     Permission.PLANS_MANAGE,
     Permission.BILLING_MANAGE,

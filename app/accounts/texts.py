@@ -160,6 +160,7 @@ PERMISSION_LABELS: Mapping[Permission, LazyString] = {
     Permission.QUEUES_REQUEUE: _l("Run failed jobs again"),
     Permission.HEALTH_VIEW: _l("See the state of the services"),
     Permission.STATISTICS_VIEW: _l("See the statistics"),
+    Permission.REVENUE_VIEW: _l("See the revenue and what each payment left"),
     Permission.LEDGER_VIEW: _l("See the books and the wallets of everybody"),
     Permission.PLANS_MANAGE: _l("Change plans and prices"),
     Permission.BILLING_VIEW: _l("See the invoices and payments of everybody"),

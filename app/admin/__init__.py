@@ -12,6 +12,7 @@ from app.admin.health import HealthPage
 from app.admin.home import HomePage
 from app.admin.invites import InvitesPage
 from app.admin.queues import QueuesPage
+from app.admin.revenue import RevenuePage
 from app.admin.roles import RolesPage
 from app.admin.settings import SettingsPage
 from app.admin.statistics import StatisticsPage
@@ -48,10 +49,11 @@ def _menu() -> dict[str, Iterable[BaseView]]:
     roles = RolesPage(name=_l("Roles"), endpoint="admin_roles", url="/admin/roles")
     invites = InvitesPage(name=_l("Invitations"), endpoint="admin_invites", url="/admin/invites")
     settings = SettingsPage(name=_l("Settings"), endpoint="admin_settings", url="/admin/settings")
+    revenue = RevenuePage(name=_l("Revenue"), endpoint="admin_revenue", url="/admin/revenue")
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
         "people": (*people.views(), *plans.views(), invites, roles),
-        "money": (*billing.views(), *ledger.views()),
+        "money": (revenue, *billing.views(), *ledger.views()),
         "exchanges": exchanges.views(),
         "help": faq.views(),
         "system": (services, queues, statistics, settings, *audit.views()),

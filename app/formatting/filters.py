@@ -26,6 +26,7 @@ def register_formatting(app: Flask) -> None:
         time=time,
         clock=clock,
         day=day,
+        month=month,
         age=age,
         duration=duration,
         iso=iso,
@@ -107,6 +108,11 @@ def clock(moment: datetime) -> str:
 def day(moment: datetime) -> str:
     """Write the day in the reader's zone."""
     return times.format_date(moment, _locale(), get_timezone())
+
+
+def month(moment: datetime) -> str:
+    """Write the month of UTC that a moment belongs to."""
+    return times.format_month(moment, _locale())
 
 
 def age(moment: datetime) -> str:

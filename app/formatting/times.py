@@ -1,11 +1,11 @@
 """Times as people read them: their zone, a 24-hour clock, ages and run times."""
 
 import re
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
 from babel.dates import format_date as babel_date
-from babel.dates import format_timedelta
+from babel.dates import format_skeleton, format_timedelta
 
 from app.formatting.numbers import MINUS, SPACE
 
@@ -23,6 +23,11 @@ def format_time(moment: datetime, locale: str, zone: tzinfo, *, seconds: bool = 
 def format_date(moment: datetime, locale: str, zone: tzinfo) -> str:
     """Write the day of a moment in a zone."""
     return str(babel_date(moment.astimezone(zone), "medium", locale=locale))
+
+
+def format_month(month: datetime, locale: str) -> str:
+    """Write a month that begins at a moment of UTC: Jan 2026."""
+    return str(format_skeleton("yMMM", month.astimezone(UTC), locale=locale))
 
 
 def format_age(age: timedelta, locale: str) -> str:

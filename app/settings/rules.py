@@ -10,16 +10,18 @@ Value = bool | str
 
 MAX_PARTNER_ID = 30
 _PARTNER_ID = re.compile(r"[A-Za-z0-9_-]*")
+_WHOLE = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: a switch if its default is one, a choice if it has any, else plain text."""
+    """One setting: a switch if its default is one, else a choice, a number or plain text."""
 
     name: str
     default: Value
     longest: int = MAX_PARTNER_ID
     choices: tuple[str, ...] = ()
+    is_number: bool = False
 
 
 KEYS_MAY_WITHDRAW = Setting("keys_may_withdraw", default=False)
@@ -40,6 +42,8 @@ PARTNER_IDS: Mapping[str, Setting] = {
     "mexc": Setting("partner_id_mexc", ""),
 }
 GRACE_DAYS = Setting("payment_grace_days", "14", choices=("0", "3", "7", "14", "30"))
+# What it costs to go on for a month, in whole USD; so many paying customers must cover it.
+COSTS_A_MONTH = Setting("costs_a_month", "0", longest=9, is_number=True)
 # Whether people are offered a way to pay that is set up.
 RAIL_SWITCHES: Mapping[str, Setting] = {
     "stripe": Setting("rail_stripe", default=True),
@@ -58,6 +62,7 @@ SETTINGS: Mapping[str, Setting] = {
         CAPTCHA_COST,
         DELETION_DAYS,
         GRACE_DAYS,
+        COSTS_A_MONTH,
         *PARTNER_IDS.values(),
         *RAIL_SWITCHES.values(),
     )
@@ -85,6 +90,8 @@ def checked(setting: Setting, value: object) -> Value:
         raise InvalidInput("setting_no_choice", field=setting.name)
     if len(cleaned) > setting.longest:
         raise InvalidInput("setting_too_long", field=setting.name, maximum=setting.longest)
+    if setting.is_number and not _WHOLE.fullmatch(cleaned):
+        raise InvalidInput("setting_not_a_number", field=setting.name)
     if not _PARTNER_ID.fullmatch(cleaned):
         raise InvalidInput("setting_not_plain", field=setting.name)
     return cleaned

@@ -11,6 +11,7 @@ TEXTS: Mapping[str, LazyString] = {
     "setting_not_text": _l("Please write a text."),
     "setting_no_choice": _l("Please choose one of the offered values."),
     "setting_too_long": _l("Please write at most %(maximum)s characters."),
+    "setting_not_a_number": _l("Please write a whole number."),
     "setting_not_plain": _l("Please use only letters, digits, - and _."),
 }
 
@@ -28,6 +29,7 @@ NAMES: Mapping[str, LazyString] = {
     "partner_id_okx": _l("Our partner id at OKX"),
     "partner_id_mexc": _l("Our partner id at MEXC"),
     "payment_grace_days": _l("Days with the plan after a card was declined"),
+    "costs_a_month": _l("Costs of a month, USD"),
     "rail_stripe": _l("Let people pay by card through Stripe"),
     "rail_demo": _l("Let people pay by the demonstration"),
 }
@@ -79,6 +81,10 @@ HELPS: Mapping[str, LazyString] = {
     "payment_grace_days": _l(
         "While the provider tries the card again; afterwards bots beyond the free plan stop in an "
         "orderly way."
+    ),
+    "costs_a_month": _l(
+        "Servers, people and whatever else is paid every month, in whole US dollars. The "
+        "statistics of income say how many paying customers cover it."
     ),
     "rail_stripe": _l("It is there only where the keys of Stripe are set."),
     "rail_demo": _l(

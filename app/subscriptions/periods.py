@@ -86,6 +86,20 @@ class Period:
         return _add_months(start, number if self.unit is Unit.MONTH else number * 12)
 
 
+# Months have up to this many days more or less than a twelfth of a year.
+_MONTH_VARIES = Decimal(3)
+
+
+def nearest(days: int) -> Period:
+    """Return the period that so many days are: a year or months if they can be, weeks, or days."""
+    months = round(days / IN_A_MONTH[Unit.DAY])
+    if months and abs(days - months * IN_A_MONTH[Unit.DAY]) <= _MONTH_VARIES:
+        years, rest = divmod(months, 12)
+        return Period(months, Unit.MONTH) if rest else Period(years, Unit.YEAR)
+    weeks, rest = divmod(days, 7)
+    return Period(days, Unit.DAY) if rest else Period(weeks, Unit.WEEK)
+
+
 MONTH = Period(1, Unit.MONTH)
 YEAR = Period(1, Unit.YEAR)
 LIFETIME = Period(1, Unit.LIFETIME)

@@ -75,6 +75,8 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "plan_price_in_past": _l("A new price begins now or later, never in the past."),
     "plan_price_twice": _l("There is a price for this plan, period and moment already."),
+    "bad_span": _l("Choose a first and a last day that is not before it, none in the future."),
+    "span_too_long": _l("Choose at most %(maximum)s months."),
     "bad_plan_limit": _l("This limit has to lie between %(minimum)s and %(maximum)s."),
     "bad_plan_name": _l("The name of a plan has 1 to 40 characters."),
     "bad_plan_seats": _l("A price is sold at least once and at most %(maximum)s times."),

@@ -9,38 +9,6 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
-
-from app.money import Money
-
-HUNDRED = Decimal(100)
-
-
-class Unit(StrEnum):
-    """The unit of a billing period."""
-
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-
-
-# How many of a unit make a month.
-IN_A_MONTH: Mapping[Unit, Decimal] = {
-    Unit.DAY: Decimal(365) / 12,
-    Unit.WEEK: Decimal(52) / 12,
-    Unit.MONTH: Decimal(1),
-    Unit.YEAR: Decimal(1) / 12,
-}
-
-
-def a_month(net: Money, unit: Unit, count: int, prorate: Decimal = Decimal(1)) -> Money:
-    """Return what an amount without tax comes to in a month, rounded half up to the cent.
-
-    `prorate` is the full period over the part of it that was charged: 2 for 15 of 30 days.
-    Source: ChartMogul, import API, "MRR calculation".
-    """
-    return (net * (IN_A_MONTH[unit] / count * prorate)).rounded()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +41,19 @@ class Movements:
 
     @property
     def gross_churn(self) -> Decimal | None:
-        """Return churn and contraction over the revenue at the start, in percent."""
-        return _percent(self.churned + self.contraction, self.start)
+        """Return churn and contraction over the revenue at the start."""
+        return _over(self.churned + self.contraction, self.start)
 
     @property
     def net_churn(self) -> Decimal | None:
-        """Return gross churn less expansion and reactivation, in percent; may be negative."""
+        """Return gross churn less expansion and reactivation; may be negative."""
         lost = self.churned + self.contraction - self.expansion - self.reactivation
-        return _percent(lost, self.start)
+        return _over(lost, self.start)
 
     @property
     def customer_churn(self) -> Decimal | None:
-        """Return the customers lost over those at the start, in percent."""
-        return _percent(Decimal(self.customers_churned), Decimal(self.customers_at_start))
+        """Return the customers lost over those at the start."""
+        return _over(Decimal(self.customers_churned), Decimal(self.customers_at_start))
 
     @property
     def quick_ratio(self) -> Decimal | None:
@@ -151,8 +119,8 @@ class Cohort:
 
     @property
     def retention(self) -> tuple[Decimal, ...]:
-        """Return the share that pays in each month, in percent; who comes back counts again."""
-        return tuple(Decimal(number) / self.size * HUNDRED for number in self.staying)
+        """Return the share that pays in each month; who comes back counts again."""
+        return tuple(Decimal(number) / self.size for number in self.staying)
 
 
 def cohorts(paying: Mapping[datetime, Set[int]]) -> tuple[Cohort, ...]:
@@ -170,11 +138,6 @@ def cohorts(paying: Mapping[datetime, Set[int]]) -> tuple[Cohort, ...]:
             staying = tuple(len(joined & paying[later]) for later in months[place:])
             found.append(Cohort(month, len(joined), staying))
     return tuple(found)
-
-
-def _percent(part: Decimal, whole: Decimal) -> Decimal | None:
-    share = _over(part, whole)
-    return None if share is None else share * HUNDRED
 
 
 def _over(part: Decimal, whole: Decimal) -> Decimal | None:
