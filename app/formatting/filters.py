@@ -73,9 +73,9 @@ def amount(
     return numbers.format_amount(value, lot, currency, _locale(), table=table)
 
 
-def percent(ratio: Decimal) -> str:
+def percent(ratio: Decimal, decimals: int = numbers.PERCENT_DECIMALS) -> str:
     """Write a ratio as percent."""
-    return numbers.format_percent(ratio, _locale())
+    return numbers.format_percent(ratio, _locale(), decimals)
 
 
 def signed_percent(ratio: Decimal) -> str:

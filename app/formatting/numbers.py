@@ -104,14 +104,14 @@ def format_amount(
     return _with_code(text, currency)
 
 
-def format_percent(ratio: Decimal, locale: str) -> str:
+def format_percent(ratio: Decimal, locale: str, decimals: int = PERCENT_DECIMALS) -> str:
     """Write a ratio as percent: 0.0123 is 1.23%."""
     marks = marks_of(locale)
     percent = _EXACT.multiply(ratio, Decimal(100))
     if abs(ratio) >= WHOLE_PERCENT_FROM:
         percent = _round(percent, 0)
     else:
-        percent = _visible(percent, PERCENT_DECIMALS)
+        percent = _visible(percent, decimals)
     sign = MINUS if percent < 0 else ""
     number = _write(abs(percent), locale)
     return f"{sign}{marks.percent_prefix}{number}{marks.percent_suffix}"

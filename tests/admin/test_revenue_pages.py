@@ -72,10 +72,11 @@ def test_the_income_page_tells_what_renting_brought(manager: Client, paid: User)
     assert "$32.71" in page or "32.71" in page
     assert paid.email in page
     rows = rows_of(manager.get("/admin/revenue/rental.csv").text)
-    assert [(row["plan"], row["line"], row["paid"]) for row in rows] == [
-        ("extra_bot", "bot", "5"),
-        ("pro", "plan", "29"),
+    assert [(row["plan"], row["line"], row["bot_kind"], row["paid"]) for row in rows] == [
+        ("extra_bot", "bot", "grid", "5"),
+        ("pro", "plan", "", "29"),
     ]
+    assert {row["period"] for row in rows} == {"month"}
     [payment] = rows_of(manager.get("/admin/revenue/payments.csv").text)
     assert (payment["gross"], payment["fee"], payment["net"]) == ("34", "1.29", "32.71")
 

@@ -13,7 +13,7 @@ from app.payments import invoices
 from app.payments.mirroring import UNNAMED
 from app.payments.models import Dispute
 from app.payments.rules import LineKind
-from app.subscriptions.models import RailSubscription
+from app.subscriptions.models import KeptSubscription, RailSubscription
 from app.subscriptions.periods import Period, Unit
 from app.subscriptions.revenue import income, spans
 from app.subscriptions.revenue.income import Income, break_even, grouped, rental_income
@@ -239,12 +239,20 @@ def test_trials_convert_however_late(database: None) -> None:
                     is_collection_paused=False, has_pending_update=False,
                 )
             )  # fmt: skip
+        kept = make_user()
+        db.session.add(
+            KeptSubscription(
+                key="trial", user_id=kept.id, rail="demo", state="trialing", period="month",
+                currency="USD", started_at=began, anchor=began, period_start=began,
+                period_end=at("2026-04-17"), trial_end=at("2026-04-17"),
+            )
+        )  # fmt: skip
     bill(people[0].id, charge("0", "2026-04-03", "2026-04-17"))
     bill(people[0].id, charge("29.00", "2026-06-01", "2026-07-01"))
     bill(people[1].id, charge("0", "2026-04-03", "2026-04-17"))
     bill(people[2].id, charge("29.00", "2025-06-01", "2025-07-01"))
     [cohort] = trial_cohorts(APRIL)
-    assert (cohort.month, cohort.begun, cohort.paid) == (APRIL.start, 3, 1)
+    assert (cohort.month, cohort.begun, cohort.paid) == (APRIL.start, 4, 1)
 
 
 def test_income_is_net_of_refunds_and_fees_in_the_month_they_happened(user: User) -> None:

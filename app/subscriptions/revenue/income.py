@@ -19,7 +19,7 @@ from app.payments.rules import LineKind
 from app.subscriptions.periods import Period, nearest
 from app.subscriptions.revenue.spans import Span
 
-SHOWN_PAYMENTS = 100
+SHOWN_PAYMENTS = 20
 ZERO = Decimal(0)
 K = TypeVar("K", bound=Hashable)
 
@@ -223,9 +223,11 @@ def _rental_row(row: Row[Any]) -> RentalRow:
 
 def _period(row: Row[Any]) -> Period | None:
     """Return the period that was paid for: that of the price, or of the line where none is told."""
-    if row.kind == LineKind.PRORATION or not row.days:
+    if row.kind == LineKind.PRORATION:
         return None
-    return Period.parse(row.period) if row.period else nearest(row.days)
+    if row.period:
+        return Period.parse(row.period)
+    return nearest(row.days) if row.days else None
 
 
 def _cents(amount: Decimal) -> Decimal:
