@@ -215,7 +215,7 @@ def _join_subjects() -> None:
     from app.payments import disputes, links, mirroring, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
-    from app.subscriptions import mirror, usage  # noqa: F401
+    from app.subscriptions import mirror, reconciling, usage  # noqa: F401
     from app.trades import owners
     from app.wallet import queries as wallet
     from app.wallet import topups

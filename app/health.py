@@ -35,6 +35,9 @@ ADDRESS_KEY = "outgoing:address"
 # What the daily check of the ledger found last.
 LEDGER_KEY = "ledger:verified"
 LEDGER_LATE = timedelta(hours=49)
+# The nightly comparison with a provider's books: the check of each is called by its name.
+BOOKS = "books:"
+BOOKS_LATE = timedelta(hours=49)
 _SHORT = text("set local statement_timeout = '2s'")
 
 
@@ -139,7 +142,7 @@ def overview() -> Health:
     if database.grade is Grade.OK:
         try:
             exchanges = tuple(_exchanges())
-            callbacks = tuple(_callbacks())
+            callbacks = (*_callbacks(), *_books())
         except SQLAlchemyError as error:
             database = _down("database", error)
     redis, heartbeats = check_redis(), tuple[Check, ...](_UNSEEN)
@@ -312,6 +315,31 @@ def _callbacks() -> Iterator[Check]:
         row.oldest,
         figures={"waiting": row.waiting, "dead": row.dead},
     )
+
+
+def _books() -> Iterator[Check]:
+    """Tell for each rail whether its books agreed with ours when they were compared last."""
+    with db.engine.connect() as connection:
+        connection.execute(_SHORT)
+        rows = connection.execute(
+            text(
+                "select distinct on (rail) rail, ended_at, compared, fixed, differences"
+                " from reconciliations where ended_at is not null order by rail, id desc"
+            )
+        ).all()
+    for row in rows:
+        grade = Grade.LATE if utc_now() - row.ended_at > BOOKS_LATE else Grade.OK
+        yield Check(
+            f"{BOOKS}{row.rail}",
+            Grade.DOWN if row.differences else grade,
+            row.ended_at,
+            figures={
+                "rail": row.rail,
+                "compared": row.compared,
+                "fixed": row.fixed,
+                "differences": row.differences,
+            },
+        )
 
 
 def _exchanges() -> Iterator[ExchangeState]:

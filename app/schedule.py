@@ -22,6 +22,7 @@ from app.exchanges import jobs as exchanges
 from app.faq import jobs as faq
 from app.notifications import jobs as notifications
 from app.payments import jobs as payments
+from app.payments.books import jobs as books
 from app.payments.demo import jobs as demo_rail
 from app.queues import QueueName, enqueue_once
 from app.subscriptions import jobs as subscriptions
@@ -69,6 +70,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
     Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
+    Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),
+    Periodic("reconcile-rails", books.reconcile_nightly, 24 * 3600, QueueName.REPORTS),
     Periodic("look-at-checkouts", payments.look_at_checkouts, 60, QueueName.PAYMENTS),
     Periodic("send-waiting-refunds", payments.send_waiting_refunds, 60, QueueName.PAYMENTS),
     Periodic("deliver-demo-events", demo_rail.deliver_events, 15, QueueName.PAYMENTS),

@@ -19,6 +19,7 @@ from app.faq import models as faq_models
 from app.markets import models as markets_models
 from app.notifications import models as notifications_models
 from app.payments import models as payments_models
+from app.payments.books import models as books_models
 from app.payments.demo import models as demo_models
 from app.settings import models as settings_models
 from app.subscriptions import models as subscriptions_models
@@ -35,6 +36,7 @@ MODELS = (
     openid_models,
     passkeys_models,
     payments_models,
+    books_models,
     demo_models,
     settings_models,
     subscriptions_models,

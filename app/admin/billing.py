@@ -25,6 +25,7 @@ from app.formatting import parse_decimal
 from app.i18n import describe
 from app.money import Money
 from app.payments import drain, queries, service
+from app.payments.books.models import Reconciliation, ReconciliationDifference
 from app.payments.demo import provider
 from app.payments.models import Dispute, Invoice, Payment, RailEvent
 from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
@@ -278,6 +279,62 @@ class RailEventView(AdminView):
         return page, 422 if form.errors else 200
 
 
+class ReconciliationView(AdminView):
+    """Comparisons of our books with those of providers, the newest first."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [
+        EndpointLinkRowAction("search", ".differences", title=_l("Differences"))
+    ]
+    column_list = (
+        "id", "rail", "since", "compared", "others", "fixed", "differences", "started_at",
+        "ended_at",
+    )  # fmt: skip
+    column_filters = ("rail", "differences", "started_at")
+    column_labels = {
+        "rail": _l("Way to pay"),
+        "since": _l("From"),
+        "compared": _l("Compared"),
+        "others": _l("Of others"),
+        "fixed": _l("Brought in line"),
+        "differences": _l("Differences"),
+        "started_at": _l("Started"),
+        "moved_at": _l("Last step"),
+        "ended_at": _l("Ended"),
+        "kind": _l("Kind"),
+        "after": _l("Place"),
+    }
+
+    @expose("/differences")
+    def differences(self) -> ResponseReturnValue:
+        """Lead to what differed in one comparison."""
+        run = request.args.get("id", 0, type=int)
+        return redirect(url_for("admin_differences.index_view", search=f"={run}"), 303)
+
+
+class DifferenceView(AdminView):
+    """What was not the same at a provider and here, and whether it is now."""
+
+    permission = Permission.BILLING_VIEW
+    column_list = (
+        "id", "run_id", "kind", "external_id", "field", "here", "there", "is_fixed", "reason",
+        "created_at",
+    )  # fmt: skip
+    column_searchable_list = ("run_id", "external_id")
+    column_filters = ("run_id", "kind", "is_fixed", "created_at")
+    column_labels = {
+        "run_id": _l("Comparison"),
+        "kind": _l("Kind"),
+        "external_id": _l("Id at the provider"),
+        "field": _l("Figure"),
+        "here": _l("Here"),
+        "there": _l("There"),
+        "is_fixed": _l("Brought in line"),
+        "reason": _l("Reason"),
+        "created_at": _l("Found"),
+    }
+
+
 def _new_invoice(form: IssueForm) -> NewInvoice:
     money = Money(_amount(form.amount.data), form.currency.data)
     line = Line(LineKind(form.kind.data), form.description.data or "", money)
@@ -320,4 +377,18 @@ def views() -> Iterable[BaseView]:
     )
     yield RailEventView(
         RailEvent, db, name=_l("Callbacks"), endpoint="admin_rail_events", url="/admin/callbacks"
+    )
+    yield ReconciliationView(
+        Reconciliation,
+        db,
+        name=_l("Comparisons with providers"),
+        endpoint="admin_reconciliations",
+        url="/admin/comparisons",
+    )
+    yield DifferenceView(
+        ReconciliationDifference,
+        db,
+        name=_l("Differences to providers"),
+        endpoint="admin_differences",
+        url="/admin/differences",
     )

@@ -41,6 +41,7 @@ def collect() -> list[Metric]:
         *_of_queues(seen),
         _bots(seen),
         *_of_callbacks(seen),
+        *_of_books(seen),
         *_of_cache(),
         _of_exchange_calls(),
     ]
@@ -145,6 +146,16 @@ def _of_callbacks(seen: Health) -> Iterator[Metric]:
         "How long the oldest callback has waited to be applied; 0 with none.",
         (({}, waits),),
     )
+
+
+def _of_books(seen: Health) -> Iterator[Metric]:
+    compared = [one for one in seen.services if one.name.startswith(health.BOOKS)]
+    for name, help_text in (
+        ("differences", "What differed from a provider's books and could not be brought in line."),
+        ("fixed", "What differed from a provider's books and was brought in line."),
+    ):
+        samples = (({"rail": str(one.figures["rail"])}, int(one.figures[name])) for one in compared)
+        yield _gauge(f"books_{name}", help_text, samples)
 
 
 def _callback_samples() -> tuple[tuple[Sample, ...], datetime | None]:

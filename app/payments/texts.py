@@ -13,6 +13,8 @@ TEXTS: Mapping[str, LazyString] = {
     "invoice_move": _l(
         "This can't be done with the invoice any more: it has been paid or closed meanwhile."
     ),
+    "rail_keeps_no_callbacks": _l("This way to pay keeps no callbacks that could be fetched."),
+    "rail_shows_no_books": _l("This way to pay shows no books to compare with."),
     "invoice_taken": _l("The same invoice is being made right now. Try again in a moment."),
     "invoice_lines": _l("An invoice has between 1 and %(maximum)s lines."),
     "invoice_description": _l("Describe the line in 1 to %(maximum)s characters."),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from app.adapters.payments import signing
+from app.adapters.payments.books import Entry, Page, sum_figures
 from app.adapters.payments.port import (
     BadCallback,
     CheckoutState,
@@ -46,6 +47,8 @@ class Provider(Protocol):
 
     def find(self, kind: str, object_id: str) -> Data | None: ...
 
+    def listed(self, kind: str, since: datetime, after: str | None) -> list[Data]: ...
+
 
 class DemoRail:
     """Speaks to the provider of the demonstration."""
@@ -57,6 +60,7 @@ class DemoRail:
         self._provider = provider
         self._pages = pages
         self._secrets = secrets
+        self.books = DemoBooks(provider)
 
     def create(self, order: Order) -> Created:
         """Make a page to pay on."""
@@ -202,3 +206,31 @@ READERS: Mapping[str, Callable[[Data], Snapshot]] = {
     "refund": _refund,
     "dispute": _dispute,
 }
+
+
+class DemoBooks:
+    """The books of the demonstration: payments that came, refunds and disputes."""
+
+    kinds = ("payment", "refund", "dispute")
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def page(self, kind: str, since: datetime, after: str | None) -> Page:
+        """Return a page of what was made since a moment."""
+        rows = self._provider.listed(kind, since, after)
+        entries = tuple(filter(None, (_entry(kind, row) for row in rows)))
+        return Page(entries, str(rows[-1]["id"]) if rows else None)
+
+    def entry(self, ref: Ref) -> Entry | None:
+        """Return how one object stands now."""
+        found = self._provider.find(ref.kind, ref.id) if ref.kind in self.kinds else None
+        return _entry(ref.kind, found) if found is not None else None
+
+
+def _entry(kind: str, found: Data) -> Entry | None:
+    if kind == "payment" and found["state"] != RailState.SUCCEEDED:
+        # Tries are no matter of books.
+        return None
+    figures = {"state": found["state"], **sum_figures(_money(found))}
+    return Entry(Ref(kind, found["id"]), figures)

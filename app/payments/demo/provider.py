@@ -173,6 +173,20 @@ def newest(kind: str, limit: int = 50) -> list[Data]:
         return [_plain(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
+def listed(kind: str, since: datetime, after: str | None, limit: int = 100) -> list[Data]:
+    """Return objects of a kind made since a moment, in the order of their ids."""
+    query = (
+        select(_objects)
+        .where(_objects.c.kind == kind, _objects.c.created_at >= since)
+        .order_by(_objects.c.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(_objects.c.id > after)
+    with db.engine.connect() as connection:
+        return [_plain(row) for row in connection.execute(query).mappings()]
+
+
 def due_events(limit: int = 50) -> list[tuple[str, str]]:
     """Return callbacks (id, body) to be delivered now; each waits a while for its next try."""
     with db.engine.begin() as connection:

@@ -17,15 +17,18 @@ COMPARED: dict[str, Callable[[int, int], bool]] = {
 }
 
 
-def page(url: str, rows: list[Json], params: Json) -> Json:
-    """Return a page of rows that come newest first."""
+def page(url: str, rows: list[Json], params: Json, order: list[str] | None = None) -> Json:
+    """Return a page of rows that come newest first.
+
+    A cursor is one of the rows, or of `order`: what is there besides and is only not asked for.
+    """
     limit = params.get("limit", USUAL)
     if not 1 <= limit <= MOST:
         raise invalid("This value must be less than or equal to 100.", "limit")
     names = [row["id"] for row in rows]
     start, end = 0, len(rows)
     if params.get("ending_before"):
-        end = _place(names, params["ending_before"], "ending_before")
+        end = _newer(names, order or names, params["ending_before"])
         start = max(0, end - limit)
         more = start > 0
     else:
@@ -34,6 +37,12 @@ def page(url: str, rows: list[Json], params: Json) -> Json:
         end = min(len(rows), start + limit)
         more = end < len(rows)
     return {"object": "list", "data": rows[start:end], "has_more": more, "url": url}
+
+
+def _newer(names: list[str], order: list[str], name: str) -> int:
+    place = _place(order, name, "ending_before")
+    newer = set(order[:place])
+    return sum(each in newer for each in names)
 
 
 def _place(names: list[str], name: str, param: str) -> int:

@@ -114,7 +114,8 @@ def _list_events(account: Account, params: Json) -> Json:
         wanted = params.get("delivery_success")
         if wanted is None or wanted == note.delivered:
             rows.append(shown(note))
-    return lists.page("/v1/events", lists.within(rows, params.get("created")), params)
+    kept = [note.id for note in reversed(account.notes) if note.created >= oldest]
+    return lists.page("/v1/events", lists.within(rows, params.get("created")), params, kept)
 
 
 def _named(kind: str, kinds: list[str] | None) -> bool:

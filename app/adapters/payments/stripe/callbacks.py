@@ -28,7 +28,16 @@ def read(headers: Mapping[str, str], raw: bytes, secrets: Sequence[str], now: da
     """Read a callback; raise BadCallback unless one of the secrets has just signed these bytes."""
     signing.check(headers.get(HEADER, ""), raw, secrets, now)
     try:
-        return _incoming(json.loads(raw))
+        event = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BadCallback("unreadable") from None
+    return told(event)
+
+
+def told(event: Any) -> Incoming:
+    """Read an event that Stripe itself has told; raise BadCallback if it can't be read."""
+    try:
+        return _incoming(event)
     except (
         ValueError,
         KeyError,

@@ -17,7 +17,9 @@ from app.adapters.payments.port import (
     Snapshot,
 )
 from app.adapters.payments.stripe import NAME, callbacks, snapshots
+from app.adapters.payments.stripe.books import StripeBooks
 from app.adapters.payments.stripe.calls import ask, find, refusal
+from app.adapters.payments.stripe.event_log import StripeEventLog
 from app.adapters.payments.stripe.reading import Reader
 from app.adapters.payments.stripe.values import minor_units, time_of
 from app.errors import Conflict
@@ -39,6 +41,8 @@ class StripeRail:
         self._secrets = secrets
         self._tag = tag
         self._reader = Reader(client, tag)
+        self.books = StripeBooks(client)
+        self.event_log = StripeEventLog(client)
 
     def create(self, order: Order) -> Created:
         """Make a page of Checkout, and the customer if this is the first one."""

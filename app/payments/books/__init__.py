@@ -1,0 +1,1 @@
+"""Our books and those of the providers: what was missed is fetched, what differs is found."""
