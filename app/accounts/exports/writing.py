@@ -62,11 +62,13 @@ def _write(archive: zipfile.ZipFile, user_id: int) -> None:
     archive.writestr("profile.json", _json(_profile(user_id)))
     devices = [_device(one) for one in session_store.list_sessions(user_id)]
     archive.writestr("devices.json", _json(devices))
-    for holding in HOLDINGS:
-        if holding.exported:
-            names = holding.columns or tuple(holding.rows.columns.keys())
-            columns = [holding.rows.c[name] for name in names if not _SECRET.fullmatch(name)]
-            _table(archive, holding.table, holding.rows, columns, holding.belongs_to(user_id))
+    for table in dict.fromkeys(holding.table for holding in HOLDINGS if holding.exported):
+        # Rows may belong to somebody in several ways; the table is one file all the same.
+        ways = [one for one in HOLDINGS if one.exported and one.table == table]
+        rows = ways[0].rows
+        names = ways[0].columns or tuple(rows.columns.keys())
+        columns = [rows.c[name] for name in names if not _SECRET.fullmatch(name)]
+        _table(archive, table, rows, columns, or_(*(way.belongs_to(user_id) for way in ways)))
     log: Any = AuditEntry.__table__
     _table(archive, "audit_log", log, _audit_columns(log, user_id), _about(log, user_id))
 
