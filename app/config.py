@@ -97,6 +97,11 @@ class Config:
     sign_in_providers: tuple[SignInProvider, ...]
 
     @property
+    def stripe_is_live(self) -> bool:
+        """Tell whether real money moves at Stripe."""
+        return self.stripe_secret_key is not None and "_live_" in self.stripe_secret_key
+
+    @property
     def is_production(self) -> bool:
         return self.environment == "production"
 

@@ -6,7 +6,18 @@ from flask import Flask
 from flask_admin import Admin, BaseView
 from flask_babel import lazy_gettext as _l
 
-from app.admin import audit, billing, bots, exchanges, faq, ledger, people, plans, trading
+from app.admin import (
+    audit,
+    billing,
+    bots,
+    exchanges,
+    faq,
+    ledger,
+    people,
+    plans,
+    subscriptions,
+    trading,
+)
 from app.admin.emergency import EmergencyPage
 from app.admin.health import HealthPage
 from app.admin.home import HomePage
@@ -52,7 +63,7 @@ def _menu() -> dict[str, Iterable[BaseView]]:
     revenue = RevenuePage(name=_l("Revenue"), endpoint="admin_revenue", url="/admin/revenue")
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
-        "people": (*people.views(), *plans.views(), invites, roles),
+        "people": (*people.views(), *plans.views(), *subscriptions.views(), invites, roles),
         "money": (revenue, *billing.views(), *ledger.views()),
         "exchanges": exchanges.views(),
         "help": faq.views(),

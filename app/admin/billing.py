@@ -12,6 +12,7 @@ from flask_admin.model.template import EndpointLinkRowAction
 from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
+from markupsafe import Markup
 
 from app.accounts import queries as accounts
 from app.accounts.access import current_may
@@ -27,10 +28,22 @@ from app.money import Money
 from app.payments import drain, queries, service
 from app.payments.books.models import Reconciliation, ReconciliationDifference
 from app.payments.demo import provider
+from app.payments.links import provider_page
 from app.payments.models import Dispute, Invoice, Payment, RailEvent
 from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
 from app.payments.texts import PAYMENT_LABELS, STATE_LABELS
 from app.transactions import transaction
+
+
+def at_provider(_view: object, _context: object, model: Any, name: str) -> str:
+    """Write an id at a provider, as a link where the provider shows the object to us."""
+    external_id = getattr(model, name) or ""
+    page = provider_page(model.rail, external_id)
+    if page is None:
+        return str(external_id)
+    mode = "" if page.is_live else gettext("(test mode)")
+    link = Markup('<a href="{}" rel="noopener noreferrer" translate="no">{}</a> {}')
+    return link.format(page.address, external_id, mode)
 
 
 class InvoiceView(AdminView):
@@ -68,6 +81,7 @@ class InvoiceView(AdminView):
             invoice=found,
             owner=accounts.user_by_id(found.card.user_id),
             may_manage=current_may(Permission.BILLING_MANAGE),
+            provider=provider_page(found.rail, found.external_id),
         )
 
     @expose("/issue", methods=("GET", "POST"))
@@ -103,6 +117,20 @@ class InvoiceView(AdminView):
             return self._act(found.card.id, lambda: act(current_user.id, found.card.id, _why(form)))
         heading = gettext("Close invoice %(number)s", number=found.card.number)
         return self._form(form, heading, gettext("Close"))
+
+    @expose("/resend", methods=("GET", "POST"))
+    def resend(self) -> ResponseReturnValue:
+        """Mail an unpaid invoice to its owner again."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("resend")
+        found = queries.any_invoice(_number("id"))
+        form = ReasonForm()
+        if form.validate_on_submit():
+            return self._act(
+                found.card.id, lambda: service.resend(current_user.id, found.card.id, _why(form))
+            )
+        heading = gettext("Mail invoice %(number)s again", number=found.card.number)
+        return self._form(form, heading, gettext("Send"))
 
     @expose("/refund", methods=("GET", "POST"))
     def refund(self) -> ResponseReturnValue:
@@ -150,7 +178,10 @@ class PaymentView(AdminView):
     column_details_list = (
         *column_list, "intent_id", "charge_id", "surplus", "notes", "checkout_id",
     )  # fmt: skip
-    column_formatters = {"state": label(PAYMENT_LABELS)}
+    column_formatters = {
+        "state": label(PAYMENT_LABELS),
+        **dict.fromkeys(("external_id", "intent_id", "charge_id"), at_provider),
+    }
     column_searchable_list = ("external_id", "intent_id", "charge_id")
     column_filters = ("user_id", "invoice_id", "rail", "state", "purpose", "created_at")
     column_labels = {
@@ -179,6 +210,7 @@ class PaymentView(AdminView):
 class DisputeView(AdminView):
     """Payments that banks take back."""
 
+    column_formatters = {"external_id": at_provider}
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [
         EndpointLinkRowAction("check", ".decide", title=_l("Play the bank (demonstration)"))

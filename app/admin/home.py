@@ -4,9 +4,11 @@ from flask.typing import ResponseReturnValue
 from flask_admin import expose
 
 from app import health
+from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.base import StaffHome
 from app.bots import statistics
+from app.payments import queries as payments
 
 
 class HomePage(StaffHome):
@@ -17,5 +19,8 @@ class HomePage(StaffHome):
     @expose("/")
     def index(self) -> ResponseReturnValue:
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/home.html", desk=statistics.desk_counts(), health=health.overview()
+            "admin/home.html",
+            desk=statistics.desk_counts(),
+            dead=payments.dead_events() if current_may(Permission.BILLING_VIEW) else None,
+            health=health.overview(),
         )

@@ -19,11 +19,13 @@ from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.admin.dossier import dossier_of
 from app.admin.forms import BlockForm, DeletePersonForm, ReasonForm, RoleForm
+from app.admin.histories import STATE_LABELS as SUBSCRIPTION_STATES
 from app.admin.words import ROLE_LABELS, label
 from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
 from app.notifications.models import OutboxMessage
+from app.payments.links import provider_page
 from app.payments.texts import STATE_LABELS
 from app.transactions import transaction
 
@@ -78,6 +80,8 @@ class UserView(AdminView):
         if template == self.details_template:
             values["dossier"] = dossier_of(values["model"].id)
             values["invoice_states"] = STATE_LABELS
+            values["provider_page"] = provider_page
+            values["subscription_states"] = SUBSCRIPTION_STATES
         return super().render(template, **values)  # type: ignore[no-any-return]
 
     @expose("/block", methods=("GET", "POST"))

@@ -25,7 +25,7 @@ from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
 from app.subscriptions import queries, service
-from app.subscriptions.models import Plan, PlanKind, PlanPrice, Subscription
+from app.subscriptions.models import Plan, PlanKind, PlanPrice
 from app.subscriptions.periods import LIFETIME, Period, Unit
 from app.subscriptions.periods import MAX_COUNT as LONGEST
 from app.subscriptions.rules import (
@@ -230,30 +230,7 @@ class PriceView(AdminView):
     }
 
 
-class SubscriptionView(AdminView):
-    """Who has which plan until when."""
-
-    permission = Permission.USERS_VIEW
-    column_list = ("id", "user_id", "plan_code", "state", "started_at", "ends_at", "reason")
-    column_filters = ("user_id", "plan_code", "state", "ends_at")
-    column_labels = {
-        "user_id": _l("User"),
-        "plan_code": _l("Plan"),
-        "state": _l("State"),
-        "started_at": _l("Started"),
-        "ends_at": _l("Ends"),
-        "reason": _l("Reason"),
-    }
-
-
 def views() -> Iterable[BaseView]:
     """Make the views of this desk."""
     yield PlanView(Plan, db, name=_l("Plans"), endpoint="admin_plans", url="/admin/plans")
     yield PriceView(PlanPrice, db, name=_l("Prices"), endpoint="admin_prices", url="/admin/prices")
-    yield SubscriptionView(
-        Subscription,
-        db,
-        name=_l("Subscriptions"),
-        endpoint="admin_subscriptions",
-        url="/admin/subscriptions",
-    )

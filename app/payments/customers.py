@@ -18,6 +18,24 @@ class SavedMethod:
     method: str
 
 
+@dataclass(frozen=True, slots=True)
+class RailName:
+    """Who a person is at a rail."""
+
+    rail: str
+    external_id: str
+
+
+def names_at_rails(user_id: int) -> tuple[RailName, ...]:
+    """Return a person's ids at all rails."""
+    rows = db.session.execute(
+        select(RailCustomer.rail, RailCustomer.external_id)
+        .where(RailCustomer.user_id == user_id)
+        .order_by(RailCustomer.rail)
+    )
+    return tuple(RailName(*row) for row in rows)
+
+
 def customer_of(user_id: int, rail: str) -> str | None:
     """Return a person's id at a rail."""
     return db.session.scalar(

@@ -116,6 +116,8 @@ class InvoicePage:
     paid_at: datetime | None
     failure: str | None
     is_payable: bool
+    rail: str
+    external_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,14 @@ class CheckoutView:
     currency: str
     paid: bool
     failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEvents:
+    """Callbacks that wait for a person, and since when the oldest does."""
+
+    count: int
+    oldest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +231,16 @@ def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
     return tuple(one for one in customers.saved_methods(user_id) if one.rail in offered)
 
 
+def dead_events() -> DeadEvents:
+    """Return how many callbacks nobody tries to apply any more, and when the oldest came."""
+    count, oldest = db.session.execute(
+        select(func.count(), func.min(RailEvent.received_at)).where(
+            RailEvent.state == EventState.DEAD.value
+        )
+    ).one()
+    return DeadEvents(count, oldest)
+
+
 def event_counts() -> tuple[EventCount, ...]:
     """Count callbacks by rail and state."""
     query = select(RailEvent.rail, RailEvent.state, func.count()).group_by(
@@ -277,6 +297,8 @@ def _page(row: Invoice) -> InvoicePage:
         paid_at=row.paid_at,
         failure=row.failure if row.state == InvoiceState.OPEN else None,
         is_payable=row.state in PAYABLE,
+        rail=row.rail,
+        external_id=row.external_id,
     )
 
 

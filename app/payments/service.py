@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 from app.accounts import audit
+from app.accounts.limits import Limit, spend
+from app.accounts.models import User
 from app.accounts.queries import find_user
 from app.accounts.reasons import checked_reason
 from app.errors import Conflict, NotFound
@@ -11,7 +13,17 @@ from app.i18n import use_locale
 from app.notifications.service import send_mail
 from app.payments import invoices, refunds
 from app.payments.models import Invoice
-from app.payments.rules import InvoiceState, NewInvoice, RefundTarget, add_up, check_issued
+from app.payments.rules import (
+    PAYABLE,
+    InvoiceState,
+    NewInvoice,
+    RefundTarget,
+    add_up,
+    check_issued,
+)
+
+# How often an invoice is mailed again.
+AGAIN = Limit("invoice_mails", 1, 60)
 
 
 def issue(
@@ -39,12 +51,22 @@ def issue(
     if actor_id is not None:
         _audit("invoice.issued", invoice, actor_id, reason)
     if notify and invoice.total:
-        with use_locale(person.language):
-            total = money(invoice.total, invoice.currency)
-            due_at = day(invoice.due_at) if invoice.due_at else ""
-        told = {"number": invoice.number, "total": total, "due_at": due_at}
-        send_mail(person, "invoice_issued", invoice_id=invoice.id, **told)
+        _tell(person, invoice)
     return invoice
+
+
+def resend(actor_id: int, invoice_id: int, reason: str) -> None:
+    """Mail an unpaid invoice of ours to its owner again, once a minute at most; audited."""
+    reason = checked_reason(reason)
+    invoice = _lock_own(invoice_id)
+    if invoice.state not in PAYABLE:
+        raise Conflict("invoice_not_open", state=invoice.state)
+    person = find_user(invoice.user_id)
+    if person is None:
+        raise NotFound("unknown_user")
+    spend(AGAIN, str(invoice.id))
+    _tell(person, invoice)
+    _audit("invoice.resent", invoice, actor_id, reason)
 
 
 def void_invoice(actor_id: int, invoice_id: int, reason: str) -> None:
@@ -78,6 +100,14 @@ def _lock_own(invoice_id: int) -> Invoice:
     if invoice.external_id is not None:
         raise Conflict("invoice_at_provider")
     return invoice
+
+
+def _tell(person: User, invoice: Invoice) -> None:
+    with use_locale(person.language):
+        total = money(invoice.total, invoice.currency)
+        due_at = day(invoice.due_at) if invoice.due_at else ""
+    told = {"number": invoice.number, "total": total, "due_at": due_at}
+    send_mail(person, "invoice_issued", invoice_id=invoice.id, **told)
 
 
 def _audit(action: str, invoice: Invoice, actor_id: int, reason: str | None) -> None:

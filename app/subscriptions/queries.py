@@ -96,6 +96,18 @@ class PlanSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Right:
+    """A right to a plan; `rail` is by which way it is paid for, empty where staff have given it."""
+
+    plan_code: str
+    name: str
+    started_at: datetime
+    until: datetime | None
+    rail: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Price:
     """What a plan costs for a period from a moment on."""
 
@@ -167,6 +179,19 @@ def _addons_of(user_id: int) -> tuple[tuple[Limits, int], ...]:
         .group_by(Plan.code)
     )
     return tuple((_limits(plan), int(quantity)) for plan, quantity in rows)
+
+
+def present_right(user_id: int) -> Right | None:
+    """Return the right to a plan that a person has now, None for the free plan."""
+    row = db.session.execute(
+        select(Subscription, Plan.name)
+        .join(Plan, Plan.code == Subscription.plan_code)
+        .where(Subscription.user_id == user_id, _holds_at(utc_now()))
+    ).first()
+    if row is None:
+        return None
+    found, name = row
+    return Right(found.plan_code, name, found.started_at, found.ends_at, found.rail, found.reason)
 
 
 def plan_summary(user_id: int) -> PlanSummary:

@@ -17,7 +17,7 @@ from app.accounts.models import User
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound, TooManyTries
 from app.events import publish
-from app.subscriptions import queries, rules, usage
+from app.subscriptions import history, queries, rules, usage
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.models import (
     KeptSubscription,
@@ -34,6 +34,8 @@ from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.seeds import ADDONS, CURRENCY, PLANS, PRICES
 from app.transactions import after_commit
 
+# Who keeps a right that staff have given, in the history.
+STAFF = "staff"
 MIN_REASON = 3
 MAX_REASON = 500
 END_BATCH = 200
@@ -121,7 +123,8 @@ def give_plan(
 ) -> None:
     """Give a person a plan in place of the present one, until a moment or without end; audited.
 
-    The same plan again only changes its end.
+    The same plan again only changes its end. Raises Conflict while they pay for as much or more:
+    what they pay for would take its place at once.
     """
     reason = _checked_reason(reason)
     if plan_code == rules.FREE_PLAN:
@@ -133,6 +136,9 @@ def give_plan(
     if until is not None and until <= now:
         raise InvalidInput("plan_end_in_past", field="until")
     present = _lock_present(user_id)
+    paid = _best_paid(user_id)
+    if paid is not None and paid.position >= plan.position:
+        raise Conflict("larger_plan_is_paid", plan=db.session.get_one(Plan, paid.plan_code).name)
     before = _as_dict(present)
     if present is not None and present.plan_code == plan_code and not _is_over(present, now):
         present.ends_at, present.reason = until, reason
@@ -148,13 +154,15 @@ def give_plan(
         if present is not None:
             publish(PlanEnded(user_id, present.plan_code))
         present = given
+    after = _as_dict(present)
+    history.note(user_id, STAFF, "given", before=before, after=after, actor_id=actor_id)
     audit.record(
         "subscription.given",
         "user",
         user_id,
         actor_id=actor_id,
         before=before,
-        after=_as_dict(present),
+        after=after,
         reason=reason,
     )
 
@@ -172,6 +180,7 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
     _close(present, rules.Change.ENDED, utc_now())
     hold_best_paid(user_id)
     publish(PlanEnded(user_id, present.plan_code))
+    history.note(user_id, STAFF, "ended", before=before, after=_as_dict(present), actor_id=actor_id)
     audit.record(
         "subscription.ended",
         "user",

@@ -52,6 +52,13 @@ TEXTS: Mapping[str, LazyString] = {
         "The free plan is what everybody has without another one. End the present plan instead."
     ),
     "no_plan_to_end": _l("This person has no plan that could be ended."),
+    "larger_plan_is_paid": _l(
+        "This person pays for the plan %(plan)s, which is as large or larger: a given plan would "
+        "have no effect while they pay. Give money back, or to the wallet, instead."
+    ),
+    "right_moved": _l("Somebody has changed this plan meanwhile. Look at it and try again."),
+    "right_has_no_end": _l("This plan has no end, so there is nothing to add days to."),
+    "bad_days": _l("Give 1 to %(maximum)s days."),
     "plan_is_paid_for": _l(
         "This plan is paid for at a payment provider. End the subscription there; the plan ends "
         "with it."

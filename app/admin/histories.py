@@ -1,0 +1,121 @@
+"""What happened to subscriptions, in words: what changed from what to what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from app.formatting.filters import time
+from app.payments.texts import rail_label
+from app.subscriptions.history import Change
+from app.subscriptions.service import STAFF
+
+WHAT_LABELS: Mapping[str, LazyString] = {
+    "given": _l("Given by staff"),
+    "ended": _l("Ended"),
+    "ordered": _l("Ordered"),
+    "paid": _l("Paid"),
+    "trial": _l("Trial began"),
+    "changed": _l("Changed"),
+    "change_planned": _l("Change planned"),
+    "change_dropped": _l("Planned change dropped"),
+    "canceled": _l("Cancelled"),
+    "resumed": _l("Goes on"),
+    "revived": _l("Began again"),
+    "past_due": _l("Payment overdue"),
+}
+FIELD_LABELS: Mapping[str, LazyString] = {
+    "plan": _l("Plan"),
+    "addons": _l("Add-ons"),
+    "period": _l("Period"),
+    "price": _l("Price"),
+    "currency": _l("Currency"),
+    "state": _l("State"),
+    "rail": _l("Way to pay"),
+    "ends_at": _l("End"),
+    "period_end": _l("End of the period"),
+    "trial_end": _l("End of the trial"),
+    "cancels": _l("Ends with the period"),
+    "next": _l("From the next period on"),
+}
+STATE_LABELS: Mapping[str, LazyString] = {
+    "incomplete": _l("Waits for the first payment"),
+    "incomplete_expired": _l("Never paid"),
+    "trialing": _l("On trial"),
+    "active": _l("Active"),
+    "past_due": _l("Overdue"),
+    "unpaid": _l("Not paid"),
+    "paused": _l("Paused"),
+    "canceled": _l("Ended"),
+    "ended": _l("Ended"),
+    "replaced": _l("Replaced by another plan"),
+}
+NOTHING = "—"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One value that changed."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of the history."""
+
+    at: datetime
+    what: str
+    keeper: str
+    moved: tuple[Moved, ...]
+    actor_id: int | None
+
+
+def told(change: Change) -> Told:
+    """Put a change into words; a word that nobody has a name for stands as it is."""
+    before, after = change.before or {}, change.after or {}
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return Told(
+        at=change.at,
+        what=str(WHAT_LABELS.get(change.what, change.what)),
+        keeper=_keeper(change.source),
+        moved=tuple(
+            Moved(
+                str(FIELD_LABELS.get(name, name)),
+                _value(name, before.get(name)),
+                _value(name, after.get(name)),
+            )
+            for name in names
+        ),
+        actor_id=change.actor_id,
+    )
+
+
+def _keeper(source: str) -> str:
+    rail, _, name = source.partition(":")
+    if rail == STAFF:
+        return str(gettext("Staff"))
+    if rail == "kept":
+        return str(gettext("Subscription %(id)s", id=name))
+    return f"{rail_label(rail)} {name}"
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "state" and value in STATE_LABELS:
+        return str(STATE_LABELS[value])
+    if value is None or value in ("", {}):
+        return NOTHING
+    if isinstance(value, bool):
+        return str(gettext("yes") if value else gettext("no"))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{part} {_value(part, one)}" for part, one in value.items())
+    try:
+        return time(datetime.fromisoformat(value))
+    except (ValueError, TypeError):
+        return str(value)

@@ -1,0 +1,184 @@
+"""Plans of people: who has which until when; given, changed and ended by managers."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from flask import flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+from flask_wtf import FlaskForm
+from wtforms import DateTimeLocalField, HiddenField, IntegerField, SelectField
+from wtforms.validators import InputRequired, NumberRange, Optional
+
+from app.accounts import queries as accounts
+from app.accounts.access import current_may
+from app.accounts.models import User
+from app.accounts.permissions import Permission
+from app.admin.base import AdminView
+from app.admin.forms import ReasonForm
+from app.db import db, utc_now
+from app.errors import DomainError, InvalidInput
+from app.i18n import describe
+from app.subscriptions import desk, giving, queries, service
+from app.subscriptions.giving import MAX_DAYS
+from app.subscriptions.models import Subscription
+from app.subscriptions.texts import plan_label
+from app.transactions import transaction
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M"
+
+
+class DaysForm(ReasonForm):
+    """So many days of a plan; what the page showed goes along, so that they are given once."""
+
+    plan = SelectField(_l("Plan"))
+    days = IntegerField(
+        _l("Days"), default=30, validators=[InputRequired(), NumberRange(1, MAX_DAYS)]
+    )
+    seen_end = HiddenField(validators=[Optional()])
+    shown_at = HiddenField(validators=[InputRequired()])
+
+
+class ChangeForm(ReasonForm):
+    """Another plan, or another end of it."""
+
+    plan = SelectField(_l("Plan"))
+    until = DateTimeLocalField(
+        _l("End (UTC; empty: it does not end)"), format=TIME_FORMAT, validators=[Optional()]
+    )
+
+
+class SubscriptionView(AdminView):
+    """Who has which plan until when."""
+
+    permission = Permission.USERS_VIEW
+    column_list = ("id", "user_id", "plan_code", "state", "started_at", "ends_at", "reason")
+    column_filters = ("user_id", "plan_code", "state", "ends_at")
+    column_labels = {
+        "user_id": _l("User"),
+        "plan_code": _l("Plan"),
+        "state": _l("State"),
+        "started_at": _l("Started"),
+        "ends_at": _l("Ends"),
+        "reason": _l("Reason"),
+    }
+
+    @expose("/give", methods=("GET", "POST"))
+    def give(self) -> ResponseReturnValue:
+        """Give a person days of a plan, more of it or from now on."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("give")
+        user = _person()
+        right = queries.present_right(user.id)
+        form = DaysForm()
+        _offer_plans(form)
+        if not form.is_submitted():
+            form.shown_at.data = utc_now().isoformat()
+            form.seen_end.data = right.until.isoformat() if right and right.until else ""
+            form.plan.data = right.plan_code if right else form.plan.data
+        if form.validate_on_submit():
+            return self._act(user, lambda: _give_days(user.id, form))
+        return self._page(user, form, gettext("Give days"), gettext("Give"))
+
+    @expose("/change", methods=("GET", "POST"))
+    def change(self) -> ResponseReturnValue:
+        """Give another plan, or the same one with another end."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("change")
+        user = _person()
+        right = queries.present_right(user.id)
+        form = ChangeForm()
+        _offer_plans(form)
+        if not form.is_submitted() and right is not None:
+            form.plan.data, form.until.data = right.plan_code, right.until
+        if form.validate_on_submit():
+            end = form.until.data
+            until = end.replace(tzinfo=UTC) if end else None
+            return self._act(
+                user,
+                lambda: service.give_plan(
+                    current_user.id, user.id, form.plan.data, until, form.reason.data or ""
+                ),
+            )
+        return self._page(user, form, gettext("Change the plan"), gettext("Save"))
+
+    @expose("/end", methods=("GET", "POST"))
+    def end(self) -> ResponseReturnValue:
+        """End a plan that staff have given; the free one, or a paid one, holds from here on."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("end")
+        user = _person()
+        form = ReasonForm()
+        if form.validate_on_submit():
+            return self._act(
+                user, lambda: service.end_plan(current_user.id, user.id, form.reason.data or "")
+            )
+        return self._page(user, form, gettext("End the plan"), gettext("End"))
+
+    def _act(self, user: User, act: Callable[[], object]) -> ResponseReturnValue:
+        try:
+            with transaction():
+                act()
+        except DomainError as error:
+            flash(describe(error), "danger")
+        else:
+            flash(gettext("Done."), "success")
+        return redirect(url_for("admin_users.details_view", id=user.id), 303)
+
+    def _page(self, user: User, form: ReasonForm, heading: str, button: str) -> ResponseReturnValue:
+        page = self.render(
+            "admin/grant_form.html",
+            form=form,
+            heading=heading,
+            button=button,
+            person=user,
+            right=queries.present_right(user.id),
+        )
+        return page, 422 if form.errors else 200
+
+
+def _person() -> User:
+    return accounts.user_by_id(request.args.get("user", 0, type=int))
+
+
+def _give_days(user_id: int, form: DaysForm) -> None:
+    giving.give_days(
+        current_user.id,
+        user_id,
+        form.plan.data,
+        form.days.data or 0,
+        form.reason.data or "",
+        seen_end=_moment(form.seen_end.data),
+        shown_at=_moment(form.shown_at.data) or utc_now(),
+    )
+
+
+def _offer_plans(form: FlaskForm) -> None:
+    form["plan"].choices = [(code, plan_label(name)) for code, name in desk.plans_to_give()]
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a moment that the form sent back as it got it."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput("right_moved") from None
+    if found.tzinfo is None:
+        raise InvalidInput("right_moved")
+    return found
+
+
+def views() -> Iterable[BaseView]:
+    """Make the views of this desk."""
+    yield SubscriptionView(
+        Subscription,
+        db,
+        name=_l("Subscriptions"),
+        endpoint="admin_subscriptions",
+        url="/admin/subscriptions",
+    )

@@ -1,0 +1,260 @@
+"""What managers do with a person's plan and invoices from the page of that person."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from app.accounts.models import AuditEntry, Role, User
+from app.adapters.payments.stripe.dashboard import page_of
+from app.db import db, utc_now
+from app.notifications.models import OutboxMessage
+from app.payments.models import Invoice, Payment, RailCustomer, RailEvent
+from app.subscriptions.history import history_of
+from app.subscriptions.models import RailSubscription
+from app.subscriptions.queries import Right, present_right
+from app.subscriptions.service import hold_best_paid, seed_plans
+from app.transactions import transaction
+from tests.client import Client
+from tests.factories import make_user
+from tests.payments.world import issue
+
+Login = Callable[[User], Client]
+REASON = "asked for it by phone"
+
+
+@pytest.fixture
+def user(database: None) -> User:
+    with transaction():
+        seed_plans()
+    return make_user()
+
+
+@pytest.fixture
+def staff(database: None, login_as: Login) -> Client:
+    return login_as(make_user(Role.MANAGER))
+
+
+def hidden(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', page)
+    return found[1] if found else ""
+
+
+def days_form(staff: Client, user: User, plan: str = "pro", days: int = 30) -> dict[str, str]:
+    """Return the form as its page offers it now."""
+    page = staff.get(f"/admin/subscriptions/give?user={user.id}").text
+    shown = {name: hidden(page, name) for name in ("seen_end", "shown_at")}
+    return {**shown, "plan": plan, "days": str(days), "reason": REASON}
+
+
+def give(staff: Client, user: User, form: dict[str, str]) -> str:
+    path = f"/admin/subscriptions/give?user={user.id}"
+    return staff.post_form(path, form, follow_redirects=True).text
+
+
+def right_of(user: User) -> Right | None:
+    db.session.rollback()
+    return present_right(user.id)
+
+
+def left(user: User) -> timedelta:
+    right = right_of(user)
+    assert right is not None and right.until is not None
+    return right.until - utc_now()
+
+
+def audited(action: str) -> int:
+    query = select(func.count()).select_from(AuditEntry).where(AuditEntry.action == action)
+    return db.session.scalar(query) or 0
+
+
+def pay_at_provider(user: User, plan: str) -> None:
+    with transaction():
+        db.session.add(
+            RailSubscription(
+                user_id=user.id, rail="stripe", external_id="sub_1Paid", state="active",
+                price_ref="p", quantity=1, started_at=utc_now(),
+                period_end=utc_now() + timedelta(days=20), plan_code=plan,
+                is_collection_paused=False, has_pending_update=False,
+            )
+        )  # fmt: skip
+        db.session.flush()
+        hold_best_paid(user.id)
+
+
+def test_given_days_are_active_and_audited_and_given_once(user: User, staff: Client) -> None:
+    form = days_form(staff, user)
+    pages = [give(staff, user, form) for _ in range(2)]
+    assert timedelta(days=29, hours=23) < left(user) <= timedelta(days=30)
+    assert all("given by staff: asked for it by phone" in page for page in pages)
+    assert audited("subscription.given") == 1
+    [change] = history_of(user.id)
+    assert (change.source, change.what, change.before) == ("staff", "given", None)
+
+
+def test_more_days_are_added_to_the_end(user: User, staff: Client) -> None:
+    give(staff, user, days_form(staff, user))
+    again = days_form(staff, user, days=10)
+    for _ in range(2):
+        give(staff, user, again)
+    assert timedelta(days=39, hours=23) < left(user) <= timedelta(days=40)
+    give(staff, user, days_form(staff, user, days=1))
+    assert "Somebody has changed this plan meanwhile." in give(staff, user, again)
+
+
+def test_a_changed_plan_shows_old_and_new_values_in_its_history(user: User, staff: Client) -> None:
+    give(staff, user, days_form(staff, user, "premium"))
+    path = f"/admin/subscriptions/change?user={user.id}"
+    assert "Another plan takes the place of this one at once, smaller or larger" in (
+        staff.get(path).text
+    )
+    form = {"plan": "pro", "until": "2999-01-02T03:04", "reason": REASON}
+    page = staff.post_form(path, form, follow_redirects=True).text
+    assert "premium → pro" in page
+    assert "Jan 2, 2999" in page
+    right = right_of(user)
+    assert right is not None and right.plan_code == "pro"
+    staff.post_form(path, {**form, "until": ""})
+    right = right_of(user)
+    assert right is not None and right.until is None
+    answer = give(staff, user, days_form(staff, user))
+    assert "This plan has no end, so there is nothing to add days to." in answer
+
+
+def test_a_given_plan_is_ended_with_a_reason(user: User, staff: Client) -> None:
+    give(staff, user, days_form(staff, user))
+    path = f"/admin/subscriptions/end?user={user.id}"
+    page = staff.post_form(path, {"reason": REASON}, follow_redirects=True).text
+    assert "Nothing but the free plan." in page
+    assert right_of(user) is None
+    assert history_of(user.id)[0].what == "ended"
+
+
+@pytest.mark.parametrize("plan", ["pro", "premium"])
+def test_a_plan_that_is_paid_for_is_not_overruled_by_a_smaller_one(
+    user: User, staff: Client, plan: str
+) -> None:
+    pay_at_provider(user, "premium")
+    page = give(staff, user, days_form(staff, user, plan))
+    assert "This person pays for the plan Premium, which is as large or larger" in page
+    right = right_of(user)
+    assert right is not None and (right.plan_code, right.rail) == ("premium", "stripe")
+    assert "is changed and ended by the person, or at the provider" in page
+    assert "/admin/subscriptions/end" not in page
+
+
+def test_a_larger_plan_may_be_given_for_a_while(user: User, staff: Client) -> None:
+    pay_at_provider(user, "pro")
+    assert "While they pay, only a larger plan can be given" in (
+        staff.get(f"/admin/subscriptions/give?user={user.id}").text
+    )
+    give(staff, user, days_form(staff, user, "premium"))
+    right = right_of(user)
+    assert right is not None and (right.plan_code, right.rail) == ("premium", "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"days": "0"}, {"days": "99999"}, {"plan": "free"}, {"plan": "extra_bot"}, {"reason": ""},
+     {"shown_at": "yesterday"}, {"shown_at": "2026-01-01T00:00:00"}],
+)  # fmt: skip
+def test_absurd_forms_give_nothing(user: User, staff: Client, change: dict[str, str]) -> None:
+    path = f"/admin/subscriptions/give?user={user.id}"
+    answer = staff.post_form(path, days_form(staff, user) | change)
+    assert answer.status_code in {303, 422}
+    assert right_of(user) is None
+
+
+def test_support_sees_the_history_and_may_not_give(
+    user: User, staff: Client, login_as: Login
+) -> None:
+    give(staff, user, days_form(staff, user))
+    support = login_as(make_user(Role.SUPPORT))
+    page = support.get(f"/admin/users/details/?id={user.id}").text
+    assert "Given by staff" in page
+    assert "/admin/subscriptions/give" not in page
+    for path in ("give", "change", "end"):
+        address = f"/admin/subscriptions/{path}?user={user.id}"
+        assert support.get(address).status_code == 403
+        assert support.post_form(address, {"reason": REASON}).status_code == 403
+
+
+def test_everything_is_reached_from_the_page_of_the_person(user: User, staff: Client) -> None:
+    invoice_id = issue(user.id)
+    pay_at_provider(user, "pro")
+    with transaction():
+        customer = RailCustomer(user_id=user.id, rail="stripe", external_id="cus_1Known")
+        db.session.add(customer)
+    page = staff.get(f"/admin/users/details/?id={user.id}").text
+    for link in (
+        f"/admin/invoices/page?id={invoice_id}",
+        f"/admin/invoices/issue?user={user.id}",
+        f"/admin/subscriptions/give?user={user.id}",
+        "https://dashboard.stripe.com/test/customers/cus_1Known",
+        "https://dashboard.stripe.com/test/subscriptions/sub_1Paid",
+    ):
+        assert link in page.replace("&amp;", "&"), link
+
+
+def test_an_invoice_is_mailed_again_once_a_minute(user: User, staff: Client) -> None:
+    invoice_id = issue(user.id)
+    path = f"/admin/invoices/resend?id={invoice_id}"
+    for _ in range(2):
+        assert staff.post_form(path, {"reason": REASON}).status_code == 303
+    mails = select(func.count()).where(OutboxMessage.template == "invoice_issued")
+    assert db.session.scalar(mails) == 1
+    assert audited("invoice.resent") == 1
+
+
+def test_an_invoice_that_a_provider_keeps_has_no_buttons_but_a_link(
+    user: User, staff: Client
+) -> None:
+    invoice_id = issue(user.id)
+    with transaction():
+        invoice = db.session.get_one(Invoice, invoice_id)
+        invoice.rail, invoice.external_id = "stripe", "in_1Theirs"
+        db.session.add(
+            Payment(
+                user_id=user.id, invoice_id=invoice_id, purpose="subscription", rail="stripe",
+                external_id="pi_1Money", state="pending", amount=29, currency="USD",
+            )
+        )  # fmt: skip
+    page = staff.get(f"/admin/invoices/page?id={invoice_id}").text
+    assert "/admin/invoices/close" not in page and "/admin/invoices/resend" not in page
+    assert "keeps this invoice" in page
+    assert "https://dashboard.stripe.com/test/invoices/in_1Theirs" in page
+    assert "test mode" in page
+    assert "dashboard.stripe.com/test/payments/pi_1Money" in staff.get("/admin/payments/").text
+    for path in ("resend", "close"):
+        form = {"reason": REASON, "how": "void"}
+        staff.post_form(f"/admin/invoices/{path}?id={invoice_id}", form)
+    assert audited("invoice.resent") == audited("invoice.voided") == 0
+
+
+def test_callbacks_that_nobody_applies_any_more_wait_on_the_first_page(
+    user: User, staff: Client
+) -> None:
+    with transaction():
+        db.session.add(
+            RailEvent(
+                rail="stripe", external_id="evt_1", type="invoice.paid", group_key="g", refs=[],
+                body="{}", api_version="", livemode=False, state="dead", happened_at=utc_now(),
+            )
+        )  # fmt: skip
+    page = staff.get("/admin/").text
+    assert "Callbacks of providers that could not be applied" in page
+    address = re.search(r'href="(/admin/callbacks/\?[^"]*)"', page)
+    assert address and "evt_1" in staff.get(address[1]).text
+
+
+def test_ids_of_stripe_have_a_page_there_and_other_texts_none() -> None:
+    assert page_of("in_1x", is_live=True) == "https://dashboard.stripe.com/invoices/in_1x"
+    assert page_of("pi_1x", is_live=False) == "https://dashboard.stripe.com/test/payments/pi_1x"
+    assert page_of("price_1", is_live=True) is None
+    assert page_of("in_1/../../x", is_live=True) is None
+
+
+def test_the_hidden_moment_of_a_form_is_a_time(user: User, staff: Client) -> None:
+    assert datetime.fromisoformat(days_form(staff, user)["shown_at"]).tzinfo is not None
