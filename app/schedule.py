@@ -26,6 +26,7 @@ from app.payments.books import jobs as books
 from app.payments.demo import jobs as demo_rail
 from app.queues import QueueName, enqueue_once
 from app.subscriptions import jobs as subscriptions
+from app.subscriptions.kept import jobs as kept
 from app.wallet import check as ledger_check
 from app.wallet import jobs as wallet
 
@@ -68,6 +69,8 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("measure-clocks", exchanges.measure_clocks, 60, QueueName.REPORTS),
     Periodic("check-address", exchanges.check_address, 600, QueueName.REPORTS),
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
+    Periodic("renew-subscriptions", kept.renew_due, 60, QueueName.PAYMENTS),
+    Periodic("remind-of-renewals", kept.remind, 300, QueueName.PAYMENTS),
     Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
     Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
     Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),

@@ -139,6 +139,7 @@ HOLDINGS: tuple[Holding, ...] = (
         exported=True,
         columns=("id", "source", "what", "before", "after", "at"),
     ),
+    Holding("subscription_reminders", "which reminders, when", exported=True, fate=Fate.DELETED),
     Holding("rail_customers", "who they are at a provider", exported=True, fate=Fate.DELETED),
     Holding("invoices", BOOKS, exported=True),
     Holding("invoice_lines", BOOKS, owner="invoice_id", through=INVOICES, exported=True),

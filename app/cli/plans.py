@@ -1,6 +1,8 @@
-"""Commands about plans: who has which, giving one and ending it; searches of the help in vain."""
+"""Commands about plans and subscriptions, and searches of the help in vain."""
 
 import json
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -12,10 +14,14 @@ from app.errors import DomainError
 from app.faq import queries as faq
 from app.i18n import describe
 from app.subscriptions import history, queries, service
+from app.subscriptions.kept import queries as kept_queries
+from app.subscriptions.kept import service as kept
 from app.subscriptions.periods import Period
+from app.subscriptions.terms import Choice
 from app.transactions import transaction
 
 plans = DatabaseGroup("plans", help="Plans and who has them.")
+subscriptions = DatabaseGroup("subscriptions", help="What people pay to us for.")
 help_group = DatabaseGroup("faq", help="The help.")
 
 
@@ -98,6 +104,66 @@ def end(email: str, reason: str) -> None:
     click.echo(f"{email} has the free plan.")
 
 
+@subscriptions.command("show")
+@click.argument("email")
+def show(email: str) -> None:
+    """Show how a person's subscription stands."""
+    standing = kept_queries.standing(_person(email).id)
+    if standing is None:
+        raise click.ClickException(f"{email} has no subscription that we keep.")
+    for name, value in asdict(standing).items():
+        click.echo(f"{name:16} {value}")
+
+
+@subscriptions.command("change")
+@click.argument("email")
+@click.argument("plan")
+@click.option("--period", default="month", help="month, year, 3-month, lifetime ...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def change(email: str, plan: str, period: str, yes: bool) -> None:
+    """Change a person's subscription, after a look at what it costs."""
+    user_id = _person(email).id
+    try:
+        wanted = Choice(plan, Period.parse(period))
+        with transaction():
+            preview = kept.preview_change(user_id, wanted)
+        for line in preview.lines:
+            click.echo(f"{line.money.amount:>10} {line.money.currency} {line.description}")
+        click.echo(f"{preview.due_now.amount:>10} {preview.due_now.currency} due now")
+        click.echo(f"holds from {preview.takes_effect:%Y-%m-%d %H:%M} UTC, or once it is paid")
+        if not yes:
+            click.confirm("Change it?", abort=True)
+        with transaction():
+            invoice_id = kept.change(user_id, wanted, preview.token)
+    except DomainError as error:
+        raise click.ClickException(describe(error)) from None
+    click.echo(f"It waits for invoice {invoice_id}." if invoice_id else "Done.")
+
+
+@subscriptions.command("cancel")
+@click.argument("email")
+@click.option("--now", is_flag=True, help="At once, not at the end of what is paid.")
+def cancel(email: str, now: bool) -> None:
+    """Let a person's subscription end."""
+    _with(email, lambda user_id: kept.cancel(user_id, cause="staff", at_once=now))
+
+
+@subscriptions.command("resume")
+@click.argument("email")
+def resume(email: str) -> None:
+    """Let a subscription go on that was to end."""
+    _with(email, kept.undo_cancel)
+
+
+def _with(email: str, work: Callable[[int], None]) -> None:
+    try:
+        with transaction():
+            work(_person(email).id)
+    except DomainError as error:
+        raise click.ClickException(describe(error)) from None
+    click.echo("Done.")
+
+
 @help_group.command("missed")
 @click.option("--limit", default=50, type=click.IntRange(1, 1_000), show_default=True)
 def missed(limit: int) -> None:
@@ -113,4 +179,4 @@ def _person(email: str) -> User:
     return user
 
 
-commands: list[click.Command] = [plans, help_group]
+commands: list[click.Command] = [plans, subscriptions, help_group]

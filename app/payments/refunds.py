@@ -39,7 +39,12 @@ _LIVE = (PaymentState.PENDING.value, PaymentState.SUCCEEDED.value)
 
 
 def ask(
-    key: str, payment_id: int, amount: Decimal, target: RefundTarget, actor_id: int, reason: str
+    key: str,
+    payment_id: int,
+    amount: Decimal,
+    target: RefundTarget,
+    actor_id: int | None,
+    reason: str,
 ) -> int:
     """Give back a part of a payment or all of it; the same key again changes nothing.
 

@@ -96,6 +96,7 @@ FAILURES: Mapping[str, LazyString] = {
     "expired_or_canceled_card": _l("The card takes no money back: it was canceled."),
     "canceled": _l("The payment was canceled."),
     "no_saved_method": _l("Nothing was kept to pay with."),
+    "wallet_short": _l("There is not enough money in the wallet."),
 }
 OTHER_FAILURE = _l("The provider refused the payment. Try another way to pay.")
 
@@ -123,6 +124,15 @@ CAUSES: Mapping[str, LazyString] = {
     "issued": _l("issued"),
     "staff": _l("made by staff"),
     "nothing_due": _l("nothing was to be paid"),
+    "renewed": _l("for the next period"),
+    "changed": _l("for a change of plan"),
+    "canceled": _l("the subscription was cancelled"),
+    "chose_again": _l("another plan was chosen"),
+    "expired": _l("it was not paid in time"),
+    "unpaid": _l("it was not paid"),
+    "trial_over": _l("the trial ended"),
+    "left": _l("the account was deleted"),
+    "asked": _l("as its owner asked"),
 }
 
 _PAYMENT = "payment:"

@@ -3,7 +3,10 @@
 from app.accounts.deletion.events import PersonErasing
 from app.events import on
 from app.exchanges.events import AccountConnecting
+from app.payments.events import InvoiceClosed, InvoicePaid, PaymentFailed, PaymentSettled
 from app.subscriptions import service
+from app.subscriptions.kept import following
+from app.subscriptions.kept import service as kept
 
 
 @on(AccountConnecting)
@@ -14,5 +17,32 @@ def check_account_limit(event: AccountConnecting) -> None:
 
 @on(PersonErasing)
 def end_plan_of_leaver(event: PersonErasing) -> None:
-    """End the plan of somebody whose account is erased."""
+    """End the plan of somebody whose account is erased, and what they pay to us for."""
+    kept.end_for_leaver(event.user_id)
     service.end_for_leaver(event.user_id)
+
+
+@on(InvoicePaid)
+def begin_what_is_paid(event: InvoicePaid) -> None:
+    """Let a period or a change begin that was paid for."""
+    following.follow_paid(event.invoice_id)
+
+
+@on(InvoiceClosed)
+def drop_what_is_not_paid(event: InvoiceClosed) -> None:
+    """Let end what nobody is to pay any more."""
+    following.follow_closed(event.invoice_id)
+
+
+@on(PaymentSettled)
+def remember_rail(event: PaymentSettled) -> None:
+    """Ask for later periods by the rail that paid, and give back what came for nothing."""
+    if event.invoice_id is not None:
+        following.follow_settled(event.payment_id, event.invoice_id)
+
+
+@on(PaymentFailed)
+def plan_next_try(event: PaymentFailed) -> None:
+    """Plan when the money of a period is asked for again."""
+    if event.invoice_id is not None:
+        following.follow_failed(event.invoice_id)

@@ -275,3 +275,14 @@ class SubscriptionChange(Base):
     actor_id: Mapped[int | None]
     cause: Mapped[str] = mapped_column(default="", server_default="")
     at: Mapped[CreatedAt]
+
+
+class SubscriptionReminder(Base):
+    """A reminder that was sent, or need not be any more: of each kind one for a source."""
+
+    __tablename__ = "subscription_reminders"
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    at: Mapped[CreatedAt]

@@ -258,15 +258,19 @@ def seats_left(price: PlanPrice) -> int | None:
     """
     if price.seats is None:
         return None
-    taken = db.session.scalar(
-        select(func.coalesce(func.sum(InvoiceLine.quantity), 0))
+    # A subscription has its seats once, however many of its periods were paid.
+    sold = (
+        select(func.max(InvoiceLine.quantity).label("quantity"))
         .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
         .where(
             InvoiceLine.price_id == price.id,
             InvoiceLine.amount >= 0,
             Invoice.state.in_(_SEATED),
         )
+        .group_by(func.coalesce(Invoice.kept_id, -Invoice.id))
+        .subquery()
     )
+    taken = db.session.scalar(select(func.sum(sold.c.quantity)))
     return max(price.seats - int(taken or 0), 0)
 
 
@@ -274,6 +278,17 @@ def seats_of_offer(plan: str, period: Period, currency: str = "USD") -> int | No
     """Return how many seats are left at the price that holds now; None: without end."""
     price = price_on_sale(plan, period, currency, utc_now())
     return seats_left(price) if price is not None else None
+
+
+def has_tried(user_id: int) -> bool:
+    """Tell whether a person has had a trial already, whoever kept it."""
+    kept = select(KeptSubscription.id).where(
+        KeptSubscription.user_id == user_id, KeptSubscription.trial_end.is_not(None)
+    )
+    there = select(RailSubscription.id).where(
+        RailSubscription.user_id == user_id, RailSubscription.trial_end.is_not(None)
+    )
+    return bool(db.session.scalar(select(or_(kept.exists(), there.exists()))))
 
 
 def _visible() -> tuple[Plan, ...]:

@@ -25,6 +25,9 @@ from app.money import Money
 from app.payments import checkouts
 from app.payments import service as payments
 from app.payments.rules import Line, LineKind, NewInvoice
+from app.subscriptions.kept import service as subscriptions
+from app.subscriptions.periods import MONTH
+from app.subscriptions.terms import Choice
 from app.trades.models import OrderRow, TradeRow
 from app.transactions import transaction
 from app.wallet import service
@@ -70,7 +73,8 @@ GUARDED_TABLES = (
     "users", "profiles", "owner_keys", "access_tokens", "passkeys", "sign_in_links",
     "exchange_accounts", "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
     "ledger_accounts", "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
-    "invoices", "invoice_events", "checkouts", "payments",
+    "invoices", "invoice_events", "checkouts", "payments", "kept_subscriptions",
+    "subscription_items", "subscription_history",
 )  # fmt: skip
 
 
@@ -116,6 +120,8 @@ def make_owner() -> Owner:
     order = db.session.scalars(select(OrderRow.id).where(OrderRow.bot_id == bot_id)).first()
     token_id = db.session.scalars(select(AccessToken.id)).one()
     assert trade is not None and order is not None
+    with transaction():
+        subscriptions.start(shop.user_id, Choice("pro", MONTH), "wallet", f"{MARK} order")
     invoice_id, checkout_id = _make_invoice(shop.user_id)
     ids = {
         "invoice_id": invoice_id,

@@ -10,8 +10,10 @@ from app.accounts.models import AuditEntry, User
 from app.db import db
 from app.faq import service as faq
 from app.subscriptions import history, queries, service
+from app.subscriptions.kept import service as kept
 from app.subscriptions.models import PlanPrice, RailPrice
-from app.subscriptions.periods import LIFETIME
+from app.subscriptions.periods import LIFETIME, MONTH
+from app.subscriptions.terms import Choice, Discount
 from app.transactions import transaction
 from tests.factories import make_user
 
@@ -99,3 +101,21 @@ def test_a_price_gets_its_name_at_a_provider_and_may_get_another(app: Flask, ema
         select(PlanPrice.plan_code).join(RailPrice, RailPrice.price_id == PlanPrice.id)
     )
     assert named.all() == ["premium"]
+
+
+def test_a_subscription_is_shown_changed_canceled_and_resumed(app: Flask, email: str) -> None:
+    with transaction():
+        user_id = db.session.scalars(select(User.id).where(User.email == email)).one()
+        all_off = Discount("ALL", percent=Decimal(100))
+        kept.start(user_id, Choice("pro", MONTH), "wallet", "key", all_off)
+    shown = run(app, ["subscriptions", "show", email]).output
+    assert "plan_code        pro" in shown and "state            active" in shown
+    asked = run(app, ["subscriptions", "change", email, "pro", "--period", "year", "--yes"])
+    assert "0 USD due now" in asked.output and "Done." in asked.output
+    assert "Done." in run(app, ["subscriptions", "cancel", email]).output
+    assert "nothing" not in run(app, ["subscriptions", "resume", email]).output
+    refused = run(app, ["subscriptions", "change", email, "gold", "--yes"])
+    assert refused.exit_code == 1 and "not sold" in refused.output
+    assert "Done." in run(app, ["subscriptions", "cancel", email, "--now"]).output
+    assert run(app, ["subscriptions", "show", email]).exit_code == 1
+    assert "no subscription" in run(app, ["subscriptions", "resume", email]).output

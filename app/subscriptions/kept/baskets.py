@@ -1,0 +1,250 @@
+"""What a subscription consists of: its items with their prices, and the lines of its invoices."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+
+from app.db import db
+from app.errors import Conflict, InvalidInput
+from app.formatting.filters import day
+from app.money import Money
+from app.payments.rules import Line, LineKind
+from app.subscriptions import queries
+from app.subscriptions.kept import rules
+from app.subscriptions.kept.rules import ChangeLine, Item
+from app.subscriptions.models import KeptSubscription, Plan, PlanKind, PlanPrice, SubscriptionItem
+from app.subscriptions.periods import Period
+from app.subscriptions.rules import FREE_PLAN
+from app.subscriptions.terms import Choice
+from app.subscriptions.texts import period_words, plan_label
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """Items that are paid for together, for one period."""
+
+    items: tuple[Item, ...]
+    period: Period
+    currency: str
+
+    @property
+    def total(self) -> Money:
+        return rules.total_of(self.items, self.currency)
+
+    @property
+    def plan(self) -> Item | None:
+        return next((item for item in self.items if not item.is_addon), None)
+
+    @property
+    def addons(self) -> dict[str, int]:
+        """Return the add-ons by code, and how many of each."""
+        return {item.plan_code: item.quantity for item in self.items if item.is_addon}
+
+    @property
+    def names(self) -> str:
+        """Return what it is, in the reader's language."""
+        return ", ".join(_name(item) for item in self.items)
+
+    def same_as(self, other: "Basket") -> bool:
+        """Tell whether another one is the same to the one who pays."""
+        return (self.period, self.currency, rules.as_counts(self.items)) == (
+            other.period,
+            other.currency,
+            rules.as_counts(other.items),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return this as plain values, for the history."""
+        plan = self.plan
+        return {
+            "plan": plan.plan_code if plan else None,
+            "addons": self.addons,
+            "period": self.period.code,
+            "price": str(self.total.amount),
+            "currency": self.currency,
+        }
+
+
+def choose(choice: Choice, currency: str, now: datetime, present: Sequence[Item] = ()) -> Basket:
+    """Return what a choice means at the prices of a moment; what is had keeps its own price.
+
+    Raises InvalidInput for what is not sold.
+    """
+    rules.check_choice(choice)
+    wanted = [(choice.plan, 1, False)] if choice.plan is not None else []
+    wanted += [(code, quantity, True) for code, quantity in sorted(choice.addons.items())]
+    items = []
+    for code, quantity, is_addon in wanted:
+        known = next((item for item in present if item.plan_code == code), None)
+        price_id = known.price_id if known else _price_on_sale(code, choice.period, currency, now)
+        item = item_of(price_id, quantity)
+        if item.is_addon != is_addon:
+            raise InvalidInput("unknown_plan", field="plan")
+        items.append(item)
+    return Basket(tuple(items), choice.period, currency)
+
+
+def _price_on_sale(code: str, period: Period, currency: str, now: datetime) -> int:
+    price = queries.price_on_sale(code, period, currency, now) if "\x00" not in code else None
+    if price is None or code == FREE_PLAN:
+        raise InvalidInput("not_sold", field="plan")
+    return price.id
+
+
+def item_of(price_id: int, quantity: int) -> Item:
+    """Return so many of a price."""
+    price, plan = db.session.execute(
+        select(PlanPrice, Plan)
+        .join(Plan, Plan.code == PlanPrice.plan_code)
+        .where(PlanPrice.id == price_id)
+    ).one()
+    return Item(
+        price_id=price.id,
+        plan_code=plan.code,
+        name=plan.name,
+        is_addon=plan.kind == PlanKind.ADDON,
+        quantity=quantity,
+        price=Money(price.amount, price.currency),
+    )
+
+
+def present_of(kept: KeptSubscription) -> Basket:
+    """Return what a subscription consists of now."""
+    items = tuple(item_of(row.price_id, row.quantity) for row in kept.items if row.quantity)
+    return Basket(_sorted(items), Period.parse(kept.period), kept.currency)
+
+
+def next_of(kept: KeptSubscription) -> Basket:
+    """Return what the next period is asked for: what is to hold from then on, else the present."""
+    if kept.change_at is None:
+        return present_of(kept)
+    rows = [row for row in kept.items if row.next_quantity]
+    items = tuple(
+        item_of(row.next_price_id or row.price_id, row.next_quantity or 0) for row in rows
+    )
+    return Basket(_sorted(items), _period_of(items), kept.currency)
+
+
+def put(kept: KeptSubscription, basket: Basket) -> None:
+    """Make a subscription consist of this from now on; nothing waits for its next period then."""
+    kept.items = [
+        SubscriptionItem(price_id=item.price_id, quantity=item.quantity) for item in basket.items
+    ]
+    kept.period, kept.change_at = basket.period.code, None
+    db.session.flush()
+
+
+def put_next(kept: KeptSubscription, basket: Basket, at: datetime) -> None:
+    """Let a subscription consist of this from a moment on."""
+    kept.items = [row for row in kept.items if row.quantity]
+    rows = {item_of(row.price_id, 1).plan_code: row for row in kept.items}
+    for row in kept.items:
+        row.next_price_id, row.next_quantity = None, 0
+    for item in basket.items:
+        if item.plan_code not in rows:
+            rows[item.plan_code] = SubscriptionItem(price_id=item.price_id, quantity=0)
+            kept.items.append(rows[item.plan_code])
+        row = rows[item.plan_code]
+        row.next_price_id, row.next_quantity = item.price_id, item.quantity
+    kept.change_at = at
+    db.session.flush()
+
+
+def forget_next(kept: KeptSubscription) -> None:
+    """Let the next period be as the present one."""
+    kept.items = [row for row in kept.items if row.quantity]
+    for row in kept.items:
+        row.next_price_id = row.next_quantity = None
+    kept.change_at = None
+    db.session.flush()
+
+
+def begin_next(kept: KeptSubscription) -> None:
+    """Make what waited for the next period the present."""
+    put(kept, next_of(kept))
+
+
+def _period_of(items: Iterable[Item]) -> Period:
+    ids = [item.price_id for item in items]
+    codes = db.session.scalars(select(PlanPrice.period).where(PlanPrice.id.in_(ids)).distinct())
+    return Period.parse(codes.one())
+
+
+def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(sorted(items, key=lambda item: (item.is_addon, item.plan_code)))
+
+
+def take_seats(basket: Basket) -> None:
+    """Make sure under the lock of each limited price that it may still be sold.
+
+    The lock holds until the commit, so of two buyers of the last seat the second one sees it gone.
+    Raises Conflict.
+    """
+    for item in sorted(basket.items, key=lambda one: one.price_id):
+        limited = db.session.scalar(
+            select(PlanPrice)
+            .where(PlanPrice.id == item.price_id, PlanPrice.seats.is_not(None))
+            .with_for_update()
+        )
+        left = queries.seats_left(limited) if limited is not None else None
+        if left is not None and left < item.quantity:
+            raise Conflict("sold_out", plan=item.name)
+
+
+def period_lines(basket: Basket, start: datetime, end: datetime | None) -> tuple[Line, ...]:
+    """Return the lines of an invoice for one period, in the reader's language."""
+    words = period_words(basket.period)
+    return tuple(
+        Line(
+            kind=LineKind.BOT if item.is_addon else LineKind.PLAN,
+            description=_("%(what)s, %(period)s", what=_name(item), period=words),
+            amount=item.total,
+            quantity=item.quantity,
+            subject=_subject(item),
+            period_start=start,
+            period_end=end,
+            price_id=item.price_id,
+        )
+        for item in basket.items
+    )
+
+
+def lines_of_change(
+    lines: Iterable[ChangeLine], start: datetime, end: datetime | None
+) -> tuple[Line, ...]:
+    """Return the lines of an invoice for a change within a period, in the reader's language."""
+    return tuple(_line_of_change(line, start, end) for line in lines)
+
+
+def _line_of_change(line: ChangeLine, start: datetime, end: datetime | None) -> Line:
+    what = _name(line.item)
+    until = day(end) if end is not None else ""
+    if line.is_credit:
+        text = _("Unused part of %(what)s", what=what)
+    elif until:
+        text = _("%(what)s until %(day)s", what=what, day=until)
+    else:
+        text = _("%(what)s, %(period)s", what=what, period=_("a lifetime"))
+    return Line(
+        kind=LineKind.BOT if line.item.is_addon else LineKind.PRORATION,
+        description=text,
+        amount=line.money,
+        quantity=line.item.quantity,
+        subject=_subject(line.item),
+        period_start=start,
+        period_end=end,
+        price_id=line.item.price_id,
+    )
+
+
+def _name(item: Item) -> str:
+    name = plan_label(item.name)
+    return f"{name} × {item.quantity}" if item.quantity > 1 else name
+
+
+def _subject(item: Item) -> str:
+    return f"{PlanKind.ADDON if item.is_addon else PlanKind.PLAN}:{item.plan_code}"

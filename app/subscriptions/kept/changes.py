@@ -1,0 +1,92 @@
+"""What another choice means for a subscription: when it holds, and what it costs at once."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+from app.errors import Conflict
+from app.money import Money
+from app.subscriptions.kept import baskets, rules, store
+from app.subscriptions.kept.baskets import Basket
+from app.subscriptions.kept.rules import ChangeLine
+from app.subscriptions.models import KeptState, KeptSubscription
+from app.subscriptions.periods import Period
+from app.subscriptions.terms import Choice
+
+
+class ChangeKind(StrEnum):
+    """NOW is paid for and holds then; LATER waits for the next period; BACK drops what waited."""
+
+    NOW = "now"
+    LATER = "later"
+    BACK = "back"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a choice means."""
+
+    kind: ChangeKind
+    basket: Basket
+    lines: tuple[ChangeLine, ...]
+    due: Money
+    takes_effect: datetime
+
+
+def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
+    """Say what a choice means at a moment; raise Conflict where nothing can be changed.
+
+    Dearer for the same period, or for life: at once, for what is left of the period. All else
+    waits for the next period, and nothing is paid out.
+    """
+    _check(kept, at)
+    present = baskets.present_of(kept)
+    known = present.items if choice.period == present.period else ()
+    # Moments of previews are whole seconds: a price of this very second counts.
+    wanted = baskets.choose(choice, kept.currency, at + timedelta(seconds=1), known)
+    nothing = Money(Decimal(0), kept.currency)
+    if wanted.same_as(baskets.next_of(kept)):
+        raise Conflict("nothing_changes")
+    if wanted.same_as(present):
+        return Change(ChangeKind.BACK, wanted, (), nothing, at)
+    if not _is_at_once(kept, present, wanted):
+        if kept.period_end is None:
+            raise Conflict("subscription_for_life")
+        return Change(ChangeKind.LATER, wanted, (), nothing, kept.period_end)
+    part = store.course_of(kept).left(kept.number, at) if kept.number else Fraction(0)
+    for_life = wanted.period.is_endless
+    lines = rules.change_lines(present.items, wanted.items, part, for_life=for_life)
+    due = sum((line.money for line in lines), nothing)
+    return Change(ChangeKind.NOW, wanted, lines, due, at)
+
+
+def _check(kept: KeptSubscription, at: datetime) -> None:
+    if kept.state in {KeptState.INCOMPLETE, KeptState.PAST_DUE}:
+        raise Conflict("pay_first")
+    if kept.cancel_at_period_end:
+        raise Conflict("subscription_ends")
+    if Period.parse(kept.period).is_endless:
+        raise Conflict("subscription_for_life")
+    if (
+        kept.change_at is not None
+        and kept.period_end is not None
+        and kept.period_end > kept.change_at
+    ):
+        # The period that waits is paid for already.
+        raise Conflict("change_waits")
+
+
+def _is_at_once(kept: KeptSubscription, present: Basket, wanted: Basket) -> bool:
+    if wanted.period.is_endless:
+        return True
+    is_trial = kept.state == KeptState.TRIALING
+    dearer = wanted.total.amount > present.total.amount
+    return dearer and wanted.period == present.period and not is_trial
+
+
+def added(present: Basket, wanted: Basket) -> Basket:
+    """Return what of a wanted basket is not had yet."""
+    known = {item.price_id for item in present.items}
+    return replace(wanted, items=tuple(i for i in wanted.items if i.price_id not in known))

@@ -1,0 +1,82 @@
+"""Which money is asked for now, of whom and how, and when again if it does not come."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from app.accounts import queries as people
+from app.accounts.deletion import service as deletion
+from app.db import db, utc_now
+from app.payments import customers, invoices
+from app.payments.models import Invoice
+from app.payments.rules import InvoiceState
+from app.subscriptions.kept import rules, store
+from app.subscriptions.kept.rules import InvoiceKind, Reason
+from app.subscriptions.models import KeptState, KeptSubscription
+
+BATCH = 200
+_CHARGED = (KeptState.TRIALING.value, KeptState.ACTIVE.value, KeptState.PAST_DUE.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An invoice and who pays it; `is_saved` if the rail keeps something to pay by."""
+
+    invoice_id: int
+    id: int
+    email: str
+    language: str
+    rail: str
+    is_saved: bool
+
+
+def due_invoices(now: datetime) -> list[int]:
+    """Return invoices of running subscriptions whose money is to be asked for now."""
+    rows = db.session.execute(
+        select(Invoice.id, Invoice.key)
+        .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
+        .where(
+            Invoice.state == InvoiceState.OPEN.value,
+            Invoice.next_attempt_at <= now,
+            KeptSubscription.state.in_(_CHARGED),
+        )
+        .order_by(Invoice.next_attempt_at)
+        .limit(BATCH)
+    )
+    found = ((invoice_id, Reason.parse(key)) for invoice_id, key in rows)
+    return [one for one, reason in found if reason and reason.kind is InvoiceKind.PERIOD]
+
+
+def charge_of(invoice_id: int, now: datetime) -> Charge | None:
+    """Return who is to pay an invoice and how; None if nobody is, by now."""
+    invoice = invoices.lock(invoice_id)
+    reason = Reason.parse(invoice.key)
+    is_due = invoice.next_attempt_at is not None and invoice.next_attempt_at <= now
+    if invoice.state != InvoiceState.OPEN or reason is None or not is_due:
+        return None
+    kept = store.lock(reason.kept_id)
+    if kept.state not in _CHARGED or deletion.is_leaving(kept.user_id):
+        return None
+    person = people.user_by_id(kept.user_id)
+    saved = {method.rail for method in customers.saved_methods(kept.user_id)}
+    return Charge(
+        invoice_id=invoice_id,
+        id=kept.user_id,
+        email=person.email,
+        language=person.language,
+        rail=kept.rail,
+        is_saved=kept.rail in saved,
+    )
+
+
+def plan_next_try(invoice_id: int, failure: str) -> None:
+    """Note why a try came to nothing, if it was one, and when the next one is; again: nothing."""
+    invoice, now = invoices.lock(invoice_id), utc_now()
+    is_due = invoice.next_attempt_at is not None and invoice.next_attempt_at <= now
+    if invoice.state != InvoiceState.OPEN or not is_due or invoice.due_at is None:
+        return
+    invoice.next_attempt_at = rules.next_try(invoice.due_at, now)
+    if failure:
+        invoice.attempts += 1
+        invoice.failure = failure

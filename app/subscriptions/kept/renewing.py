@@ -1,0 +1,163 @@
+"""What time brings about: invoices for coming periods, and the end of what nobody pays."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from app.accounts import queries as people
+from app.accounts.deletion import service as deletion
+from app.db import db, utc_now
+from app.i18n import use_locale
+from app.payments import invoices
+from app.payments import service as payments
+from app.payments.models import Invoice
+from app.payments.rules import InvoiceState, NewInvoice
+from app.subscriptions.kept import baskets, rules, store
+from app.subscriptions.kept.rules import Event
+from app.subscriptions.kept.service import end_now
+from app.subscriptions.kept.store import Held, writing
+from app.subscriptions.models import KeptState, KeptSubscription
+from app.wallet.service import WALLET
+
+BATCH = 200
+_RUNNING = (KeptState.TRIALING.value, KeptState.ACTIVE.value, KeptState.PAST_DUE.value)
+
+
+def due_ids(now: datetime) -> list[int]:
+    """Return the subscriptions for which something is to be done; longest overdue first."""
+    kept = KeptSubscription
+    waits = (
+        select(Invoice.id)
+        .where(Invoice.kept_id == kept.id, Invoice.state == InvoiceState.OPEN.value)
+        .exists()
+    )
+    late = (
+        select(Invoice.id)
+        .where(
+            Invoice.kept_id == kept.id,
+            Invoice.state == InvoiceState.OPEN.value,
+            Invoice.due_at <= now,
+            or_(kept.state == KeptState.INCOMPLETE.value, kept.pending.is_not(None)),
+        )
+        .exists()
+    )
+    return list(
+        db.session.scalars(
+            select(kept.id)
+            .where(
+                kept.state != KeptState.ENDED.value,
+                or_(
+                    and_(~waits, _is_to_be_asked(now)),
+                    kept.change_at <= now,
+                    and_(kept.state != KeptState.PAST_DUE.value, kept.period_end <= now),
+                    kept.access_until <= now,
+                    late,
+                ),
+            )
+            .order_by(kept.period_end, kept.id)
+            .limit(BATCH)
+        )
+    )
+
+
+def _is_to_be_asked(now: datetime) -> ColumnElement[bool]:
+    kept = KeptSubscription
+    return and_(
+        kept.state.in_(_RUNNING),
+        ~kept.cancel_at_period_end,
+        kept.period_end <= now + rules.LEAD,
+    )
+
+
+def tend(kept_id: int) -> None:
+    """Do what is due for one subscription; any number of times, under its locks."""
+    held, now = store.hold(kept_id), utc_now()
+    kept = held.kept
+    if kept.state == KeptState.ENDED:
+        return
+    if kept.change_at is not None and kept.change_at <= now:
+        with writing(kept, "changed", cause="period_began"):
+            baskets.begin_next(kept)
+    if _is_for_nothing(held, now):
+        return
+    if kept.state != KeptState.INCOMPLETE and kept.period_end is not None:
+        _go_on(held, now)
+
+
+def _is_for_nothing(held: Held, now: datetime) -> bool:
+    """Take a first invoice back, or that of a change, that nobody has paid in time."""
+    kept, invoice = held.kept, held.invoice
+    first_or_change = kept.state == KeptState.INCOMPLETE or kept.pending is not None
+    if invoice is None or not first_or_change or invoice.due_at is None or invoice.due_at > now:
+        return False
+    invoices.void(invoice, "expired")
+    return True
+
+
+def _go_on(held: Held, now: datetime) -> None:
+    kept, invoice = held.kept, held.invoice
+    if kept.period_end is None:
+        return
+    if kept.cancel_at_period_end:
+        if kept.period_end <= now:
+            end_now(held, Event.OVER, cause="period_over")
+        return
+    if kept.state == KeptState.PAST_DUE and kept.access_until is not None:
+        if kept.access_until <= now:
+            end_now(held, Event.GIVEN_UP, cause="unpaid", give_up=True)
+            return
+    elif invoice is not None and kept.period_end <= now:
+        _fall_behind(held, invoice, now)
+        return
+    if invoice is None and kept.period_end - _lead(kept) <= now:
+        _ask(kept)
+
+
+def _fall_behind(held: Held, invoice: Invoice, now: datetime) -> None:
+    """Let an unpaid subscription go on for the grace; a trial only if a card was declined."""
+    kept = held.kept
+    if kept.state == KeptState.TRIALING:
+        was_asked = invoice.next_attempt_at is None or invoice.next_attempt_at > now
+        if not was_asked and kept.period_end is not None and now < kept.period_end + rules.PATIENCE:
+            return
+        if not invoice.attempts or kept.rail == WALLET:
+            end_now(held, Event.OVER, cause="trial_over")
+            return
+    with writing(kept, "past_due", cause="unpaid"):
+        store.move(kept, Event.UNPAID, now)
+
+
+def _lead(kept: KeptSubscription) -> timedelta:
+    return rules.lead_of(length_of(kept))
+
+
+def length_of(kept: KeptSubscription) -> timedelta:
+    """Return how long the period lasts whose end is the next one's beginning."""
+    if kept.period_start is None or kept.period_end is None:
+        return timedelta(0)
+    return kept.period_end - kept.period_start
+
+
+def _ask(kept: KeptSubscription) -> None:
+    """Open the invoice for the next period; it is due when that begins."""
+    if kept.period_end is None or deletion.is_leaving(kept.user_id):
+        return
+    basket, start = baskets.next_of(kept), kept.period_end
+    ends = None if basket.period.is_endless else basket.period.after(start)
+    if basket.period.code == kept.period:
+        ends = store.course_of(kept).end(kept.number + 1)
+    with use_locale(people.user_by_id(kept.user_id).language):
+        lines = baskets.period_lines(basket, start, ends)
+    invoice = payments.issue(
+        NewInvoice(
+            key=store.reason_of_next(kept).key,
+            user_id=kept.user_id,
+            lines=lines,
+            due_at=start,
+            kept_id=kept.id,
+        ),
+        "renewed",
+    )
+    if invoice.state == InvoiceState.OPEN:
+        invoice.next_attempt_at = start
+        db.session.flush()

@@ -1,0 +1,350 @@
+"""Verbs of a subscription that we keep: begin, change, cancel, think better of it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.accounts import queries as people
+from app.accounts.deletion import service as deletion
+from app.db import db, utc_now
+from app.errors import Conflict, InvalidInput
+from app.i18n import use_locale
+from app.money import Money
+from app.payments import invoices
+from app.payments import service as payments
+from app.payments.rules import Line, NewInvoice
+from app.subscriptions import history, queries
+from app.subscriptions.kept import baskets, changes, rules, store
+from app.subscriptions.kept.baskets import Basket
+from app.subscriptions.kept.changes import Change, ChangeKind
+from app.subscriptions.kept.rules import Event, InvoiceKind, Reason
+from app.subscriptions.kept.store import Held, hold_live, writing
+from app.subscriptions.models import (
+    KeptState,
+    KeptSubscription,
+    Plan,
+    RailSubscription,
+    SubscriptionItem,
+)
+from app.subscriptions.seeds import CURRENCY
+from app.subscriptions.terms import Choice, Discount, Preview, PreviewLine
+
+MAX_KEY = 100
+MAX_RAIL = 40
+# States of a provider's subscription beside which nobody begins another one.
+_TAKEN_THERE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
+
+
+def quote(user_id: int, choice: Choice, discount: Discount | None = None) -> Preview:
+    """Say what a choice costs somebody who has no subscription."""
+    now = utc_now()
+    basket = baskets.choose(choice, CURRENCY, now)
+    trial = _trial_of(user_id, basket)
+    lines = [PreviewLine(line.description, line.amount) for line in _first_lines(basket, now)]
+    total = basket.total
+    if discount is not None:
+        off = discount.off(total)
+        lines.append(PreviewLine(_("Code %(code)s", code=discount.code), -off))
+        total -= off
+    first = now + trial if trial else now
+    ends = None if basket.period.is_endless else basket.period.after(first)
+    shown = {"lines": lines, "trial": trial, "choice": basket.as_dict()}
+    return Preview(
+        lines=tuple(lines),
+        due_now=Money(total.amount * 0, total.currency) if trial else total,
+        next_charge=total if trial else (basket.total if ends else None),
+        next_at=first if trial else ends,
+        takes_effect=now,
+        token=rules.token_of(now, shown),
+    )
+
+
+def start(
+    user_id: int,
+    choice: Choice,
+    rail: str,
+    key: str,
+    discount: Discount | None = None,
+    *,
+    actor_id: int | None = None,
+    notify: bool = False,
+) -> int | None:
+    """Begin a subscription and return the invoice to be paid first; None: nothing is to be paid.
+
+    The same key again, or the same choice while it is not paid yet, returns the same invoice;
+    another choice takes its place. Raises Conflict: subscription_exists, sold_out.
+    """
+    if not 0 < len(key) <= MAX_KEY or not 0 < len(rail) <= MAX_RAIL or "\x00" in key + rail:
+        raise InvalidInput("bad_subscription_key", field="key")
+    known = db.session.scalar(select(KeptSubscription).where(KeptSubscription.key == key))
+    if known is not None:
+        return _begun(known, user_id)
+    _refuse_second(user_id)
+    now = utc_now()
+    basket = baskets.choose(choice, CURRENCY, now)
+    present = store.live_id(user_id)
+    if present is not None:
+        held = store.hold(present)
+        if held.kept.state != KeptState.INCOMPLETE:
+            raise Conflict("subscription_exists")
+        if held.invoice is not None and baskets.present_of(held.kept).same_as(basket):
+            held.kept.rail = rail
+            return held.invoice.id
+        end_now(held, Event.CANCELED, cause="chose_again", actor_id=actor_id)
+    baskets.take_seats(basket)
+    kept = _store(user_id, basket, rail, key, now)
+    if kept is None:
+        raise Conflict("subscription_moved")
+    return _begin(kept, basket, discount, actor_id, notify)
+
+
+def _begun(kept: KeptSubscription, user_id: int) -> int | None:
+    if kept.user_id != user_id:
+        raise Conflict("subscription_moved")
+    return store.open_invoice_id(kept.id)
+
+
+def _refuse_second(user_id: int) -> None:
+    if deletion.is_leaving(user_id):
+        raise Conflict("account_is_leaving")
+    there = db.session.scalar(
+        select(RailSubscription.id)
+        .where(RailSubscription.user_id == user_id, RailSubscription.state.in_(_TAKEN_THERE))
+        .limit(1)
+    )
+    if there is not None:
+        raise Conflict("subscription_exists")
+
+
+def _store(
+    user_id: int, basket: Basket, rail: str, key: str, now: datetime
+) -> KeptSubscription | None:
+    """Store a subscription; None if the person has got another one just now."""
+    made = db.session.scalar(
+        insert(KeptSubscription)
+        .values(
+            key=key,
+            user_id=user_id,
+            rail=rail,
+            state=KeptState.INCOMPLETE.value,
+            period=basket.period.code,
+            currency=basket.currency,
+            started_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(KeptSubscription.id)
+    )
+    if made is None:
+        return None
+    for item in basket.items:
+        db.session.add(
+            SubscriptionItem(kept_id=made, price_id=item.price_id, quantity=item.quantity)
+        )
+    db.session.flush()
+    return store.lock(made)
+
+
+def _begin(
+    kept: KeptSubscription,
+    basket: Basket,
+    discount: Discount | None,
+    actor_id: int | None,
+    notify: bool,
+) -> int | None:
+    """Let a trial begin, or issue the first invoice."""
+    now = kept.started_at
+    trial = _trial_of(kept.user_id, basket)
+    if trial:
+        with writing(kept, "trial", cause="asked", actor_id=actor_id):
+            kept.state = KeptState.TRIALING.value
+            kept.period_start, kept.period_end = now, now + trial
+            kept.trial_end = kept.anchor = kept.period_end
+        return None
+    history.note(
+        kept.user_id,
+        store.source_of(kept),
+        "ordered",
+        after=basket.as_dict(),
+        actor_id=actor_id,
+        cause="asked",
+    )
+    invoice = payments.issue(
+        NewInvoice(
+            key=store.reason_of_next(kept).key,
+            user_id=kept.user_id,
+            lines=_in_language(kept.user_id, basket, now),
+            discount=discount.off(basket.total) if discount is not None else None,
+            due_at=now + rules.PATIENCE,
+            kept_id=kept.id,
+        ),
+        "ordered",
+        notify=notify,
+    )
+    return invoice.id if invoice.paid_at is None else None
+
+
+def _in_language(user_id: int, basket: Basket, now: datetime) -> tuple[Line, ...]:
+    with use_locale(people.user_by_id(user_id).language):
+        return _first_lines(basket, now)
+
+
+def _first_lines(basket: Basket, now: datetime) -> tuple[Line, ...]:
+    ends = None if basket.period.is_endless else basket.period.after(now)
+    return baskets.period_lines(basket, now, ends)
+
+
+def _trial_of(user_id: int, basket: Basket) -> timedelta | None:
+    """Return for how long somebody may try this: a plan alone, once a person, never for life."""
+    plan = basket.plan
+    if plan is None or basket.addons or basket.period.is_endless or queries.has_tried(user_id):
+        return None
+    days = db.session.get_one(Plan, plan.plan_code).trial_days
+    return timedelta(days=days) if days else None
+
+
+def preview_change(user_id: int, choice: Choice) -> Preview:
+    """Say what another choice costs and when it begins to hold."""
+    now = utc_now().replace(microsecond=0)
+    held = hold_live(user_id)
+    change = changes.plan_change(held.kept, choice, now)
+    return _preview(held.kept, change, now)
+
+
+def _preview(kept: KeptSubscription, change: Change, at: datetime) -> Preview:
+    lines = baskets.lines_of_change(change.lines, at, kept.period_end)
+    endless = change.basket.period.is_endless
+    return Preview(
+        lines=tuple(PreviewLine(line.description, line.amount) for line in lines),
+        due_now=change.due,
+        next_charge=None if endless else change.basket.total,
+        next_at=None if endless else kept.period_end,
+        takes_effect=change.takes_effect,
+        token=_token(kept, change, at),
+    )
+
+
+def _token(kept: KeptSubscription, change: Change, at: datetime) -> str:
+    shown: dict[str, Any] = {
+        "subscription": [kept.id, kept.number, kept.revision, kept.state],
+        "kind": change.kind,
+        "basket": change.basket.as_dict(),
+        "items": sorted(rules.as_counts(change.basket.items).items()),
+        "lines": [str(line.money.amount) for line in change.lines],
+        "at": change.takes_effect,
+    }
+    return rules.token_of(at, shown)
+
+
+def change(user_id: int, choice: Choice, token: str, *, actor_id: int | None = None) -> int | None:
+    """Agree to a change that was shown; return the invoice on which it waits, if it costs at once.
+
+    Raises Conflict preview_changed where what was shown does not hold any more.
+    """
+    held = hold_live(user_id)
+    kept = held.kept
+    if kept.pending is not None and kept.pending["token"] == token and held.invoice is not None:
+        return held.invoice.id
+    at = rules.moment_of(token, utc_now())
+    wanted = changes.plan_change(kept, choice, at)
+    if _token(kept, wanted, at) != token:
+        raise Conflict("preview_changed")
+    _take_back(held, "changed")
+    if wanted.kind is ChangeKind.LATER and kept.period_end is not None:
+        with writing(kept, "change_planned", cause="asked", actor_id=actor_id):
+            baskets.put_next(kept, wanted.basket, kept.period_end)
+        return None
+    if wanted.kind is ChangeKind.BACK:
+        with writing(kept, "change_dropped", cause="asked", actor_id=actor_id):
+            baskets.forget_next(kept)
+        return None
+    return _ask_for_change(kept, wanted, at, token)
+
+
+def _ask_for_change(kept: KeptSubscription, wanted: Change, at: datetime, token: str) -> int | None:
+    baskets.take_seats(changes.added(baskets.present_of(kept), wanted.basket))
+    kept.pending = {
+        "token": token,
+        "period": wanted.basket.period.code,
+        "items": [[item.price_id, item.quantity] for item in wanted.basket.items],
+    }
+    db.session.flush()
+    endless = wanted.basket.period.is_endless
+    with use_locale(people.user_by_id(kept.user_id).language):
+        lines = baskets.lines_of_change(wanted.lines, at, None if endless else kept.period_end)
+    due_at = utc_now() + rules.PATIENCE
+    invoice = payments.issue(
+        NewInvoice(
+            key=Reason(kept.id, InvoiceKind.CHANGE, kept.number, kept.revision).key,
+            user_id=kept.user_id,
+            lines=lines,
+            due_at=min(due_at, kept.period_end) if kept.period_end else due_at,
+            kept_id=kept.id,
+        ),
+        "changed",
+    )
+    return invoice.id if invoice.paid_at is None else None
+
+
+def cancel(
+    user_id: int, *, actor_id: int | None = None, cause: str = "asked", at_once: bool = False
+) -> None:
+    """Let a subscription end with what is paid for; what was never paid, or is overdue, ends now.
+
+    Again: nothing.
+    """
+    held = hold_live(user_id)
+    kept = held.kept
+    unpaid = kept.state in {KeptState.INCOMPLETE, KeptState.PAST_DUE}
+    if unpaid or at_once:
+        end_now(held, Event.CANCELED, cause=cause, actor_id=actor_id)
+        return
+    if kept.period_end is None:
+        raise Conflict("subscription_for_life")
+    if not kept.cancel_at_period_end:
+        _take_back(held, "canceled")
+        with writing(kept, "canceled", cause=cause, actor_id=actor_id):
+            kept.cancel_at_period_end = True
+            baskets.forget_next(kept)
+
+
+def undo_cancel(user_id: int, *, actor_id: int | None = None) -> None:
+    """Let a subscription that was to end go on. Again: nothing."""
+    kept = hold_live(user_id).kept
+    if not kept.cancel_at_period_end:
+        return
+    if kept.period_end is None or kept.period_end <= utc_now():
+        raise Conflict("subscription_moved")
+    with writing(kept, "resumed", cause="asked", actor_id=actor_id):
+        kept.cancel_at_period_end = False
+
+
+def end_for_leaver(user_id: int) -> None:
+    """End the subscription of somebody whose account is erased; without one nothing happens."""
+    kept_id = store.live_id(user_id)
+    if kept_id is not None:
+        end_now(store.hold(kept_id), Event.CANCELED, cause="left")
+
+
+def end_now(
+    held: Held, event: Event, *, cause: str, actor_id: int | None = None, give_up: bool = False
+) -> None:
+    """End a subscription and take its open invoice back, or give it up so that it may be paid."""
+    kept = held.kept
+    with writing(kept, "ended", cause=cause, actor_id=actor_id):
+        store.move(kept, event, utc_now())
+    if held.invoice is not None and give_up:
+        invoices.give_up(held.invoice, cause, actor_id=actor_id)
+    elif held.invoice is not None:
+        invoices.void(held.invoice, cause, actor_id=actor_id)
+
+
+def _take_back(held: Held, cause: str) -> None:
+    """Void the open invoice, because what is asked for is to be another one."""
+    held.kept.revision += 1
+    held.kept.pending = None
+    db.session.flush()
+    if held.invoice is not None:
+        invoices.void(held.invoice, cause)

@@ -1,0 +1,178 @@
+"""Reading subscriptions under their locks, and writing down what became of them.
+
+The order of locks is: the open invoice, the subscription, the person. Of one subscription at most
+one invoice is open at a time, so two of them never meet.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from app.db import db, utc_now
+from app.errors import Conflict, NotFound
+from app.events import publish
+from app.notifications.stream import hint
+from app.payments import invoices
+from app.payments.models import Invoice
+from app.payments.rules import InvoiceState
+from app.settings import queries as settings
+from app.settings.rules import GRACE_DAYS
+from app.subscriptions import history, service
+from app.subscriptions.events import PlanEnded
+from app.subscriptions.kept import baskets
+from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason, next_state
+from app.subscriptions.models import KeptState, KeptSubscription
+from app.subscriptions.periods import Period
+from app.transactions import after_commit
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A subscription and its open invoice, both under their locks."""
+
+    kept: KeptSubscription
+    invoice: Invoice | None
+
+
+def live_id(user_id: int) -> int | None:
+    """Return a person's subscription that is not over; there is at most one."""
+    return db.session.scalar(
+        select(KeptSubscription.id).where(
+            KeptSubscription.user_id == user_id, KeptSubscription.state != KeptState.ENDED.value
+        )
+    )
+
+
+def hold_live(user_id: int) -> Held:
+    """Return a person's subscription under its locks; raise NotFound if there is none."""
+    kept_id = live_id(user_id)
+    held = hold(kept_id) if kept_id is not None else None
+    if held is None or held.kept.state == KeptState.ENDED:
+        raise NotFound("no_subscription")
+    return held
+
+
+def hold(kept_id: int) -> Held:
+    """Return a subscription under its locks; raise Conflict if it moves just now."""
+    invoice_id = open_invoice_id(kept_id)
+    invoice = invoices.lock(invoice_id) if invoice_id is not None else None
+    kept = lock(kept_id)
+    if open_invoice_id(kept_id) != invoice_id:
+        raise Conflict("subscription_moved")
+    return Held(kept, invoice)
+
+
+def lock(kept_id: int) -> KeptSubscription:
+    """Return a subscription under its row's lock."""
+    kept = db.session.get_one(
+        KeptSubscription, kept_id, with_for_update=True, populate_existing=True
+    )
+    db.session.expire(kept, ["items"])
+    return kept
+
+
+def open_invoice_id(kept_id: int) -> int | None:
+    """Return the invoice of a subscription that waits for its money."""
+    return db.session.scalar(
+        select(Invoice.id).where(
+            Invoice.kept_id == kept_id, Invoice.state == InvoiceState.OPEN.value
+        )
+    )
+
+
+def course_of(kept: KeptSubscription) -> Course:
+    """Return how the periods of a subscription lie, once it has any."""
+    if kept.anchor is None:
+        raise Conflict("subscription_moved")
+    return Course(Period.parse(kept.period), kept.anchor, kept.anchor_number)
+
+
+def source_of(kept: KeptSubscription) -> str:
+    """Return the word for a subscription in histories and reminders."""
+    return f"kept:{kept.id}"
+
+
+def reason_of_next(kept: KeptSubscription) -> Reason:
+    """Return the reason of the invoice for the next period."""
+    return Reason(kept.id, InvoiceKind.PERIOD, kept.number + 1, kept.revision)
+
+
+def grace() -> timedelta:
+    """Return for how long an unpaid plan goes on."""
+    return timedelta(days=int(settings.text_of(GRACE_DAYS)))
+
+
+def move(kept: KeptSubscription, event: Event, now: datetime) -> None:
+    """Lead a subscription to the state that follows."""
+    kept.state = next_state(kept.state, event)
+    if kept.state == KeptState.ENDED:
+        kept.ended_at, kept.pending, kept.change_at = now, None, None
+
+
+@dataclass(slots=True)
+class _Before:
+    picture: dict[str, Any] | None
+    addons: dict[str, int] = field(default_factory=dict)
+
+
+@contextmanager
+def writing(
+    kept: KeptSubscription, what: str, *, cause: str, actor_id: int | None = None
+) -> Iterator[None]:
+    """Note what the block makes of a subscription, and let the rights follow."""
+    before = _Before(_picture(kept), _given(kept))
+    yield
+    now = utc_now()
+    kept.access_until, kept.updated_at = _access_until(kept), now
+    db.session.flush()
+    history.note(
+        kept.user_id,
+        source_of(kept),
+        what,
+        before=before.picture,
+        after=_picture(kept),
+        actor_id=actor_id,
+        cause=cause,
+    )
+    service.hold_best_paid(kept.user_id)
+    given = _given(kept)
+    for code, quantity in before.addons.items():
+        if given.get(code, 0) < quantity:
+            publish(PlanEnded(kept.user_id, code))
+    user_id = kept.user_id
+    after_commit(lambda: hint(user_id, "dashboard"))
+
+
+def _access_until(kept: KeptSubscription) -> datetime | None:
+    """Return when what a subscription gives ends by itself; None: not by itself."""
+    if kept.state == KeptState.PAST_DUE and kept.period_end is not None:
+        return kept.period_end + grace()
+    if kept.state == KeptState.ENDED:
+        return kept.ended_at
+    return kept.period_end if kept.cancel_at_period_end else None
+
+
+def _given(kept: KeptSubscription) -> dict[str, int]:
+    gives = kept.state not in {KeptState.INCOMPLETE, KeptState.ENDED}
+    return baskets.present_of(kept).addons if gives else {}
+
+
+def _picture(kept: KeptSubscription) -> dict[str, Any]:
+    following = baskets.next_of(kept).as_dict() if kept.change_at is not None else None
+    return {
+        **baskets.present_of(kept).as_dict(),
+        "state": kept.state,
+        "rail": kept.rail,
+        "period_end": _stamp(kept.period_end),
+        "trial_end": _stamp(kept.trial_end),
+        "cancels": kept.cancel_at_period_end,
+        "next": following,
+    }
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -1,0 +1,369 @@
+"""Another plan, more bots, another period, for life: what it costs and when it holds."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from app.db import db
+from app.errors import Conflict, DomainError
+from app.payments import service as payments
+from app.payments.models import Invoice
+from app.subscriptions import history, queries
+from app.subscriptions import service as plans
+from app.subscriptions.kept import service
+from app.subscriptions.periods import LIFETIME, MONTH, YEAR
+from app.subscriptions.terms import Verb
+from app.transactions import transaction
+from tests.subscriptions.kept.world import Person, choice, usd
+
+
+@pytest.fixture
+def subscriber(person: Person) -> Person:
+    """Somebody with Pro for a month and money in the wallet; half of the month is over."""
+    person.clock.reach(person.clock.now.replace(day=1) + timedelta(days=40))
+    person.clock.reach(person.clock.now.replace(month=4, year=person.clock.now.year + 1, day=1))
+    person.fill_wallet("1000")
+    person.subscribe()
+    person.clock.reach(person.kept().started_at + timedelta(days=15))
+    return person
+
+
+def test_an_upgrade_costs_what_is_left_and_holds_once_it_is_paid(subscriber: Person) -> None:
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    credit, charge = preview.lines
+    assert (credit.money, charge.money) == (usd("-14.50"), usd("39.50"))
+    assert credit.description == "Unused part of Pro"
+    assert charge.description.startswith("Premium until ")
+    assert (preview.due_now, preview.next_charge) == (usd("25"), usd("79"))
+    assert preview.next_at == subscriber.kept().period_end
+    with transaction():
+        invoice_id = service.change(subscriber.id, choice("premium"), preview.token)
+    assert subscriber.plan() == "pro", "until it is paid"
+    invoice = db.session.get_one(Invoice, invoice_id)
+    assert (invoice.total, [line.kind for line in invoice.lines]) == (
+        Decimal(25),
+        ["proration", "proration"],
+    )
+    standing = subscriber.standing()
+    assert standing is not None and Verb.PAY in standing.may
+    assert standing.pay_invoice_id == invoice_id
+    assert subscriber.pay_from_wallet(invoice_id or 0)
+    assert subscriber.plan() == "premium"
+    subscriber.live_on(days=16)
+    assert [one.total for one in subscriber.invoices()] == [Decimal(29), Decimal(25), Decimal(79)]
+    assert subscriber.state() == "active"
+
+
+def test_agreeing_twice_makes_one_invoice_and_an_old_preview_none(subscriber: Person) -> None:
+    wanted = choice("premium")
+    with transaction():
+        token = service.preview_change(subscriber.id, wanted).token
+    with transaction():
+        first = service.change(subscriber.id, wanted, token)
+    with transaction():
+        assert service.change(subscriber.id, wanted, token) == first
+    with transaction():
+        again = service.preview_change(subscriber.id, wanted).token
+    subscriber.clock.pass_(minutes=16)
+    for old, asked in ((again, wanted), (again, choice("premium", extra_bot=1)), ("x", wanted)):
+        with pytest.raises(Conflict, match="preview_changed"), transaction():
+            service.change(subscriber.id, asked, old)
+    assert [one.state for one in subscriber.invoices()] == ["paid", "open"]
+
+
+def test_another_upgrade_takes_the_place_of_one_that_is_not_paid(subscriber: Person) -> None:
+    first = subscriber.change(choice("premium"))
+    second = subscriber.change(choice("pro", extra_bot=1))
+    assert [one.state for one in subscriber.invoices()] == ["paid", "void", "open"]
+    with pytest.raises(Conflict, match="invoice_not_open"):
+        subscriber.pay_from_wallet(first or 0)
+    subscriber.pay_from_wallet(second or 0)
+    limits = queries.limits_of(subscriber.id)
+    assert (limits.plan, limits.max_live_bots) == ("pro", 11)
+    assert subscriber.invoices()[2].total == Decimal("2.5")
+
+
+def test_an_upgrade_that_nobody_pays_is_dropped(subscriber: Person) -> None:
+    subscriber.change(choice("premium"))
+    subscriber.live_on(days=2)
+    assert [one.state for one in subscriber.invoices()] == ["paid", "void"]
+    subscriber.live_on(days=14)
+    assert (subscriber.plan(), subscriber.state()) == ("pro", "active")
+    assert [one.total for one in subscriber.invoices()] == [Decimal(29), Decimal(25), Decimal(29)]
+
+
+def test_an_upgrade_that_staff_take_back_is_dropped(subscriber: Person) -> None:
+    invoice_id = subscriber.change(choice("premium"))
+    with transaction():
+        payments.void_invoice(0, invoice_id or 0, "a mistake")
+    assert (subscriber.plan(), subscriber.state()) == ("pro", "active")
+    subscriber.live_on(days=16)
+    assert subscriber.invoices()[2].total == Decimal(29)
+
+
+def test_an_upgrade_in_the_last_week_asks_anew_for_the_next_period(subscriber: Person) -> None:
+    subscriber.live_on(days=10)
+    assert [one.total for one in subscriber.invoices()] == [Decimal(29), Decimal(29)]
+    invoice_id = subscriber.change(choice("premium"))
+    assert subscriber.invoices()[1].state == "void"
+    subscriber.pay_from_wallet(invoice_id or 0)
+    subscriber.run()
+    totals = [(one.total, one.state) for one in subscriber.invoices()]
+    assert totals[-1] == (Decimal(79), "open")
+    subscriber.live_on(days=6)
+    assert subscriber.invoices()[-1].state == "paid"
+
+
+def test_an_upgrade_after_an_early_payment_costs_the_rest_and_the_next_period(
+    subscriber: Person,
+) -> None:
+    subscriber.live_on(days=10)
+    subscriber.pay_from_wallet(subscriber.invoices()[1].id)
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    # A sixth of 30 days and 31 more.
+    assert [line.money for line in preview.lines] == [usd("-33.83"), usd("92.17")]
+
+
+def test_a_downgrade_waits_for_the_next_period_and_pays_nothing_out(subscriber: Person) -> None:
+    subscriber.pay_from_wallet(subscriber.change(choice("premium")) or 0)
+    subscriber.clock.pass_(days=1)
+    left = subscriber.wallet()
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("pro"))
+    assert (preview.due_now, preview.lines) == (usd("0"), ())
+    assert (preview.takes_effect, preview.next_charge) == (
+        subscriber.kept().period_end,
+        usd("29"),
+    )
+    assert subscriber.change(choice("pro")) is None
+    assert (subscriber.plan(), subscriber.wallet()) == ("premium", left)
+    standing = subscriber.standing()
+    assert standing is not None and standing.next_charge == usd("29")
+    subscriber.live_on(days=15)
+    assert (subscriber.plan(), subscriber.wallet()) == ("pro", left - 29)
+    told = [change.what for change in history.history_of(subscriber.id)]
+    assert "change_planned" in told and "changed" in told
+
+
+def test_a_downgrade_waits_even_if_its_period_is_paid_early(subscriber: Person) -> None:
+    subscriber.pay_from_wallet(subscriber.change(choice("premium")) or 0)
+    subscriber.change(choice("pro"))
+    subscriber.live_on(days=10)
+    subscriber.pay_from_wallet(subscriber.invoices()[-1].id)
+    assert subscriber.plan() == "premium"
+    with pytest.raises(Conflict, match="change_waits"):
+        subscriber.change(choice("premium"))
+    subscriber.live_on(days=6)
+    assert (subscriber.plan(), subscriber.invoices()[-1].total) == ("pro", Decimal(29))
+
+
+def test_a_planned_change_is_dropped_by_choosing_what_one_has(subscriber: Person) -> None:
+    subscriber.change(choice("pro", YEAR))
+    standing = subscriber.standing()
+    assert standing is not None and standing.next_charge == usd("290")
+    with pytest.raises(Conflict, match="nothing_changes"):
+        subscriber.change(choice("pro", YEAR))
+    assert subscriber.change(choice("pro")) is None
+    standing = subscriber.standing()
+    assert standing is not None and standing.next_charge == usd("29")
+    with pytest.raises(Conflict, match="nothing_changes"):
+        subscriber.change(choice("pro"))
+
+
+def test_another_period_begins_when_this_one_ends(subscriber: Person) -> None:
+    end = subscriber.kept().period_end
+    assert end is not None
+    subscriber.change(choice("pro", YEAR))
+    subscriber.live_on(days=16)
+    kept = subscriber.kept()
+    assert (kept.period, kept.period_start, kept.period_end) == ("year", end, YEAR.after(end))
+    assert subscriber.invoices()[-1].total == Decimal(290)
+    assert subscriber.plan() == "pro"
+
+
+def test_bots_are_added_now_and_given_back_later(subscriber: Person) -> None:
+    subscriber.pay_from_wallet(subscriber.change(choice("pro", extra_bot=3)) or 0)
+    assert queries.limits_of(subscriber.id).max_live_bots == 13
+    assert subscriber.invoices()[-1].lines[0].kind == "bot"
+    subscriber.clock.pass_(days=1)
+    assert subscriber.change(choice("pro", extra_bot=1)) is None
+    assert queries.limits_of(subscriber.id).max_live_bots == 13
+    subscriber.live_on(days=15)
+    assert queries.limits_of(subscriber.id).max_live_bots == 11
+    assert subscriber.invoices()[-1].total == Decimal(34)
+
+
+def test_from_a_rented_bot_to_a_plan_without_it(person: Person) -> None:
+    person.fill_wallet("1000")
+    person.subscribe(choice(None, extra_bot=1))
+    person.clock.pass_(hours=1)
+    person.pay_from_wallet(person.change(choice("pro")) or 0)
+    limits = queries.limits_of(person.id)
+    assert (limits.plan, limits.max_live_bots) == ("pro", 10)
+
+
+def test_what_is_kept_keeps_its_price_through_a_change(subscriber: Person) -> None:
+    with transaction():
+        plans.add_price(None, "pro", Decimal(49))
+    subscriber.clock.pass_(hours=1)
+    subscriber.pay_from_wallet(subscriber.change(choice("pro", extra_bot=1)) or 0)
+    subscriber.live_on(days=16)
+    assert subscriber.invoices()[-1].total == Decimal(34)
+
+
+def test_nothing_is_changed_while_money_is_owed_or_the_end_is_near(person: Person) -> None:
+    person.start()
+    with pytest.raises(Conflict, match="pay_first"):
+        person.change(choice("premium"))
+    person.fill_wallet("29")
+    person.pay_from_wallet(person.invoices()[0].id)
+    person.cancel()
+    with pytest.raises(Conflict, match="subscription_ends"):
+        person.change(choice("premium"))
+    person.undo()
+    person.live_on(days=33)
+    with pytest.raises(Conflict, match="pay_first"):
+        person.change(choice("premium"))
+
+
+def test_a_trial_is_changed_for_what_comes_after_it(person: Person) -> None:
+    with transaction():
+        pro = queries.plans_on_offer()[1]
+        plans.change_plan(None, "pro", pro, visible=True, trial_days=14)
+    person.fill_wallet("100")
+    person.start()
+    person.clock.pass_(days=1)
+    assert person.change(choice("premium")) is None
+    assert person.plan() == "pro"
+    person.live_on(days=14)
+    assert (person.plan(), person.wallet()) == ("premium", Decimal(21))
+
+
+# -- for life, and seats --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seats(person: Person) -> Person:
+    """Two seats of Pro for life are on sale."""
+    with transaction():
+        plans.add_price(None, "pro", Decimal(499), period=LIFETIME, seats=2)
+    person.clock.pass_(days=1)
+    return person
+
+
+def test_what_is_bought_for_life_is_paid_once_and_never_ends(seats: Person) -> None:
+    seats.subscribe(choice("pro", LIFETIME), rail="demo")
+    assert seats.invoices()[0].lines[0].description == "Pro, a lifetime"
+    standing = seats.standing()
+    assert standing is not None
+    assert (standing.period_end, standing.next_charge, standing.may) == (None, None, frozenset())
+    seats.clock.pass_(days=4000)
+    seats.run()
+    assert (seats.plan(), seats.state(), len(seats.invoices())) == ("pro", "active", 1)
+    with pytest.raises(Conflict, match="subscription_for_life"):
+        seats.cancel()
+    with pytest.raises(Conflict, match="subscription_for_life"):
+        seats.change(choice("premium"))
+
+
+def test_from_a_month_to_a_life_less_what_is_left(seats: Person) -> None:
+    seats.fill_wallet("600")
+    seats.subscribe()
+    seats.clock.pass_(days=1)
+    invoice_id = seats.change(choice("pro", LIFETIME))
+    assert queries.seats_of_offer("pro", LIFETIME) == 1, "reserved"
+    seats.pay_from_wallet(invoice_id or 0)
+    standing = seats.standing()
+    assert standing is not None and standing.period_end is None
+    paid = sum(one.total for one in seats.invoices())
+    assert Decimal(499) < paid < Decimal(501)
+    seats.clock.pass_(days=400)
+    seats.run()
+    assert (seats.plan(), len(seats.invoices())) == ("pro", 2)
+
+
+def test_a_seat_comes_back_from_an_invoice_that_is_not_paid(seats: Person) -> None:
+    others = [Person(seats.clock) for _ in range(2)]
+    for one in others:
+        one.start(choice("pro", LIFETIME))
+    with pytest.raises(Conflict, match="sold_out"):
+        seats.start(choice("pro", LIFETIME))
+    assert seats.invoices() == []
+    others[0].cancel()
+    assert seats.start(choice("pro", LIFETIME)) is not None
+    others[1].clock.pass_(days=2)
+    others[1].run()
+    assert queries.seats_of_offer("pro", LIFETIME) == 2
+
+
+def test_the_last_seats_are_sold_once_however_many_buy_at_once(seats: Person, app: Flask) -> None:
+    """BEY-07: who comes too late is told so and not charged."""
+    buyers = [Person(seats.clock) for _ in range(8)]
+    outcomes: list[str] = []
+    ready = threading.Barrier(len(buyers))
+
+    def buy(one: Person) -> None:
+        with app.app_context():
+            ready.wait()
+            try:
+                with transaction():
+                    service.start(one.id, choice("pro", LIFETIME), "wallet", f"key-{one.id}")
+                outcomes.append("bought")
+            except DomainError as error:
+                outcomes.append(error.code)
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=buy, args=(one,)) for one in buyers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["bought"] * 2 + ["sold_out"] * 6
+    assert len(db.session.scalars(select(Invoice.id)).all()) == 2
+    assert queries.seats_of_offer("pro", LIFETIME) == 0
+
+
+def test_many_clicks_of_one_person_at_once_make_one_subscription(
+    person: Person, app: Flask
+) -> None:
+    outcomes: list[object] = []
+    ready = threading.Barrier(6)
+
+    def click(number: int) -> None:
+        with app.app_context():
+            ready.wait()
+            try:
+                with transaction():
+                    outcomes.append(
+                        service.start(person.id, choice(), "wallet", f"key-{number % 2}")
+                    )
+            except DomainError as error:
+                outcomes.append(error.code)
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=click, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(person.invoices()) == 1
+    assert set(outcomes) <= {person.invoices()[0].id, "subscription_moved"}
+
+
+def test_seats_of_a_month_are_counted_by_subscription_not_by_invoice(person: Person) -> None:
+    with transaction():
+        plans.add_price(None, "pro", Decimal(19), seats=2)
+    person.clock.pass_(days=1)
+    person.fill_wallet("1000")
+    person.subscribe()
+    person.live_on(days=62)
+    assert len(person.invoices()) > 2
+    assert queries.seats_of_offer("pro", MONTH) == 1
