@@ -173,7 +173,9 @@ def app(environment: dict[str, str]) -> Iterator["Flask"]:
     from app.db import db
     from app.extensions import redis_client
     from tests.client import Client
+    from tests.compiled import keep_templates
 
+    keep_templates()
     app = create_app(load_config(environment))
     app.test_client_class = Client
     yield app

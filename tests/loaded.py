@@ -5,6 +5,7 @@ import pkgutil
 from importlib import import_module
 
 import app
+from tests.compiled import keep_templates
 
 LIBRARIES = (
     "ccxt",
@@ -17,6 +18,7 @@ LIBRARIES = (
 
 for name in (*LIBRARIES, *(module.name for module in pkgutil.walk_packages(app.__path__, "app."))):
     import_module(name)
+keep_templates()
 # What is loaded stays: no child has to look at it when it clears away its garbage.
 gc.collect()
 gc.freeze()

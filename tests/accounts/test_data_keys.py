@@ -1,13 +1,8 @@
 """New data keys take over while people seal and read, also when the change is interrupted."""
 
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -20,9 +15,10 @@ from app.db import db
 from app.encryption import DecryptionError, key_id
 from app.exchanges.models import ExchangeAccount
 from app.transactions import transaction
+from tests import starting
+from tests.accounts.held import kill_at_row
 from tests.factories import make_account, make_user
 
-ROOT = Path(__file__).resolve().parents[2]
 NO_GRACE = timedelta(0)
 COLUMNS = ("sealed_key", "sealed_secret", "sealed_passphrase")
 
@@ -176,22 +172,12 @@ def test_a_new_master_key_takes_over_in_the_middle_of_it() -> None:
 def test_an_exchange_of_keys_that_is_killed_in_the_middle_is_started_again(
     environment: dict[str, str],
 ) -> None:
-    made = fill(120)
+    made = fill(24)
     env = {**os.environ, **environment}
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", "rotate", "--data-keys"]
-    process = subprocess.Popen(
-        [*command, "--batch", "1"], cwd=ROOT, env=env, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while (done := under_new_keys()) == 0:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    done = under_new_keys()
-    assert 0 < done < 480
+    command = ["-m", "flask", "--app", "wsgi", "keys", "rotate", "--data-keys", "--batch"]
+    middle = sorted(made.values())[9]
+    kill_at_row("exchange_accounts", "id", middle, [*command, "1"], env)
+    assert 9 <= under_new_keys() < 24 * 4
     assert_all_open(made)
     # What people do meanwhile goes on: old and new keys open, new values are under new keys.
     with transaction():
@@ -201,11 +187,8 @@ def test_an_exchange_of_keys_that_is_killed_in_the_middle_is_started_again(
     # Nobody waits a minute in a test: those who read an old value are long gone.
     with transaction():
         db.session.execute(text("update owner_keys set rotated_at = rotated_at - interval '1 h'"))
-    again = subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=100
-    )
-    assert again.returncode == 0, again.stderr
-    assert "Going on with a run that was broken off: 120 people left." in again.stdout
+    again = starting.run([*command, "7"], env)
+    assert "Going on with a run that was broken off: 24 people left." in again
     assert names_in_use() == {f"owner-{user_id}-2" for user_id in made}
     assert keys_open() == 0
     assert_all_open(made)

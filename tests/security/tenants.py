@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -139,6 +139,29 @@ def make_owner() -> Owner:
     }
     db.session.rollback()
     return Owner(shop, shop.user_id, email, token, ids)
+
+
+SAME_NUMBERS = """
+do $$
+declare
+    start bigint := (select max(last_value) + %s from pg_sequences where schemaname = 'public');
+begin
+    perform setval(format('%%I.%%I', schemaname, sequencename), start)
+        from pg_sequences where schemaname = 'public';
+end
+$$
+"""
+
+
+def make_owner_of_one_number(as_owner: Callable[[str], None]) -> Owner:
+    """Make the same person; the first row of each of their tables has the same number.
+
+    What others make afterwards has numbers that none of these rows has.
+    """
+    as_owner(SAME_NUMBERS % 1)
+    owner = make_owner()
+    as_owner(SAME_NUMBERS % 1_000)
+    return owner
 
 
 def make_export(user_id: int) -> int:

@@ -31,6 +31,7 @@ from tests.security.tenants import (
     guard_of,
     has_owned_id,
     make_owner,
+    make_owner_of_one_number,
     make_stranger,
     methods,
     rules,
@@ -46,12 +47,20 @@ SHOWS_ALL = {"pages.mail_catcher"}
 MAY_WRITE = {
     "faq.index": "counts what is searched for and not found, without the person",
 }
+# Errors come as a line then, not as a page; that one is looked at elsewhere.
+SHORT = {"Accept": "application/json"}
 WRITE = re.compile(r"^\s*(insert|update|delete|copy|truncate)\b|\bnextval\(", re.IGNORECASE)
 
 
 @pytest.fixture
 def owner(database: None) -> Owner:
     return make_owner()
+
+
+@pytest.fixture
+def numbered(database: None, as_owner: Callable[[str], None]) -> Owner:
+    """Return an owner whose things all have the same number: sent once, it names each of them."""
+    return make_owner_of_one_number(as_owner)
 
 
 def test_every_part_of_an_address_is_known_to_this_test(app: Flask) -> None:
@@ -140,13 +149,15 @@ def test_no_page_or_file_of_a_stranger_holds_anything_of_the_owner(
 
 
 def test_ids_sent_in_queries_and_forms_open_and_change_nothing(
-    app: Flask, owner: Owner, login_as: Login
+    app: Flask, numbered: Owner, login_as: Login
 ) -> None:
-    owners_session = login_as(db.session.get_one(User, owner.user_id))
+    owners_session = login_as(db.session.get_one(User, numbered.user_id))
     stranger = make_stranger()
     client = login_as(stranger)
+    token = client.csrf_token()
     before = snapshot(stranger.id)
-    sent: list[object] = [*owner.ids.values(), *owner.session_keys()]
+    sent = {*map(str, numbered.ids.values()), *numbered.session_keys()}
+    assert len(sent) <= 4, "they had different numbers"
     endings = {"accounts.logout", "accounts.login", "accounts.register", "credentials.ask_reset"}
     for rule in rules(app, desk=False):
         if has_owned_id(rule) or rule.rule.startswith("/api/") or rule.endpoint in endings:
@@ -155,10 +166,10 @@ def test_ids_sent_in_queries_and_forms_open_and_change_nothing(
             continue
         for method in methods(rule):
             for value in sent:
-                values = dict.fromkeys(SENT_NAMES, str(value)) | {"do": "stop", "how": "keep"}
-                form = {"csrf_token": client.csrf_token(), **values} if method == "POST" else None
+                values = dict.fromkeys(SENT_NAMES, value) | {"do": "stop", "how": "keep"}
+                form = {"csrf_token": token, **values} if method == "POST" else None
                 answer = client.open(
-                    address(rule, owner.ids),
+                    address(rule, numbered.ids),
                     method=method,
                     query_string=values,
                     data=form,
@@ -169,29 +180,30 @@ def test_ids_sent_in_queries_and_forms_open_and_change_nothing(
                 assert MARK.lower() not in answer.text.lower(), where
     assert snapshot(stranger.id) == before
     assert owners_session.get("/settings").status_code == 200
-    assert session_store.list_sessions(owner.user_id)
+    assert session_store.list_sessions(numbered.user_id)
 
 
 def test_customers_find_no_desk_under_any_address(
-    app: Flask, owner: Owner, login_as: Login
+    app: Flask, numbered: Owner, login_as: Login
 ) -> None:
     stranger = make_stranger()
     client = login_as(stranger)
+    token = client.csrf_token()
     before = snapshot(0)
     tried = 0
     for rule in rules(app, desk=True):
         for method in methods(rule):
-            for query in ({"id": owner.ids["bot_id"]}, {"id": owner.user_id}):
-                data = {"csrf_token": client.csrf_token(), "reason": "mine"}
-                answer = client.open(
-                    address(rule, owner.ids),
-                    method=method,
-                    query_string=query,
-                    data=data if method == "POST" else None,
-                )
-                assert answer.status_code == 404, (method, rule.rule, answer.status_code)
-                tried += 1
-    assert tried > 300
+            data = {"csrf_token": token, "reason": "mine"}
+            answer = client.open(
+                address(rule, numbered.ids),
+                method=method,
+                query_string={"id": numbered.user_id},
+                data=data if method == "POST" else None,
+                headers=SHORT,
+            )
+            assert answer.status_code == 404, (method, rule.rule, answer.status_code)
+            tried += 1
+    assert tried > 150
     assert snapshot(0) == before
 
 
@@ -233,7 +245,7 @@ def test_every_form_without_its_token_is_refused(app: Flask, owner: Owner, login
             path = address(rule, owner.ids)
             query = {"id": owner.ids["bot_id"]}
             for data in ({}, others, {"csrf_token": "x"}):
-                answer = client.post(path, data=data, query_string=query)
+                answer = client.post(path, data=data, query_string=query, headers=SHORT)
                 assert answer.status_code == 400, (rule.rule, data, answer.status_code)
     assert snapshot(0) == before
 
@@ -270,12 +282,12 @@ def test_the_spy_sees_writes(app: Flask, database: None) -> None:
 
 
 def test_no_address_that_is_only_looked_at_changes_anything(
-    app: Flask, owner: Owner, login_as: Login
+    app: Flask, numbered: Owner, login_as: Login
 ) -> None:
-    owning = login_as(db.session.get_one(User, owner.user_id))
+    owning = login_as(db.session.get_one(User, numbered.user_id))
     staff = login_as(make_user(Role.ADMIN))
     visitor = new_client(app)
-    bot = {"id": owner.ids["bot_id"], "bot": owner.ids["bot_id"], "from": owner.ids["bot_id"]}
+    asked = dict.fromkeys(("id", "bot", "from"), numbered.ids["bot_id"]) | {"q": "x", "search": "x"}
     reached, found = 0, {}
     for desk, client in ((False, owning), (False, visitor), (True, staff)):
         for rule in rules(app, desk=desk):
@@ -284,9 +296,11 @@ def test_no_address_that_is_only_looked_at_changes_anything(
             if rule.rule.startswith("/api/") or rule.endpoint in MAY_WRITE:
                 continue
             db.session.commit()
-            for query in ({}, bot, {"id": owner.user_id}, {"q": "x", "search": "x"}):
+            for query in ({}, asked):
                 with writes() as seen:
-                    answer = client.get(address(rule, owner.ids), query_string=query, buffered=True)
+                    answer = client.get(
+                        address(rule, numbered.ids), query_string=query, buffered=True
+                    )
                 assert answer.status_code < 500, rule.rule
                 reached += answer.status_code == 200
                 if seen:
