@@ -49,19 +49,21 @@ def _walk() -> list[str]:
     upgrade()
     check()
     _fill()
-    before, lost = _counts(), []
-    if not all(before[name] for name in ("users", "bots", "orders", "markets")):
+    counts, lost = _counts(), list[str]()
+    if not all(counts[name] for name in ("users", "bots", "orders", "markets")):
         return ["The demo content filled no table, so nothing could be lost."]
-    for revision in _revisions()[1:]:
-        # What an earlier step has dropped with its table is gone for the later ones.
-        before = _counts()
-        downgrade(revision=f"{revision}-1")
+    # From the newest to the oldest: each finds the rows that it would find on a real installation.
+    steps = 1
+    for revision in reversed(_revisions()[1:]):
+        downgrade(revision=f"-{steps}")
         kept = _counts()
-        lost += _lost(f"Taking back {revision}", before, kept)
-        upgrade()
-        # What a table held goes with it; the next step is measured against what is there now.
-        before = _counts()
-        lost += _lost(f"Doing {revision} again", kept, before)
+        lost += _lost(f"Taking back {revision}", counts, kept)
+        upgrade(revision="+1")
+        # What a table held went with it; the next step is measured against what is there now.
+        counts = _counts()
+        lost += _lost(f"Doing {revision} again", kept, counts)
+        steps = 2
+    upgrade()
     check()
     downgrade(revision="base")
     upgrade()

@@ -3,6 +3,7 @@
 `python -m dev.messages update|compile|check`; check names every message that a language lacks.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -72,8 +73,12 @@ def update() -> None:
 def compile_catalogues() -> None:
     """Write the binary catalogues that the product reads."""
     for language in LANGUAGES:
-        with catalogue_path(language).with_suffix(".mo").open("wb") as file:
+        path = catalogue_path(language).with_suffix(".mo")
+        # Whoever reads it at this moment finds the old one or the new one, never half of it.
+        fresh = path.with_suffix(f".{os.getpid()}.mo")
+        with fresh.open("wb") as file:
             write_mo(file, read_catalogue(language))
+        fresh.replace(path)
 
 
 def problems() -> Iterator[str]:

@@ -95,33 +95,51 @@ def test_the_api_names_every_field_that_can_not_be(shop: Shop, program: Program,
     assert nothing_was_made()
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_the_page_says_it_beside_the_field(shop: Shop, client: Client, name: str) -> None:
-    field = declared(name)
-    more = {"trailing_up": "y", "trailing_down": "y"} if name.endswith("_limit") else {}
-    if field.kind is FieldKind.FLAG:
-        pytest.skip("a tick is there or not: whatever is sent for it means yes")
-    if name == "step":
+# What the page of an ordinary pair asks for; a tick is there or not, whatever is sent for it.
+ON_THE_PAGE = [
+    field
+    for field in GRID.fields
+    if field.kind is not FieldKind.FLAG and field.name not in {"direction", "leverage"}
+]
+
+
+def refused_beside(client: Client, form: dict[str, Any]) -> set[str]:
+    """Send a form that can't be, and return the fields beside which the page says so."""
+    answer = client.post_form("/bots/new", form)
+    assert answer.status_code == 422, form
+    assert "could not be done" not in answer.text
+    return set(re.findall(r'id="(\w+)-error"', answer.text))
+
+
+@pytest.mark.parametrize("field", ON_THE_PAGE, ids=lambda field: field.name)
+def test_the_page_says_it_beside_the_field(shop: Shop, client: Client, field: Field) -> None:
+    more = {"trailing_up": "y", "trailing_down": "y"} if field.name.endswith("_limit") else {}
+    if field.name == "step":
         more = {"linked": "step"}
-    if name in {"direction", "leverage"}:
-        pytest.skip("only pairs of contracts ask for it")
-    for value in values_for(field):
-        answer = client.post_form("/bots/new", form_of(shop, **{**more, name: value}))
-        assert answer.status_code == 422, (name, value)
-        found = re.findall(r'id="(\w+)-error"', answer.text)
-        assert name in found, (name, value, found)
-        assert "could not be done" not in answer.text
+    # Those of all numbers are sent together below.
+    own = [value for value in values_for(field) if value not in NO_NUMBERS[1:]]
+    for value in own:
+        found = refused_beside(client, form_of(shop, **{**more, field.name: value}))
+        assert field.name in found, (value, found)
     assert nothing_was_made()
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_the_command_changes_nothing_and_names_the_field(app: Flask, shop: Shop, name: str) -> None:
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_the_page_says_it_beside_every_number(shop: Shop, client: Client, value: str) -> None:
+    numbers = [field.name for field in ON_THE_PAGE if field.kind in NUMBERS]
+    assert len(numbers) > 10
+    form = form_of(shop, **dict.fromkeys(numbers, value), trailing_up="y", trailing_down="y")
+    stepped = refused_beside(client, form | {"linked": "step"})
+    assert stepped | refused_beside(client, form) >= set(numbers)
+    assert nothing_was_made()
+
+
+def test_the_command_changes_nothing_and_names_the_field(app: Flask, shop: Shop) -> None:
     bot_id = shop.run_bot()
-    more = ("trailing_up=true", "trailing_down=true") if name.endswith("_limit") else ()
-    for value in values_for(declared(name)):
-        if "\x00" in value:
-            # No shell can hand that over.
-            continue
+    # No shell can hand a NUL over.
+    said = [(name, value) for name in FIELDS for value in values_for(declared(name))]
+    for name, value in (each for each in said if "\x00" not in each[1]):
+        more = ("trailing_up=true", "trailing_down=true") if name.endswith("_limit") else ()
         words = ["bots", "change", str(bot_id), f"{name}={value}", *more, "--yes"]
         db.session.commit()
         result = app.test_cli_runner().invoke(args=words)

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,23 @@ COMMANDS_ONLY = {"backtest.py", "candles.py", "inputs.py", "codec.py", "ports.py
 PAIR = Pair(1, "AAA/USDT", "AAA", "USDT", None, None)
 
 
+@cache
+def nodes(folder: str) -> list[ast.Call | ast.Assign]:
+    """Return what a folder calls and assigns; every process of a test run needs it to collect."""
+    return [
+        node
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.name not in COMMANDS_ONLY
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call | ast.Assign)
+    ]
+
+
 def calls(folder: str) -> Iterator[tuple[str, list[ast.expr]]]:
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        if path.name in COMMANDS_ONLY:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
-                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                yield name, node.args
+    for node in nodes(folder):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            yield name, node.args
 
 
 def spoken(speakers: dict[str, int]) -> set[str]:
@@ -67,15 +77,12 @@ def chosen() -> set[str]:
     """Return what is put into a variable called code before it is spoken."""
     found = set()
     for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if path.name in COMMANDS_ONLY:
-                continue
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
-                    if not isinstance(node.value, ast.IfExp):
-                        continue
-                    either = (node.value.body, node.value.orelse)
-                    found |= {each.value for each in either if isinstance(each, ast.Constant)}
+        for node in nodes(folder):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
+                if not isinstance(node.value, ast.IfExp):
+                    continue
+                either = (node.value.body, node.value.orelse)
+                found |= {each.value for each in either if isinstance(each, ast.Constant)}
     return {code for code in found if isinstance(code, str) and code}
 
 

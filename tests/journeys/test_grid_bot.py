@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import services
-from tests.browser import open_chromium
 from tests.conftest import MASTER_KEYS, SECRET_KEY, shared_folder
 from tests.journeys.prices import lively_candles
 from tests.journeys.product import Product, running_product
@@ -21,12 +19,6 @@ pytestmark = pytest.mark.journey
 
 FILL_TIMEOUT_MS = 180_000
 PASSWORD = "a long sentence for a journey"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

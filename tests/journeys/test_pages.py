@@ -35,7 +35,6 @@ from app.money import Money
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 from app.wallet import queries, service
-from tests.browser import open_chromium
 from tests.conftest import new_client
 
 pytestmark = pytest.mark.journey
@@ -125,12 +124,6 @@ WIDE = {"/dashboard", "/bots", "/bots/{bot}", "/bots/new", "/trades", "/admin/or
 
 
 CREDIT = "journey:credit"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from app.accounts.session_store import (
 from app.config import current_config, use_config
 from tests.accounts.hashing import cheap_hashes
 from tests.accounts.people import EMAIL, PASSWORD, make_person
-from tests.browser import open_chromium
 
 __all__ = ["cheap_hashes"]
 pytestmark = pytest.mark.journey
@@ -128,51 +127,52 @@ def let_the_proof_grow_old(user_id: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_two_passkeys_open_the_account_and_one_is_removed(address: str, width: int) -> None:
+def test_two_passkeys_open_the_account_and_one_is_removed(
+    address: str, browser: Browser, width: int
+) -> None:
     user_id = make_person().id
     problems: list[str] = []
-    with open_chromium() as browser:
-        context, page = open_page(browser, width, problems)
-        session = context.new_cdp_session(page)
-        session.send("WebAuthn.enable")
-        devices = Devices(session)
-        page.goto(f"{address}/login")
-        page.locator("input[name=email]").fill(EMAIL)
-        page.locator("input[name=password]").fill(PASSWORD)
-        page.get_by_role("button", name="Log in", exact=True).click()
-        page.wait_for_url("**/dashboard")
+    context, page = open_page(browser, width, problems)
+    session = context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    devices = Devices(session)
+    page.goto(f"{address}/login")
+    page.locator("input[name=email]").fill(EMAIL)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.wait_for_url("**/dashboard")
 
-        devices.plug_in()
-        add(page, address, "Phone")
-        expect(page.get_by_text("Your recovery codes")).to_be_visible()
-        no_overflow(page)
-        phone = devices.put_out()
-        devices.plug_in()
-        add(page, address, "Blue key")
-        no_overflow(page)
+    devices.plug_in()
+    add(page, address, "Phone")
+    expect(page.get_by_text("Your recovery codes")).to_be_visible()
+    no_overflow(page)
+    phone = devices.put_out()
+    devices.plug_in()
+    add(page, address, "Blue key")
+    no_overflow(page)
 
-        log_out(page)
-        log_in_by_passkey(page, address)
-        key = devices.put_out()
-        log_out(page)
-        devices.put_back(phone)
-        log_in_by_passkey(page, address)
+    log_out(page)
+    log_in_by_passkey(page, address)
+    key = devices.put_out()
+    log_out(page)
+    devices.put_back(phone)
+    log_in_by_passkey(page, address)
 
-        let_the_proof_grow_old(user_id)
-        page.goto(f"{address}/settings/passkeys")
-        page.get_by_role("link", name="Remove Blue key").click()
-        page.wait_for_url(re.compile(r"/prove\?next="))
-        no_overflow(page)
-        page.get_by_role("button", name="Use a passkey").click()
-        page.get_by_role("button", name="Remove the passkey").click()
-        expect(page.get_by_text("The passkey is removed.")).to_be_visible()
-        expect(page.get_by_role("heading", name="Blue key")).to_have_count(0)
+    let_the_proof_grow_old(user_id)
+    page.goto(f"{address}/settings/passkeys")
+    page.get_by_role("link", name="Remove Blue key").click()
+    page.wait_for_url(re.compile(r"/prove\?next="))
+    no_overflow(page)
+    page.get_by_role("button", name="Use a passkey").click()
+    page.get_by_role("button", name="Remove the passkey").click()
+    expect(page.get_by_text("The passkey is removed.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Blue key")).to_have_count(0)
 
-        log_out(page)
-        devices.put_out()
-        devices.put_back(key)
-        page.goto(f"{address}/login")
-        page.get_by_role("button", name="Log in with a passkey").click()
-        expect(page.get_by_text("This passkey was not taken.")).to_be_visible()
-        context.close()
+    log_out(page)
+    devices.put_out()
+    devices.put_back(key)
+    page.goto(f"{address}/login")
+    page.get_by_role("button", name="Log in with a passkey").click()
+    expect(page.get_by_text("This passkey was not taken.")).to_be_visible()
+    context.close()
     assert problems == []

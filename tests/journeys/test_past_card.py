@@ -15,12 +15,11 @@ from app.transactions import transaction
 from tests.journeys.test_pages import (
     address,
     bot_id,
-    browser,
     pytestmark,
     sign_in,
 )
 
-__all__ = ["address", "bot_id", "browser", "pytestmark"]
+__all__ = ["address", "bot_id", "pytestmark"]
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from app.accounts.demo import CUSTOMER
 from tests.journeys.test_pages import (
     address,
     bot_id,
-    browser,
     pytestmark,
     sign_in,
 )
 
-__all__ = ["address", "bot_id", "browser", "pytestmark"]
+__all__ = ["address", "bot_id", "pytestmark"]
 
 
 def test_keys_go_where_their_list_says(app: Flask, browser: Browser, address: str) -> None:

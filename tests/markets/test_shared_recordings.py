@@ -29,8 +29,9 @@ pytestmark = pytest.mark.shared
 
 @pytest.mark.parametrize("file", KNOWN, ids=lambda file: file.name)
 def test_recording_is_good_and_its_first_thousand_candles_are_played(file: Path) -> None:
-    recording = choose_recordings(file).chosen[0]
-    source = ReplaySource(choose_recordings(file), Decimal(600))
+    choice = choose_recordings(file)
+    recording = choice.chosen[0]
+    source = ReplaySource(choice, Decimal(600))
     state = state_of(recording.symbol, recording.exchange)
     history = source.history(state, NOW)
     start = history.position // PATH

@@ -65,7 +65,7 @@ def walk(app: Flask, owner: Owner, login_as: Login) -> list[tuple[str, Client]]:
 
 def test_v1_2_4_no_search_sort_or_filter_reaches_the_sql(app: Flask, login_as: Login) -> None:
     customer, staff = login_as(make_user()), login_as(make_user(Role.ADMIN))
-    hostile = ("' OR 1=1--", "1; drop table users--", "\\", "%' union select 1--")
+    hostile = ("1' OR 1=1; drop table users--", "\\%' union select 1--")
     names = ("q", "search", "sort", "dir", "state", "mode", "symbol", "page", "bot", "from", "to")
     for client, desk in ((customer, False), (staff, True)):
         for rule in rules(app, desk=desk):
