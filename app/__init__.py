@@ -185,6 +185,7 @@ def _register_texts() -> None:
     from app.payments import texts as payments
     from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
+    from app.subscriptions.provider import texts as provider
     from app.wallet import texts as wallet
 
     for module in (
@@ -196,6 +197,7 @@ def _register_texts() -> None:
         bots,
         payments,
         subscriptions,
+        provider,
         wallet,
         faq,
         api,
@@ -216,10 +218,12 @@ def _join_subjects() -> None:
     from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import mirror, reconciling, usage  # noqa: F401
+    from app.subscriptions.provider import prices
     from app.trades import owners
     from app.wallet import queries as wallet
     from app.wallet import topups
 
+    mirroring.name_prices_with(prices.what_is_sold)
     topups.offer_top_ups(links.top_up_address)
     topups.name_refs_with(links.ref_link)
     second_factor.need_with(exchanges.has_guarded_keys)

@@ -27,6 +27,7 @@ from app.payments.demo import jobs as demo_rail
 from app.queues import QueueName, enqueue_once
 from app.subscriptions import jobs as subscriptions
 from app.subscriptions.kept import jobs as kept
+from app.subscriptions.provider import jobs as provider
 from app.wallet import check as ledger_check
 from app.wallet import jobs as wallet
 
@@ -71,6 +72,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("end-expired-plans", subscriptions.end_expired, 60, QueueName.PAYMENTS),
     Periodic("renew-subscriptions", kept.renew_due, 60, QueueName.PAYMENTS),
     Periodic("remind-of-renewals", kept.remind, 300, QueueName.PAYMENTS),
+    Periodic("send-provider-orders", provider.send_due, 30, QueueName.PAYMENTS),
     Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
     Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
     Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),

@@ -23,6 +23,7 @@ from app.payments.books import models as books_models
 from app.payments.demo import models as demo_models
 from app.settings import models as settings_models
 from app.subscriptions import models as subscriptions_models
+from app.subscriptions.provider import models as provider_models
 from app.trades import models as trades_models
 from app.wallet import models as wallet_models
 
@@ -40,6 +41,7 @@ MODELS = (
     demo_models,
     settings_models,
     subscriptions_models,
+    provider_models,
     trades_models,
     wallet_models,
 )

@@ -140,8 +140,20 @@ HOLDINGS: tuple[Holding, ...] = (
         columns=("id", "source", "what", "before", "after", "at"),
     ),
     Holding("subscription_reminders", "which reminders, when", exported=True, fate=Fate.DELETED),
+    Holding(
+        "rail_commands",
+        "what was ordered of a provider; an end may be owed still",
+        exported=True,
+        columns=("id", "rail", "subscription_ref", "verb", "state", "created_at", "done_at"),
+    ),
     Holding("rail_customers", "who they are at a provider", exported=True, fate=Fate.DELETED),
-    Holding("invoices", BOOKS, exported=True),
+    Holding(
+        "invoices",
+        BOOKS + "; where to pay goes",
+        exported=True,
+        fate=Fate.EMPTIED,
+        emptied={"pay_url": None},
+    ),
     Holding("invoice_lines", BOOKS, owner="invoice_id", through=INVOICES, exported=True),
     Holding("invoice_events", BOOKS, owner="invoice_id", through=INVOICES, exported=True),
     Holding(

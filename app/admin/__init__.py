@@ -15,6 +15,7 @@ from app.admin import (
     ledger,
     people,
     plans,
+    provider,
     subscriptions,
     trading,
 )
@@ -64,7 +65,7 @@ def _menu() -> dict[str, Iterable[BaseView]]:
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
         "people": (*people.views(), *plans.views(), *subscriptions.views(), invites, roles),
-        "money": (revenue, *billing.views(), *ledger.views()),
+        "money": (revenue, *billing.views(), *provider.views(), *ledger.views()),
         "exchanges": exchanges.views(),
         "help": faq.views(),
         "system": (services, queues, statistics, settings, *audit.views()),

@@ -1,4 +1,4 @@
-"""Commands about Stripe: what it could not deliver, and whether its books and ours agree."""
+"""Commands about Stripe: prices, what it could not deliver, whether its books and ours agree."""
 
 from datetime import UTC, datetime
 
@@ -8,9 +8,10 @@ from app.cli.edge import DatabaseGroup
 from app.db import utc_now
 from app.payments.books import backfill, queries, reconcile
 from app.payments.books.jobs import start_of_yesterday
+from app.subscriptions.provider import prices
 from app.transactions import transaction
 
-stripe = DatabaseGroup("stripe", help="Stripe: missed callbacks, and comparing the books.")
+stripe = DatabaseGroup("stripe", help="Stripe: prices, missed callbacks, and comparing the books.")
 STRIPE = "stripe"
 # How long is compared before a line says that it goes on.
 SLICE_S = 30.0
@@ -65,6 +66,13 @@ def compare(since: datetime | None, rail: str) -> None:
         click.echo(f"{told}, there {one.there!r} {one.reason or ''}".rstrip(), err=not one.is_fixed)
     if run.differences:
         raise click.ClickException("The books differ.")
+
+
+@stripe.command("prices")
+def make_prices() -> None:
+    """Make every price on sale known at Stripe; run again it makes only what is missing."""
+    for key, name in prices.make_all(STRIPE).items():
+        click.echo(f"{key:12} {name}")
 
 
 commands: list[click.Command] = [stripe]

@@ -4,8 +4,10 @@ The row comes first and its id makes the key at the rail, so that a call whose a
 sent again and makes nothing twice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -38,6 +40,7 @@ class Want:
     description: str
     subject: str = ""
     invoice_id: int | None = None
+    content: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,8 @@ def _fits(checkout: Checkout, rail: str, want: Want) -> bool:
         want.money.amount,
         want.money.currency,
     )
-    return same and checkout.expires_at > utc_now()
+    same_content = checkout.content == (dict(want.content) if want.content is not None else None)
+    return same and same_content and checkout.expires_at > utc_now()
 
 
 def _store(user_id: int, rail: str, want: Want) -> Checkout:
@@ -211,6 +215,7 @@ def _store(user_id: int, rail: str, want: Want) -> Checkout:
             rail=rail,
             amount=want.money.amount,
             currency=want.money.currency,
+            content=dict(want.content) if want.content is not None else None,
             expires_at=utc_now() + PROVISIONAL,
         )
         .on_conflict_do_nothing()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.accounts.models import User
+from app.accounts.models import ERASED, User
 from app.db import db
 from app.payments.models import RailCustomer
 
@@ -56,7 +56,12 @@ def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
 
 
 def remember(user_id: int, rail: str, external_id: str, method: str = "") -> None:
-    """Keep who a person is at a rail; the first one stays, what they pay with may change."""
+    """Keep who a person is at a rail; the first one stays, what they pay with may change.
+
+    Of somebody who is erased nothing is kept any more.
+    """
+    if _is_erased(user_id):
+        return
     statement = insert(RailCustomer).values(
         user_id=user_id, rail=rail, external_id=external_id, method=method
     )
@@ -91,6 +96,12 @@ def lock_owner(rail: str, external_id: str | None, marked: int | None) -> int | 
     if owner is not None and known is None and external_id:
         remember(owner, rail, external_id)
     return owner
+
+
+def _is_erased(user_id: int) -> bool:
+    """Tell whether nothing about a person may be kept any more."""
+    reason = db.session.scalar(select(User.blocked_reason).where(User.id == user_id))
+    return reason == ERASED
 
 
 def forget(rail: str, external_id: str) -> bool:

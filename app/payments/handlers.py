@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from app.accounts.deletion.events import PersonErasing
 from app.db import db
 from app.events import on
 from app.notifications.stream import hint
@@ -30,6 +31,16 @@ def end_closed_invoice(event: InvoiceClosed) -> None:
     """Take back the page on which an invoice could still be paid, and tell open pages."""
     _take_pages_back(event.invoice_id)
     _tell(event.user_id, event.invoice_id)
+
+
+@on(PersonErasing)
+def end_pages_of_leaver(event: PersonErasing) -> None:
+    """Take back every page on which somebody who is erased could still pay."""
+    query = select(Checkout).where(
+        Checkout.user_id == event.user_id, Checkout.state == CheckoutState.OPEN.value
+    )
+    for checkout in db.session.scalars(query.with_for_update()):
+        checkouts.replace(checkout)
 
 
 def _take_pages_back(invoice_id: int) -> None:

@@ -169,6 +169,7 @@ def _columns(new: NewInvoice, totals: Totals) -> dict[str, object]:
         "kept_id": new.kept_id,
         "rail": new.rail,
         "external_id": new.external_id,
+        "subscription_ref": new.subscription_ref,
         "due_at": new.due_at,
         "currency": totals.total.currency,
         "subtotal": totals.subtotal.amount,

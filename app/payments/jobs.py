@@ -4,7 +4,7 @@ import logging
 import time
 
 from app.adapters.payments import rail_named
-from app.adapters.payments.port import Ref
+from app.adapters.payments.port import RailCheckout, Ref
 from app.db import utc_now
 from app.errors import DomainError, Unavailable
 from app.payments import checkouts, drain, intake, refunds
@@ -89,8 +89,9 @@ def _look_at(rail: str, external_id: str) -> None:
             if seen is None:
                 return
             take(rail, seen)
-            for payment_id in getattr(seen, "payment_ids", ()):
-                take_ref(rail, Ref("payment", payment_id))
+            if isinstance(seen, RailCheckout):
+                for ref in seen.refs:
+                    take_ref(rail, ref)
     except DomainError as error:
         log.warning("checkout_not_looked_at rail=%s error=%s", rail, error.code)
 

@@ -4,6 +4,8 @@ All sums are the provider's. Locks are taken in this order: the person, the invo
 """
 
 import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -46,7 +48,31 @@ from app.wallet.rules import Line as Income
 log = logging.getLogger(__name__)
 
 ZERO = Decimal(0)
+_PAYABLE = frozenset({RailInvoiceState.OPEN, RailInvoiceState.UNCOLLECTIBLE})
 UNNAMED = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """What a price of a provider sells here: the subject of a line, and our price."""
+
+    subject: str
+    price_id: int
+
+
+def _nothing(_rail: str, _names: Collection[str]) -> Mapping[str, Sold]:
+    return {}
+
+
+class _Registered:
+    """The function that knows prices, once a subject above this one has given it."""
+
+    names: Callable[[str, Collection[str]], Mapping[str, Sold]] = staticmethod(_nothing)
+
+
+def name_prices_with(names: Callable[[str, Collection[str]], Mapping[str, Sold]]) -> None:
+    """Register the function that says what prices of a provider sell here."""
+    _Registered.names = staticmethod(names)
 
 
 @takes(RailCustomer)
@@ -55,7 +81,11 @@ def take_customer(rail: str, seen: RailCustomer) -> Taken:
     if seen.is_deleted:
         return TAKEN if customers.forget(rail, seen.id) else Taken(False, "not_ours")
     owner = customers.lock_owner(rail, seen.id, seen.owner)
-    return Taken(False, "not_ours") if owner is None else TAKEN
+    if owner is None:
+        return Taken(False, "not_ours")
+    if seen.method:
+        customers.remember(owner, rail, seen.id, seen.method)
+    return TAKEN
 
 
 @takes(RailInvoice)
@@ -70,6 +100,7 @@ def take_invoice(rail: str, seen: RailInvoice) -> Taken:
     for payment in seen.payments:
         if payment.state is RailState.SUCCEEDED:
             _settle(rail, invoice, payment)
+    invoice.pay_url = seen.pay_url if seen.state in _PAYABLE else None
     moved = _move(invoice, seen)
     _note_tries(invoice, seen)
     if moved and seen.subscription_id:
@@ -82,18 +113,20 @@ def _copy(rail: str, user_id: int, seen: RailInvoice) -> NewInvoice:
     return NewInvoice(
         key=f"{rail}:{seen.id}",
         user_id=user_id,
-        lines=_lines(seen),
+        lines=_lines(rail, seen),
         discount=seen.discount,
         tax=seen.tax,
         due_at=seen.due_at,
         rail=rail,
         external_id=seen.id,
+        subscription_ref=seen.subscription_id,
     )
 
 
-def _lines(seen: RailInvoice) -> tuple[Line, ...]:
+def _lines(rail: str, seen: RailInvoice) -> tuple[Line, ...]:
     """Return the lines; what they do not tell of the total stands on a line of its own."""
-    lines = [_line(seen, line) for line in seen.lines]
+    known = _Registered.names(rail, {line.price_id for line in seen.lines if line.price_id})
+    lines = [_line(seen, line, known) for line in seen.lines]
     told = sum((line.amount for line in lines), Money(ZERO, seen.total.currency))
     rest = seen.total - seen.tax + seen.discount - told
     if rest.amount or not lines:
@@ -101,17 +134,19 @@ def _lines(seen: RailInvoice) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _line(seen: RailInvoice, line: RailLine) -> Line:
+def _line(seen: RailInvoice, line: RailLine, known: Mapping[str, Sold]) -> Line:
     kind = LineKind.OTHER
     if seen.subscription_id:
         kind = LineKind.PRORATION if line.is_proration else LineKind.PLAN
+    sold = known.get(line.price_id or "")
     text = line.description.replace("\x00", "").strip()[:MAX_DESCRIPTION].strip()
     return Line(
         kind=kind,
         description=text or UNNAMED,
         amount=line.money,
         quantity=line.quantity,
-        subject=f"price:{line.price_id}" if line.price_id else "",
+        subject=sold.subject if sold else f"price:{line.price_id}" if line.price_id else "",
+        price_id=sold.price_id if sold else None,
         period_start=line.period_start,
         period_end=line.period_end,
     )

@@ -63,6 +63,9 @@ class Invoice(Base):
     kept_id: Mapped[int | None] = mapped_column(ForeignKey("kept_subscriptions.id"), index=True)
     rail: Mapped[str] = mapped_column(default="", server_default="")
     external_id: Mapped[str | None]
+    # Of a provider's invoice: its subscription there, and the page on which anybody may pay it.
+    subscription_ref: Mapped[str | None] = mapped_column(index=True)
+    pay_url: Mapped[str | None]
     number: Mapped[str | None] = mapped_column(unique=True)
     state: Mapped[str] = mapped_column(server_default=InvoiceState.DRAFT.value)
     currency: Mapped[str]
@@ -159,6 +162,9 @@ class Checkout(Base):
     rail: Mapped[str]
     external_id: Mapped[str | None]
     url: Mapped[str | None]
+    # Of one that begins a subscription: what is sold there, and what has begun.
+    content: Mapped[dict[str, Any] | None]
+    subscription_ref: Mapped[str | None]
     amount: Mapped[Decimal]
     currency: Mapped[str]
     state: Mapped[str] = mapped_column(server_default=CheckoutState.OPEN.value)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from app.adapters.payments import rail_named
-from app.adapters.payments.port import Order, RailState
+from app.adapters.payments.port import Created, Order, RailState
 from app.config import current_config
 from app.errors import Conflict, DomainError, Unavailable
 from app.payments import checkouts
@@ -39,16 +39,21 @@ def lead_to_page(
     the rail does not answer, and what the rail refuses.
     """
     known = rail_named(rail)
-    step, wanted = _prepare(payer, rail, want)
+    step, wanted = prepare(payer, rail, want)
+    return make_page(step, lambda: known.create(_order(payer, step, wanted, back, save_method)))
+
+
+def make_page(step: Step, create: Callable[[], Created]) -> str:
+    """Return where a page is, after having it made if it is not yet; refused ones are closed."""
     if step.url:
         return step.url
     try:
-        created = known.create(_order(payer, step, wanted, back, save_method))
-    except Unavailable:
-        raise
+        created = create()
     except DomainError as error:
-        with transaction():
-            checkouts.refuse(step.checkout_id, error.code)
+        if not isinstance(error, Unavailable) or error.values.get("is_kept"):
+            # The rail would answer the same order in the same way: the next one needs its own key.
+            with transaction():
+                checkouts.refuse(step.checkout_id, error.code)
         raise
     with transaction():
         return checkouts.record(step.checkout_id, created)
@@ -60,7 +65,7 @@ def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState
     Raises Conflict if nothing is kept there.
     """
     known = rail_named(rail)
-    step, wanted = _prepare(payer, rail, want)
+    step, wanted = prepare(payer, rail, want)
     if step.customer_id is None:
         with transaction():
             checkouts.refuse(step.checkout_id, "no_saved_method")
@@ -80,14 +85,24 @@ def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState
     return payment.state
 
 
-def _prepare(payer: Payer, rail: str, want: Callable[[], Want]) -> tuple[Step, Want]:
+def prepare(payer: Payer, rail: str, want: Callable[[], Want]) -> tuple[Step, Want]:
+    """Store the page that is to be made for what somebody wants, or find the open one."""
     with transaction():
         wanted = want()
         return checkouts.prepare(payer.id, rail, wanted), wanted
 
 
+def success_url(step: Step) -> str:
+    """Return where a rail leads who has paid; being led there proves nothing."""
+    return site_url(f"/checkouts/{step.checkout_id}")
+
+
+def site_url(path: str) -> str:
+    """Return the whole address of a path of ours."""
+    return f"{current_config().base_url}{path}"
+
+
 def _order(payer: Payer, step: Step, wanted: Want, back: str, save_method: bool) -> Order:
-    site = current_config().base_url
     return Order(
         key=step.reference,
         reference=step.reference,
@@ -96,8 +111,8 @@ def _order(payer: Payer, step: Step, wanted: Want, back: str, save_method: bool)
         money=wanted.money,
         description=wanted.description,
         language=payer.language,
-        success_url=f"{site}/checkouts/{step.checkout_id}",
-        cancel_url=f"{site}{back}",
+        success_url=success_url(step),
+        cancel_url=site_url(back),
         customer_id=step.customer_id,
         save_method=save_method,
     )

@@ -118,6 +118,8 @@ class InvoicePage:
     is_payable: bool
     rail: str
     external_id: str | None
+    # Where one that its provider keeps is paid; nothing else can be done with it here.
+    pay_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +222,22 @@ def own_checkout(user_id: int, checkout_id: int) -> CheckoutView:
         url=row.url,
         amount=row.amount,
         currency=row.currency,
-        paid=any(one.state == PaymentState.SUCCEEDED for one in tries),
+        paid=any(one.state == PaymentState.SUCCEEDED for one in tries) or _has_begun(row),
         failure=tries[-1].failure if tries else row.failure,
     )
+
+
+def _has_begun(row: Checkout) -> bool:
+    """Tell whether a subscription that began on a page is settled for its first time."""
+    if row.subscription_ref is None:
+        return False
+    settled = select(Invoice.id).where(
+        Invoice.user_id == row.user_id,
+        Invoice.rail == row.rail,
+        Invoice.subscription_ref == row.subscription_ref,
+        Invoice.state == InvoiceState.PAID.value,
+    )
+    return db.session.scalar(settled.limit(1)) is not None
 
 
 def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
@@ -296,9 +311,10 @@ def _page(row: Invoice) -> InvoicePage:
         opened_at=row.opened_at,
         paid_at=row.paid_at,
         failure=row.failure if row.state == InvoiceState.OPEN else None,
-        is_payable=row.state in PAYABLE,
+        is_payable=row.state in PAYABLE and row.external_id is None,
         rail=row.rail,
         external_id=row.external_id,
+        pay_url=row.pay_url if row.state in PAYABLE else None,
     )
 
 

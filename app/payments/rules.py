@@ -216,6 +216,7 @@ class NewInvoice:
     kept_id: int | None = None
     rail: str = ""
     external_id: str | None = None
+    subscription_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ def take_checkout(rail: str, seen: RailCheckout) -> Taken:
         return Taken(False, "not_ours")
     checkout = checkouts.lock(found.id)
     checkout.external_id = seen.id
+    checkout.subscription_ref = seen.subscription_id
     told = CheckoutState(seen.state.value)
     if checkout.state == CheckoutState.OPEN and told is not CheckoutState.OPEN:
         checkouts.close(checkout, told)

@@ -44,6 +44,8 @@ PARTNER_IDS: Mapping[str, Setting] = {
 GRACE_DAYS = Setting("payment_grace_days", "14", choices=("0", "3", "7", "14", "30"))
 # What it costs to go on for a month, in whole USD; so many paying customers must cover it.
 COSTS_A_MONTH = Setting("costs_a_month", "0", longest=9, is_number=True)
+# Whether a trial at a provider asks for a card, and what ends one that has none.
+TRIAL_CARD = Setting("trial_card", "required", choices=("required", "cancel", "pause"))
 # Whether people are offered a way to pay that is set up.
 RAIL_SWITCHES: Mapping[str, Setting] = {
     "stripe": Setting("rail_stripe", default=True),
@@ -63,6 +65,7 @@ SETTINGS: Mapping[str, Setting] = {
         DELETION_DAYS,
         GRACE_DAYS,
         COSTS_A_MONTH,
+        TRIAL_CARD,
         *PARTNER_IDS.values(),
         *RAIL_SWITCHES.values(),
     )

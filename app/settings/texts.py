@@ -30,6 +30,7 @@ NAMES: Mapping[str, LazyString] = {
     "partner_id_mexc": _l("Our partner id at MEXC"),
     "payment_grace_days": _l("Days with the plan after a card was declined"),
     "costs_a_month": _l("Costs of a month, USD"),
+    "trial_card": _l("Card for a trial at the provider"),
     "rail_stripe": _l("Let people pay by card through Stripe"),
     "rail_demo": _l("Let people pay by the demonstration"),
 }
@@ -86,6 +87,10 @@ HELPS: Mapping[str, LazyString] = {
         "Servers, people and whatever else is paid every month, in whole US dollars. The "
         "statistics of income say how many paying customers cover it."
     ),
+    "trial_card": _l(
+        "Without a card a trial that nobody pays for ends by itself, or waits until a card is "
+        "given. It holds for trials that begin from now on."
+    ),
     "rail_stripe": _l("It is there only where the keys of Stripe are set."),
     "rail_demo": _l(
         "Test cards and no real money. It is there only outside production, or where DEMO_RAIL=1 "
@@ -99,6 +104,9 @@ CHOICES: Mapping[str, LazyString] = {
     "altcha": _l("ALTCHA, our own"),
     "recaptcha": _l("reCAPTCHA of Google"),
     "off": _l("None"),
+    "required": _l("A card is asked for first"),
+    "cancel": _l("Without a card; it ends"),
+    "pause": _l("Without a card; it waits"),
     "5000": _l("Usual"),
     "20000": _l("More, under attack"),
 }

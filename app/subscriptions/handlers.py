@@ -1,12 +1,13 @@
 """What plans say when others announce something."""
 
-from app.accounts.deletion.events import PersonErasing
+from app.accounts.deletion.events import PersonErasing, PersonLeaving
 from app.events import on
 from app.exchanges.events import AccountConnecting
 from app.payments.events import InvoiceClosed, InvoicePaid, PaymentFailed, PaymentSettled
 from app.subscriptions import service
 from app.subscriptions.kept import following
 from app.subscriptions.kept import service as kept
+from app.subscriptions.provider import leaving
 
 
 @on(AccountConnecting)
@@ -20,6 +21,7 @@ def end_plan_of_leaver(event: PersonErasing) -> None:
     """End the plan of somebody whose account is erased, and what they pay to us for."""
     kept.end_for_leaver(event.user_id)
     service.end_for_leaver(event.user_id)
+    leaving.order_ends(event.user_id)
 
 
 @on(InvoicePaid)
@@ -46,3 +48,9 @@ def plan_next_try(event: PaymentFailed) -> None:
     """Plan when the money of a period is asked for again."""
     if event.invoice_id is not None:
         following.follow_failed(event.invoice_id)
+
+
+@on(PersonLeaving)
+def charge_leaver_no_more(event: PersonLeaving) -> None:
+    """Let what a provider keeps for somebody who leaves end with what is paid."""
+    leaving.order_ends(event.user_id)

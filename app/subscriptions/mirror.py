@@ -1,27 +1,43 @@
-"""Subscriptions that a provider keeps: copied from what it says now, and the plan they give.
+"""Subscriptions that a provider keeps: copied from what it says now, and what they give.
 
 Any number of times and in any order: nothing here depends on what was heard before, except that
 an unknown price changes nothing.
 """
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.adapters.payments.port import Piece
 from app.adapters.payments.port import RailSubscription as Seen
 from app.db import db, utc_now
+from app.events import publish
 from app.notifications.stream import hint
 from app.payments import customers
 from app.payments.settling import TAKEN, Taken, takes
 from app.settings import queries as settings
 from app.settings.rules import GRACE_DAYS
-from app.subscriptions import rules, service
-from app.subscriptions.models import PlanPrice, RailPrice, RailSubscription
+from app.subscriptions import history, rules, service
+from app.subscriptions.events import PlanEnded
+from app.subscriptions.models import (
+    Plan,
+    PlanKind,
+    PlanPrice,
+    RailPrice,
+    RailSubscription,
+    SubscriptionItem,
+)
+from app.subscriptions.provider import leaving, store
 from app.transactions import after_commit
 
 log = logging.getLogger(__name__)
+
+# What a provider calls a price -> ours, and whether it is a plan's or an add-on's.
+Known = Mapping[str, tuple[PlanPrice, str]]
 
 
 @takes(Seen)
@@ -30,13 +46,34 @@ def take_subscription(rail: str, seen: Seen) -> Taken:
     owner = _owner(rail, seen)
     if owner is None:
         return Taken(False, "not_ours")
-    row = _row(owner, rail, seen)
+    row, is_new = _row(owner, rail, seen)
+    before = None if is_new else _picture(row)
     _copy(row, seen)
     _find_access(row, seen)
     db.session.flush()
-    service.hold_best_paid(owner)
-    after_commit(lambda: hint(owner, "dashboard"))
+    if leaving.is_gone(owner):
+        # Begun or renewed behind the back of who has left: it gives nothing, and it ends.
+        row.plan_code = row.price_id = row.access_until = None
+        leaving.order_ends(owner)
+    _follow(row, before, seen)
     return TAKEN
+
+
+def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen) -> None:
+    """Let rights and history follow what has changed."""
+    owner, after = row.user_id, _picture(row)
+    source = f"{row.rail}:{row.external_id}"
+    what = "began" if before is None else "moved"
+    history.note(owner, source, what, before=before, after=after, cause="provider")
+    service.hold_best_paid(owner)
+    for code, quantity in (before or {}).get("addons", {}).items():
+        if after["addons"].get(code, 0) < quantity:
+            publish(PlanEnded(owner, code))
+    if seen.method and seen.customer_id:
+        customers.remember(owner, row.rail, seen.customer_id, seen.method)
+    if row.state not in store.OVER and store.has_several(owner):
+        log.error("two_subscriptions user=%s rail=%s", owner, row.rail)
+    after_commit(lambda: hint(owner, "dashboard"))
 
 
 def _owner(rail: str, seen: Seen) -> int | None:
@@ -49,13 +86,14 @@ def _owner(rail: str, seen: Seen) -> int | None:
     return customers.lock_owner(rail, seen.customer_id, seen.owner if known is None else known)
 
 
-def _row(user_id: int, rail: str, seen: Seen) -> RailSubscription:
-    db.session.execute(
+def _row(user_id: int, rail: str, seen: Seen) -> tuple[RailSubscription, bool]:
+    made = db.session.scalar(
         insert(RailSubscription)
         .values(user_id=user_id, rail=rail, external_id=seen.id, **_values(seen))
         .on_conflict_do_nothing(
             index_elements=[RailSubscription.rail, RailSubscription.external_id]
         )
+        .returning(RailSubscription.id)
     )
     query = (
         select(RailSubscription)
@@ -63,7 +101,7 @@ def _row(user_id: int, rail: str, seen: Seen) -> RailSubscription:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    return db.session.scalars(query).one()
+    return db.session.scalars(query).one(), made is not None
 
 
 def _copy(row: RailSubscription, seen: Seen) -> None:
@@ -88,24 +126,110 @@ def _values(seen: Seen) -> dict[str, object]:
 
 
 def _find_access(row: RailSubscription, seen: Seen) -> None:
+    """Find the plan and the add-ons that are paid for.
+
+    Nobody loses or gains anything because of a price that we were not told of.
+    """
+    known = _known_prices(row.rail, seen)
+    unknown = [piece.price for piece in seen.pieces if piece.price not in known]
+    if unknown:
+        log.error("unknown_rail_price rail=%s price=%s", row.rail, unknown[0])
+        return
     grace = timedelta(days=int(settings.text_of(GRACE_DAYS)))
     access = rules.access_of(
-        seen.state.value, seen.paid_price_id, seen.unpaid_since, seen.cancel_at, grace, utc_now()
+        seen.state.value,
+        seen.paid_price_id,
+        seen.unpaid_since,
+        seen.cancel_at,
+        grace,
+        utc_now(),
+        _paused_from(seen),
     )
-    if access is None:
-        row.plan_code = row.price_id = row.access_until = None
-        return
-    price = _price(row.rail, access.price)
-    if price is None:
-        # Nobody loses or gains a plan because of a price that we were not told of.
-        log.error("unknown_rail_price rail=%s price=%s", row.rail, access.price)
-        return
-    row.plan_code, row.price_id, row.access_until = price.plan_code, price.id, access.until
+    plan = _paid_plan(seen, known) if access is not None else None
+    row.plan_code = plan.plan_code if plan else None
+    row.price_id = plan.id if plan else None
+    row.access_until = access.until if access else None
+    paid = _paid_counts(seen) if access is not None else {}
+    _put_items(row, seen, known, paid)
 
 
-def _price(rail: str, external_id: str) -> PlanPrice | None:
-    return db.session.scalar(
-        select(PlanPrice)
-        .join(RailPrice, RailPrice.price_id == PlanPrice.id)
-        .where(RailPrice.rail == rail, RailPrice.external_id == external_id)
+def _paused_from(seen: Seen) -> datetime | None:
+    return seen.paid_until if seen.is_collection_paused else None
+
+
+def _known_prices(rail: str, seen: Seen) -> Known:
+    """Return what is ours of all prices that are spoken of."""
+    named = {piece.price for piece in (*seen.pieces, *seen.next_pieces)}
+    named |= {piece.price for pieces in seen.settled for piece in pieces}
+    rows = db.session.execute(
+        select(RailPrice.external_id, PlanPrice, Plan.kind)
+        .join(PlanPrice, PlanPrice.id == RailPrice.price_id)
+        .join(Plan, Plan.code == PlanPrice.plan_code)
+        .where(RailPrice.rail == rail, RailPrice.external_id.in_(named))
     )
+    return {name: (price, kind) for name, price, kind in rows}
+
+
+def _paid_plan(seen: Seen, known: Known) -> PlanPrice | None:
+    """Return the plan that the newest paid invoice with a plan was for."""
+    for pieces in seen.settled:
+        for piece in pieces:
+            price, kind = known.get(piece.price, (None, ""))
+            if price is not None and kind == PlanKind.PLAN:
+                return price
+    return None
+
+
+def _paid_counts(seen: Seen) -> dict[str, int]:
+    """Return how many of each price the newest paid invoice that knows it has settled."""
+    paid: dict[str, int] = {}
+    for pieces in seen.settled:
+        for price, quantity in _counts(pieces).items():
+            paid.setdefault(price, quantity)
+    return paid
+
+
+def _counts(pieces: Iterable[Piece]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for piece in pieces:
+        counts[piece.price] = max(piece.quantity, counts.get(piece.price, 0))
+    return counts
+
+
+def _put_items(row: RailSubscription, seen: Seen, known: Known, paid: Mapping[str, int]) -> None:
+    """Keep what is subscribed to: of each price what is paid for, and what follows it."""
+    db.session.execute(
+        delete(SubscriptionItem).where(SubscriptionItem.rail_subscription_id == row.id)
+    )
+    present, following = _counts(seen.pieces), _counts(seen.next_pieces)
+    for name in {**present, **following}:
+        if name not in known:
+            log.error("unknown_rail_price rail=%s price=%s", row.rail, name)
+            continue
+        db.session.add(
+            SubscriptionItem(
+                rail_subscription_id=row.id,
+                price_id=known[name][0].id,
+                quantity=min(present.get(name, 0), paid.get(name, 0)),
+                next_quantity=following.get(name, 0) if following else None,
+            )
+        )
+    db.session.flush()
+
+
+def _picture(row: RailSubscription) -> dict[str, Any]:
+    """Return what the history tells of a subscription."""
+    return {
+        "state": row.state,
+        "plan": row.plan_code,
+        "addons": store.addons_of(row.id),
+        "period_end": _stamp(row.period_end),
+        "trial_end": _stamp(row.trial_end),
+        "cancel_at": _stamp(row.cancel_at),
+        "paused": row.is_collection_paused,
+        "waits_for_payment": row.has_pending_update,
+    }
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -145,6 +145,8 @@ class RailPrice(Base):
     rail: Mapped[str] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     price_id: Mapped[int] = mapped_column(ForeignKey("plan_prices.id"))
+    # The newest name of a price is the one by which it is sold.
+    created_at: Mapped[CreatedAt]
 
 
 class RailSubscription(Base):

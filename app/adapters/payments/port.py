@@ -95,6 +95,15 @@ class RailCheckout:
     reference: str
     customer_id: str | None = None
     payment_ids: tuple[str, ...] = ()
+    subscription_id: str | None = None
+    invoice_id: str | None = None
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """Return what has come of it."""
+        begun = (("subscription", self.subscription_id), ("invoice", self.invoice_id))
+        paid = (Ref("payment", name) for name in self.payment_ids)
+        return (*paid, *(Ref(kind, name) for kind, name in begun if name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,8 @@ class RailCustomer:
     id: str
     owner: int | None
     is_deleted: bool = False
+    # What is charged where nothing else is said; None where that is not told.
+    method: str | None = None
 
 
 class RailInvoiceState(StrEnum):
@@ -212,11 +223,22 @@ class RailSubscriptionState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """So many of a price of a provider."""
+
+    price: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class RailSubscription:
     """A subscription that the provider keeps.
 
-    `price_id` is what is subscribed to; `paid_price_id` what the newest settled invoice was for,
-    None while none is settled. `unpaid_since` is when the newest invoice began to wait for money.
+    `price_id` is what is subscribed to first; `paid_price_id` what the newest settled invoice was
+    for, None while none is settled, and `paid_until` to when. `unpaid_since` is when the newest
+    invoice began to wait for money, and `open_invoice_id` which it is. `pieces` is all that is
+    subscribed to, `next_pieces` what follows at the end of the period. `settled` is what paid
+    invoices were for, the newest first and the dearest first in each: all pieces, if nothing waits.
     """
 
     id: str
@@ -233,6 +255,14 @@ class RailSubscription:
     cancel_at: datetime | None = None
     is_collection_paused: bool = False
     has_pending_update: bool = False
+    pieces: tuple[Piece, ...] = ()
+    settled: tuple[tuple[Piece, ...], ...] = ()
+    next_pieces: tuple[Piece, ...] = ()
+    paid_until: datetime | None = None
+    open_invoice_id: str | None = None
+    method: str = ""
+    # Our own word for the page on which it began.
+    reference: str = ""
 
 
 Snapshot = (

@@ -70,7 +70,7 @@ class Contract:
 
     def check_answer(self, method: str, path: str, body: Json) -> None:
         """Fail when the fake answers what Stripe would not."""
-        if body.get("object") == "list":
+        if body.get("object") in {"list", "search_result"}:
             for row in body["data"]:
                 check_object(row)
         elif not body.get("deleted"):

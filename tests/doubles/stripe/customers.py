@@ -1,9 +1,15 @@
 """Customers and their payment methods."""
 
+import re
+
 from tests.doubles.stripe import cards
 from tests.doubles.stripe.account import Account
+from tests.doubles.stripe.errors import invalid
 from tests.doubles.stripe.values import Json
 
+# What was made just now is not found yet.
+SEARCH_LAG = 60
+_MARK = re.compile(r"metadata\['(\w+)'\]:'([^']*)'")
 COPIED = ("description", "email", "name", "phone", "address", "shipping", "preferred_locales")
 
 
@@ -52,6 +58,26 @@ def create_customer(account: Account, params: Json) -> Json:
         same = found is not None and default == method
         set_default(account, customer, found["id"] if found and same else default)
     return customer
+
+
+def search(account: Account, params: Json) -> Json:
+    """Answer GET /v1/customers/search: by marks, and only what is a minute old."""
+    wanted = dict(_MARK.findall(params.get("query") or ""))
+    if not wanted:
+        raise invalid("We could not parse the query.", "query")
+    rows = [
+        row
+        for row in reversed(account.every("customer"))
+        if row["created"] <= account.now - SEARCH_LAG
+        and all(row["metadata"].get(name) == value for name, value in wanted.items())
+    ]
+    return {
+        "object": "search_result",
+        "data": rows[: params.get("limit", 10)],
+        "has_more": False,
+        "next_page": None,
+        "url": "/v1/customers/search",
+    }
 
 
 def set_default(account: Account, customer: Json, method: str | None) -> None:

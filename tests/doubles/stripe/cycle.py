@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tests.doubles.stripe import bank, changes, checkout, collection, invoices, lines, subscriptions
+from tests.doubles.stripe import (
+    bank,
+    changes,
+    checkout,
+    collection,
+    invoices,
+    lines,
+    schedules,
+    subscriptions,
+)
 from tests.doubles.stripe.account import Account
 from tests.doubles.stripe.clock import DAY
 from tests.doubles.stripe.values import Json
@@ -138,6 +147,7 @@ def renew(account: Account, row: Json) -> None:
     start = min(item["current_period_start"] for item in items)
     at = min(item["current_period_end"] for item in items)
     account.touch(row)
+    schedules.begin_phase(account, row, at)
     rows = _cycle_lines(account, row, at)
     _roll(row, at)
     _bill_cycle(account, row, rows, start, at, at_once=False)

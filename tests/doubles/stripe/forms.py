@@ -9,10 +9,11 @@ from tests.doubles.stripe.values import Json
 INTEGERS = frozenset(
     {
         "active_until", "amount", "amount_off", "anchor", "billing_cycle_anchor", "cancel_at",
-        "days_until_due", "due_date", "duration_in_months", "end", "expires_at", "exp_month",
-        "exp_year", "gt", "gte", "interval_count", "limit", "lt", "lte", "max_redemptions",
+        "days_until_due", "due_date", "duration_in_months", "end", "end_date", "expires_at",
+        "exp_month", "exp_year", "gt", "gte", "interval_count", "limit", "lt", "lte",
+        "max_redemptions",
         "minimum_amount", "proration_date", "quantity", "redeem_by", "resumes_at", "start",
-        "timestamp", "trial_end", "trial_period_days", "unit_amount", "created",
+        "start_date", "timestamp", "trial_end", "trial_period_days", "unit_amount", "created",
     }
 )  # fmt: skip
 BOOLEANS = frozenset(

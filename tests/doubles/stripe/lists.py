@@ -73,7 +73,7 @@ def render(account: Account, thing: Json, paths: Iterable[str]) -> Json:
 
 
 def _expand(account: Account, place: Any, parts: list[str], path: str) -> None:
-    if not parts or place is None:
+    if not parts or place is None or (isinstance(place, dict) and place.get("deleted")):
         return
     if isinstance(place, list):
         for each in place:

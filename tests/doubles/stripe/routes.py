@@ -18,6 +18,7 @@ from tests.doubles.stripe import (
     payments,
     portal,
     previews,
+    schedules,
     subscriptions,
     updates,
 )
@@ -232,6 +233,7 @@ READ: dict[str, tuple[str, tuple[str, ...]]] = {
     "balance_transactions": ("balance_transaction", ("source", "type")),
     "invoice_payments": ("invoice_payment", ()),
     "subscription_items": ("subscription_item", ()),
+    "subscription_schedules": ("subscription_schedule", ("customer",)),
     "checkout/sessions": (
         "checkout.session", ("customer", "payment_intent", "status", "subscription"),
     ),
@@ -262,6 +264,7 @@ OWN: list[tuple[str, str, Handler]] = [
     ("POST", "customers", customers.create_customer),
     ("POST", "customers/{}", customers.update_customer),
     ("DELETE", "customers/{}", customers.delete_customer),
+    ("GET", "customers/search", customers.search),
     ("GET", "customers/{}/payment_methods", _list_methods),
     ("POST", "setup_intents", customers.create_setup_intent),
     ("POST", "payment_methods", cards.create_method),
@@ -288,6 +291,9 @@ OWN: list[tuple[str, str, Handler]] = [
     ("POST", "subscriptions/{}", updates.update_subscription),
     ("DELETE", "subscriptions/{}", subscriptions.cancel_subscription),
     ("POST", "subscriptions/{}/resume", subscriptions.resume_subscription),
+    ("POST", "subscription_schedules", schedules.create_schedule),
+    ("POST", "subscription_schedules/{}", schedules.update_schedule),
+    ("POST", "subscription_schedules/{}/release", schedules.release_schedule),
     ("POST", "subscription_items", updates.add_item),
     ("POST", "subscription_items/{}", updates.change_item),
     ("DELETE", "subscription_items/{}", updates.drop_item),

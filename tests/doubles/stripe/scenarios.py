@@ -459,7 +459,12 @@ SCENARIOS = (
         "25-customer-deleted", "the customer is deleted", _customer_deleted, _free("canceled")
     ),
     Scenario("26-invoice-voided", "an open invoice is voided", _voided, _free("canceled")),
-    Scenario("27-pause-collection-void", "collection paused", _collection_paused, _pro(2_000)),
+    Scenario(
+        "27-pause-collection-void",
+        "collection paused: the paid month ends, and nothing follows",
+        _collection_paused,
+        _free("active", ledger_paid_cents=2_000),
+    ),
 )
 
 

@@ -10,6 +10,7 @@ from tests.doubles.stripe import (
     discounts,
     invoices,
     lines,
+    schedules,
     subscriptions,
 )
 from tests.doubles.stripe.account import Account
@@ -39,6 +40,8 @@ def update_subscription(account: Account, params: Json, subscription: str) -> Js
         )
     if params.get("payment_behavior") == "pending_if_incomplete":
         _only_pending(params)
+    if row["schedule"] and params.keys() & {"cancel_at", "cancel_at_period_end"}:
+        raise invalid(schedules.MANAGED.format(row["schedule"]))
     account.touch(row)
     _set_plain(account, row, params)
     subscriptions.set_cancellation(account, row, params)

@@ -53,7 +53,7 @@ def told(event: Any) -> Incoming:
 def refs_of(event: Data) -> tuple[Ref, ...]:
     """Return the objects that an event hints at; how they are is never taken from it.
 
-    What has no id yet (the next invoice) and what we do not keep (cards, prices) is no hint.
+    What has no id yet (the next invoice) and what we do not keep (prices) is no hint.
     """
     thing = event["data"]["object"]
     kind, found = KINDS.get(str(thing.get("object"))), id_of(thing)
@@ -76,6 +76,9 @@ def _others(thing: Data) -> list[tuple[str, str | None]]:
                 ("payment", id_of(thing.get("payment_intent"))),
                 ("subscription", id_of(thing.get("subscription"))),
             ]
+        case "payment_method":
+            # Which card is shown is a matter of the customer, who may keep several.
+            return [("customer", id_of(thing.get("customer")))]
         case _:
             return []
 

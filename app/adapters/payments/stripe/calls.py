@@ -59,13 +59,15 @@ def refusal(error: stripe.StripeError) -> DomainError:
     """Return an error of the library as ours.
 
     A wrong key of ours is no answer about money: it may be put right, so it is tried again.
+    `is_kept` says that Stripe would answer the same call with the same fault for a day.
     """
     status = error.http_status
     kept = (stripe.APIConnectionError, stripe.AuthenticationError, stripe.PermissionError)
     is_theirs = status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY
     if isinstance(error, kept) or is_theirs:
         log.warning("stripe_unavailable kind=%s status=%s", type(error).__name__, status)
-        return Unavailable("rail_unavailable")
+        is_kept = status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return Unavailable("rail_unavailable", is_kept=is_kept)
     if isinstance(error, stripe.CardError):
         return Conflict("card_refused", reason=error.code or "")
     log.error("stripe_refused kind=%s code=%s", type(error).__name__, error.code)

@@ -18,36 +18,34 @@ from app.adapters.payments.port import (
 )
 from app.adapters.payments.stripe import NAME, callbacks, snapshots
 from app.adapters.payments.stripe.books import StripeBooks
+from app.adapters.payments.stripe.caller import LANGUAGES
 from app.adapters.payments.stripe.calls import ask, find, refusal
 from app.adapters.payments.stripe.event_log import StripeEventLog
-from app.adapters.payments.stripe.reading import Reader
+from app.adapters.payments.stripe.keeping import Keeping
 from app.adapters.payments.stripe.values import minor_units, time_of
 from app.errors import Conflict
 
 PAGES = "https://checkout.stripe.com"
-# What Checkout calls our languages; others are taken from the browser.
-LANGUAGES = {"en": "en", "ru": "ru", "pt_BR": "pt-BR"}
+PORTAL = "https://billing.stripe.com"
+INVOICES = "https://invoice.stripe.com"
 
 
-class StripeRail:
-    """Speaks to Stripe. `tag` marks what is ours in an account that others use too."""
+class StripeRail(Keeping):
+    """Stripe: money on its pages, and subscriptions that it keeps."""
 
     name = NAME
-    hosts: tuple[str, ...] = (PAGES,)
+    hosts: tuple[str, ...] = (PAGES, PORTAL, INVOICES)
 
     def __init__(self, client: stripe.StripeClient, secrets: tuple[str, ...], tag: str) -> None:
-        # The library's types want every parameter written out; what is sent is put together here.
-        self._v1: Any = client.v1
+        super().__init__(client, tag)
         self._secrets = secrets
-        self._tag = tag
-        self._reader = Reader(client, tag)
         self.books = StripeBooks(client)
         self.event_log = StripeEventLog(client)
 
     def create(self, order: Order) -> Created:
         """Make a page of Checkout, and the customer if this is the first one."""
-        customer = order.customer_id or self._customer(order)
-        marks = self._marks(order)
+        customer = order.customer_id or self._customer(order.user_id, order.email)
+        marks = self._marks(order.user_id, order.reference)
         payment: dict[str, Any] = {"metadata": marks}
         if order.save_method:
             payment["setup_future_usage"] = "off_session"
@@ -83,7 +81,7 @@ class StripeRail:
             "off_session": True,
             "confirm": True,
             "description": order.description,
-            "metadata": self._marks(order),
+            "metadata": self._marks(order.user_id, order.reference),
         }
         try:
             made = self._v1.payment_intents.create(params, self._once(order.key))
@@ -117,16 +115,6 @@ class StripeRail:
         """Read a callback; raise BadCallback unless Stripe has just signed these bytes."""
         return callbacks.read(headers, raw, self._secrets, now)
 
-    def _customer(self, order: Order) -> str:
-        """Make a person's customer; two calls at once make the same one."""
-        params = {
-            "email": order.email,
-            "metadata": {"app": self._tag, "user_id": str(order.user_id)},
-        }
-        key = f"customer:{order.user_id}"
-        made = ask(lambda: self._v1.customers.create(params, self._once(key)))
-        return str(made["id"])
-
     def _kept_method(self, customer_id: str | None) -> str:
         person = find(lambda: self._v1.customers.retrieve(customer_id)) if customer_id else None
         if person is None or person.get("deleted"):
@@ -138,13 +126,6 @@ class StripeRail:
         if not kept["data"]:
             raise Conflict("no_saved_method")
         return str(kept["data"][0]["id"])
-
-    def _marks(self, order: Order) -> dict[str, str]:
-        return {"app": self._tag, "user_id": str(order.user_id), "reference": order.reference}
-
-    def _once(self, key: str) -> dict[str, str]:
-        """Return the option by which a call that is sent twice makes one thing."""
-        return {"idempotency_key": f"{self._tag}:{key}"}
 
 
 def _price(order: Order) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import stripe
 
 from app.adapters.payments.port import RailInvoice, RailPayment, RailSubscription, Ref, Snapshot
-from app.adapters.payments.stripe import snapshots
+from app.adapters.payments.stripe import snapshots, subscriptions
 from app.adapters.payments.stripe.calls import ask, find
 from app.adapters.payments.stripe.values import Data, id_of
 
@@ -89,7 +89,8 @@ class Reader:
         return snapshots.dispute(found) if found else None
 
     def _customer(self, customer_id: str) -> Snapshot | None:
-        found = find(lambda: self._v1.customers.retrieve(customer_id))
+        expand = {"expand": ["invoice_settings.default_payment_method"]}
+        found = find(lambda: self._v1.customers.retrieve(customer_id, expand))
         return snapshots.customer(found, self._tag) if found else None
 
     def _invoice(self, invoice_id: str) -> RailInvoice | None:
@@ -117,14 +118,14 @@ class Reader:
         return _with_invoice(payment, invoice_id) if payment else None
 
     def _subscription(self, subscription_id: str) -> RailSubscription | None:
-        expand = {"expand": ["latest_invoice"]}
+        expand = {"expand": ["latest_invoice", "schedule", "default_payment_method"]}
         found = find(lambda: self._v1.subscriptions.retrieve(subscription_id, expand))
         if found is None:
             return None
         newest = found["latest_invoice"]
         is_settled = newest is None or newest["status"] == _PAID
         paid = () if is_settled else self._paid_invoices(subscription_id)
-        return snapshots.subscription(found, newest, paid, self._tag)
+        return subscriptions.picture(found, newest, paid, self._tag)
 
     def _paid_invoices(self, subscription_id: str) -> list[Data]:
         params = {"subscription": subscription_id, "status": _PAID, "limit": _PAID_INVOICES}

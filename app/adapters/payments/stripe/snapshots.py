@@ -4,7 +4,6 @@ Sums are copied as Stripe tells them and never counted again.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,15 +19,15 @@ from app.adapters.payments.port import (
     RailPayment,
     RailRefund,
     RailState,
-    RailSubscription,
-    RailSubscriptionState,
 )
 from app.adapters.payments.stripe.values import (
     Data,
     id_of,
+    method_words,
     money_of,
     optional_time,
     owner_in,
+    price_of,
     time_of,
     word_in,
 )
@@ -56,8 +55,6 @@ _DISPUTES = {
     "prevented": DisputeState.WON,
     "lost": DisputeState.LOST,
 }
-_SETTLED = frozenset({RailInvoiceState.PAID.value})
-_WAITING = frozenset({RailInvoiceState.OPEN.value, RailInvoiceState.UNCOLLECTIBLE.value})
 
 
 def checkout(found: Data, tag: str) -> RailCheckout:
@@ -69,6 +66,8 @@ def checkout(found: Data, tag: str) -> RailCheckout:
         reference=word_in(found["metadata"], tag, "reference"),
         customer_id=id_of(found["customer"]),
         payment_ids=(payment,) if payment else (),
+        subscription_id=id_of(found["subscription"]),
+        invoice_id=id_of(found["invoice"]),
     )
 
 
@@ -143,6 +142,7 @@ def customer(found: Data, tag: str) -> RailCustomer:
         id=found["id"],
         owner=owner_in(found.get("metadata"), tag),
         is_deleted=bool(found.get("deleted")),
+        method=_default_method(found),
     )
 
 
@@ -173,76 +173,9 @@ def invoice(
     )
 
 
-def subscription(
-    found: Data, newest: Data | None, paid: Iterable[Data], tag: str
-) -> RailSubscription:
-    """Picture a subscription, with its newest invoice and those that were paid, newest first."""
-    item = found["items"]["data"][0]
-    price = item["price"]["id"]
-    state = RailSubscriptionState(found["status"])
-    return RailSubscription(
-        id=found["id"],
-        state=state,
-        price_id=price,
-        quantity=item.get("quantity") or 1,
-        started_at=time_of(found["start_date"]),
-        period_end=max(time_of(one["current_period_end"]) for one in found["items"]["data"]),
-        customer_id=id_of(found["customer"]),
-        owner=owner_in(found["metadata"], tag),
-        paid_price_id=_paid_price(found, price, newest, paid),
-        unpaid_since=_unpaid_since(newest),
-        trial_end=optional_time(found["trial_end"]),
-        cancel_at=_cancel_at(found, item),
-        is_collection_paused=found["pause_collection"] is not None,
-        has_pending_update=found["pending_update"] is not None,
-    )
-
-
-def _paid_price(found: Data, price: str, newest: Data | None, paid: Iterable[Data]) -> str | None:
-    """Return the price whose time is settled: a change counts once its invoice is paid."""
-    if newest is None or newest["status"] in _SETTLED:
-        return price
-    prices = (_price_in(one, found["id"]) for one in paid)
-    return next(filter(None, prices), None)
-
-
-def _price_in(invoice: Data, subscription_id: str) -> str | None:
-    sold = [
-        line
-        for line in invoice["lines"]["data"]
-        if line["amount"] >= 0 and _price_of(line) and _subscription_of(line) == subscription_id
-    ]
-    if not sold:
-        return None
-    return _price_of(max(sold, key=lambda line: (line["period"]["end"], line["amount"])))
-
-
-def _subscription_of(line: Data) -> str | None:
-    parent = line["parent"] or {}
-    for name in ("subscription_item_details", "invoice_item_details"):
-        details = parent.get(name) or {}
-        if details.get("subscription"):
-            return id_of(details["subscription"])
-    return None
-
-
-def _price_of(line: Data) -> str | None:
-    pricing = line["pricing"] or {}
-    return id_of((pricing.get("price_details") or {}).get("price"))
-
-
-def _unpaid_since(newest: Data | None) -> datetime | None:
-    if newest is None or newest["status"] not in _WAITING:
-        return None
-    told = newest["status_transitions"]["finalized_at"]
-    return time_of(newest["created"] if told is None else told)
-
-
-def _cancel_at(found: Data, item: Data) -> datetime | None:
-    """Return when access is meant to end: either of two fields says that it is."""
-    if found["cancel_at"] is not None:
-        return time_of(found["cancel_at"])
-    return time_of(item["current_period_end"]) if found["cancel_at_period_end"] else None
+def _default_method(found: Data) -> str | None:
+    kept = (found.get("invoice_settings") or {}).get("default_payment_method")
+    return method_words(kept) or None
 
 
 def _intent_state(found: Data) -> RailState:
@@ -268,11 +201,7 @@ def _fee(charge: Data, currency: str) -> Money | None:
 
 
 def _method(charge: Data | None) -> str:
-    details = (charge or {}).get("payment_method_details") or {}
-    card = details.get("card") or {}
-    if card.get("last4"):
-        return f"{str(card['brand']).title()} {card['last4']}"
-    return str(details.get("type") or "").replace("_", " ").title()
+    return method_words((charge or {}).get("payment_method_details"))
 
 
 def _sum(rows: Iterable[Data] | None, currency: str) -> Money:
@@ -286,7 +215,7 @@ def _line(found: Any) -> RailLine:
         description=found["description"] or "",
         money=money_of(found["amount"], found["currency"]),
         quantity=max(int(Decimal(found["quantity"] or 1)), 1),
-        price_id=_price_of(found),
+        price_id=price_of(found),
         is_proration=bool(details.get("proration")),
         period_start=time_of(found["period"]["start"]),
         period_end=time_of(found["period"]["end"]),

@@ -66,5 +66,21 @@ def word_in(metadata: Any, tag: str, name: str) -> str:
     return str(metadata.get(name, ""))
 
 
+def price_of(line: Data) -> str | None:
+    """Return the price that a line of an invoice has sold."""
+    pricing = line["pricing"] or {}
+    return id_of((pricing.get("price_details") or {}).get("price"))
+
+
+def method_words(found: Any) -> str:
+    """Return what money is taken by, in words such as "Visa 4242"; nothing if it is not told."""
+    if not isinstance(found, Mapping):
+        return ""
+    card = found.get("card") or {}
+    if card.get("last4"):
+        return f"{str(card['brand']).title()} {card['last4']}"
+    return str(found.get("type") or "").replace("_", " ").title()
+
+
 def _digits(code: str) -> int:
     return 0 if code in WITHOUT_MINOR else 2

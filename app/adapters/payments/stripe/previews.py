@@ -1,0 +1,35 @@
+"""What Stripe says a change would cost, as a picture of our own; pure."""
+
+from app.adapters.payments.keeping import RailPreview, RailPreviewLine
+from app.adapters.payments.stripe.values import Data, money_of, time_of
+
+
+def at_once(found: Data, renewal: Data, present: Data) -> RailPreview:
+    """Picture a change that is charged now, and the renewal that follows."""
+    return RailPreview(
+        lines=_lines(found),
+        due_now=money_of(found["amount_due"], found["currency"]),
+        next_charge=money_of(renewal["amount_due"], renewal["currency"]),
+        next_at=time_of(_period_end(present)),
+    )
+
+
+def later(found: Data, present: Data) -> RailPreview:
+    """Picture a change that comes with the next renewal: nothing is charged now."""
+    return RailPreview(
+        lines=_lines(found),
+        due_now=money_of(0, found["currency"]),
+        next_charge=money_of(found["amount_due"], found["currency"]),
+        next_at=time_of(_period_end(present)),
+    )
+
+
+def _lines(found: Data) -> tuple[RailPreviewLine, ...]:
+    return tuple(
+        RailPreviewLine(line["description"] or "", money_of(line["amount"], line["currency"]))
+        for line in found["lines"]["data"]
+    )
+
+
+def _period_end(present: Data) -> int:
+    return max(int(item["current_period_end"]) for item in present["items"]["data"])

@@ -1,0 +1,113 @@
+"""The page of a provider on which a subscription begins: the steps of an edge.
+
+What is stored comes first, then the call, then its answer. One page a person is open at a time.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import select
+
+from app.accounts.deletion import service as deletion
+from app.adapters.payments.keeping import SubscribeOrder, WithoutCard
+from app.adapters.payments.port import Piece
+from app.db import db, utc_now
+from app.errors import Conflict
+from app.payments import paying
+from app.payments.checkouts import Step, Want
+from app.payments.paying import Payer
+from app.payments.rules import Purpose
+from app.settings import queries as settings
+from app.settings.rules import TRIAL_CARD
+from app.subscriptions import queries
+from app.subscriptions.kept import baskets
+from app.subscriptions.kept.baskets import Basket
+from app.subscriptions.models import KeptState, KeptSubscription, Plan
+from app.subscriptions.provider import prices, store
+from app.subscriptions.seeds import CURRENCY
+from app.subscriptions.terms import Choice
+from app.transactions import transaction
+
+# One page a person: another choice takes the place of the one before.
+SUBJECT = "subscription"
+
+
+def lead_to_page(person: Payer, rail: str, choice: Choice, back: str) -> str:
+    """Return where somebody subscribes to a choice; two clicks lead to the same page.
+
+    Raises Conflict for who has a subscription already, and InvalidInput for what is not sold.
+    """
+    with transaction():
+        basket = _checked(person.id, choice, utc_now())
+    names = prices.ensure(rail, [item.price_id for item in basket.items])
+    pieces = tuple(Piece(names[item.price_id], item.quantity) for item in basket.items)
+
+    def want() -> Want:
+        now = utc_now()
+        _checked(person.id, choice, now)
+        trial = _trial_days(person.id, basket)
+        return Want(
+            Purpose.SUBSCRIPTION,
+            basket.total,
+            basket.names,
+            subject=SUBJECT,
+            content={
+                "pieces": [[piece.price, piece.quantity] for piece in pieces],
+                "trial_days": trial,
+                "without_card": _without_card() if trial else None,
+                "language": person.language,
+                "back": back,
+            },
+        )
+
+    step, wanted = paying.prepare(person, rail, want)
+    return paying.make_page(
+        step, lambda: store.keeper(rail).subscribe(_order(person, step, wanted))
+    )
+
+
+def _order(person: Payer, step: Step, wanted: Want) -> SubscribeOrder:
+    """Return the order of a page: all of it stands in its row, so that it can be sent again."""
+    content = wanted.content or {}
+    without = content["without_card"]
+    return SubscribeOrder(
+        key=step.reference,
+        reference=step.reference,
+        user_id=person.id,
+        email=person.email,
+        language=content["language"],
+        pieces=tuple(Piece(price, quantity) for price, quantity in content["pieces"]),
+        success_url=paying.success_url(step),
+        cancel_url=paying.site_url(content["back"]),
+        customer_id=step.customer_id,
+        trial_days=content["trial_days"],
+        without_card=WithoutCard(without) if without else None,
+    )
+
+
+def _checked(user_id: int, choice: Choice, now: datetime) -> Basket:
+    """Return what is chosen, under the lock of the person; refuse a second subscription."""
+    store.lock_person(user_id)
+    if deletion.is_leaving(user_id):
+        raise Conflict("account_is_leaving")
+    if store.live_of(user_id) is not None or _has_kept(user_id):
+        raise Conflict("subscription_exists")
+    return baskets.choose(choice, CURRENCY, now)
+
+
+def _has_kept(user_id: int) -> bool:
+    query = select(KeptSubscription.id).where(
+        KeptSubscription.user_id == user_id, KeptSubscription.state != KeptState.ENDED.value
+    )
+    return db.session.scalar(query.limit(1)) is not None
+
+
+def _trial_days(user_id: int, basket: Basket) -> int:
+    """Return for how many days somebody may try this: a plan alone, once a person."""
+    if basket.plan is None or basket.addons or queries.has_tried(user_id):
+        return 0
+    return db.session.get_one(Plan, basket.plan.plan_code).trial_days
+
+
+def _without_card() -> str | None:
+    chosen = settings.text_of(TRIAL_CARD)
+    return chosen if chosen in set(WithoutCard) else None
