@@ -9,6 +9,7 @@ from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.admin.words import label
 from app.db import db
+from app.subscriptions.provider import queries
 from app.subscriptions.provider.models import RailCommand
 from app.subscriptions.provider.texts import COMMAND_LABELS, VERB_LABELS
 
@@ -17,6 +18,7 @@ class RailCommandView(AdminView):
     """Every order; one that is owed is sent until the provider confirms it."""
 
     permission = Permission.BILLING_VIEW
+    list_template = "admin/provider_orders.html"
     column_list = (
         "id", "user_id", "rail", "subscription_ref", "verb", "state", "owed", "attempts", "error",
         "due_at", "created_at", "done_at",
@@ -40,6 +42,10 @@ class RailCommandView(AdminView):
         "params": _l("Details"),
         "round": _l("Round of the key"),
     }
+
+    def doubles(self) -> tuple[int, ...]:
+        """Return who pays for more than one subscription at once."""
+        return queries.doubles()
 
 
 def views() -> Iterable[BaseView]:

@@ -32,6 +32,7 @@ from app.subscriptions.models import (
     SubscriptionItem,
 )
 from app.subscriptions.provider import leaving, store
+from app.subscriptions.provider import queries as provider
 from app.transactions import after_commit
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen) ->
             publish(PlanEnded(owner, code))
     if seen.method and seen.customer_id:
         customers.remember(owner, row.rail, seen.customer_id, seen.method)
-    if row.state not in store.OVER and store.has_several(owner):
+    if row.state not in store.OVER and provider.has_several(owner):
         log.error("two_subscriptions user=%s rail=%s", owner, row.rail)
     after_commit(lambda: hint(owner, "dashboard"))
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from app.accounts.models import User
+from app.accounts.models import Role, User
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.money import Money
@@ -527,7 +527,7 @@ def test_what_is_not_sold_there_is_refused(fake: FakeStripe, user: User) -> None
 
 
 def test_two_subscriptions_of_one_person_are_told(
-    fake: FakeStripe, user: User, caplog: pytest.LogCaptureFixture
+    fake: FakeStripe, user: User, login_as: Login, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = subscribe(fake, user)
     v1: Any = fake.client().v1
@@ -543,6 +543,8 @@ def test_two_subscriptions_of_one_person_are_told(
     )
     settle(fake)
     assert f"two_subscriptions user={user.id}" in caplog.text
+    page = login_as(make_user(Role.MANAGER)).get("/admin/provider-orders/").text
+    assert "They pay for more than one subscription" in page
     assert plan_of(user.id) == "pro"
 
 

@@ -1,6 +1,6 @@
 """Which subscription of a person a provider keeps."""
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, select
 
 from app.accounts.models import User
 from app.adapters.payments import rail_named, rails
@@ -9,14 +9,12 @@ from app.adapters.payments.port import RailSubscriptionState
 from app.db import db
 from app.errors import Conflict, NotFound
 from app.subscriptions.models import (
-    KeptSubscription,
     Plan,
     PlanKind,
     PlanPrice,
     RailSubscription,
     SubscriptionItem,
 )
-from app.subscriptions.queries import GIVING
 
 OVER = (RailSubscriptionState.CANCELED.value, RailSubscriptionState.INCOMPLETE_EXPIRED.value)
 # Of two the one that gives something comes first.
@@ -66,19 +64,6 @@ def own(user_id: int) -> RailSubscription:
 def lock_person(user_id: int) -> None:
     """Let two orders of one person wait for each other."""
     db.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
-
-
-def has_several(user_id: int) -> bool:
-    """Tell whether a person pays twice: here or there, more than one is not over."""
-    there = db.session.scalar(
-        select(func.count()).where(
-            RailSubscription.user_id == user_id, RailSubscription.state.not_in(OVER)
-        )
-    )
-    kept = select(KeptSubscription.id).where(
-        KeptSubscription.user_id == user_id, KeptSubscription.state.in_(GIVING)
-    )
-    return int(there or 0) + len(db.session.scalars(kept).all()) > 1
 
 
 def addons_of(row_id: int) -> dict[str, int]:
