@@ -463,7 +463,7 @@ SCENARIOS = (
         "27-pause-collection-void",
         "collection paused: the paid month ends, and nothing follows",
         _collection_paused,
-        _free("active", ledger_paid_cents=2_000),
+        (("plan", "free"), ("status", "active"), ("ledger_paid_cents", 2_000)),
     ),
 )
 
