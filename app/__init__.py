@@ -138,6 +138,7 @@ def _register_blueprints(app: "Flask") -> None:
     from app.payments import webhook_routes as webhooks
     from app.payments.demo import routes as demo_rail
     from app.subscriptions import routes as subscriptions
+    from app.support import routes as support
     from app.trades import routes as trades
     from app.wallet import routes as wallet
 
@@ -165,6 +166,7 @@ def _register_blueprints(app: "Flask") -> None:
         subscriptions,
         wallet,
         faq,
+        support,
     ):
         app.register_blueprint(module.blueprint)
     # Its requests carry a token instead of a cookie: nothing that a browser would send along.
@@ -186,6 +188,7 @@ def _register_texts() -> None:
     from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
     from app.subscriptions.provider import texts as provider
+    from app.support import texts as support
     from app.wallet import texts as wallet
 
     for module in (
@@ -200,6 +203,7 @@ def _register_texts() -> None:
         provider,
         wallet,
         faq,
+        support,
         api,
     ):
         register_texts(module.TEXTS)

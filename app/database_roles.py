@@ -30,6 +30,9 @@ RIGHTS = {
     "refunds": ("select", "insert", "update"),
     "disputes": ("select", "insert", "update"),
     "credit_notes": ("select", "insert"),
+    # What was said is not said otherwise later; it goes with its person.
+    "support_messages": ("select", "insert", "delete"),
+    "support_notes": ("select", "insert", "delete"),
     "subscription_history": ("select", "insert"),
 }
 ALL_ROWS = ("select", "insert", "update", "delete")

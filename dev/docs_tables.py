@@ -1,7 +1,9 @@
 """Keep the tables of docs/architecture equal to the code: `python -m dev.docs_tables [--write]`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from app.accounts.models import Role
 from app.accounts.permissions import Permission, may
@@ -9,6 +11,7 @@ from app.accounts.personal_data import HOLDINGS
 from app.bots.rules import STATE_TABLE
 from app.exchanges.catalogue import VENUES
 from app.subscriptions.rules import STATE_TABLE as SUBSCRIPTION_TABLE
+from app.support.rules import STATE_TABLE as TICKET_TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "architecture"
@@ -34,8 +37,17 @@ def states_table() -> str:
 
 def subscriptions_diagram() -> str:
     """Return the states of somebody's right to a plan as a diagram."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> active: plan given"]
-    for state, changes in SUBSCRIPTION_TABLE.items():
+    return _diagram("active: plan given", SUBSCRIPTION_TABLE)
+
+
+def tickets_diagram() -> str:
+    """Return the states of a ticket as a diagram."""
+    return _diagram("open: a customer asks", TICKET_TABLE)
+
+
+def _diagram(begin: str, table: Mapping[Any, Mapping[Any, Any]]) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
+    for state, changes in table.items():
         lines += [f"    {state} --> {after}: {change}" for change, after in changes.items()]
         if not changes:
             lines.append(f"    {state} --> [*]")
@@ -74,6 +86,7 @@ TABLES = {
     "roles": ("roles.md", roles_table),
     "bot states": ("bots.md", states_table),
     "subscription states": ("billing.md", subscriptions_diagram),
+    "ticket states": ("support.md", tickets_diagram),
     "platforms": ("trading-platforms.md", venues_table),
 }
 

@@ -35,6 +35,7 @@ class Permission(StrEnum):
     BILLING_VIEW = "staff.billing.view"
     BILLING_MANAGE = "staff.billing.manage"
     FAQ_MANAGE = "staff.faq.manage"
+    TICKETS = "staff.tickets"
     AUDIT_VIEW = "staff.audit.view"
     ROLES_MANAGE = "staff.roles.manage"
 
@@ -58,6 +59,7 @@ _SUPPORT = _CUSTOMER | {
     Permission.HEALTH_VIEW,
     Permission.BILLING_VIEW,
     Permission.FAQ_MANAGE,
+    Permission.TICKETS,
 }
 _MANAGER = _SUPPORT | {
     Permission.USERS_BLOCK,

@@ -74,6 +74,7 @@ LEDGER = ("ledger_accounts", "id")
 INVOICES = ("invoices", "id")
 PAYMENTS = ("payments", "id")
 ACCOUNTS = ("exchange_accounts", "id")
+TICKETS = ("support_tickets", "id")
 BOOKS = "books: the money that moved"
 
 # In the order in which they are worked off at an erasure: what leads to others goes last.
@@ -193,6 +194,32 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding("ledger_balances", BOOKS, owner="account_id", through=LEDGER, exported=True),
     Holding("ledger_holds", BOOKS, owner="account_id", through=LEDGER, exported=True),
+    Holding(
+        "support_messages",
+        "what was written in their tickets, by both sides",
+        owner="ticket_id",
+        through=TICKETS,
+        exported=True,
+        columns=("id", "ticket_id", "from_staff", "text", "at"),
+        fate=Fate.DELETED,
+    ),
+    Holding("support_messages", "written as staff; the number stays", owner="author_id"),
+    Holding(
+        "support_notes",
+        "notes of staff about their tickets; of the inside",
+        owner="ticket_id",
+        through=TICKETS,
+        fate=Fate.DELETED,
+    ),
+    Holding("support_notes", "written as staff; the number stays", owner="author_id"),
+    Holding(
+        "support_tickets",
+        "what they asked the support",
+        exported=True,
+        columns=("id", "subject", "topic", "state", "bot_id", "created_at", "closed_at"),
+        fate=Fate.DELETED,
+    ),
+    Holding("support_tickets", "looked after as staff", owner="assignee_id"),
     Holding(
         "bot_shares",
         "public links",

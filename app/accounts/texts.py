@@ -166,6 +166,7 @@ PERMISSION_LABELS: Mapping[Permission, LazyString] = {
     Permission.BILLING_VIEW: _l("See the invoices and payments of everybody"),
     Permission.BILLING_MANAGE: _l("Issue and void invoices, give money back"),
     Permission.FAQ_MANAGE: _l("Write the help"),
+    Permission.TICKETS: _l("Read and answer the tickets of customers"),
     Permission.AUDIT_VIEW: _l("Read the audit trail"),
     Permission.ROLES_MANAGE: _l("Change roles and who has them"),
 }

@@ -17,6 +17,7 @@ from app.admin import (
     plans,
     provider,
     subscriptions,
+    support,
     trading,
 )
 from app.admin.emergency import EmergencyPage
@@ -67,6 +68,6 @@ def _menu() -> dict[str, Iterable[BaseView]]:
         "people": (*people.views(), *plans.views(), *subscriptions.views(), invites, roles),
         "money": (revenue, *billing.views(), *provider.views(), *ledger.views()),
         "exchanges": exchanges.views(),
-        "help": faq.views(),
+        "help": (*support.views(), *faq.views()),
         "system": (services, queues, statistics, settings, *audit.views()),
     }

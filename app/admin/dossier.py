@@ -24,6 +24,7 @@ ACTS = {
     "act_as": Permission.USERS_ACT_AS,
     "delete_person": Permission.USERS_DELETE,
     "billing": Permission.BILLING_MANAGE,
+    "tickets": Permission.TICKETS,
 }
 
 

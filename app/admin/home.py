@@ -9,6 +9,7 @@ from app.accounts.permissions import Permission
 from app.admin.base import StaffHome
 from app.bots import statistics
 from app.payments import queries as payments
+from app.support import queries
 
 
 class HomePage(StaffHome):
@@ -22,5 +23,6 @@ class HomePage(StaffHome):
             "admin/home.html",
             desk=statistics.desk_counts(),
             dead=payments.dead_events() if current_may(Permission.BILLING_VIEW) else None,
+            tickets=queries.waiting() if current_may(Permission.TICKETS) else None,
             health=health.overview(),
         )

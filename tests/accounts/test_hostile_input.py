@@ -47,14 +47,14 @@ SENSIBLE = {
     "name": "Ada", "language": "en", "timezone": "UTC", "experience": "expert", "theme": "dark",
     "palette": "default", "density": "compact", "phone": "+5511999990000", "label": "x",
     "days": "30", "scopes": "bots:read", "form_key": "abcdefghijklmnop", "coins": "keep",
-    "contacts": "x", "invite": "x",
+    "contacts": "x", "invite": "x", "subject": "x", "topic": "bots", "bot": "", "text": "x",
 }  # fmt: skip
 # Each would only end the session of who sends the next value.
 ENDS = {"accounts.logout"}
-# Not a page of an account.
+# Of the account, and where people write what they like.
 OURS = {
     "accounts", "acting", "captcha", "credentials", "data", "deletion", "factors", "phone",
-    "tokens", "passkeys", "openid",
+    "tokens", "passkeys", "openid", "support",
 }  # fmt: skip
 
 
@@ -86,6 +86,7 @@ def test_every_form_of_an_account_is_found(app: Flask) -> None:
     assert {"name", "contacts", "timezone"} <= found["accounts.profile"]
     assert {"coins", "sure"} <= found["deletion.ask"]
     assert {"phone"} <= found["phone.index"]
+    assert {"subject", "topic", "bot", "text"} <= found["support.new"]
 
 
 def send(client: Client, path: str, form: dict[str, str]) -> TestResponse:

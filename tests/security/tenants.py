@@ -15,7 +15,7 @@ from app.accounts import session_store
 from app.accounts.access import GUARD
 from app.accounts.exports import orders
 from app.accounts.exports.jobs import build_export
-from app.accounts.models import AccessToken, User
+from app.accounts.models import AccessToken, Role, User
 from app.accounts.openid.models import SignInLink
 from app.accounts.passkeys.models import Passkey
 from app.bots.models import Bot
@@ -28,6 +28,7 @@ from app.payments.rules import Line, LineKind, NewInvoice
 from app.subscriptions.kept import service as subscriptions
 from app.subscriptions.periods import MONTH
 from app.subscriptions.terms import Choice
+from app.support import service as support
 from app.trades.models import OrderRow, TradeRow
 from app.transactions import transaction
 from app.wallet import service
@@ -42,7 +43,7 @@ MARK = "Zanzibar-Quokka"
 OWNED = frozenset(
     {
         "bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id", "posting_id",
-        "link_id", "invoice_id", "checkout_id",
+        "link_id", "invoice_id", "checkout_id", "ticket_id",
     }
 )  # fmt: skip
 # Parts of addresses that are the same for everybody.
@@ -75,6 +76,7 @@ GUARDED_TABLES = (
     "ledger_accounts", "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
     "invoices", "invoice_events", "checkouts", "payments", "kept_subscriptions",
     "subscription_items", "subscription_history",
+    "support_tickets", "support_messages", "support_notes",
 )  # fmt: skip
 
 
@@ -125,6 +127,7 @@ def make_owner() -> Owner:
     invoice_id, checkout_id = _make_invoice(shop.user_id)
     ids = {
         "invoice_id": invoice_id,
+        "ticket_id": _make_ticket(shop.user_id),
         "checkout_id": checkout_id,
         "bot_id": bot_id,
         "account_id": shop.account_id,
@@ -180,6 +183,18 @@ def _make_invoice(user_id: int) -> tuple[int, int]:
     with transaction():
         want = checkouts.want_invoice(user_id, invoice_id)
         return invoice_id, checkouts.prepare(user_id, "demo", want).checkout_id
+
+
+def _make_ticket(user_id: int) -> int:
+    """Open a ticket that staff have answered and written a note about."""
+    with transaction():
+        draft = support.Draft("owner", f"{MARK} subject", "bots", f"{MARK} question")
+        ticket_id = support.open_ticket(user_id, draft)
+    with transaction():
+        staff_id = make_user(Role.SUPPORT).id
+        support.answer(staff_id, ticket_id, "answer", f"{MARK} answer")
+        support.note(staff_id, ticket_id, "note", f"{MARK} note")
+    return ticket_id
 
 
 def make_stranger() -> User:
