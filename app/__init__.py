@@ -222,8 +222,10 @@ def _join_subjects() -> None:
     from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import mirror, reconciling, usage  # noqa: F401
+    from app.subscriptions import queries as subscriptions
     from app.subscriptions.provider import prices
     from app.trades import owners
+    from app.trades.reach import limit_history_with
     from app.wallet import queries as wallet
     from app.wallet import topups
 
@@ -234,6 +236,7 @@ def _join_subjects() -> None:
     usage.count_bots_with(bots.running_bots)
     name_unfinished_with(names.unfinished_names)
     count_money_with(wallet.money_of)
+    limit_history_with(subscriptions.reach_of)
     owners.name_bots_with(bots.bot_labels, bots.settings_at)
 
 

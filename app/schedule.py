@@ -64,6 +64,7 @@ class Periodic(NamedTuple):
 
 PERIODIC: tuple[Periodic, ...] = (
     Periodic("enqueue-due", bots.enqueue_due, 2, QueueName.TICKS),
+    Periodic("refresh-leads", bots.refresh_leads, 60, QueueName.REPORTS),
     Periodic("mark-stale", bots.mark_stale, 30, QueueName.REPORTS),
     Periodic("prune-points", bots.prune_points, 600, QueueName.REPORTS),
     Periodic("sample-equity", bots.sample_equity, 300, QueueName.REPORTS),

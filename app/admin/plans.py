@@ -36,6 +36,7 @@ from app.subscriptions.rules import (
     MAX_SEATS,
     MAX_TIMES,
     MAX_TRIAL_DAYS,
+    MOST_ALLOWED,
     Allowance,
     Limits,
 )
@@ -71,6 +72,14 @@ class PlanForm(FlaskForm):
     api_calls_a_minute = IntegerField(
         ALLOWANCE_NAMES[Allowance.API_CALLS],
         validators=[InputRequired(), NumberRange(0, MAX_TIMES)],
+    )
+    history_days = IntegerField(
+        ALLOWANCE_NAMES[Allowance.HISTORY_DAYS],
+        validators=[InputRequired(), NumberRange(0, MOST_ALLOWED[Allowance.HISTORY_DAYS])],
+    )
+    job_priority = IntegerField(
+        ALLOWANCE_NAMES[Allowance.JOB_PRIORITY],
+        validators=[InputRequired(), NumberRange(0, MOST_ALLOWED[Allowance.JOB_PRIORITY])],
     )
     trial_days = IntegerField(
         _l("Days to try it, once a person"),

@@ -17,6 +17,7 @@ from app.errors import NotFound
 from app.exchanges.leases import take_back
 from app.exchanges.queries import slowest_cursors
 from app.markets.service import prune_points as prune_market_points
+from app.subscriptions.priority import leads
 from app.transactions import transaction
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,13 @@ def enqueue_due() -> None:
             wake.call_worker()
     except (OperationalError, InterfaceError, RedisError) as error:
         log.warning("sweep_failed error=%s", type(error).__name__)
+
+
+def refresh_leads() -> None:
+    """Look up whose ticks come first by their plan."""
+    with transaction():
+        found = leads()
+    wake.keep_leads(found)
 
 
 def prune_points() -> None:

@@ -18,7 +18,7 @@ that comes between the job's last look and its end.
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -36,6 +36,9 @@ CALLED = "ticks:called"
 COUNTER = "ticks:calls"
 FILED = "wake:filed"
 LOOKED = "ticks:looked"
+# Account -> by how many seconds it stands ahead of others that wait.
+LEADS = "ticks:leads"
+LEADS_SECONDS = 600
 AWAY = "ticks:away:"
 # Longer than the pause after which an account that was put off is tried again.
 AWAY_SECONDS = 120
@@ -67,7 +70,7 @@ return left
 
 def request_ticks(account_ids: Iterable[int]) -> None:
     """Have these accounts ticked as soon as a worker is free."""
-    if _put(account_ids, time.time()):
+    if _put(_ahead(account_ids, time.time())):
         call_worker()
 
 
@@ -76,7 +79,20 @@ def remind(account_ids: Iterable[int]) -> None:
 
     Those that were put back for a while keep their pause.
     """
-    _put(account_ids, time.time(), only_new=True)
+    _put(_ahead(account_ids, time.time()), only_new=True)
+
+
+def keep_leads(leads: Mapping[int, int]) -> None:
+    """Say by how many seconds accounts stand ahead of others; what was said before is forgotten.
+
+    It only decides who comes first of those that wait, so it may be lost or late.
+    """
+    pipeline = redis_client.client.pipeline(transaction=True)
+    pipeline.delete(LEADS)
+    if leads:
+        pipeline.hset(LEADS, mapping={str(one): seconds for one, seconds in leads.items()})
+        pipeline.expire(LEADS, LEADS_SECONDS)
+    pipeline.execute()
 
 
 def put_back(account_ids: Iterable[int], seconds: float = 0) -> None:
@@ -84,7 +100,7 @@ def put_back(account_ids: Iterable[int], seconds: float = 0) -> None:
 
     Whoever holds such an account calls a worker when it is done; else the next sweep does.
     """
-    _put(account_ids, time.time() + seconds)
+    _put(dict.fromkeys(map(str, account_ids), time.time() + seconds))
 
 
 def call_worker() -> None:
@@ -192,13 +208,24 @@ def _key(market_id: int, direction: str) -> str:
     return f"wake:{market_id}:{direction}"
 
 
-def _put(account_ids: Iterable[int], moment: float, *, only_new: bool = False) -> bool:
-    scores = dict.fromkeys(map(str, account_ids), moment)
+def _ahead(account_ids: Iterable[int], now: float) -> dict[str, float]:
+    """Return from when on accounts wait: who has a lead as if they had come that much earlier."""
+    asked = [str(number) for number in account_ids]
+    if not asked:
+        return {}
+    try:
+        told: Any = redis_client.client.hmget(LEADS, asked)
+    except RedisError:
+        told = [None] * len(asked)
+    return {one: now - int(lead or 0) for one, lead in zip(asked, told, strict=True)}
+
+
+def _put(scores: Mapping[str, float], *, only_new: bool = False) -> bool:
     if not scores:
         return False
     try:
         # The earlier moment wins: a wake beats a pause and the mark of a worker at work.
-        redis_client.client.zadd(DUE, scores, nx=only_new, lt=not only_new)
+        redis_client.client.zadd(DUE, dict(scores), nx=only_new, lt=not only_new)
     except RedisError as error:
         log.warning("wake_lost error=%s", type(error).__name__)
         return False

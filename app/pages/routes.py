@@ -37,6 +37,7 @@ from app.pages import showcase
 from app.pages.rules import stream_capacity
 from app.pages.stream import Hub, TooManyStreamsError, peer_has_gone, write_stream
 from app.subscriptions import queries as subscriptions
+from app.subscriptions.rules import history_shown
 from app.transactions import transaction
 
 THEMES = ("auto", "light", "dark")
@@ -108,7 +109,8 @@ def dashboard_live() -> ResponseReturnValue:
 @requires(Permission.CABINET)
 def statistics() -> ResponseReturnValue:
     """Show what a person's bots made in a period, paper and live apart."""
-    page = bots.results(current_user.id, _mode(), request.args.get("period", ""))
+    longest = history_shown(subscriptions.limits_of(current_user.id))
+    page = bots.results(current_user.id, _mode(), request.args.get("period", ""), longest)
     return render_template("pages/statistics.html", page=page)
 
 
@@ -229,6 +231,7 @@ def _dashboard_page(template: str, mode: str) -> str:
         limit=limits.max_bots,
         period=request.args.get("period", ""),
         hold=request.args.get("hold", "") == "1",
+        longest=history_shown(limits),
     )
     return render_template(template, page=page, plan=limits, period=page.period)
 

@@ -34,8 +34,11 @@ from app.subscriptions.rules import (
     PAID_STATES,
     Allowance,
     Limits,
+    history_ended,
+    history_shown,
     with_addons,
 )
+from app.trades.reach import Reach
 
 ENDS_SOON = timedelta(days=7)
 _USUAL = frozenset({MONTH, YEAR})
@@ -179,6 +182,14 @@ def _addons_of(user_id: int) -> tuple[tuple[Limits, int], ...]:
         .group_by(Plan.code)
     )
     return tuple((_limits(plan), int(quantity)) for plan, quantity in rows)
+
+
+def reach_of(user_id: int) -> Reach:
+    """Return how far back a person's plan shows trades, and the plan that shows more."""
+    limits = limits_of(user_id)
+    return Reach(
+        since=utc_now() - history_shown(limits), refusal=history_ended(limits, plans_on_offer())
+    )
 
 
 def present_right(user_id: int) -> Right | None:

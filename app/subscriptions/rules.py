@@ -89,14 +89,29 @@ def access_of(
 
 
 class Allowance(StrEnum):
-    """What a plan allows so many times in a while; the number a plan is data that staff edit."""
+    """What a plan allows so much of; the number a plan is data that staff edit."""
 
     PAST_RUNS = "past_runs_a_day"
     API_CALLS = "api_calls_a_minute"
+    # How far back trades and curves are shown; nothing is deleted.
+    HISTORY_DAYS = "history_days"
+    # By how many seconds ticks stand ahead of others while workers are busy.
+    JOB_PRIORITY = "job_priority"
 
 
 # What a plan allows of it that says nothing else.
-LEAST_ALLOWED: Mapping[Allowance, int] = {Allowance.PAST_RUNS: 30, Allowance.API_CALLS: 120}
+LEAST_ALLOWED: Mapping[Allowance, int] = {
+    Allowance.PAST_RUNS: 30,
+    Allowance.API_CALLS: 120,
+    Allowance.HISTORY_DAYS: 3_650,
+    Allowance.JOB_PRIORITY: 0,
+}
+# A minute ahead of others lets nobody wait for ever.
+MOST_ALLOWED: Mapping[Allowance, int] = {
+    **dict.fromkeys(Allowance, MAX_TIMES),
+    Allowance.HISTORY_DAYS: 3_650,
+    Allowance.JOB_PRIORITY: 60,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +160,7 @@ FREE_LIMITS = Limits(
     max_live_bots=0,
     max_exchanges=2,
     tick_period_s=60,
+    allowed={**LEAST_ALLOWED, Allowance.HISTORY_DAYS: 90},
 )
 
 
@@ -190,6 +206,21 @@ def allowance_spent(
     )
 
 
+def history_shown(limits: Limits) -> timedelta:
+    """Return how far back a plan shows trades and curves; with add-ons never more than the most."""
+    what = Allowance.HISTORY_DAYS
+    return timedelta(days=min(limits.allowed[what], MOST_ALLOWED[what]))
+
+
+def history_ended(limits: Limits, larger: Iterable[Limits]) -> LimitReached:
+    """Return the sentence for what is older; it names the smallest plan that shows more."""
+    what = Allowance.HISTORY_DAYS
+    limit = history_shown(limits).days
+    better = _first(tuple(larger), lambda plan: plan.allowed[what] > limit)
+    allowed = better.allowed[what] if better else 0
+    return _limit_reached("history_days_ended", limit, limit, limits, better, allowed)
+
+
 def _first(plans: Iterable[Limits], allows: Callable[[Limits], bool]) -> Limits | None:
     return next((plan for plan in plans if allows(plan)), None)
 
@@ -222,8 +253,9 @@ def check_limits(limits: Limits) -> None:
         if not low <= getattr(limits, name) <= high:
             raise InvalidInput("bad_plan_limit", field=name, minimum=low, maximum=high)
     for what, times in limits.allowed.items():
-        if not 0 <= times <= MAX_TIMES:
-            raise InvalidInput("bad_plan_limit", field=what.value, minimum=0, maximum=MAX_TIMES)
+        most = MOST_ALLOWED[what]
+        if not 0 <= times <= most:
+            raise InvalidInput("bad_plan_limit", field=what.value, minimum=0, maximum=most)
 
 
 def check_price(amount: Decimal, currency: str) -> None:

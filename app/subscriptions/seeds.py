@@ -19,7 +19,12 @@ PLANS: tuple[Limits, ...] = (
         max_live_bots=10,
         max_exchanges=5,
         tick_period_s=15,
-        allowed={Allowance.PAST_RUNS: 300, Allowance.API_CALLS: 300},
+        allowed={
+            Allowance.PAST_RUNS: 300,
+            Allowance.API_CALLS: 300,
+            Allowance.HISTORY_DAYS: 730,
+            Allowance.JOB_PRIORITY: 5,
+        },
     ),
     replace(
         FREE_LIMITS,
@@ -29,7 +34,12 @@ PLANS: tuple[Limits, ...] = (
         max_live_bots=50,
         max_exchanges=10,
         tick_period_s=5,
-        allowed={Allowance.PAST_RUNS: 2_000, Allowance.API_CALLS: 1_200},
+        allowed={
+            Allowance.PAST_RUNS: 2_000,
+            Allowance.API_CALLS: 1_200,
+            Allowance.HISTORY_DAYS: 3_650,
+            Allowance.JOB_PRIORITY: 15,
+        },
     ),
 )
 

@@ -80,6 +80,13 @@ TEXTS: Mapping[str, LazyString] = {
     "api_calls_a_minute_spent_highest": _l(
         "At most %(limit)s calls a minute are possible. Please wait %(wait)s and try again."
     ),
+    "history_days_ended": _l(
+        "Your plan %(plan)s shows the last %(limit)s days. Older trades are kept: the plan "
+        "%(better_plan)s shows %(better_limit)s days."
+    ),
+    "history_days_ended_highest": _l(
+        "The last %(limit)s days are shown, on every plan. Older trades are kept."
+    ),
     "plan_price_in_past": _l("A new price begins now or later, never in the past."),
     "plan_price_twice": _l("There is a price for this plan, period and moment already."),
     "bad_span": _l("Choose a first and a last day that is not before it, none in the future."),
@@ -106,6 +113,8 @@ TEXTS: Mapping[str, LazyString] = {
 ALLOWANCE_NAMES: Mapping[Allowance, LazyString] = {
     Allowance.PAST_RUNS: _l("Calculations of the past a day"),
     Allowance.API_CALLS: _l("API calls a minute"),
+    Allowance.HISTORY_DAYS: _l("Days of history shown"),
+    Allowance.JOB_PRIORITY: _l("Seconds ahead while workers are busy"),
 }
 
 PLAN_NAMES: Mapping[str, LazyString] = {

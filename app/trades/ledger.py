@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from app.db import db
 from app.trades.models import FillRow, OrderRow, TradeRow
-from app.trades.queries import STATUSES
+from app.trades.queries import STATUSES, still_shown
+from app.trades.reach import reach_of
 
 LARGEST_ID = 2**63 - 1
 
@@ -24,9 +25,14 @@ def trades_before(
     symbol: str = "",
     status: str = "",
 ) -> Sequence[TradeRow]:
-    """Return a person's round trips, those of deleted bots too, and one more than `size`."""
+    """Return a person's round trips, those of deleted bots too, and one more than `size`.
+
+    As far back as their plan shows them.
+    """
     query = select(TradeRow).where(
-        TradeRow.user_id == user_id, TradeRow.id < (cursor or LARGEST_ID)
+        TradeRow.user_id == user_id,
+        TradeRow.id < (cursor or LARGEST_ID),
+        still_shown(reach_of(user_id).since),
     )
     if bot_id is not None:
         query = query.where(TradeRow.bot_id == bot_id)

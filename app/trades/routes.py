@@ -10,6 +10,7 @@ from flask_login import current_user
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
 from app.formatting.cells import safe_cell
+from app.i18n import describe
 from app.listing.days import end_of, start_of
 from app.listing.files import csv_file, iso
 from app.listing.links import link_builder, read_args
@@ -18,6 +19,7 @@ from app.money import exact_text
 from app.trades import queries
 from app.trades.forms import FilterForm
 from app.trades.queries import LARGEST_ID, TradeFilter, TradeView
+from app.trades.reach import Reach, reach_of
 
 blueprint = Blueprint("trades", __name__)
 
@@ -32,7 +34,8 @@ COLUMNS = (
 @requires(Permission.BOTS_OWN)
 def index() -> ResponseReturnValue:
     """Show a person's trades by a filter, with totals."""
-    wanted = _filter()
+    reach = reach_of(current_user.id)
+    wanted = _filter(reach)
     args = read_args(KEYS)
     choices = queries.trade_choices(current_user.id)
     form = FilterForm(request.args)
@@ -47,6 +50,7 @@ def index() -> ResponseReturnValue:
         filters=wanted,
         choices=choices,
         form=form,
+        hidden=describe(reach.refusal) if _is_cut(wanted, reach) else "",
         page=page_of(found, lambda number: url(page=number)),
         url=url,
     )
@@ -71,7 +75,7 @@ def show(trade_id: int) -> ResponseReturnValue:
 @requires(Permission.BOTS_OWN)
 def export() -> ResponseReturnValue:
     """Give the trades of a filter as a file: exact numbers, times in ISO 8601 UTC."""
-    trades = queries.all_trades(current_user.id, _filter())
+    trades = queries.all_trades(current_user.id, _filter(reach_of(current_user.id)))
     return csv_file("trades.csv", COLUMNS, map(_row, trades))
 
 
@@ -104,7 +108,13 @@ def _exact(value: Decimal | None) -> str:
 # --- the filter -----------------------------------------------------------------------------------
 
 
-def _filter() -> TradeFilter:
+def _is_cut(wanted: TradeFilter, reach: Reach) -> bool:
+    """Tell whether trades that were asked for are too old to be shown."""
+    begins_later = wanted.first is not None and wanted.first >= reach.since
+    return not begins_later and queries.has_older(current_user.id, reach.since)
+
+
+def _filter(reach: Reach) -> TradeFilter:
     """Read the filter from the address; what can't be read means any."""
     args = read_args(KEYS)
     bot = args.get("bot", "")
@@ -117,6 +127,7 @@ def _filter() -> TradeFilter:
         side=args["side"] if args.get("side") in {"long", "short"} else "",
         status=args["status"] if args.get("status") in {"open", "closed"} else "",
         mode=args["mode"] if args.get("mode") in {"paper", "testnet", "live"} else "",
+        since=reach.since,
     )
 
 

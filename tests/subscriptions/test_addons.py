@@ -75,7 +75,7 @@ def test_add_ons_add_their_counts_and_leave_the_rest() -> None:
     calls = Limits("calls", "Calls", 0, 0, 1, 60, {Allowance.API_CALLS: 50})
     both = with_addons(FREE_LIMITS, [(BOT, 1), (calls, 2)])
     assert (both.max_bots, both.max_exchanges) == (4, 4)
-    assert both.allowed == {Allowance.API_CALLS: 220, Allowance.PAST_RUNS: 30}
+    assert both.allowed == {**FREE_LIMITS.allowed, Allowance.API_CALLS: 220}
     assert with_addons(pro, []) == pro
 
 

@@ -13,11 +13,12 @@ from app.db import Exact, UtcTime, db, utc_now
 from app.trading.market import ZERO, exact
 
 WIDTH, HEIGHT = 600, 160
+FOREVER = timedelta(days=3650)
 PERIODS = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
-    "all": timedelta(days=3650),
+    "all": FOREVER,
 }
 POINTS = 200
 
@@ -52,8 +53,13 @@ class Curve:
 
 
 @exact
-def profit_curve(cards: Sequence[BotCard], period: str, *, hold: bool = False) -> Curve | None:
-    """Draw the profit of some bots, of the currency in which most is held."""
+def profit_curve(
+    cards: Sequence[BotCard], period: str, *, hold: bool = False, longest: timedelta = FOREVER
+) -> Curve | None:
+    """Draw the profit of some bots, of the currency in which most is held.
+
+    Nothing is drawn that is longer ago than `longest`.
+    """
     worth: dict[str, Decimal] = {}
     for card in cards:
         if card.figures is not None:
@@ -66,7 +72,7 @@ def profit_curve(cards: Sequence[BotCard], period: str, *, hold: bool = False) -
         for card in cards
         if card.currency == currency and card.figures is not None
     }
-    found = samples(list(figures), PERIODS[period])
+    found = samples(list(figures), min(PERIODS[period], longest))
     if not found:
         return None
     # The line ends in the figure that stands above it, whenever the last sample was taken.

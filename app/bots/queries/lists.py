@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from app.bots.queries.cards import (
     own_cards,
     sorted_by_attention,
 )
-from app.bots.queries.dashboard_curve import PERIODS, Curve, profit_curve
+from app.bots.queries.dashboard_curve import FOREVER, PERIODS, Curve, profit_curve
 from app.bots.queries.names import distinct_tags
 from app.bots.rules import RUNNING
 from app.db import Exact, db
@@ -245,10 +245,12 @@ def dashboard(
     limit: int | None = None,
     period: str = "7d",
     hold: bool = False,
+    longest: timedelta = FOREVER,
 ) -> Dashboard:
     """Return the overview of a mode; `today_from` is when the person's day began.
 
-    `limit` is how many bots their plan runs; `hold` adds buying and holding to the curve.
+    `limit` is how many bots their plan runs, `longest` how far back it lets them look; `hold` adds
+    buying and holding to the curve.
     """
     every = own_cards(user_id)
     cards = sorted_by_attention(card for card in every if card.stage == mode)
@@ -267,7 +269,7 @@ def dashboard(
         alerts=tuple(alert for card in cards for alert in _alerts(card)),
         period=period,
         hold=hold,
-        curve=profit_curve(cards, period, hold=hold),
+        curve=profit_curve(cards, period, hold=hold, longest=longest),
         checklist=_checklist(user_id, every),
     )
 

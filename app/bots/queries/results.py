@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import func, select
 
 from app.bots.figures import BotFigures
 from app.bots.queries.cards import BotCard, own_cards
-from app.bots.queries.dashboard_curve import PERIODS, Curve, profit_curve
+from app.bots.queries.dashboard_curve import FOREVER, PERIODS, Curve, profit_curve
 from app.bots.queries.lists import totals_at
 from app.db import db, utc_now
 from app.trades.models import TradeRow
@@ -80,15 +80,16 @@ class Results:
     curve: Curve | None
 
 
-def results(user_id: int, mode: str, period: str) -> Results:
+def results(user_id: int, mode: str, period: str, longest: timedelta = FOREVER) -> Results:
     """Return what the bots of a mode made in a period, best first; an unknown period means 30 days.
 
+    A period goes back by `longest` at most.
     Deleted bots are left out: their books are closed, their trades stay in the list of trades.
     """
     period = period if period in PERIODS else "30d"
     every = own_cards(user_id, sparks=False)
     cards = [card for card in every if card.stage == mode]
-    begin = utc_now() - PERIODS[period]
+    begin = utc_now() - min(PERIODS[period], longest)
     lines = _of_bots(cards, begin)
     return Results(
         mode=mode,
@@ -96,7 +97,7 @@ def results(user_id: int, mode: str, period: str) -> Results:
         period=period,
         currencies=_by_currency(lines),
         bots=tuple(sorted(lines, key=lambda line: line.profit, reverse=True)),
-        curve=profit_curve(cards, period),
+        curve=profit_curve(cards, period, longest=longest),
     )
 
 

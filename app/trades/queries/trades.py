@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from app.db import db
@@ -31,7 +31,10 @@ MOST_ROWS_OF_CSV = 50_000
 
 @dataclass(frozen=True, slots=True)
 class TradeFilter:
-    """Which trades are wanted; `first` and `last` bound the moment of the last event."""
+    """Which trades are wanted; `first` and `last` bound the moment of the last event.
+
+    Of those that were closed before `since` nothing is shown; open ones always are.
+    """
 
     bot_id: int | None = None
     symbol: str = ""
@@ -40,6 +43,7 @@ class TradeFilter:
     side: str = ""
     status: str = ""
     mode: str = ""
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,20 @@ def chosen_trades(
         query = query.where(_moment() >= wanted.first)
     if wanted.last is not None:
         query = query.where(_moment() < wanted.last)
+    if wanted.since is not None:
+        query = query.where(still_shown(wanted.since))
     return query
+
+
+def still_shown(since: datetime) -> ColumnElement[bool]:
+    """Return the condition for trades that are open, or were closed since a moment."""
+    return or_(TradeRow.exit_at.is_(None), TradeRow.exit_at >= since)
+
+
+def has_older(user_id: int, since: datetime) -> bool:
+    """Tell whether a person has trades that were closed before a moment."""
+    older = exists().where(TradeRow.user_id == user_id, TradeRow.exit_at < since)
+    return bool(db.session.scalar(select(older)))
 
 
 def with_purpose(query: Select[TradeRow]) -> Select[TradeRow, str | None]:
