@@ -10,6 +10,7 @@ from app.accounts.permissions import Permission, may
 from app.accounts.personal_data import HOLDINGS
 from app.bots.rules import STATE_TABLE
 from app.exchanges.catalogue import VENUES
+from app.subscriptions.kept.rules import STATE_TABLE as KEPT_TABLE
 from app.subscriptions.rules import STATE_TABLE as SUBSCRIPTION_TABLE
 from app.support.rules import STATE_TABLE as TICKET_TABLE
 
@@ -37,16 +38,21 @@ def states_table() -> str:
 
 def subscriptions_diagram() -> str:
     """Return the states of somebody's right to a plan as a diagram."""
-    return _diagram("active: plan given", SUBSCRIPTION_TABLE)
+    return _diagram(SUBSCRIPTION_TABLE, "active: plan given")
+
+
+def kept_diagram() -> str:
+    """Return the states of a subscription that we keep as a diagram."""
+    return _diagram(KEPT_TABLE, "incomplete: ordered", "trialing: tried")
 
 
 def tickets_diagram() -> str:
     """Return the states of a ticket as a diagram."""
-    return _diagram("open: a customer asks", TICKET_TABLE)
+    return _diagram(TICKET_TABLE, "open: a customer asks")
 
 
-def _diagram(begin: str, table: Mapping[Any, Mapping[Any, Any]]) -> str:
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begin}"]
+def _diagram(table: Mapping[Any, Mapping[Any, Any]], *first: str) -> str:
+    lines = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {begin}" for begin in first)]
     for state, changes in table.items():
         lines += [f"    {state} --> {after}: {change}" for change, after in changes.items()]
         if not changes:
@@ -87,6 +93,7 @@ TABLES = {
     "bot states": ("bots.md", states_table),
     "subscription states": ("billing.md", subscriptions_diagram),
     "ticket states": ("support.md", tickets_diagram),
+    "kept states": ("subscriptions.md", kept_diagram),
     "platforms": ("trading-platforms.md", venues_table),
 }
 

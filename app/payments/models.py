@@ -54,6 +54,12 @@ class Invoice(Base):
         CheckConstraint("state in ('draft', 'void') or number is not null", name="numbered"),
         Index("ix_invoices_user_id", "user_id", "id"),
         Index("ix_invoices_due", "due_at", postgresql_where=text("state = 'open'")),
+        Index(
+            "uq_invoices_one_open_of_kept",
+            "kept_id",
+            unique=True,
+            postgresql_where=text("state = 'open'"),
+        ),
     )
 
     id: Mapped[RowId]

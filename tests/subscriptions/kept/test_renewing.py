@@ -1,20 +1,24 @@
 """Time passes: invoices of coming periods, charges, reminders, dunning, the end; each once."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from flask import Flask
+from sqlalchemy.exc import IntegrityError
 
 from app import events
 from app.db import db
 from app.payments import invoices, paying, wallet_rail
 from app.payments import service as payments
 from app.payments.models import Invoice
+from app.payments.rules import Line, LineKind, NewInvoice
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.events import PlanEnded
-from app.subscriptions.kept import charges, renewing
+from app.subscriptions.kept import charges, jobs, renewing
 from app.subscriptions.models import RailSubscription
 from app.subscriptions.periods import MONTH, Period, Unit
 from app.transactions import transaction
@@ -465,22 +469,21 @@ def die_in(
 
 
 PLACES = [
-    (charges, "charge_of", False),
-    (charges, "charge_of", True),
-    (charges, "plan_next_try", False),
-    (paying, "take", False),
-    (paying, "charge_saved", False),
-    (paying, "charge_saved", True),
-    (wallet_rail, "pay_invoice", False),
-    (wallet_rail, "pay_invoice", True),
-    (renewing, "tend", False),
-    (renewing, "tend", True),
-    (invoices, "pay", True),
+    ("wallet", charges, "charge_of", True),
+    ("wallet", wallet_rail, "pay_invoice", False),
+    ("wallet", wallet_rail, "pay_invoice", True),
+    ("wallet", invoices, "pay", True),
+    ("demo", charges, "charge_of", False),
+    ("demo", charges, "plan_next_try", False),
+    ("demo", paying, "take", False),
+    ("demo", paying, "charge_saved", False),
+    ("demo", paying, "charge_saved", True),
+    ("demo", renewing, "tend", False),
+    ("demo", renewing, "tend", True),
 ]
 
 
-@pytest.mark.parametrize(("place", "name", "after"), PLACES)
-@pytest.mark.parametrize("rail", ["wallet", "demo"])
+@pytest.mark.parametrize(("rail", "place", "name", "after"), PLACES)
 def test_a_run_that_dies_is_finished_by_the_next_and_nothing_is_paid_twice(
     person: Person,
     monkeypatch: pytest.MonkeyPatch,
@@ -505,6 +508,40 @@ def test_a_run_that_dies_is_finished_by_the_next_and_nothing_is_paid_twice(
     assert [one.state for one in person.invoices()] == ["paid", "paid"]
     assert [one.state for one in person.payments()] == ["succeeded", "succeeded"]
     assert (person.kept().number, person.state()) == (2, "active")
+
+
+@pytest.mark.parametrize("rail", ["wallet", "demo"])
+def test_two_runs_at_once_take_the_money_once(person: Person, app: Flask, rail: str) -> None:
+    person.fill_wallet("100")
+    person.subscribe(rail=rail)
+    go_to_end(person, hours=-6)
+    person.clock.pass_(hours=7)
+    ready = threading.Barrier(4)
+
+    def run() -> None:
+        with app.app_context():
+            ready.wait()
+            jobs.renew_due()
+            db.session.remove()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    person.run()
+    assert [one.state for one in person.invoices()] == ["paid", "paid"]
+    assert [one.state for one in person.payments()] == ["succeeded", "succeeded"]
+    assert (person.kept().number, person.state()) == (2, "active")
+
+
+def test_a_subscription_never_has_two_open_invoices(person: Person) -> None:
+    person.start()
+    kept = person.kept()
+    line = Line(LineKind.PLAN, "Pro", usd("29"))
+    again = NewInvoice("else", person.id, (line,), kept_id=kept.id)
+    with pytest.raises(IntegrityError, match="one_open_of_kept"), transaction():
+        payments.issue(again, "test")
 
 
 def test_one_that_fails_stops_no_other(

@@ -164,10 +164,10 @@ def _check_access(person: Person, alive: list[KeptSubscription]) -> None:
 
 
 @settings(
-    tried(10),
+    tried(5),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(steps=st.lists(STEPS, min_size=4, max_size=14))
+@given(steps=st.lists(STEPS, min_size=4, max_size=12))
 def test_books_and_rights_agree_after_every_step(person: Person, steps: list[Step]) -> None:
     somebody = Person(person.clock)
     somebody.fill_wallet("120")
