@@ -63,6 +63,9 @@ def pytest_collection_finish() -> None:
 # would be idle if all workers waited at the same time.
 WAITING_FOLDERS = ("chaos", "doubles", "journeys", "dev")
 COMPUTING_FOLDERS = ("bots", "trading", "security")
+# Lines are counted where their subject is tested. These go through the same ones once more, and
+# counting makes them half as slow again.
+REPEATING_FOLDERS = ("chaos", "doubles", "journeys", "security")
 
 
 def _in_good_order(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -88,8 +91,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files in order; skip what reads the recorded data, where they are absent."""
     items[:] = _in_good_order(items)
     for item in items:
-        # Each has a twin on data made here: counting lines there too would only double its time.
-        if "shared" in item.keywords:
+        # What reads the recorded data has a twin on data made here.
+        if "shared" in item.keywords or item.path.parent.name in REPEATING_FOLDERS:
             item.add_marker(pytest.mark.no_cover)
     folder = shared_folder()
     if folder.is_dir():
