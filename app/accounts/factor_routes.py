@@ -12,7 +12,7 @@ from app.accounts.factor_forms import EmptyForm, FactorForm, ProveForm
 from app.accounts.form_pages import attach, form_page
 from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
-from app.accounts.redirects import local_path
+from app.accounts.redirects import local_path, wanted_page
 from app.accounts.sessions import current_session, sign_in, waiting_log_in
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, TooManyTries
 from app.extensions import limiter
@@ -27,7 +27,7 @@ blueprint = Blueprint("factors", __name__)
 @limiter.limit("60 per minute", methods=["POST"])
 def log_in() -> ResponseReturnValue:
     """Take the second factor of a log-in whose password was right."""
-    target = local_path(request.args.get("next"), url_for("pages.dashboard"))
+    target = wanted_page()
     if current_user.is_authenticated:
         return redirect(target, 303)
     waiting = waiting_log_in()

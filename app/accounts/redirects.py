@@ -2,6 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from flask import request, url_for
+
 
 def local_path(target: str | None, fallback: str) -> str:
     """Return `target` if it is a path on this site, else the fallback."""
@@ -14,3 +16,8 @@ def local_path(target: str | None, fallback: str) -> str:
     if parts.scheme or parts.netloc or target.startswith("//"):
         return fallback
     return target
+
+
+def wanted_page() -> str:
+    """Return where somebody wanted to go before a form was asked of them, else the dashboard."""
+    return local_path(request.args.get("next"), url_for("pages.dashboard"))

@@ -29,7 +29,7 @@ from app.accounts.forms import ConfirmForm, LoginForm, ProfileForm, RegisterForm
 from app.accounts.openid import service as openid
 from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
-from app.accounts.redirects import local_path
+from app.accounts.redirects import wanted_page
 from app.accounts.rules import ProfileChange
 from app.accounts.service import Attempt, NewPerson
 from app.accounts.sessions import ask_second_factor, session_key, sign_in, sign_out
@@ -65,7 +65,7 @@ def _failed(response: Response) -> bool:
 def register() -> ResponseReturnValue:
     """Make an account; the answer is the same for a known address."""
     if current_user.is_authenticated:
-        return redirect(url_for("pages.dashboard"))
+        return redirect(wanted_page())
     form = RegisterForm()
     if form.validate_on_submit() and captcha_pages.passes(form, Action.REGISTER):
         try:
@@ -77,7 +77,7 @@ def register() -> ResponseReturnValue:
             attach(form, error)
         else:
             keep_attempt(attempt)
-            return redirect(url_for("accounts.confirm"), 303)
+            return redirect(url_for("accounts.confirm", next=request.args.get("next")), 303)
     return form_page(
         "accounts/register.html",
         form,
@@ -93,7 +93,7 @@ def register() -> ResponseReturnValue:
 def confirm() -> ResponseReturnValue:
     """Take the mailed code; the right one signs in."""
     if current_user.is_authenticated and current_user.has_proved_mail:
-        return redirect(url_for("pages.dashboard"), 303)
+        return redirect(wanted_page(), 303)
     attempt = _kept_attempt()
     if attempt is None and not current_user.is_authenticated:
         return redirect(url_for("accounts.login"), 303)
@@ -104,7 +104,7 @@ def confirm() -> ResponseReturnValue:
         if user is not None:
             sign_in(user)
             flash(_("Your address is confirmed. Welcome!"), "success")
-            return redirect(url_for("pages.dashboard"), 303)
+            return redirect(wanted_page(), 303)
         form.code.errors = [
             _(
                 "This code does not fit. A code works once, for ten minutes and five tries; "
@@ -140,7 +140,7 @@ def resend() -> ResponseReturnValue:
     else:
         keep_attempt(attempt)
         flash(_("A new code is on its way."), "info")
-    return redirect(url_for("accounts.confirm"), 303)
+    return redirect(url_for("accounts.confirm", next=request.args.get("next")), 303)
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
@@ -149,7 +149,7 @@ def resend() -> ResponseReturnValue:
 @limiter.limit("10 per minute", methods=["POST"], deduct_when=_failed)
 def login() -> ResponseReturnValue:
     """Sign in and go on where somebody wanted to go."""
-    target = local_path(request.args.get("next"), url_for("pages.dashboard"))
+    target = wanted_page()
     if current_user.is_authenticated:
         return redirect(target, 303)
     form = LoginForm()

@@ -1,6 +1,7 @@
 """Registration and the mailed code."""
 
 from datetime import timedelta
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from flask import Flask
@@ -71,6 +72,26 @@ def test_the_code_signs_in_and_leads_to_the_dashboard(client: Client) -> None:
     assert (answer.status_code, answer.location) == (303, "/dashboard")
     assert is_signed_in(client)
     assert db.session.scalars(select(User)).one().is_confirmed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"),
+    [
+        ("/subscribe/pro?period=year", "/subscribe/pro?period=year"),
+        ("//evil.example", "/dashboard"),
+    ],
+)
+def test_who_registers_comes_back_to_what_they_wanted(
+    client: Client, wanted: str, reached: str
+) -> None:
+    page = client.get("/register", query_string={"next": wanted}).text
+    assert f"/login?{urlencode({'next': wanted}, safe='/')}" in page
+    answer = client.post_form(f"/register?{urlencode({'next': wanted})}", FORM)
+    assert answer.status_code == 303 and urlsplit(answer.location).path == "/confirm"
+    again = client.post_form(f"/confirm/resend?{urlsplit(answer.location).query}")
+    assert again.location == answer.location
+    arrived = client.post_form(answer.location, {"code": newest_code()})
+    assert (arrived.status_code, arrived.location) == (303, reached)
 
 
 def test_sending_the_right_code_twice_leads_to_the_dashboard_twice(client: Client) -> None:

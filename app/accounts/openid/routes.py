@@ -27,7 +27,7 @@ from app.accounts.openid import links, service
 from app.accounts.openid.flows import NOBODY, Purpose, Trip
 from app.accounts.openid.forms import WelcomeForm
 from app.accounts.permissions import Permission
-from app.accounts.redirects import local_path
+from app.accounts.redirects import local_path, wanted_page
 from app.accounts.routes import keep_attempt
 from app.accounts.service import NewPerson
 from app.accounts.sessions import ask_second_factor, session_key, sign_in
@@ -177,7 +177,7 @@ def _arrive(trip: Trip, person: Person) -> ResponseReturnValue:
     if found is None:
         service.check_may_register(person)
         session[NEW] = {"person": asdict(person), "began": time.time()}
-        return redirect(url_for("openid.register"), 303)
+        return redirect(url_for("openid.register", next=_unusual(trip.target)), 303)
     user, is_enough = found
     if is_enough:
         sign_in(user)
@@ -191,10 +191,14 @@ def _welcome(welcome: service.Welcome) -> ResponseReturnValue:
     if welcome.user is not None:
         sign_in(welcome.user)
         flash(_("Your address is confirmed. Welcome!"), "success")
-        return redirect(url_for("pages.dashboard"), 303)
+        return redirect(wanted_page(), 303)
     if welcome.attempt is not None:
         keep_attempt(welcome.attempt)
-    return redirect(url_for("accounts.confirm"), 303)
+    return redirect(url_for("accounts.confirm", next=request.args.get("next")), 303)
+
+
+def _unusual(target: str) -> str | None:
+    return None if target == url_for("pages.dashboard") else target
 
 
 def _kept_person() -> Person | None:

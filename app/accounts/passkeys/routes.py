@@ -15,7 +15,7 @@ from app.accounts.passkeys import pages, service
 from app.accounts.passkeys.challenges import Purpose
 from app.accounts.passkeys.forms import AnswerForm, NameForm, NewPasskeyForm
 from app.accounts.permissions import Permission
-from app.accounts.redirects import local_path
+from app.accounts.redirects import wanted_page
 from app.accounts.sessions import (
     ask_password,
     current_session,
@@ -123,7 +123,7 @@ def options_to_log_in() -> ResponseReturnValue:
 @limiter.limit("60 per minute")
 def log_in() -> ResponseReturnValue:
     """Log in by a passkey alone; the password is asked too if it checked nobody."""
-    target = _target()
+    target = wanted_page()
     if current_user.is_authenticated:
         return redirect(target, 303)
     try:
@@ -146,7 +146,7 @@ def log_in() -> ResponseReturnValue:
 def password() -> ResponseReturnValue:
     """Take the password beside a passkey that checked nobody."""
     if current_user.is_authenticated:
-        return redirect(_target(), 303)
+        return redirect(wanted_page(), 303)
     waiting = waiting_password()
     if waiting is None:
         return redirect(url_for("accounts.login", next=request.args.get("next")), 303)
@@ -161,7 +161,7 @@ def password() -> ResponseReturnValue:
             attach(form, error)
         else:
             sign_in(user, second_factor=True)
-            return redirect(_target(), 303)
+            return redirect(wanted_page(), 303)
     return form_page("accounts/passkeys/password.html", form)
 
 
@@ -182,7 +182,7 @@ def options_for_second_step() -> ResponseReturnValue:
 def second_step() -> ResponseReturnValue:
     """Take a passkey as the second factor of a log-in whose password was right."""
     if current_user.is_authenticated:
-        return redirect(_target(), 303)
+        return redirect(wanted_page(), 303)
     waiting = waiting_log_in()
     if waiting is None:
         return redirect(url_for("accounts.login", next=request.args.get("next")), 303)
@@ -194,7 +194,7 @@ def second_step() -> ResponseReturnValue:
     if user is None:
         return _refused(InvalidInput("passkey_refused"), "factors.log_in")
     sign_in(user, second_factor=True)
-    return redirect(_target(), 303)
+    return redirect(wanted_page(), 303)
 
 
 @blueprint.post("/prove/passkey/options")
@@ -203,10 +203,6 @@ def second_step() -> ResponseReturnValue:
 def options_to_prove() -> ResponseReturnValue:
     """Answer what the browser needs to prove by a passkey who is there."""
     return jsonify(service.options_for(Purpose.PROVE, current_user.id, pages.browser()))
-
-
-def _target() -> str:
-    return local_path(request.args.get("next"), url_for("pages.dashboard"))
 
 
 def _answer() -> str:
