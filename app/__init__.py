@@ -218,9 +218,10 @@ def _join_subjects() -> None:
     from app.bots.queries import names
     from app.exchanges import handlers as exchanges_handlers  # noqa: F401
     from app.exchanges import service as exchanges
-    from app.payments import disputes, links, mirroring, refunds  # noqa: F401
+    from app.payments import arrivals, disputes, links, mirroring, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
+    from app.subscriptions import links as plan_links
     from app.subscriptions import mirror, reconciling, usage  # noqa: F401
     from app.subscriptions import queries as subscriptions
     from app.subscriptions.provider import prices
@@ -229,11 +230,13 @@ def _join_subjects() -> None:
     from app.wallet import queries as wallet
     from app.wallet import topups
 
+    arrivals.lead_on_with(plan_links.way_from_checkout)
     mirroring.name_prices_with(prices.what_is_sold)
     topups.offer_top_ups(links.top_up_address)
     topups.name_refs_with(links.ref_link)
     second_factor.need_with(exchanges.has_guarded_keys)
     usage.count_bots_with(bots.running_bots)
+    usage.name_bots_beyond_with(names.names_beyond)
     name_unfinished_with(names.unfinished_names)
     count_money_with(wallet.money_of)
     limit_history_with(subscriptions.reach_of)

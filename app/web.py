@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, Response, abort, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -147,7 +149,7 @@ def _add_headers(response: Response) -> Response:
 
 def _domain_error(error: DomainError) -> ResponseReturnValue:
     status = STATUS_BY_ERROR.get(type(error), 400)
-    response = _answer(status, i18n.describe(error), error.code)
+    response = _answer(status, i18n.describe(error), error.code, error.values)
     if isinstance(error, TooManyTries):
         response.headers["Retry-After"] = str(error.values.get("retry_after", 60))
     return response
@@ -186,7 +188,9 @@ def _unexpected_error(error: Exception) -> ResponseReturnValue:
     return _answer(500, "", "unexpected")
 
 
-def _answer(status: int, message: str, code: str) -> Response:
+def _answer(
+    status: int, message: str, code: str, values: Mapping[str, Any] | None = None
+) -> Response:
     wants_json = request.accept_mimetypes.best == "application/json"
     if api.is_own(request.path):
         response = api.own_problem(status, code)
@@ -197,7 +201,10 @@ def _answer(status: int, message: str, code: str) -> Response:
         page = status if status >= 500 and status in PAGES else page  # noqa: PLR2004
         response = Response(
             render_template(
-                f"errors/{page}.html", message=message, request_id=g.get("request_id", "-")
+                f"errors/{page}.html",
+                message=message,
+                refused=values,
+                request_id=g.get("request_id", "-"),
             )
         )
     response.status_code = status

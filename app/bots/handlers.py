@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 from app.accounts.deletion.events import PersonLeaving
 from app.bots import wake
 from app.bots.models import Bot
-from app.bots.queries.names import unfinished_bots
+from app.bots.queries.names import bots_beyond, unfinished_bots
 from app.bots.rules import RUNNING
 from app.bots.stopping import system_stop
 from app.bots.verbs import announce, tell
@@ -87,19 +87,8 @@ def stop_bots_of_leaver(event: PersonLeaving) -> None:
 def stop_bots_beyond_plan(event: PlanEnded) -> None:
     """Stop what the plan does not cover any more, the newest first, and slow the others down."""
     limits = limits_of(event.user_id)
-    query = (
-        select(Bot.id, Bot.mode)
-        .where(Bot.user_id == event.user_id, Bot.state.in_(RUNNING))
-        .order_by(Bot.started_at, Bot.id)
-    )
-    live = kept = 0
-    for bot_id, mode in db.session.execute(query).all():
-        is_live = mode != "paper"
-        if kept >= limits.max_bots or (is_live and live >= limits.max_live_bots):
-            system_stop(bot_id, "plan_ended", plan=event.plan_code)
-            continue
-        kept += 1
-        live += is_live
+    for bot_id, _ in bots_beyond(event.user_id, limits.max_bots, limits.max_live_bots):
+        system_stop(bot_id, "plan_ended", plan=event.plan_code)
     db.session.execute(
         update(Bot)
         .where(Bot.user_id == event.user_id, Bot.tick_period_s < limits.tick_period_s)

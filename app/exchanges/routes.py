@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
@@ -293,6 +293,7 @@ def _named(error: DomainError) -> str:
 
 def _attach(form: Any, error: DomainError) -> None:
     """Show an error at its field, or above all fields."""
+    g.refused = error.values
     if error.field and error.field in form:
         form[error.field].errors = [describe(error)]
     else:

@@ -36,7 +36,9 @@ from app.notifications import queries as notifications
 from app.pages import showcase
 from app.pages.rules import stream_capacity
 from app.pages.stream import Hub, TooManyStreamsError, peer_has_gone, write_stream
+from app.subscriptions import offers
 from app.subscriptions import queries as subscriptions
+from app.subscriptions.routes import plan_reader
 from app.subscriptions.rules import history_shown
 from app.transactions import transaction
 
@@ -47,7 +49,7 @@ MODE_COOKIE = "mode"
 A_YEAR_S = 365 * 24 * 3600
 LEGAL_PAGES = ("risk", "terms", "privacy")
 HOME_ARTICLES = ("what-is-a-grid", "risk", "paper-and-live", "keys-are-kept", "fees", "plan-limits")
-PRICING_ARTICLES = ("plan-limits", "paper-and-live", "how-to-stop", "self-hosting")
+PRICING_ARTICLES = ("paying", "plan-limits", "paper-and-live", "how-to-stop", "self-hosting")
 HEALTH_KEPT_S = 1.0
 FULL_RETRY_S = 30
 HUB = "botyard_hub"
@@ -61,7 +63,7 @@ def home() -> ResponseReturnValue:
     """Say what this is, what it costs and what can go wrong."""
     return render_template(
         "pages/home.html",
-        offers=subscriptions.price_list(),
+        cards=offers.shelf(None).cards,
         articles=faq.by_slugs(HOME_ARTICLES, _language()),
         showcase=showcase.running_bot() if current_config().demo else None,
     )
@@ -73,7 +75,7 @@ def pricing() -> ResponseReturnValue:
     """Show the plans with their limits and prices."""
     return render_template(
         "pages/pricing.html",
-        offers=subscriptions.price_list(),
+        shelf=offers.shelf(plan_reader(), request.args.get("period", "")),
         articles=faq.by_slugs(PRICING_ARTICLES, _language()),
     )
 

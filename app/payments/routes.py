@@ -28,7 +28,7 @@ from app.extensions import limiter
 from app.formatting import parse_decimal
 from app.i18n import describe
 from app.money import Money
-from app.payments import checkouts, jobs, paying, pdf, queries, texts, wallet_rail
+from app.payments import arrivals, checkouts, jobs, paying, pdf, queries, texts, wallet_rail
 from app.payments.checkouts import Want
 from app.payments.forms import TopUpForm
 from app.payments.queries import InvoicePage
@@ -109,6 +109,9 @@ def checkout(checkout_id: int) -> ResponseReturnValue:
     """Show whether the money of a page has come; being led back here proves nothing."""
     found = queries.own_checkout(current_user.id, checkout_id)
     part = "HX-Request" in request.headers
+    target = arrivals.way_on(current_user.id, found)
+    if target is not None:
+        return Response(headers={"HX-Redirect": target}) if part else redirect(target, 303)
     return render_template(
         "payments/_checkout.html" if part else "payments/checkout.html", checkout=found
     )

@@ -78,13 +78,14 @@ class Offer:
     def is_free(self) -> bool:
         return self.month is not None and self.month.amount == 0
 
-    @property
-    def saved_a_year(self) -> Money | None:
-        """What twelve months cost more than the year."""
-        if self.month is None or self.year is None or self.month.currency != self.year.currency:
-            return None
-        saved = self.month * 12 - self.year
-        return saved if saved.amount > 0 else None
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A price that holds from a moment to come."""
+
+    period: Period
+    price: Money
+    valid_from: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,17 @@ def price_list(at: datetime | None = None, currency: str = "USD") -> tuple[Offer
 def addons_on_offer(at: datetime | None = None, currency: str = "USD") -> tuple[Offer, ...]:
     """Return the visible add-ons with the prices that hold at a moment (now by default)."""
     return _offers(PlanKind.ADDON, at or utc_now(), currency)
+
+
+def coming_prices(currency: str = "USD") -> Mapping[str, tuple[Coming, ...]]:
+    """Return the prices that are announced, by plan or add-on, the earliest first."""
+    book, now = _BOOKS.get(currency, lambda: _read_book(currency)), utc_now()
+    found: dict[str, list[Coming]] = {}
+    for price in book.prices:
+        if price.valid_from > now:
+            coming = Coming(price.period, Money(price.amount, currency), price.valid_from)
+            found.setdefault(price.plan, []).append(coming)
+    return {plan: tuple(prices) for plan, prices in found.items()}
 
 
 def price_on_sale(plan: str, period: Period, currency: str, at: datetime) -> PlanPrice | None:

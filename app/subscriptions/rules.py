@@ -201,6 +201,7 @@ def allowance_spent(
         limit=limit,
         plan=limits.name,
         better_plan=better.name if better else "",
+        better_code=better.plan if better else "",
         better_limit=better.allowed[what] if better else 0,
         retry_after=retry_after,
     )
@@ -235,6 +236,7 @@ def _limit_reached(
         used=used,
         plan=own.name,
         better_plan=better.name if better else "",
+        better_code=better.plan if better else "",
         better_limit=better_limit,
     )
 

@@ -73,5 +73,5 @@ PRICES: Mapping[str, Mapping[Period, Decimal]] = {
     "free": {MONTH: Decimal("0.00"), YEAR: Decimal("0.00")},
     "pro": {MONTH: Decimal("29.00"), YEAR: Decimal("290.00")},
     "premium": {MONTH: Decimal("79.00"), YEAR: Decimal("790.00")},
-    "extra_bot": {MONTH: Decimal("5.00")},
+    "extra_bot": {MONTH: Decimal("5.00"), YEAR: Decimal("50.00")},
 }

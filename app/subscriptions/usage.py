@@ -3,18 +3,20 @@
 Bots stand above plans and may not be imported here, so they register how they are counted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from app.exchanges import queries as exchanges
-from app.subscriptions.rules import RunningBots
+from app.subscriptions.rules import Limits, RunningBots
 
 BotCounter = Callable[[int], RunningBots]
+BotNamer = Callable[[int, int, int], Sequence[str]]
 
 
 class _Registered:
-    """The function that counts bots, once somebody has given it."""
+    """The functions that count and name bots, once somebody has given them."""
 
     counter: BotCounter | None = None
+    namer: BotNamer | None = None
 
 
 def count_bots_with(counter: BotCounter) -> BotCounter:
@@ -28,6 +30,19 @@ def running_bots(user_id: int) -> RunningBots:
     if _Registered.counter is None:
         raise RuntimeError("nobody counts bots: count_bots_with() has not been called")
     return _Registered.counter(user_id)
+
+
+def name_bots_beyond_with(namer: BotNamer) -> BotNamer:
+    """Register the function that names a person's running bots beyond so many, live ones apart."""
+    _Registered.namer = namer
+    return namer
+
+
+def bots_beyond(user_id: int, limits: Limits) -> tuple[str, ...]:
+    """Return the names of a person's running bots that would stop under other limits."""
+    if _Registered.namer is None:
+        raise RuntimeError("nobody names bots: name_bots_beyond_with() has not been called")
+    return tuple(_Registered.namer(user_id, limits.max_bots, limits.max_live_bots))
 
 
 def connected_accounts(user_id: int) -> int:

@@ -6,7 +6,10 @@ from app.faq.markup import render
 
 INDEX = tomllib.loads((service.CONTENT / "articles.toml").read_text(encoding="utf-8"))["article"]
 SLUGS = [entry["slug"] for entry in INDEX]
-PLACES = ("/exchanges/new", "/bots/new", "/pricing", "/subscriptions", "/trades", "/legal/risk")
+PLACES = (
+    "/exchanges/new", "/bots/new", "/pricing", "/subscriptions", "/trades", "/legal/risk",
+    "/wallet", "/invoices",
+)  # fmt: skip
 
 
 def test_at_least_fourteen_articles_come_with_the_product() -> None:

@@ -94,6 +94,8 @@ CABINET = [
     "/exchanges/new?exchange=bybit",
     "/exchanges/new?exchange=paper",
     "/subscriptions",
+    "/subscribe/pro",
+    "/subscribe/extra_bot",
     "/wallet",
     "/wallet/{posting}",
     "/profile",
@@ -109,7 +111,16 @@ CABINET = [
     "/prove",
     "/faq",
 ]
-PUBLIC = ["/", "/pricing", "/login", "/register", "/reset", "/reset/new", "/legal/risk"]
+PUBLIC = [
+    "/",
+    "/pricing",
+    "/pricing?period=year",
+    "/login",
+    "/register",
+    "/reset",
+    "/reset/new",
+    "/legal/risk",
+]
 DESK = [
     "/admin/",
     "/admin/bots/",

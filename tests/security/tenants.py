@@ -60,6 +60,7 @@ SHARED: Mapping[str, object] = {
     "page_id": "no-such-page",
     "try_id": "no-such-try",
     "rail": "demo",
+    "plan": "pro",
     "filename": "css/botyard.css",
     "export_type": "csv",
 }

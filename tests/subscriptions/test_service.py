@@ -16,6 +16,8 @@ from app.money import Money
 from app.subscriptions import jobs, queries, service, usage
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.models import Plan, PlanPrice, Subscription
+from app.subscriptions.offers import saved_by
+from app.subscriptions.periods import YEAR
 from app.subscriptions.rules import FREE_LIMITS, RunningBots
 from app.transactions import transaction
 from tests.factories import make_user
@@ -70,7 +72,7 @@ def test_a_fresh_installation_sells_pro_for_29_dollars_a_month(plans: None) -> N
     assert (free.limits.max_bots, free.limits.max_live_bots) == (3, 0)
     assert pro.month == Money(Decimal("29.00"), "USD")
     assert pro.year == Money(Decimal("290.00"), "USD")
-    assert pro.saved_a_year == Money(Decimal("58.00"), "USD")
+    assert saved_by(pro, YEAR) == Money(Decimal("58.00"), "USD")
     assert premium.month == Money(Decimal("79.00"), "USD")
     limits = premium.limits
     assert (limits.max_bots, limits.max_live_bots, limits.tick_period_s) == (100, 50, 5)
@@ -86,7 +88,7 @@ def test_seeding_again_undoes_nothing_that_staff_changed(plans: None, user_id: i
         service.seed_plans()
     assert offers()["pro"].limits.max_bots == 25
     assert offers()["pro"].month == Money(Decimal("31.50"), "USD")
-    assert db.session.scalar(select(func.count(PlanPrice.id))) == 8
+    assert db.session.scalar(select(func.count(PlanPrice.id))) == 9
 
 
 def test_a_price_holds_from_its_moment_on(plans: None, user_id: int) -> None:

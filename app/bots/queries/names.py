@@ -60,6 +60,33 @@ def unfinished_names(user_id: int) -> list[str]:
     return [name for _, name in unfinished_bots(user_id)]
 
 
+def bots_beyond(user_id: int, max_bots: int, max_live: int) -> list[tuple[int, str]]:
+    """Return number and name of each running bot that such limits do not cover.
+
+    The oldest ones are covered first.
+    """
+    query = (
+        select(Bot.id, Bot.name, Bot.mode)
+        .where(Bot.user_id == user_id, Bot.state.in_(RUNNING))
+        .order_by(Bot.started_at, Bot.id)
+    )
+    live = kept = 0
+    beyond = []
+    for bot_id, name, mode in db.session.execute(query):
+        is_live = mode != "paper"
+        if kept >= max_bots or (is_live and live >= max_live):
+            beyond.append((bot_id, name))
+            continue
+        kept += 1
+        live += is_live
+    return beyond
+
+
+def names_beyond(user_id: int, max_bots: int, max_live: int) -> list[str]:
+    """Return the names of the running bots that such limits do not cover."""
+    return [name for _, name in bots_beyond(user_id, max_bots, max_live)]
+
+
 def distinct_tags(groups: Iterable[Iterable[str]]) -> tuple[str, ...]:
     """Return tags without repeats, by name; the way a tag was first written is kept."""
     found: dict[str, str] = {}

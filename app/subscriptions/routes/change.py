@@ -1,0 +1,131 @@
+"""Changing a running subscription: what another choice means is read before it is agreed to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from app.accounts.access import requires
+from app.accounts.form_pages import attach, form_page
+from app.accounts.permissions import Permission
+from app.errors import Conflict, DomainError
+from app.extensions import limiter
+from app.i18n import describe
+from app.subscriptions import buying, offers, queries, usage
+from app.subscriptions.buying import Goal
+from app.subscriptions.forms import ADDON, NO_PLAN, ChangeForm, change_form
+from app.subscriptions.routes import blueprint, shared
+from app.subscriptions.routes.shared import RECOUNT
+from app.subscriptions.terms import Standing, Verb
+from app.subscriptions.texts import plan_label
+from app.subscriptions.wording import each
+
+# The code of what is no change at all.
+SAME = "nothing_changes"
+
+
+@blueprint.route("/subscriptions/change", methods=["GET", "POST"])
+@requires(Permission.SUBSCRIPTIONS_OWN)
+@limiter.limit("30 per minute", methods=["POST"])
+def change() -> ResponseReturnValue:
+    """Show what another choice means, and make it; what was not read is not agreed to."""
+    standing = buying.standing(current_user.id)
+    if standing is None or Verb.CHANGE not in standing.may:
+        flash(_("There is no running subscription that could be changed."), "info")
+        return redirect(url_for("subscriptions.index"), 303)
+    form = _form(standing)
+    if RECOUNT not in request.form and form.validate_on_submit():
+        try:
+            way = buying.change(current_user, form.chosen(), form.token.data or "")
+        except DomainError as error:
+            # Where the figures have moved, they stand on the page anew.
+            attach(form, error)
+        else:
+            if way.goal is Goal.PLAN:
+                flash(_("Your subscription is changed."), "success")
+            return shared.go(way)
+    shared.let_forms_lead_away()
+    return form_page(
+        "subscriptions/change.html",
+        form,
+        standing=standing,
+        addon_notes=shared.addon_notes(queries.addons_on_offer()),
+        plan_notes=_plan_notes(),
+        **_previewed(form, standing),
+    )
+
+
+@blueprint.get("/subscriptions/change/preview")
+@requires(Permission.SUBSCRIPTIONS_OWN)
+@limiter.limit("60 per minute")
+def preview() -> ResponseReturnValue:
+    """Say what the choice so far means, for a page that is open."""
+    standing = buying.standing(current_user.id)
+    if standing is None or Verb.CHANGE not in standing.may:
+        raise Conflict("no_subscription")
+    form = _form(standing, formdata=request.args, meta={"csrf": False})
+    form.validate()
+    return render_template(
+        "subscriptions/_preview.html", form=form, standing=standing, **_previewed(form, standing)
+    )
+
+
+def _form(standing: Standing, **given: Any) -> ChangeForm:
+    listed = queries.price_list()
+    addons = queries.addons_on_offer()
+    periods = offers.periods_of([*listed, *addons])
+    plans = [
+        (offer.limits.plan, plan_label(offer.limits.name))
+        for offer in listed
+        if offers.periods_of([offer])
+    ]
+    plans.append((NO_PLAN, _("Free plan, extra bots only")))
+    own = standing.plan_code or NO_PLAN
+    wanted = request.args.get("plan", own)
+    code = request.args.get("period") or standing.period.code
+    first = {
+        "plan": wanted if wanted in dict(plans) else own,
+        "period": offers.wanted_period(code, periods).code,
+        **{
+            f"{ADDON}{code}": shared.count_from(
+                request.args, f"{ADDON}{code}", standing.addons.get(code, 0)
+            )
+            for code in shared.by_code(addons)
+        },
+    }
+    return change_form(plans, periods, addons, data=first, **given)
+
+
+def _plan_notes() -> Mapping[str, str]:
+    """Return what stands under each plan: what it costs, the shortest period first."""
+    return {
+        offer.limits.plan: each(*min(offer.prices.items(), key=lambda one: one[0].months))
+        for offer in queries.price_list()
+        if offer.prices
+    }
+
+
+def _previewed(form: ChangeForm, standing: Standing) -> Mapping[str, Any]:
+    """Return what the choice means, or why it can't be had."""
+    nothing: dict[str, Any] = {"preview": None, "problem": "", "losing": (), "same": False}
+    wrong = form.wrong_choice()
+    if wrong:
+        return {**nothing, "problem": wrong}
+    choice = form.chosen()
+    try:
+        found = buying.preview_change(current_user.id, choice)
+    except DomainError as error:
+        # Where a change is planned already, the present plan is a choice too.
+        return {**nothing, "problem": describe(error), "same": error.code == SAME}
+    # Whatever was read before, this is what is on the page now.
+    form.token.data = found.token
+    limits = offers.limits_for(choice.plan, choice.addons)
+    return {
+        **nothing,
+        "preview": found,
+        "limits": limits,
+        "losing": usage.bots_beyond(current_user.id, limits),
+    }

@@ -1,0 +1,194 @@
+"""How a subscription stands, and what happened to it, in words for its owner."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+from app.formatting import filters
+from app.money import Money
+from app.payments.texts import rail_label
+from app.subscriptions import queries
+from app.subscriptions.history import Change
+from app.subscriptions.periods import LIFETIME, MONTH, YEAR, Period
+from app.subscriptions.terms import Standing, Verb
+from app.subscriptions.texts import allowance_name, period_words, plan_label
+
+WORDS: Mapping[str, LazyString] = {
+    "incomplete": _l("Waiting for payment"),
+    "trialing": _l("Free days"),
+    "active": _l("Active"),
+    "past_due": _l("Payment overdue"),
+    "unpaid": _l("Not paid"),
+    "paused": _l("Paused"),
+    "cancelled": _l("Cancelled"),
+}
+TONES = {
+    "incomplete": "warning",
+    "trialing": "info",
+    "active": "good",
+    "past_due": "bad",
+    "unpaid": "bad",
+    "paused": "warning",
+    "cancelled": "warning",
+}
+
+# What happened, by the words of `history.note`.
+CHANGES: Mapping[str, LazyString] = {
+    "ordered": _l("Ordered: %(now)s."),
+    "trial": _l("The free days of %(now)s began."),
+    "paid": _l("Paid: %(now)s."),
+    "revived": _l("Paid after the end: %(now)s begins anew."),
+    "changed": _l("Changed from %(before)s to %(now)s."),
+    "change_planned": _l("From the next period on: %(next)s."),
+    "change_dropped": _l("The planned change was dropped."),
+    "canceled": _l("Cancelled: %(now)s ends with what is paid."),
+    "resumed": _l("The cancellation was taken back."),
+    "past_due": _l("The payment was overdue."),
+    "ended": _l("%(now)s ended."),
+}
+
+
+# How people call paying for a period, how a price is read for it, and what stands beside a price.
+USUAL: Mapping[Period, tuple[LazyString, LazyString, LazyString]] = {
+    LIFETIME: (_l("Once, for life"), _l("%(price)s once, for life"), _l("once, for life")),
+    MONTH: (_l("By the month"), _l("%(price)s a month"), _l("a month")),
+    YEAR: (_l("By the year"), _l("%(price)s a year"), _l("a year")),
+}
+
+SENTENCES: Mapping[str, LazyString] = {
+    "ordered": _l("Ordered. It begins as soon as your payment has come."),
+    "unpaid": _l("A payment is open."),
+    "grace": _l(
+        "A payment is open. What you have holds until %(date)s; pay before that to keep it."
+    ),
+    "paused": _l("Paused: nothing is charged until you go on."),
+    "cancelled": _l("Active until %(date)s, will not renew."),
+    "for_life": _l("Yours for life. Nothing more is charged."),
+    "trying": _l("Free until %(date)s, then it renews by itself."),
+    "renews": _l("Active. It renews by itself on %(date)s."),
+    "active": _l("Active."),
+}
+
+
+def pay_period(period: Period) -> str:
+    """Return how people call paying for a period."""
+    return str(USUAL[period][0]) if period in USUAL else period_words(period)
+
+
+def each(period: Period, price: Money) -> str:
+    """Write a price and how often it is paid."""
+    text = str(USUAL[period][1] if period in USUAL else _l("%(price)s for %(period)s"))
+    return text % {"price": written(price), "period": period_words(period)}
+
+
+def how_often(period: Period) -> str:
+    """Say for how long a price beside this holds."""
+    if period in USUAL:
+        return str(USUAL[period][2])
+    return str(_("for %(period)s", period=period_words(period)))
+
+
+def written(money: Money) -> str:
+    """Write a sum with its currency."""
+    return filters.money(money.amount, money.currency)
+
+
+def standing_word(one: Standing) -> str:
+    """Return the state in one or two words."""
+    state = _shown_state(one)
+    return str(WORDS.get(state, state))
+
+
+def standing_tone(one: Standing) -> str:
+    """Return the colour of the state."""
+    return TONES.get(_shown_state(one), "neutral")
+
+
+def standing_sentence(one: Standing, access_until: datetime | None) -> str:
+    """Say how a subscription stands and what comes next."""
+    what, moment = _situation(one, access_until)
+    return str(SENTENCES[what]) % {"date": filters.day(moment) if moment else ""}
+
+
+def standing_name(one: Standing) -> str:
+    """Return the name of the plan, or of what is had without one."""
+    return plan_label(one.plan_name) if one.plan_code else ", ".join(map(sold_label, one.addons))
+
+
+def sold_label(code: str) -> str:
+    """Return the name of a plan or an add-on by its code."""
+    sold = (*queries.price_list(), *queries.addons_on_offer())
+    return plan_label({one.limits.plan: one.limits.name for one in sold}.get(code, code))
+
+
+def taken_by(one: Standing) -> str:
+    """Say by which way the next charge is taken."""
+    return rail_label(one.rail)
+
+
+def change_words(change: Change) -> str:
+    """Say what happened to a subscription."""
+    if change.what not in CHANGES:
+        return change.what
+    now = change.after or change.before or {}
+    return str(CHANGES[change.what]) % {
+        "now": contents(now),
+        "before": contents(change.before or {}),
+        "next": contents(now.get("next") or {}),
+    }
+
+
+def contents(picture: Mapping[str, Any]) -> str:
+    """Name what a subscription holds, as it was noted: a plan and how many of each add-on."""
+    plan = picture.get("plan")
+    addons = [f"{count} × {sold_label(code)}" for code, count in picture.get("addons", {}).items()]
+    return ", ".join([*([sold_label(plan)] if plan else []), *addons]) or "—"
+
+
+def _situation(one: Standing, access_until: datetime | None) -> tuple[str, datetime | None]:
+    """Return which sentence says it, and the moment that it names."""
+    if one.state == "incomplete":
+        return "ordered", None
+    if one.is_past_due:
+        return ("grace", access_until) if access_until else ("unpaid", None)
+    return _running(one)
+
+
+def _running(one: Standing) -> tuple[str, datetime | None]:
+    if _shown_state(one) == "paused":
+        return "paused", None
+    if one.cancel_at is not None:
+        return "cancelled", one.cancel_at
+    if one.period.is_endless:
+        return "for_life", None
+    if one.next_at is None:
+        return "active", None
+    return ("trying" if one.state == "trialing" else "renews"), one.next_at
+
+
+def _shown_state(one: Standing) -> str:
+    """Return the state that people read."""
+    if one.state == "paused" or Verb.RESUME in one.may:
+        return "paused"
+    return "cancelled" if one.cancel_at is not None else one.state
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "pay_period": pay_period,
+    "how_often": how_often,
+    "each": each,
+    "standing_name": standing_name,
+    "standing_word": standing_word,
+    "standing_tone": standing_tone,
+    "standing_sentence": standing_sentence,
+    "taken_by": taken_by,
+    "change_words": change_words,
+    "sold_label": sold_label,
+    "plan_label": plan_label,
+    "period": period_words,
+    "allowance": allowance_name,
+}

@@ -1,0 +1,420 @@
+"""Ordering, changing and leaving a plan on the pages, with the rail of the demonstration."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.accounts.models import Role, User
+from app.db import db, utc_now
+from app.money import Money
+from app.payments.models import Invoice
+from app.subscriptions import queries, rules, service, usage
+from app.subscriptions.kept import jobs
+from app.subscriptions.models import KeptSubscription, PlanPrice
+from app.subscriptions.periods import LIFETIME, MONTH
+from app.subscriptions.rules import RunningBots
+from app.transactions import transaction
+from app.wallet import service as wallet
+from tests.client import Client
+from tests.conftest import new_client
+from tests.factories import make_account, make_user
+from tests.payments import world
+
+KEY = "ab" * 16
+ORDER = {"period": "month", "rail": "demo", "key": KEY}
+
+
+@pytest.fixture(autouse=True)
+def plans(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with transaction():
+        # A fresh installation would lead to its set-up.
+        make_user(Role.ADMIN)
+        service.seed_plans()
+        # What was sold before this second: a preview rounds down to it.
+        db.session.execute(update(PlanPrice).values(valid_from=utc_now() - timedelta(hours=1)))
+    two = staticmethod(lambda user_id: RunningBots(2, 0))
+    monkeypatch.setattr(usage._Registered, "counter", two)
+
+
+@pytest.fixture
+def user(plans: None) -> User:
+    with transaction():
+        return make_user()
+
+
+@pytest.fixture
+def client(login_as: Callable[[User], Client], user: User) -> Client:
+    return login_as(user)
+
+
+def fill_wallet(user: User, amount: str) -> None:
+    with transaction():
+        wallet.grant(
+            f"fill:{amount}",
+            user.id,
+            Money(Decimal(amount), "USD"),
+            actor_id=None,
+            reason="A present",
+        )
+
+
+def order(client: Client, plan: str = "pro", **fields: str) -> str:
+    """Order a plan; return the path that the answer leads to."""
+    answer = client.post_form(f"/subscribe/{plan}", {**ORDER, **fields})
+    assert answer.status_code == 303, re.findall(r"form-error.*?</p>|notice.*?</div>", answer.text)
+    return urlsplit(answer.location).path
+
+
+def buy(client: Client, plan: str = "pro", **fields: str) -> None:
+    """Order a plan and pay it with a card of the demonstration."""
+    page = order(client, plan, **fields)
+    assert page.startswith("/demo-pay/")
+    assert world.pay(client, page).startswith("/checkouts/")
+    world.settle(client)
+
+
+def count(model: type[Invoice] | type[KeptSubscription]) -> int:
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def states() -> list[str]:
+    """Return the states of all invoices, the oldest first."""
+    db.session.rollback()
+    return list(db.session.scalars(select(Invoice.state).order_by(Invoice.id)))
+
+
+def token_on(page: str) -> str:
+    found = re.search(r'name="token"[^>]*value="([^"]+)"', page)
+    assert found is not None, page
+    return found.group(1)
+
+
+def plan_of(user: User) -> str:
+    db.session.rollback()
+    return queries.limits_of(user.id).plan
+
+
+# ---- the price list ----
+
+
+def test_a_visitor_registers_and_comes_back_to_the_choice() -> None:
+    page = new_visitor().get("/pricing?period=year").text
+    assert "/register?next=/subscribe/pro?period%3Dyear" in page
+    assert "online payment" not in page
+
+
+def test_a_year_shows_what_it_comes_to_by_the_month_and_saves() -> None:
+    page = new_visitor().get("/pricing?period=year").text
+    assert ">290.00\u00a0USD<" in page and "24.17\u00a0USD a month" in page
+    assert "58.00\u00a0USD" in page and "\u221216 %" in page
+
+
+@pytest.mark.parametrize("period", ["", "x" * 3000, "99-month", "13-fortnight", "-1-day", "😀"])
+def test_a_period_that_is_not_sold_shows_the_month(period: str) -> None:
+    answer = new_visitor().get("/pricing", query_string={"period": period})
+    assert answer.status_code == 200 and ">29.00\u00a0USD<" in answer.text
+
+
+def test_a_price_to_come_and_the_places_left_for_life_are_told() -> None:
+    with transaction():
+        service.add_price(
+            None, "pro", Decimal(39), period=MONTH, valid_from=utc_now() + timedelta(days=9)
+        )
+        service.add_price(None, "pro", Decimal(990), period=LIFETIME, seats=1)
+    page = new_visitor().get("/pricing?period=lifetime").text
+    assert "1 place is left." in page and "39.00\u00a0USD a month" in page
+    assert "keeps today" in page
+
+
+def test_the_present_plan_is_marked_and_leads_to_its_page(client: Client) -> None:
+    page = client.get("/pricing").text
+    assert page.count("Your plan") == 1
+    assert 'href="/subscribe/pro?period=month"' in page
+    buy(client)
+    page = client.get("/pricing").text
+    assert 'href="/subscriptions/change?plan=premium&amp;period=month"' in page
+
+
+def new_visitor() -> Client:
+    from flask import current_app
+
+    return new_client(current_app)
+
+
+# ---- ordering ----
+
+
+@pytest.mark.parametrize("plan", ["free", "nothing", "x" * 500, "%00"])
+def test_what_is_not_sold_has_no_order_page(client: Client, plan: str) -> None:
+    assert client.get(f"/subscribe/{plan}").status_code in {400, 404}
+
+
+def test_the_order_page_says_what_is_due_now_and_next(client: Client) -> None:
+    page = client.get("/subscribe/pro?period=year&addon_extra_bot=2").text
+    assert "290.00\u00a0USD" in page and "100.00\u00a0USD" in page
+    assert "Order and pay 390.00\u00a0USD" in page and "Next charge on" in page
+
+
+def test_the_sum_follows_the_choice_without_an_order(client: Client) -> None:
+    page = client.get("/subscribe/pro/quote?period=month&addon_extra_bot=3&rail=wallet").text
+    assert "Order and pay 44.00\u00a0USD" in page and "Not enough in the wallet" in page
+    assert count(KeptSubscription) == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"period": "lifetime"},
+        {"period": "\x00"},
+        {"period": ""},
+        {"rail": "stripe"},
+        {"rail": "x" * 9999},
+        {"key": "short"},
+        {"key": ""},
+        {"addon_extra_bot": "-1"},
+        {"addon_extra_bot": "101"},
+        {"addon_extra_bot": "9" * 5000},
+        {"addon_extra_bot": "NaN"},
+        {"addon_extra_bot": "😀"},
+    ],
+)
+def test_an_absurd_order_is_refused_with_its_reason(client: Client, fields: dict[str, str]) -> None:
+    answer = client.post_form("/subscribe/pro", {**ORDER, **fields})
+    assert answer.status_code == 422 and "notice-danger" in answer.text
+    assert count(KeptSubscription) == 0
+    asked = {name: value.replace("\x00", "?")[:500] for name, value in fields.items()}
+    assert client.get("/subscribe/pro/quote", query_string=asked).status_code == 200
+
+
+def test_paid_by_card_the_plan_holds_and_the_page_leads_on(client: Client, user: User) -> None:
+    page = order(client)
+    back = world.pay(client, page)
+    waiting = client.get(back)
+    assert waiting.status_code == 200 and "Waiting for the provider" in waiting.text
+    assert plan_of(user) == "free"
+    world.settle(client)
+    assert plan_of(user) == "pro"
+    arrival = client.get(back).location
+    assert urlsplit(arrival).path == "/subscriptions"
+    part = client.get(back, headers={"HX-Request": "true"})
+    assert part.headers["HX-Redirect"] == arrival
+    page = client.get(arrival).text
+    assert "Your payment has come." in page
+    for wrong in ("0", "9" * 30, "x", "-1"):
+        assert "has come" not in client.get(f"/subscriptions?paid={wrong}").text
+    assert "It renews by itself on" in page and "2 of 20" in page and ".pdf" in page
+    assert "Paid: Pro." in page
+    assert "Pro" in client.get("/profile").text and "Pro" in client.get("/dashboard").text
+
+
+def test_the_same_post_twice_is_one_order(client: Client, user: User) -> None:
+    first, second = order(client), order(client)
+    assert first == second and (count(KeptSubscription), count(Invoice)) == (1, 1)
+
+
+def test_paid_from_the_wallet_it_holds_at_once(client: Client, user: User) -> None:
+    fill_wallet(user, "30")
+    assert order(client, rail="wallet") == "/subscriptions"
+    assert plan_of(user) == "pro"
+    assert "Wallet" in client.get("/subscriptions").text
+
+
+def test_an_empty_wallet_leaves_an_order_that_can_be_paid_or_withdrawn(
+    client: Client, user: User
+) -> None:
+    answer = client.post_form("/subscribe/pro", {**ORDER, "rail": "wallet"})
+    assert answer.status_code == 422 and "are missing" in answer.text
+    page = client.get("/subscriptions").text
+    assert "Waiting for payment" in page and "Pay now" in page
+    assert "is not paid" in client.get("/subscribe/premium").text
+    assert client.get("/subscriptions/cancel").status_code == 200
+    client.post_form("/subscriptions/cancel")
+    assert states() == ["void"] and plan_of(user) == "free"
+
+
+def test_another_choice_takes_the_place_of_an_unpaid_order(client: Client, user: User) -> None:
+    order(client)
+    buy(client, "premium", key="cd" * 16)
+    assert plan_of(user) == "premium" and states() == ["void", "paid"]
+
+
+def test_a_bot_can_be_rented_without_a_plan(client: Client, user: User) -> None:
+    page = client.get("/subscribe/extra_bot").text
+    assert "Rent a bot" in page and "Order and pay 5.00\u00a0USD" in page
+    buy(client, "extra_bot", addon_extra_bot="2")
+    limits = queries.limits_of(user.id)
+    assert (limits.plan, limits.max_bots, limits.max_live_bots) == ("free", 5, 2)
+    assert "Extra bot" in client.get("/subscriptions").text
+
+
+def test_who_has_a_subscription_is_led_to_changing_it(client: Client) -> None:
+    buy(client)
+    answer = client.get("/subscribe/premium?period=year")
+    assert answer.location == "/subscriptions/change?period=year&plan=premium"
+    assert order(client, "premium", key="cd" * 16) == "/subscriptions/change"
+    assert client.get("/subscribe/extra_bot").location == "/subscriptions/change?addon_extra_bot=1"
+    assert count(KeptSubscription) == 1
+
+
+# ---- changing ----
+
+
+def test_an_upgrade_is_read_paid_and_holds(client: Client, user: User) -> None:
+    buy(client)
+    page = client.get("/subscriptions/change?plan=premium").text
+    assert "Pay 50.00\u00a0USD and change now" in page
+    changed = client.post_form(
+        "/subscriptions/change", {"plan": "premium", "period": "month", "token": token_on(page)}
+    )
+    assert changed.location == "/subscriptions"
+    world.settle(client)
+    assert plan_of(user) == "premium"
+
+
+def test_what_was_not_read_is_not_agreed_to(client: Client, user: User) -> None:
+    buy(client)
+    for token in ("", "old", "\x00", "x" * 9999):
+        answer = client.post_form(
+            "/subscriptions/change", {"plan": "premium", "period": "month", "token": token}
+        )
+        assert answer.status_code == 422 and "changed meanwhile" in answer.text
+    assert plan_of(user) == "pro" and count(Invoice) == 1
+
+
+def test_a_smaller_plan_begins_with_the_next_period_and_names_the_bots_that_stop(
+    client: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namer = staticmethod(lambda user_id, bots, live: ["Quokka"] if bots < 100 else [])
+    monkeypatch.setattr(usage._Registered, "namer", namer)
+    buy(client, "premium")
+    page = client.get("/subscriptions/change?plan=pro").text
+    assert "Quokka" in page and "1 bot would stop" in page and "Change on" in page
+    client.post_form(
+        "/subscriptions/change", {"plan": "pro", "period": "month", "token": token_on(page)}
+    )
+    assert plan_of(user) == "premium"
+    page = client.get("/subscriptions").text
+    assert "From the next period on: Pro." in page and "29.00\u00a0USD" in page
+
+
+def test_without_a_subscription_there_is_nothing_to_change(client: Client) -> None:
+    assert client.get("/subscriptions/change").location == "/subscriptions"
+    assert client.get("/subscriptions/change/preview").status_code == 409
+    for verb in ("go-on", "pause", "resume", "portal"):
+        assert client.post_form(f"/subscriptions/{verb}").location == "/subscriptions"
+
+
+# ---- leaving ----
+
+
+def test_cancelled_it_holds_until_its_end_and_can_go_on(client: Client, user: User) -> None:
+    buy(client)
+    page = client.get("/subscriptions/cancel").text
+    assert "From then on the free plan holds" in page
+    client.post_form("/subscriptions/cancel")
+    page = client.get("/subscriptions").text
+    assert "will not renew" in page and "Keep Pro" in page and plan_of(user) == "pro"
+    client.post_form("/subscriptions/cancel")
+    client.post_form("/subscriptions/go-on")
+    page = client.get("/subscriptions").text
+    assert "It renews by itself" in page and "The cancellation was taken back." in page
+
+
+def test_a_plan_of_somebody_else_stays_as_it_is(
+    client: Client, user: User, login_as: Callable[[User], Client]
+) -> None:
+    buy(client)
+    with transaction():
+        other = make_user()
+    stranger = login_as(other)
+    stranger.post_form("/subscriptions/cancel")
+    assert "will not renew" not in client.get("/subscriptions").text
+    assert plan_of(user) == "pro" and plan_of(other) == "free"
+
+
+# ---- what has to be heard ----
+
+
+def test_every_page_tells_of_a_payment_that_failed(client: Client, user: User) -> None:
+    fall_behind(client, user)
+    text = ""
+    for page in ("/dashboard", "/bots", "/profile", "/subscriptions"):
+        text = client.get(page).text
+        assert 'id="plan-notice"' in text and "Pay now" in text, page
+    assert "There is not enough money in the wallet." in text and "Your plan goes on until" in text
+    assert plan_of(user) == "pro"
+
+
+def test_who_owes_something_is_led_to_paying_it(client: Client, user: User) -> None:
+    fall_behind(client, user)
+    assert client.get("/subscribe/premium").location == "/subscriptions"
+    assert order(client, "premium", key="cd" * 16).startswith("/invoices/")
+    assert count(KeptSubscription) == 1
+
+
+def test_a_wallet_that_is_too_empty_for_the_next_period_is_told(client: Client, user: User) -> None:
+    fill_wallet(user, "30")
+    order(client, rail="wallet")
+    assert 'id="plan-notice"' not in client.get("/dashboard").text
+    live_on(user, 28)
+    assert "28.00\u00a0USD short" in client.get("/dashboard").text
+
+
+def test_the_end_of_free_days_is_told(client: Client, user: User) -> None:
+    with transaction():
+        pro = queries.plans_on_offer()[1]
+        service.change_plan(None, "pro", pro, visible=True, trial_days=14)
+    page = client.get("/subscribe/pro").text
+    assert "Free until" in page and "Begin the free days" in page
+    assert order(client) == "/subscriptions" and plan_of(user) == "pro"
+    assert "Free days" in client.get("/subscriptions").text
+    assert 'id="plan-notice"' not in client.get("/dashboard").text
+    live_on(user, 12)
+    assert "Your free days of Pro end on" in client.get("/dashboard").text
+
+
+# ---- refusals ----
+
+
+def test_a_limit_leads_to_the_plan_that_allows_more(client: Client, user: User) -> None:
+    error = rules.allowance_spent(
+        queries.limits_of(user.id), rules.Allowance.PAST_RUNS, queries.plans_on_offer(), 60
+    )
+    assert error.values["better_code"] == "pro"
+    for _ in range(2):
+        with transaction():
+            make_account(user)
+    answer = client.post_form(
+        "/exchanges/new?exchange=paper",
+        {"label": "More", "exchange": "bybit", "balance": "100"},
+    )
+    assert answer.status_code == 422 and 'href="/subscribe/pro"' in answer.text
+
+
+def fall_behind(client: Client, user: User) -> None:
+    """Have a plan whose next period the wallet can't pay."""
+    fill_wallet(user, "29")
+    order(client, rail="wallet")
+    live_on(user, 32)
+    db.session.rollback()
+    jobs.renew_due()
+    jobs.renew_due()
+    db.session.rollback()
+
+
+def live_on(user: User, days: int) -> None:
+    """Let a subscription have begun so many days earlier."""
+    names = ("started_at", "anchor", "period_start", "period_end", "trial_end")
+    with transaction():
+        kept = db.session.scalars(
+            select(KeptSubscription).where(KeptSubscription.user_id == user.id)
+        ).one()
+        for name in names:
+            moment = getattr(kept, name)
+            setattr(kept, name, moment and moment - timedelta(days=days))
