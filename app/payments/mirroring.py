@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 ZERO = Decimal(0)
 _PAYABLE = frozenset({RailInvoiceState.OPEN, RailInvoiceState.UNCOLLECTIBLE})
 UNNAMED = "-"
+# What the subjects of lines begin with that rent out single bots.
+ADDON = "addon:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,12 @@ def _lines(rail: str, seen: RailInvoice) -> tuple[Line, ...]:
 
 
 def _line(seen: RailInvoice, line: RailLine, known: Mapping[str, Sold]) -> Line:
-    kind = LineKind.OTHER
-    if seen.subscription_id:
-        kind = LineKind.PRORATION if line.is_proration else LineKind.PLAN
     sold = known.get(line.price_id or "")
+    kind = LineKind.OTHER
+    if seen.subscription_id and line.is_proration:
+        kind = LineKind.PRORATION
+    elif seen.subscription_id:
+        kind = LineKind.BOT if sold and sold.subject.startswith(ADDON) else LineKind.PLAN
     text = line.description.replace("\x00", "").strip()[:MAX_DESCRIPTION].strip()
     return Line(
         kind=kind,

@@ -23,8 +23,9 @@ COIN_DIGITS = 8
 RENEWAL_LAG = timedelta(hours=3)
 
 # How many months a period is: whole months by the calendar, also where the day is cut to the end
-# of a short month; whole weeks as 12/52; anything else by its days. The full period of a part that
-# was charged for is the one of the same customer that ends with it.
+# of a short month; whole weeks as 12/52; anything else by its days. Moments of one period that were
+# counted twice may differ by a breath, so they are the same within a minute. The full period of a
+# part that was charged for is the plan's, of the same customer, that ends with it.
 _SQL = text(
     """
 with spans as (
@@ -43,9 +44,10 @@ with spans as (
     select p.period_start, p.period_end
     from invoices pi
     join invoice_lines p on p.invoice_id = pi.id
-    where l.kind = 'proration' and pi.user_id = i.user_id and p.kind in ('plan', 'bot')
-      and p.period_end = l.period_end and p.period_start <= l.period_start
-    order by p.period_start
+    where l.kind in ('bot', 'proration') and pi.user_id = i.user_id and p.kind = 'plan'
+      and abs(extract(epoch from p.period_end - l.period_end)) < 60
+      and p.period_start <= l.period_start
+    order by p.period_start desc
     limit 1
   ) whole on true
   where i.currency = :currency and i.state <> 'draft' and i.opened_at is not null
@@ -90,9 +92,12 @@ counted as (
          end as ends,
          round(
            net * (full_seconds / seconds) / case
-             when first_day + make_interval(months => months) = last_day
-               or last_day - make_interval(months => months) = first_day then months
-             when full_seconds % 604800 = 0 then full_seconds / 604800 * 12 / 52
+             when abs(extract(epoch from
+                 first_day + make_interval(months => months) - last_day)) < 60
+               or abs(extract(epoch from
+                 last_day - make_interval(months => months) - first_day)) < 60 then months
+             when abs(full_seconds - round(full_seconds / 604800) * 604800) < 60
+               then round(full_seconds / 604800) * 12 / 52
              else full_seconds / 86400 * 12 / 365
            end,
            :digits
