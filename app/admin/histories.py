@@ -36,7 +36,7 @@ FIELD_LABELS: Mapping[str, LazyString] = {
     "currency": _l("Currency"),
     "state": _l("State"),
     "rail": _l("Way to pay"),
-    "ends_at": _l("End"),
+    "ends_at": _l("Ends"),
     "period_end": _l("End of the period"),
     "trial_end": _l("End of the trial"),
     "cancels": _l("Ends with the period"),
