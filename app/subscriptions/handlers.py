@@ -7,7 +7,7 @@ from app.payments.events import InvoiceClosed, InvoicePaid, PaymentFailed, Payme
 from app.subscriptions import service
 from app.subscriptions.kept import following
 from app.subscriptions.kept import service as kept
-from app.subscriptions.provider import leaving
+from app.subscriptions.provider import leaving, subscribing
 
 
 @on(AccountConnecting)
@@ -28,6 +28,7 @@ def end_plan_of_leaver(event: PersonErasing) -> None:
 def begin_what_is_paid(event: InvoicePaid) -> None:
     """Let a period or a change begin that was paid for."""
     following.follow_paid(event.invoice_id)
+    subscribing.give_way_to_kept(event.user_id)
 
 
 @on(InvoiceClosed)

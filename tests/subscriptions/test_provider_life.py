@@ -15,18 +15,22 @@ from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.money import Money
 from app.payments import jobs as payments
+from app.payments import wallet_rail
 from app.payments.models import Checkout, Invoice, Payment, RailCustomer
 from app.payments.queries import own_checkout
 from app.settings import service as settings
+from app.subscriptions.kept import service as kept
 from app.subscriptions.models import Plan
 from app.subscriptions.periods import MONTH, YEAR
 from app.subscriptions.provider import service as provider
 from app.subscriptions.queries import limits_of
 from app.subscriptions.terms import Choice, Verb
 from app.transactions import transaction
+from app.wallet import service as wallet
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
+from tests.payments import world
 from tests.subscriptions.provider_world import mirrored, orders, settle, stand_in
 
 Login = Callable[[User], Client]
@@ -149,6 +153,26 @@ def test_c16_another_choice_takes_the_place_of_the_open_page(fake: FakeStripe, u
     db.session.rollback()
     payments.close_page(ids)
     assert fake.get(old)["status"] == "expired"
+
+
+def test_c16_who_begins_elsewhere_can_not_pay_the_open_page_too(
+    fake: FakeStripe, user: User
+) -> None:
+    provider.start(user, PRO, "/pricing")
+    page = session_of(user.id)
+    with transaction():
+        wallet.top_up("gift", user.id, "demo", Money(Decimal(100), "USD"))
+        invoice_id = kept.start(user.id, PRO, "wallet", "one")
+    assert invoice_id is not None
+    with transaction():
+        wallet_rail.pay_invoice(user.id, invoice_id)
+    assert plan_of(user.id) == "pro"
+    (number,) = db.session.scalars(select(Checkout.id).where(Checkout.external_id == page))
+    db.session.rollback()
+    payments.close_page(number)
+    assert fake.get(page)["status"] == "expired"
+    with pytest.raises(Conflict, match="subscription_exists"):
+        provider.start(user, PRO, "/pricing")
 
 
 @pytest.mark.parametrize("card", ["4242424242424242", DECLINES_LATER])
@@ -370,7 +394,7 @@ def test_c20_an_upgrade_whose_answer_was_lost_is_charged_once(fake: FakeStripe, 
 
 @pytest.mark.parametrize("card", [DECLINES_LATER, ASKS_ALWAYS])
 def test_c32_an_upgrade_that_is_not_paid_leaves_the_old_plan(
-    fake: FakeStripe, user: User, card: str
+    fake: FakeStripe, user: User, login_as: Login, card: str
 ) -> None:
     subscribe(fake, user)
     fake.portal.new_card(fake.latest("customer")["id"], card)
@@ -382,6 +406,8 @@ def test_c32_an_upgrade_that_is_not_paid_leaves_the_old_plan(
     standing = provider.standing(user.id)
     assert standing is not None and standing.state == "active" and standing.pay_url == where
     assert plan_of(user.id) == "pro" and Verb.CHANGE not in standing.may
+    page = login_as(user).get(f"/invoices/{standing.pay_invoice_id}").text
+    assert str(where) in page and "Pay from the wallet" not in page
     fake.hosted.pay_invoice(open_invoice["id"], "4242424242424242")
     settle(fake)
     assert plan_of(user.id) == "premium"
@@ -443,6 +469,27 @@ def test_c33_another_period_begins_when_the_paid_one_ends(fake: FakeStripe, user
     assert [row["amount"] for row in fake.every("charge")] == [2_900, 29_000]
     standing = provider.standing(user.id)
     assert standing is not None and standing.period == YEAR
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_c06_a_life_heard_of_in_any_order_ends_the_same(
+    fake: FakeStripe, user: User, seed: int
+) -> None:
+    subscribe(fake, user)
+    provider.change(user.id, PREMIUM, provider.preview_change(user.id, PREMIUM).token)
+    provider.change(user.id, PRO, provider.preview_change(user.id, PRO).token)
+    fake.advance(days=32)
+    provider.cancel(user.id)
+    fake.deliver(shuffle=seed, duplicate=2)
+    world.work()
+    row = mirrored(user.id)
+    assert (row.plan_code, row.state, row.cancel_at) == ("pro", "active", row.period_end)
+    totals = sorted(db.session.scalars(select(Invoice.total)))
+    assert totals == [
+        Decimal(amount) / 100
+        for amount in sorted(invoice["total"] for invoice in fake.every("invoice"))
+    ]
+    assert set(db.session.scalars(select(Invoice.state))) == {"paid"}
 
 
 def test_c34_an_end_with_the_period_is_taken_back_or_comes(fake: FakeStripe, user: User) -> None:

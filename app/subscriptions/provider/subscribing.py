@@ -12,10 +12,11 @@ from app.adapters.payments.keeping import SubscribeOrder, WithoutCard
 from app.adapters.payments.port import Piece
 from app.db import db, utc_now
 from app.errors import Conflict
-from app.payments import paying
+from app.payments import checkouts, paying
 from app.payments.checkouts import Step, Want
+from app.payments.models import Checkout
 from app.payments.paying import Payer
-from app.payments.rules import Purpose
+from app.payments.rules import CheckoutState, Purpose
 from app.settings import queries as settings
 from app.settings.rules import TRIAL_CARD
 from app.subscriptions import queries
@@ -63,6 +64,19 @@ def lead_to_page(person: Payer, rail: str, choice: Choice, back: str) -> str:
     return paying.make_page(
         step, lambda: store.keeper(rail).subscribe(_order(person, step, wanted))
     )
+
+
+def give_way_to_kept(user_id: int) -> None:
+    """Take back the page on which somebody could still subscribe, if we keep a subscription now."""
+    if not _has_kept(user_id):
+        return
+    query = select(Checkout).where(
+        Checkout.user_id == user_id,
+        Checkout.purpose == Purpose.SUBSCRIPTION.value,
+        Checkout.state == CheckoutState.OPEN.value,
+    )
+    for checkout in db.session.scalars(query.with_for_update()):
+        checkouts.replace(checkout)
 
 
 def _order(person: Payer, step: Step, wanted: Want) -> SubscribeOrder:
