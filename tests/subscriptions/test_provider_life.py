@@ -89,6 +89,7 @@ def test_a_plan_and_bots_are_sold_on_one_page_and_each_is_given(
     reference = page["client_reference_id"]
     assert page["metadata"] == {"app": "botyard", "user_id": str(user.id), "reference": reference}
     assert page["success_url"].endswith(f"/checkouts/{reference.removeprefix('checkout:')}")
+    assert fake.get(page["customer"])["preferred_locales"] == ["en"]
     assert page["locale"] == "en" and page["amount_total"] == 2_900 + 3 * 500
     before = limits_of(user.id)
     fake.checkout.pay(page["id"])

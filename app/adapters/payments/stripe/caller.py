@@ -30,13 +30,13 @@ class Caller:
     def _marks(self, user_id: int, reference: str) -> dict[str, str]:
         return {"app": self._tag, "user_id": str(user_id), "reference": reference}
 
-    def _customer(self, user_id: int, email: str) -> str:
+    def _customer(self, user_id: int, email: str, language: str) -> str:
         """Return a person's customer: the one with our mark, else a new one.
 
         Stripe finds marks after about a minute and knows keys for about a day: together they make
         one customer, however often and whenever a lost answer is asked for again.
         """
-        return self._marked_customer(user_id) or self._new_customer(user_id, email)
+        return self._marked_customer(user_id) or self._new_customer(user_id, email, language)
 
     def _marked_customer(self, user_id: int) -> str | None:
         query = f"metadata['app']:'{self._tag}' AND metadata['user_id']:'{user_id}'"
@@ -47,9 +47,12 @@ class Caller:
             return None
         return str(found[-1]["id"]) if found else None
 
-    def _new_customer(self, user_id: int, email: str) -> str:
+    def _new_customer(self, user_id: int, email: str, language: str) -> str:
         marks = {"app": self._tag, "user_id": str(user_id)}
-        params = {"email": email, "metadata": marks}
+        params: dict[str, Any] = {"email": email, "metadata": marks}
+        if language in LANGUAGES:
+            # In which Stripe writes invoices and mails.
+            params["preferred_locales"] = [LANGUAGES[language]]
         for number in range(_CUSTOMER_KEYS):
             # An answer that is kept may be a fault, or a customer who was deleted since.
             key = f"customer:{user_id}" + (f":{number}" if number else "")

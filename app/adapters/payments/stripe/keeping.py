@@ -50,7 +50,7 @@ class Keeping(Caller):
 
     def subscribe(self, order: SubscribeOrder) -> Created:
         """Make a page of Checkout on which a subscription begins, and the customer if missing."""
-        customer = order.customer_id or self._customer(order.user_id, order.email)
+        customer = order.customer_id or self._customer(order.user_id, order.email, order.language)
         marks = self._marks(order.user_id, order.reference)
         begins: dict[str, Any] = {"metadata": marks}
         if order.trial_days:

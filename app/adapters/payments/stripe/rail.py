@@ -44,7 +44,7 @@ class StripeRail(Keeping):
 
     def create(self, order: Order) -> Created:
         """Make a page of Checkout, and the customer if this is the first one."""
-        customer = order.customer_id or self._customer(order.user_id, order.email)
+        customer = order.customer_id or self._customer(order.user_id, order.email, order.language)
         marks = self._marks(order.user_id, order.reference)
         payment: dict[str, Any] = {"metadata": marks}
         if order.save_method:
