@@ -9,13 +9,16 @@ JOBS ?= 3
 COVER := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=90)
 KILLS ?= 1000
 SEED ?= 1
+LIVES ?= 20
+STEPS ?= 20
+KINDS ?= all
 # Without compiled files every process would compile thousands of modules at each start.
 unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity check-billing check-properties chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
+	test-fast check-chaos check-parity check-billing check-properties check-sequences chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
 	bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -105,6 +108,9 @@ check-billing: setup ## Every sequence of Stripe's events in a hundred orders
 
 check-properties: setup ## The properties with twenty times as many made-up cases
 	@EXAMPLES=20 $(PY) -m pytest -n $(JOBS) --dist load -m hypothesis
+
+check-sequences: setup ## Random lives of every kind of grid (LIVES=20 SEED=1 STEPS=20 KINDS=all)
+	@SEEDS=$(LIVES) SEED=$(SEED) STEPS=$(STEPS) KINDS=$(KINDS) $(PY) -m pytest -n $(JOBS) --dist load tests/bots/test_sequences.py
 
 chaos: setup ## Kill workers at a hostile exchange, then compare the books (KILLS=1000 SEED=1)
 	@$(PY) -m tests.chaos.run --kills $(KILLS) --seed $(SEED)

@@ -12,6 +12,10 @@ POSITION_CHOICES: Mapping[str, LazyString] = {
 }
 TEXTS: Mapping[str, LazyString] = {
     "leverage_too_fine": _l("Leverage goes in steps of %(step)s."),
+    "leverage_below_position": _l(
+        "At this leverage the position that is open needs %(needed)s of margin, and only %(free)s "
+        "is behind it. Put money in, choose more leverage, or stop the bot and close the position."
+    ),
     "stop_keeps_position": _l(
         "At the stop-loss the bot stops, but the position stays open and goes on losing. Choose to "
         "close it."

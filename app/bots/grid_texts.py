@@ -122,6 +122,10 @@ TEXTS: Mapping[str, LazyString] = {
     "take_profit_share_reached": _l("the value %(equity)s reached the take-profit %(limit)s"),
     "stop_loss_share_reached": _l("the value %(equity)s fell to the stop-loss %(limit)s"),
     "start_failed": _l("the grid could not begin"),
+    "edit_waits": _l(
+        "The price %(price)s has left the new range from %(lower)s to %(upper)s before the new "
+        "settings could begin. They begin as soon as it is back; until then no orders rest."
+    ),
     "edit_failed": _l("the new settings could not be run"),
     "limit_below_need": _l(
         "The bot needs %(value)s from its start: with this limit it would pause at once."

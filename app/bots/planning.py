@@ -119,15 +119,15 @@ def prospect(bot: Bot) -> Prospect:
         put_in = _put_in(metrics, bot.capital, cash)
     funds = Holdings(held.base, held.quote + put_in, held.cost)
     settings = check_settings(grounds, version.strategy, version.params, version.capital, funds)
-    return Prospect(settings, grounds, seen_of_plan(bot, settings.plan), held, put_in)
+    return Prospect(settings, grounds, seen_of_plan(bot, settings.plan, put_in), held, put_in)
 
 
-def seen_of_plan(bot: Bot, plan: Plan) -> Seen:
+def seen_of_plan(bot: Bot, plan: Plan, put_in: Decimal) -> Seen:
     """Gather what a person has to have read of a plan before it starts."""
     worst = getattr(plan, "worst_case", None)
     codes = [found.code for found in (*plan.errors, *plan.warnings)]
     cost = getattr(plan, "base_cost", None)
-    return rules.seen_of(bot.config_version, cost, worst.loss if worst else None, codes)
+    return rules.seen_of(bot.config_version, cost, worst.loss if worst else None, codes, put_in)
 
 
 @exact
@@ -149,7 +149,9 @@ def _missing_cash(planned: Settings, grounds: Grounds, held: Holdings, cash: Dec
         return ceil_to_step(planned.capital - min(cash, worth), BOOK_STEP)
     to_buy = getattr(planned.plan, "base_to_buy", None) or ZERO
     cost = getattr(planned.plan, "base_cost", None) or ZERO
-    saved = cost * min(held.base, to_buy) / to_buy if to_buy > 0 and held.base > 0 else ZERO
+    # The purchase is rounded up to a lot, so up to one lot of what is held saves nothing.
+    coins = min(held.base - (grounds.market.lot or ZERO), to_buy)
+    saved = cost * coins / to_buy if to_buy > 0 and coins > 0 else ZERO
     return ceil_to_step(planned.capital - saved - cash, BOOK_STEP)
 
 

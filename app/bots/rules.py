@@ -14,7 +14,8 @@ from app.trading.market import exact
 RUNNING = ("starting", "active", "paused", "stopping")
 MAX_NAME = 60
 # Prices move while somebody reads the summary. So much of the money may be bought more or less at
-# the start (about one line of a usual grid), and so much more be lost in the worst case.
+# the start (about one line of a usual grid), and so much more be lost in the worst case, or be put
+# in where the money follows from the price.
 MATERIAL_COST = Decimal("0.1")
 MATERIAL_LOSS = Decimal("0.02")
 MAX_SEEN = 2000
@@ -106,26 +107,35 @@ class Seen:
     cost: Decimal
     loss: Decimal
     codes: tuple[str, ...]
+    put_in: Decimal = Decimal(0)
 
     def text(self) -> str:
         """Write it for a hidden field."""
-        return f"{self.version}|{self.cost:f}|{self.loss:f}|{','.join(self.codes)}"
+        codes = ",".join(self.codes)
+        return f"{self.version}|{self.cost:f}|{self.loss:f}|{self.put_in:f}|{codes}"
 
 
-def seen_of(version: int, cost: Decimal | None, loss: Decimal | None, codes: Iterable[str]) -> Seen:
-    """Gather what matters of a plan: first purchase, worst case, errors and warnings."""
-    return Seen(version, cost or Decimal(0), loss or Decimal(0), tuple(sorted(set(codes))))
+def seen_of(
+    version: int,
+    cost: Decimal | None,
+    loss: Decimal | None,
+    codes: Iterable[str],
+    put_in: Decimal = Decimal(0),
+) -> Seen:
+    """Gather what matters of a plan: first purchase, worst case, errors and warnings, new money."""
+    known = tuple(sorted(set(codes)))
+    return Seen(version, cost or Decimal(0), loss or Decimal(0), known, put_in)
 
 
 def read_seen(text: str) -> Seen | None:
     """Read what the form sent back; anything odd is None, and the summary is shown again."""
     parts = text.split("|") if len(text) <= MAX_SEEN else []
     try:
-        version, cost, loss, codes = parts
+        version, cost, loss, put_in, codes = parts
         known = tuple(code for code in codes.split(",") if code)
-        if not (_PLAIN_NUMBER.fullmatch(cost) and _PLAIN_NUMBER.fullmatch(loss)):
+        if not all(map(_PLAIN_NUMBER.fullmatch, (cost, loss, put_in))):
             return None
-        seen = Seen(int(version), Decimal(cost), Decimal(loss), known)
+        seen = Seen(int(version), Decimal(cost), Decimal(loss), known, Decimal(put_in))
     except ValueError:
         return None
     return seen
@@ -137,7 +147,7 @@ def changed_materially(seen: Seen | None, now: Seen, investment: Decimal) -> boo
         return True
     if abs(seen.cost - now.cost) > investment * MATERIAL_COST:
         return True
-    return now.loss - seen.loss > investment * MATERIAL_LOSS
+    return max(now.loss - seen.loss, now.put_in - seen.put_in) > investment * MATERIAL_LOSS
 
 
 @exact

@@ -224,12 +224,13 @@ def _whole(running: _Running, params: Mapping[str, object]) -> dict[str, object]
 
 
 def _seen(bot: Bot, edit: Any) -> Seen:
-    """Gather what an owner decides on: coins traded at once, the worst case, what is warned of."""
+    """Gather what an owner decides on: coins traded at once, worst case, warnings, new money."""
     lines = (*edit.errors, *edit.warnings)
     at_once = edit.cost if edit.base_to_buy else -edit.cost
     worst = edit.plan.worst_case
     loss = None if worst is None else worst.loss
-    return seen_of(bot.config_version, at_once, loss, (line.code for line in lines))
+    codes = (line.code for line in lines)
+    return seen_of(bot.config_version, at_once, loss, codes, edit.money_in)
 
 
 def _edit(running: _Running, read: Any) -> Any:

@@ -345,7 +345,7 @@ def test_a_price_outside_of_the_range_is_named_in_the_summary(shop: Shop, client
     page = client.get(f"/bots/{bot_id}/start")
     assert page.status_code == 200
     assert "lies outside of your range" in page.text
-    refused = client.post_form(f"/bots/{bot_id}/start", {"seen": "1|0|0|"})
+    refused = client.post_form(f"/bots/{bot_id}/start", {"seen": "1|0|0|0|"})
     assert refused.status_code == 409
     assert shop.bot(bot_id).state == "stopped"
 

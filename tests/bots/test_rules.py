@@ -1,5 +1,6 @@
 """The table of states and what it takes to confirm anew; pure."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -84,13 +85,15 @@ def test_what_was_read_travels_through_the_form() -> None:
     [
         "",
         "1",
-        "a|b|c|d",
-        "1|NaN|0|",
-        "1|1|Infinity|",
-        "1|1e99999999|0|",
-        "1|2|3|4|5",
+        "a|b|c|d|e",
+        "1|NaN|0|0|",
+        "1|1|Infinity|0|",
+        "1|1|0|-Infinity|",
+        "1|1e99999999|0|0|",
+        "1|500|100|reserve_below_fees",
+        "1|2|3|4|5|6",
         "9" * 5000,
-        "1|\x00|0|",
+        "1|\x00|0|0|",
     ],
 )
 def test_what_cannot_be_read_counts_as_unread(text: str) -> None:
@@ -116,6 +119,15 @@ def test_another_plan_asks_again_and_a_little_movement_does_not(
 ) -> None:
     now = seen_of(version, Decimal(cost), Decimal(loss), codes)
     assert changed_materially(SEEN, now, MONEY) is changed
+
+
+@pytest.mark.parametrize(("put_in", "changed"), [(-300, False), (220, False), (221, True)])
+def test_more_money_than_was_read_asks_again_and_a_little_more_does_not(
+    put_in: int, changed: bool
+) -> None:
+    seen = replace(SEEN, put_in=Decimal(200))
+    assert read_seen(seen.text()) == seen
+    assert changed_materially(seen, replace(seen, put_in=Decimal(put_in)), MONEY) is changed
 
 
 @pytest.mark.parametrize(

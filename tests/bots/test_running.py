@@ -544,3 +544,47 @@ def test_a_start_with_a_position_brings_the_margin_of_all_orders_of_a_fixed_size
     ticks(shop)
     assert shop.bot(bot_id).state == "active"
     assert len(standing(bot_id)) == 10
+
+
+def test_an_edit_that_by_now_takes_more_money_is_read_again(shop: Shop) -> None:
+    as_contract(shop)
+    size = {"quantity": Decimal(1), "investment": None, "reserve": Decimal("0.01")}
+    bot_id = shop.run_bot(direction="short", leverage=Decimal(5), **size)
+    wish = {"quantity": Decimal(2)}
+    with transaction():
+        cost = running.edit_preview(shop.user_id, bot_id, wish)
+    cheaper = replace(cost.seen, put_in=cost.edit.money_in / 2)
+    error = refused(lambda: running.edit_running(shop.user_id, bot_id, wish, cheaper), Conflict)
+    assert error.code == "plan_moved"
+    with transaction():
+        running.edit_running(shop.user_id, bot_id, wish, cost.seen)
+
+
+def test_a_leverage_at_which_the_position_lacks_margin_is_refused_before_anything_moves(
+    shop: Shop,
+) -> None:
+    as_contract(shop)
+    bot_id = shop.run_bot("103", "107", direction="short", leverage=Decimal(5))
+    with transaction():
+        cost = running.edit_preview(shop.user_id, bot_id, {"leverage": Decimal(1)})
+    assert [each.code for each in cost.edit.errors] == ["leverage_below_position"]
+    before = {order.client_id for order in standing(bot_id)}
+    error = refused(lambda: ask(shop, bot_id, leverage=Decimal(1)), InvalidParams)
+    assert error.code == "leverage_below_position"
+    ticks(shop)
+    assert {order.client_id for order in standing(bot_id)} == before
+    assert shop.bot(bot_id).state == "active"
+
+
+def test_coins_too_few_for_a_lot_of_the_purchase_save_no_money_at_a_start(shop: Shop) -> None:
+    size = {"quantity": Decimal("0.5001"), "investment": None, "reserve": Decimal(0)}
+    bot_id = shop.run_bot("97.5", **size)
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
+    ticks(shop)
+    held = db.session.get_one(BotMetrics, bot_id, populate_existing=True).base
+    assert 0 < held < Decimal("0.0001") * 10
+    shop.play("94.78")
+    shop.start(bot_id)
+    ticks(shop)
+    assert len(standing(bot_id)) == 10

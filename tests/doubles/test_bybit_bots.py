@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app.adapters.exchanges import ccxt as adapter
 from app.adapters.exchanges import client as client_module
-from app.bots import service, stopping
+from app.bots import running, service, stopping
 from app.bots.live import clock
 from app.db import db
 from app.trading.ports import Refused
@@ -23,7 +23,7 @@ from app.transactions import transaction
 from tests.bots.live_world import wander
 from tests.doubles.bybit.faults import Fault, every_fault
 from tests.doubles.bybit.server import DoubleServer
-from tests.doubles.live import CONTRACT, LiveWorld
+from tests.doubles.live import CONTRACT, DEPOSIT, LiveWorld
 from tests.doubles.wire import product_at_double
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -348,6 +348,31 @@ def test_position_funding_and_fees_of_a_contract_tie_to_the_last_unit(
     assert metrics.fills > 4
     assert live.world.trades(bot)
     assert "books_differ" not in live.world.events(bot)
+
+
+@pytest.mark.parametrize(("before", "after"), [("2", "5"), ("5", "2")])
+def test_another_leverage_is_set_before_the_orders_that_count_on_it_and_after_the_others(
+    live: LiveWorld, server: DoubleServer, before: str, after: str
+) -> None:
+    live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    # So much that the orders of five times the money do not fit with the margin for twice.
+    money = {"investment": f"{DEPOSIT * 2 / 5:f}"}
+    seat = live.add_seat(key, 1, (CONTRACT,), direction="neutral", leverage=before, **money)
+    live.tick()
+    (bot,) = seat.bots
+    owner = live.world.bot(bot).user_id
+    customer = server.venue.customers[key]
+    with transaction():
+        cost = running.edit_preview(owner, bot, {"leverage": after})
+        running.edit_running(owner, bot, {"leverage": after}, cost.seen)
+    live.tick()
+    live.tick()
+    assert customer.positions["AAAUSDT"].leverage == int(after)
+    assert {order.status for order in live.world.orders(bot)} == {"OPEN", "CANCELLED"}
+    live.audit()
+    assert live.missing_levels() == []
 
 
 def test_an_account_with_both_ways_side_by_side_is_made_one_way_before_it_trades(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.trading.market import FeeSide, MarketKind, Tier, booked, exact
+from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
 from app.trading.orders import Side, Status
 from app.trading.performance import figures
 from app.trading.strategies.grid import GRID
@@ -103,6 +103,35 @@ def test_a_range_without_the_price_is_refused() -> None:
     found = edit(started, lower="100", upper="120")
     assert [each.code for each in found.errors] == ["range_excludes_price"]
     assert started.state == before
+
+
+@pytest.mark.parametrize(
+    ("gone", "back", "wakes"),
+    [("120", "109", Triggers(D(110), None)), ("85", "91", Triggers(D(60), D(90)))],
+)
+def test_an_edit_waits_while_the_price_has_left_its_range(
+    gone: str, back: str, wakes: Triggers
+) -> None:
+    started = desk()
+    edit(started, lower="90", upper="110", stop_loss="60")
+    started.see(gone)
+    assert (started.state.phase, started.resting()) == (Phase.EDITING, [])
+    assert started.codes().count("edit_waits") == 1
+    waiting = started.tick_once().triggers
+    assert (waiting.above, max(waiting.below or D(0), D(60))) == (wakes.above, wakes.below)
+    started.see(back)
+    assert started.state.phase is Phase.RUNNING
+    assert started.codes().count("edit_waits") == started.codes().count("edit_done") == 1
+    assert started.resting()
+
+
+@pytest.mark.parametrize("exit_", [{"stop_loss": "60"}, {"stop_loss_share": "0.1"}])
+def test_a_grid_that_waits_with_an_edit_still_minds_its_exits(exit_: dict[str, str]) -> None:
+    started = desk(**exit_)
+    edit(started, lower="90", upper="110")
+    started.see("80")
+    started.see("59")
+    assert started.finished in {"stop_loss_reached", "stop_loss_share_reached"}
 
 
 def test_a_waiting_grid_is_edited_without_orders() -> None:

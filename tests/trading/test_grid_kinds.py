@@ -1,5 +1,6 @@
 """Every kind of grid: short, neutral, trailing, infinity, virtual orders, triggers, exits."""
 
+from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.trading.engine import tick
+from app.trading.intents import Cancel
 from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
 from app.trading.orders import Side
 from app.trading.performance import figures
@@ -235,6 +237,46 @@ def test_trailing_up_gives_up_the_lowest_buy_for_one_below_the_new_top() -> None
     started.see("119")
     assert resting(started)[0] == ("sell", D(130))
     assert len(resting(started)) == 4
+
+
+def die_before_acting(desk: Desk, price: str) -> None:
+    """Let a price happen, decide, and die before anything of it is done."""
+    desk.price = D(price)
+    decided = tick(GRID, desk.view())
+    assert any(isinstance(intent, Cancel) for intent in decided.intents)
+    desk.state = decided.state
+
+
+def test_trailing_goes_on_when_its_worker_died_before_it_took_an_order_back() -> None:
+    started = desk("95", trailing_up=True, grids=4)
+    started.see("121")
+    die_before_acting(started, "130")
+    started.see("130")
+    assert sides(started, "buy") == [D(120), D(110), D(100), D(90)]
+
+
+def test_orders_beyond_the_cap_go_when_the_worker_died_before_it_took_them_back() -> None:
+    started = desk("100", grids=10, lower="50", upper="150")
+    started.params = replace(started.params, max_resting=4)
+    die_before_acting(started, "100")
+    started.see("100")
+    assert len(resting(started)) == 4
+
+
+@pytest.mark.parametrize("leverage", [None, "3"])
+def test_orders_that_shrank_on_the_way_up_stay_within_the_money_that_they_brought(
+    leverage: str | None,
+) -> None:
+    # Bought with all the money at the bottom, each step up buys fewer coins for it.
+    if leverage is None:
+        started = desk("81", trailing_up=True, grids=10)
+    else:
+        started = desk("81", on=PERP, trailing_up=True, grids=10, leverage=leverage)
+    for price in ("121", "149", "200", "161", "200", "173", "200", "161", "200"):
+        started.see(price)
+    assert started.state.trail > 10
+    assert len(resting(started)) == 10
+    assert not [code for code in started.codes() if code.startswith("denied_")]
 
 
 def test_trailing_wakes_one_step_beyond_the_range() -> None:
@@ -600,3 +642,19 @@ def give(to: Desk, coins: D, cash: D) -> None:
         position.quote + cash, position.base + coins, position.base_cost, position.fees
     )
     to.books = type(to.books)(**{**members(to.books), "position": changed})
+
+
+@pytest.mark.parametrize("profit_use", ["set_aside", "reinvest"])
+@pytest.mark.parametrize("walk", [("123", "79", "123"), ("103", "97", "111", "81", "119")])
+def test_orders_of_equal_value_stay_within_the_money_without_any_reserve(
+    profit_use: str, walk: tuple[str, ...]
+) -> None:
+    # A first sale brings less than the buy that answers it, by both fees.
+    started = desk(
+        "100", on=market(), sizing="equal_quote", grids=10, profit_use=profit_use, lower="80"
+    )
+    for price in walk:
+        started.see(price)
+    assert started.matches
+    assert len(resting(started)) == 10
+    assert not [code for code in started.codes() if code.startswith("denied_")]

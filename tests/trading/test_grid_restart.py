@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from app.trading.backtest import run_backtest
+from app.trading.market import FeeSide, MarketKind
 from app.trading.orders import Side, client_order_id
 from app.trading.position import Holdings
 from app.trading.strategies.grid import GRID
-from app.trading.strategy import StopHow
+from app.trading.strategy import InvalidParams, StopHow
 from tests.trading import world
 from tests.trading.world import Desk, candles, grid, market
 
@@ -51,6 +52,35 @@ def test_coins_that_are_missing_but_too_few_to_buy_come_from_the_highest_sells()
     given = [b - a for a, b in zip(asked, before, strict=True)]
     assert given[-3:] == [D("0.00001")] * 3
     assert not any(given[:-3])
+
+
+def test_a_short_position_that_lacks_too_little_to_sell_is_taken_from_the_lowest_buys() -> None:
+    short = grid(direction="short", grids=20, reserve="0.1")
+    on = market(kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE)
+    whole = GRID.start_state(short, on, D(101), Holdings(D(0), D(1000)))
+    buys = [s.quantity for s in whole.slots if s.side is Side.BUY]
+    owed = sum(buys, D(0)) - D("0.003")
+    held = Holdings(-owed, D(1000) + owed * 101, owed * 101)
+    state = GRID.start_state(short, on, D(101), held)
+    assert state.entry is None
+    asked = [s.quantity for s in state.slots if s.side is Side.BUY]
+    assert sum(asked, D(0)) == owed
+    assert [b - a for a, b in zip(asked, buys, strict=True)][:4] == [D("0.001")] * 3 + [D(0)]
+
+
+@pytest.mark.parametrize("leverage", ["1", "2"])
+def test_a_position_must_fit_the_leverage_with_which_it_goes_on(leverage: str) -> None:
+    params = grid(direction="short", leverage=leverage)
+    on = market(kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE)
+    # Sold for 1,500, with 1,000 behind it.
+    held = Holdings(D(-15), D(2500), D(1500))
+    if leverage == "2":
+        assert GRID.start_state(params, on, D(100), held)
+        return
+    with pytest.raises(InvalidParams) as caught:
+        GRID.start_state(params, on, D(100), held)
+    (found,) = caught.value.problems
+    assert (found.field, found.code) == ("leverage", "leverage_below_position")
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -33,6 +33,8 @@ from app.trading.strategy import (
 
 CANCELLABLE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
 _MOST_PARAMS = 50_000
+# What a strategy logs when other settings begin.
+EDITED = "edit_done"
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Answer:
     wake: Triggers = Triggers()
     finished: Reason | None = None
     again: bool = False
+    edited: bool = False
 
 
 def watch(orders: Iterable[OwnOrder], *, take_back: bool = False) -> Answer:
@@ -229,6 +232,7 @@ def _read(
     # What others took back is in the log since it was noticed.
     answer.events += [_event(bot, e) for e in result.events if e.code != NOTED]
     answer.matches = result.matches
+    answer.edited = any(each.code == EDITED for each in result.events)
     answer.wake = result.wake
     # A stop that still locks coins at the venue is taken back first.
     answer.finished = None if guarding.lives else result.finished

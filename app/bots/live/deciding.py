@@ -210,6 +210,7 @@ class _Desk:
         work.cancels += answer.cancels
         work.sends += answer.unsent
         work.again |= answer.again
+        work.edited |= answer.edited
         for own in answer.settled:
             own.settled = True
             self.books.touched[own.id] = own

@@ -67,15 +67,17 @@ class Work:
     """What one decision leaves to do for an account: take back, then send.
 
     `strays` are orders at the venue that stand in no book of ours: taken back first. `again` asks
-    for one more decision at the same price even if nothing is to be sent.
+    for one more decision at the same price even if nothing is to be sent. With `edited` other
+    settings begin now: the venue is told their leverage before an order that counts on it.
     """
 
     strays: list[VenueOrder] = field(default_factory=list)
     cancels: list[OwnOrder] = field(default_factory=list)
     sends: list[OwnOrder] = field(default_factory=list)
     again: bool = False
+    edited: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Say whether nothing is left."""
-        return not (self.strays or self.cancels or self.sends or self.again)
+        return not (self.strays or self.cancels or self.sends or self.again or self.edited)

@@ -206,11 +206,15 @@ class _Errand:
         self._changed: list[OwnOrder] = []
 
     def run(self, work: Work) -> bool:
-        """Take back strays, then own orders, then send; stop when the account is not ours."""
+        """Take back strays, then own orders, then send; stop when the account is not ours.
+
+        Other settings may want another leverage: told after the cancels and before the orders.
+        """
         self.news = work.again
         steps: list[Callable[[], bool]] = [
             *(partial(self._cancel_stray, stray) for stray in work.strays),
             *(partial(self._take_back, own) for own in work.cancels),
+            *([self._set_leverages] if work.edited else []),
             *(partial(self._send, own) for own in work.sends),
         ]
         for number, step in enumerate(steps):
@@ -262,6 +266,13 @@ class _Errand:
                 return False
             update_orders(changed)
             announce_started({self.account.id: list(self.seats.values())}, changed)
+        return True
+
+    def _set_leverages(self) -> bool:
+        with transaction():
+            leverages = read_leverages(list(self.seats.values()))
+        for number, leverage in leverages.items():
+            self.venue.set_leverage(self.seats[number].market.symbol, leverage)
         return True
 
     def _cancel_stray(self, stray: VenueOrder) -> bool:

@@ -192,11 +192,15 @@ _LEVERAGES = text("""
     from bots as bot
     join bot_configs as config on config.bot_id = bot.id and config.version = bot.config_version
     where bot.id = any(cast(:bots as bigint[]))
+        and coalesce(bot.strategy_state ->> 'phase', '') <> 'editing'
 """)
 
 
 def read_leverages(seats: Iterable[Seat]) -> dict[int, Decimal]:
-    """Return the leverage that running bots on contracts want, by bot; spot has none."""
+    """Return the leverage that running bots on contracts want, by bot; spot has none.
+
+    While a bot takes orders back for other settings the contract keeps the leverage that they need.
+    """
     bots = [s.id for s in seats if s.is_running and s.market.kind is MarketKind.LINEAR]
     if not bots:
         return {}

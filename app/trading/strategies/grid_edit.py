@@ -11,10 +11,18 @@ from decimal import Decimal
 
 from app.money import ceil_to_step
 from app.trading.intents import Cancel, reason
-from app.trading.market import BOOK_STEP, ZERO, Market, MarketKind, exact
+from app.trading.market import (
+    BOOK_STEP,
+    ZERO,
+    Market,
+    MarketKind,
+    Triggers,
+    exact,
+    first_of,
+)
 from app.trading.orders import FINAL, Order, Purpose, Side
 from app.trading.position import Holdings
-from app.trading.strategies.grid_exit import close
+from app.trading.strategies.grid_exit import close, exit_triggers
 from app.trading.strategies.grid_keep import Kept, keep_orders
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import OTHER, News, gap_of, order_price
@@ -22,8 +30,8 @@ from app.trading.strategies.grid_orders import AT_VENUE
 from app.trading.strategies.grid_params import GridParams
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
 from app.trading.strategies.grid_sizes import ladder_at
-from app.trading.strategies.grid_start import begin, start_grid
-from app.trading.strategies.grid_state import Exit, GridState, Phase, Slot, Sums
+from app.trading.strategies.grid_start import begin, check_margin, start_grid
+from app.trading.strategies.grid_state import Exit, GridState, Outside, Phase, Slot, Sums
 from app.trading.strategy import (
     Decision,
     InvalidParams,
@@ -101,6 +109,7 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
     plan = plan_grid(fitting, market, price)
     try:
         begun = begin(now, market, price, funds, cycle=_next_cycle(state), edits=state.edits + 1)
+        check_margin(now, market, price, funds, begun)
     except InvalidParams as bad:
         return Edit(None, plan, errors=bad.problems, warnings=plan.warnings)
     steps = ladder_at(now, market, price)
@@ -217,6 +226,8 @@ def go_on_editing(view: View, state: GridState) -> Decision:
     except InvalidParams as bad:
         if live:
             return _take_back(state, live, news)
+        if {each.code for each in bad.problems} == {"range_excludes_price"}:
+            return _wait_for_price(view, state, news)
         why = reason("edit_failed", code=bad.code)
         ending = Exit(StopHow.KEEP, why)
         return close(view, replace(state, phase=Phase.CLOSING, slots=()), ending, news)
@@ -229,6 +240,25 @@ def go_on_editing(view: View, state: GridState) -> Decision:
     begun = replace(kept.state, equity=state.equity, outside=state.outside)
     done = log_line("edit_done", orders=len(begun.slots), kept=len(staying))
     return Decision(begun, (), (*news.events, done), tuple(news.matches), again=True)
+
+
+def _wait_for_price(view: View, state: GridState, news: News) -> Decision:
+    """Wait until the price is in the new range; it left since the owner has confirmed that."""
+    params: GridParams = view.params
+    below = view.price < params.lower
+    outside = Outside.BELOW if below else Outside.ABOVE
+    events = list(news.events)
+    if state.outside is not outside:
+        values = {"price": view.price, "lower": params.lower, "upper": params.upper}
+        events.append(log_line("edit_waits", Severity.WARNING, **values))
+    back = Triggers(None, params.lower) if below else Triggers(params.upper, None)
+    return Decision(
+        replace(state, outside=outside),
+        (),
+        tuple(events),
+        tuple(news.matches),
+        first_of((back, exit_triggers(view, state))),
+    )
 
 
 def _take_back(state: GridState, orders: list[Order], news: News) -> Decision:

@@ -73,7 +73,7 @@ def _targets(
     if params.take_profit is not None:
         limit = params.take_profit
         yield _Target(limit, short, "take_profit_reached", limit, stop_loss=False)
-    if state.phase is not Phase.RUNNING or holdings.base == 0:
+    if state.phase not in {Phase.RUNNING, Phase.EDITING} or holdings.base == 0:
         return
     worth = investment if state.equity is None else state.equity
     if params.stop_loss_share is not None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from app.trading.market import ONE, ZERO, Market, booked
 from app.trading.orders import FINAL, Order, Purpose, Side, Status, traded_value
+from app.trading.strategies.grid_cash import within_sale
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_params import GridParams, ProfitUse
 from app.trading.strategies.grid_sizes import floored, gap_quantity
@@ -269,7 +270,8 @@ def _closed(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) ->
             profit=match.profit,
         )
     )
-    return _open_again(grounds, news, gap, OTHER[slot.side], order)
+    again = _open_again(grounds, news, gap, OTHER[slot.side], order)
+    return within_sale(grounds.params, grounds.market, grounds.steps.buys[gap], done, again)
 
 
 def _within(done: Sums, opening: Sums, slot: Slot) -> tuple[Sums, Sums]:

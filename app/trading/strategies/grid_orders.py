@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from app.trading.intents import Cancel, Intent, Place, Reason, reason
-from app.trading.market import ZERO
 from app.trading.orders import FINAL, Order, OrderKey, OrderKind, Purpose, Side, Status
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
@@ -302,7 +301,8 @@ def _swap(
     cancels = []
     for want in ranked[cap:]:
         order = standing.order_of(want)
-        if order is None or want.slot.parked or order.status not in AT_VENUE:
+        # One that is parked already still stands: whoever was to take it back did not come to it.
+        if order is None or order.status not in AT_VENUE:
             continue
         slots[want.gap] = parked(slots[want.gap], want.slot.side)
         cancels.append(Cancel(order.client_id, reason("too_far_now", price=want.price)))
@@ -339,16 +339,4 @@ def _why(state: GridState, want: Want, level: int, steps: Ladder) -> Reason:
         from_level=order_level(state.first, want.gap, other),
         from_price=order_price(steps, want.gap, other),
         order=slot.origin,
-    )
-
-
-def claimed_cash(state: GridState, steps: Ladder, fee: Decimal) -> Decimal:
-    """Return the cash that all buys of the gaps need, resting or waiting, with their fee."""
-    return sum(
-        (
-            slot.remaining * steps.buys[gap] * (1 + fee)
-            for gap, slot in enumerate(state.slots)
-            if slot.side is Side.BUY
-        ),
-        ZERO,
     )

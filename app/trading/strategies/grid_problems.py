@@ -278,8 +278,8 @@ def trailing_warnings(
 ) -> list[Problem]:
     """Warn of orders too small, or steps that no longer earn, where trailing leads to.
 
-    Equal quote buys ever fewer coins on the way up, and so does equal base on spot, where a new
-    order costs no more than what the lowest one frees; equal base is worth ever less on the way
+    Equal quote buys ever fewer coins on the way up, and so does equal base of a long grid, where a
+    new order costs no more than what the lowest one frees; equal base is worth ever less on the way
     down (Bitsgap's help names the first; all halt a grid far from where it began). Without a limit
     the first such price is named, as far as the price doubles or halves.
     """
@@ -325,7 +325,7 @@ def _too_small_at(
 ) -> Problem | None:
     name, price, up = far
     quantity = plan.quantity or floored(market, (plan.order_value or ZERO) / price)
-    if plan.quantity and up and market.kind is MarketKind.SPOT:
+    if plan.quantity and up and params.direction is Direction.LONG:
         quantity = min(quantity, floored(market, plan.quantity * steps.buys[0] / price))
     kept = floored(market, quantity * (ONE - market.buy_fee_in_base(market.maker_fee)))
     if market.is_tradable(kept, price):

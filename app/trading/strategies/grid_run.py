@@ -5,6 +5,7 @@ from dataclasses import replace
 from app.trading.intents import Intent, Place, reason
 from app.trading.market import ZERO, Triggers
 from app.trading.orders import OrderKey, OrderKind, Purpose
+from app.trading.strategies.grid_cash import within_cash
 from app.trading.strategies.grid_edit import go_on_editing
 from app.trading.strategies.grid_exit import close, exit_triggers, exit_wanted
 from app.trading.strategies.grid_levels import Ladder
@@ -54,7 +55,9 @@ def _run(view: View, state: GridState) -> Decision:
     params: GridParams = view.params
     steps = steps_of(params, view.market, state)
     news = read_orders(Grounds(params, view.market, steps, view.time, state), view.orders)
-    state = _after(view, state, news)
+    before, state = state, _after(view, state, news)
+    if state.phase is Phase.RUNNING and (news.filled or before.phase is Phase.ENTRY):
+        state = within_cash(view, state, steps)
     ending = exit_wanted(view, state, news)
     if ending is not None:
         state = replace(state, phase=Phase.CLOSING, exit=ending)

@@ -23,7 +23,7 @@ from app.trading.strategies.grid_sizes import (
     spread_money,
 )
 from app.trading.strategies.grid_state import Entry, GridState, Phase, Slot
-from app.trading.strategy import InvalidParams
+from app.trading.strategy import InvalidParams, problem
 
 
 @exact
@@ -36,11 +36,29 @@ def start_grid(
     """
     trigger = params.trigger_price
     if trigger is None:
-        return begin(params, market, price, funds)
+        begun = begin(params, market, price, funds)
+        check_margin(params, market, price, funds, begun)
+        return begun
     errors = plan_grid(params, market, price).errors
     if errors:
         raise InvalidParams(tuple(errors))
     return GridState(Phase.WAITING, ZERO, price, (), waits_above=price < trigger)
+
+
+def check_margin(
+    params: GridParams, market: Market, price: Decimal, funds: Holdings | None, begun: GridState
+) -> None:
+    """Raise InvalidParams where a position that is held already binds more than there is.
+
+    Venues do not take the leverage then, nor any order before some of it is closed.
+    """
+    if funds is None or market.kind is MarketKind.SPOT or funds.base == 0:
+        return
+    first = begun.entry.quantity * price * market.taker_fee if begun.entry else ZERO
+    needed = funds.cost / params.leverage + first
+    if needed > funds.wallet:
+        found = problem("leverage", "leverage_below_position", needed=needed, free=funds.wallet)
+        raise InvalidParams((found,))
 
 
 @exact
@@ -79,7 +97,9 @@ def begin(
     wanted = first_trade(params, market, money, buys, sells, empty)
     entry = _first_entry(params, market, price, funds, wanted, sells, edits)
     if entry is None and funds is not None and params.direction is Direction.LONG:
-        slots = _within_coins(market, slots, sells - funds.base)
+        slots = _within_held(market, slots, Side.SELL, sells - funds.base)
+    elif entry is None and funds is not None and params.is_short:
+        slots = _within_held(market, slots, Side.BUY, buys + funds.base)
     worth = money.investment if funds is None else funds.quote + funds.base * price
     return GridState(
         phase=Phase.RUNNING if entry is None else Phase.ENTRY,
@@ -95,18 +115,21 @@ def begin(
     )
 
 
-def _within_coins(market: Market, slots: tuple[Slot, ...], missing: Decimal) -> tuple[Slot, ...]:
-    """Take from the sells, highest first, coins that are missing but too few to be bought.
+def _within_held(
+    market: Market, slots: tuple[Slot, ...], side: Side, missing: Decimal
+) -> tuple[Slot, ...]:
+    """Take from the orders that close, farthest first, what is missing but too little to be traded.
 
-    Each gives a lot, as long as coins are missing; without a lot the highest gives them all.
+    Each gives a lot, as long as something is missing; without a lot the farthest gives it all.
     """
     changed = list(slots)
     step = market.lot or missing
+    farthest_first = range(len(changed))[:: 1 if side is Side.BUY else -1]
     while missing > 0:
         before = missing
-        for gap in reversed(range(len(changed))):
+        for gap in farthest_first:
             slot = changed[gap]
-            if missing <= 0 or slot.side is not Side.SELL or slot.quantity <= step:
+            if missing <= 0 or slot.side is not side or slot.quantity <= step:
                 continue
             quantity = slot.quantity - step
             opening = None if slot.opening is None else slot.opening.split(quantity)[0]

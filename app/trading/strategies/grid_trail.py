@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from app.trading.intents import Cancel, Intent, reason
-from app.trading.market import ONE, Market, MarketKind
+from app.trading.market import ONE, ZERO, Market, MarketKind
 from app.trading.orders import Side
+from app.trading.strategies.grid_cash import claimed_cash
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
     Grounds,
@@ -20,8 +21,8 @@ from app.trading.strategies.grid_news import (
     opening_quantity,
     order_price,
 )
-from app.trading.strategies.grid_orders import AT_VENUE, claimed_cash, parked, standing_of
-from app.trading.strategies.grid_params import GridParams
+from app.trading.strategies.grid_orders import AT_VENUE, parked, standing_of
+from app.trading.strategies.grid_params import Direction, GridParams
 from app.trading.strategies.grid_sizes import SELLS_AHEAD, floored, gap_quantity, ladder_of
 from app.trading.strategies.grid_state import GridState, Phase, Slot
 from app.trading.strategy import LogLine, Severity, View, log_line
@@ -105,8 +106,9 @@ def _move(view: View, found: Trailed, side: Side) -> Trailed | None:
         # What can't move along stays where it stands.
         return moved
     if order is not None:
-        if order.status not in AT_VENUE or end.parked or order.filled:
+        if order.status not in AT_VENUE or order.filled:
             return None
+        # Asked for again as long as it stands: who was to take it back may have died before.
         slots = tuple(
             parked(slot, side) if i == far else slot for i, slot in enumerate(state.slots)
         )
@@ -144,15 +146,24 @@ def _fresh_size(
 ) -> Decimal:
     grounds = Grounds(view.params, view.market, steps, view.time, rest)
     size = opening_quantity(grounds, rest.earned, gap, side)
-    if view.market.kind is not MarketKind.SPOT:
+    market, params = view.market, grounds.params
+    if market.kind is not MarketKind.SPOT and params.direction is not Direction.LONG:
         return size
     # Higher levels need more money for the same coins: take what is left, if it is less.
-    fee = view.market.buy_fee_in_quote(view.market.maker_fee)
+    fee = market.buy_fee_in_quote(market.maker_fee) if market.kind is MarketKind.SPOT else ZERO
     ended = found.state.slots[0]
     claimed = claimed_cash(found.state, found.steps, fee)
     claimed -= ended.remaining * found.steps.buys[0] * (ONE + fee)
-    cash = view.holdings.quote - claimed
-    return min(size, floored(view.market, max(cash, cash * 0) / (steps.buys[gap] * (ONE + fee))))
+    cash = _buying_power(view) - claimed
+    return min(size, floored(market, max(cash, cash * 0) / (steps.buys[gap] * (ONE + fee))))
+
+
+def _buying_power(view: View) -> Decimal:
+    """Return for how much all buys may stand; on a contract its position counts among them."""
+    if view.market.kind is MarketKind.SPOT:
+        return view.holdings.quote
+    leverage: Decimal = view.params.leverage
+    return view.holdings.wallet * leverage - view.holdings.cost
 
 
 def _grow(view: View, found: Trailed) -> Trailed:

@@ -1,0 +1,1 @@
+"""Random lives of grids: whatever people, prices and crashes do in turn, the books hold."""
