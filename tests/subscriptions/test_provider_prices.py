@@ -11,6 +11,7 @@ from app.db import db
 from app.errors import Conflict, NotFound, Unavailable
 from app.subscriptions.models import PlanPrice, RailPrice
 from app.subscriptions.provider import prices
+from app.subscriptions.seeds import PRICES
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.subscriptions.provider_world import stand_in
 
@@ -72,8 +73,10 @@ def test_c37_an_archived_price_is_made_anew_and_the_new_one_is_sold(fake: FakeSt
 def test_every_price_on_sale_is_made_by_the_command(app: Flask, fake: FakeStripe) -> None:
     answer = app.test_cli_runner().invoke(args=["stripe", "prices"])
     assert answer.exit_code == 0, answer.output
-    # Pro and premium for a month and a year, and a bot for a month.
-    assert len(fake.every("price")) == 5
+    sold = [amount for prices in PRICES.values() for amount in prices.values() if amount]
+    assert sorted(price["unit_amount"] for price in fake.every("price")) == sorted(
+        amount * 100 for amount in sold
+    )
     assert {price["id"] for price in fake.every("price")} == {
         line.split()[-1] for line in answer.output.splitlines()
     }
