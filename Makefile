@@ -19,7 +19,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
 	test-fast check-chaos check-parity check-billing check-properties check-sequences chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
-	bench-sessions bench-backtest bench-ledger screenshots vendor messages lock lock-check clean
+	bench-sessions bench-backtest bench-ledger bench-revenue screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -141,6 +141,9 @@ bench-webhooks: setup ## Signed callbacks: 600 and 300 a second, with Valkey awa
 
 bench-backtest: setup ## Candles per second of a back-test
 	@$(PY) -m bench.backtest
+
+bench-revenue: setup ## The statistics of revenue over 10,000 customers with two years of invoices
+	@$(PY) -m bench.revenue
 
 bench-ledger: setup ## 50 threads spend one wallet 10,000 times: attempts a second, nothing lost, none below zero
 	@$(PY) -m bench.ledger

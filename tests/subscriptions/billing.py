@@ -26,6 +26,7 @@ class Charge:
     kind: LineKind = LineKind.PLAN
     subject: str = "plan:pro"
     text: str = "line"
+    price_id: int | None = None
 
 
 def at(text: str) -> datetime:
@@ -56,7 +57,7 @@ def bill(
     """Issue an invoice, and note that it is paid."""
     lines = tuple(
         Line(one.kind, one.text, Money(Decimal(one.amount), currency), 1, one.subject, one.start,
-             one.end)
+             one.end, one.price_id)
         for one in ([charges] if isinstance(charges, Charge) else charges)
     )  # fmt: skip
     with transaction():

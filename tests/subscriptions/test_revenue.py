@@ -1,5 +1,6 @@
 """Recurring revenue and income as they are read from invoices and payments."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from app.payments.models import Dispute
 from app.payments.rules import LineKind
 from app.subscriptions.models import KeptSubscription, RailSubscription
 from app.subscriptions.periods import Period, Unit
+from app.subscriptions.queries import price_on_sale
 from app.subscriptions.revenue import income, spans
 from app.subscriptions.revenue.income import Income, break_even, grouped, rental_income
 from app.subscriptions.revenue.recurring import Paying, currencies, recurring
@@ -69,6 +71,19 @@ def test_every_period_comes_to_a_month(
 ) -> None:
     bill(user.id, charge(amount, start, end))
     assert a_month_of(user.id, start) == expected
+
+
+def test_a_known_price_says_how_long_its_period_is(user: User) -> None:
+    with transaction():
+        seed_plans()
+    price = price_on_sale("pro", Period.parse("month"), "USD", utc_now())
+    assert price is not None
+    # 28 days can be a month or four weeks, 31 days that begin in April neither.
+    for start, end in (("2026-03-05", "2026-04-02"), ("2026-04-02", "2026-05-03")):
+        bill(user.id, replace(charge("29.00", start, end), price_id=price.id))
+        assert a_month_of(user.id, start) == "29.00"
+    bill(user.id, charge("14.50", "2026-04-17T12:00", "2026-05-03", LineKind.PRORATION))
+    assert a_month_of(user.id, "2026-04-20") == "58.00"
 
 
 @pytest.mark.shared

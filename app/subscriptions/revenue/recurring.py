@@ -22,8 +22,9 @@ COIN_DIGITS = 8
 # Providers write the invoice of a renewal an hour or more after the period before has ended.
 RENEWAL_LAG = timedelta(hours=3)
 
-# How many months a period is: whole months by the calendar, also where the day is cut to the end
-# of a short month; whole weeks as 12/52; anything else by its days. Moments of one period that were
+# How many months a period is: what the price says. Where the price is not known: whole months by
+# the calendar, also where the day is cut to the end of a short month; whole weeks as 12/52;
+# anything else by its days. Moments of one period that were
 # counted twice may differ by a breath, so they are the same within a minute. The full period of a
 # part that was charged for is the plan's, of the same customer, that ends with it.
 _SQL = text(
@@ -35,15 +36,18 @@ with spans as (
                          then (i.subtotal - i.discount) / (i.subtotal - coalesce(rest.amount, 0))
                          else 1 end as net,
          coalesce(whole.period_start, l.period_start) as full_start,
-         coalesce(whole.period_end, l.period_end) as full_end
+         coalesce(whole.period_end, l.period_end) as full_end,
+         coalesce(whole.code, price.period) as code
   from invoices i
   join invoice_lines l on l.invoice_id = i.id
   left join invoice_lines rest
     on rest.invoice_id = i.id and rest.kind = 'other' and rest.description = '-'
+  left join plan_prices price on price.id = l.price_id
   left join lateral (
-    select p.period_start, p.period_end
+    select p.period_start, p.period_end, known.period as code
     from invoices pi
     join invoice_lines p on p.invoice_id = pi.id
+    left join plan_prices known on known.id = p.price_id
     where l.kind in ('bot', 'proration') and pi.user_id = i.user_id and p.kind = 'plan'
       and abs(extract(epoch from p.period_end - l.period_end)) < 60
       and p.period_start <= l.period_start
@@ -73,7 +77,9 @@ lengths as (
          extract(epoch from full_end - full_start) as full_seconds,
          extract(epoch from period_end - period_start) as seconds,
          full_start at time zone 'UTC' as first_day,
-         full_end at time zone 'UTC' as last_day
+         full_end at time zone 'UTC' as last_day,
+         split_part(code, '-', case when code like '%-%' then 2 else 1 end) as unit,
+         case when code like '%-%' then split_part(code, '-', 1)::numeric else 1 end as number
   from spans
 ),
 counted as (
@@ -92,6 +98,10 @@ counted as (
          end as ends,
          round(
            net * (full_seconds / seconds) / case
+             when unit = 'month' then number
+             when unit = 'year' then number * 12
+             when unit = 'week' then number * 12 / 52
+             when unit = 'day' then number * 12 / 365
              when abs(extract(epoch from
                  first_day + make_interval(months => months) - last_day)) < 60
                or abs(extract(epoch from
