@@ -36,7 +36,8 @@ def renew_due() -> None:
 def remind() -> None:
     """Send the reminders whose time has come, each once."""
     with transaction():
-        invoices, trials = reminders.due_invoices(), reminders.due_trials(utc_now())
+        now = utc_now()
+        invoices, trials = reminders.due_invoices(now), reminders.due_trials(now)
     _each(invoices, reminders.remind_of_invoice)
     _each(trials, reminders.remind_of_trial)
 

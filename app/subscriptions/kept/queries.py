@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
-
 from app.db import db
 from app.money import Money
 from app.payments.models import Invoice
@@ -16,11 +14,7 @@ from app.subscriptions.texts import plan_label
 
 def standing(user_id: int) -> Standing | None:
     """Return how a person's subscription stands; None where there is none."""
-    kept = db.session.scalar(
-        select(KeptSubscription).where(
-            KeptSubscription.user_id == user_id, KeptSubscription.state != KeptState.ENDED.value
-        )
-    )
+    kept = store.live(user_id)
     if kept is None:
         return None
     invoice_id = store.open_invoice_id(kept.id)

@@ -7,7 +7,7 @@ newest one is sent and those before it are not made up.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import queries as people
@@ -50,50 +50,61 @@ class Trial:
     ends_at: datetime
 
 
-def due_invoices() -> list[int]:
-    """Return open invoices of coming or overdue periods, the first due first."""
-    rows = db.session.execute(
-        select(Invoice.id, Invoice.key)
-        .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
-        .where(
-            Invoice.state == InvoiceState.OPEN.value,
-            Invoice.due_at.is_not(None),
-            KeptSubscription.state.in_(_REMINDED),
-            ~KeptSubscription.cancel_at_period_end,
+def due_invoices(now: datetime) -> list[int]:
+    """Return open invoices of running subscriptions of which a reminder was not noted yet."""
+    return list(
+        db.session.scalars(
+            select(Invoice.id)
+            .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
+            .where(
+                Invoice.state == InvoiceState.OPEN.value,
+                KeptSubscription.state.in_(_REMINDED),
+                KeptSubscription.pending.is_(None),
+                or_(
+                    *(
+                        and_(
+                            Invoice.due_at <= now - shift,
+                            _not_noted(func.concat("invoice:", Invoice.id), kind),
+                        )
+                        for kind, shift in rules.WHEN.items()
+                    )
+                ),
+            )
+            .order_by(Invoice.due_at)
+            .limit(BATCH)
         )
-        .order_by(Invoice.due_at)
-        .limit(BATCH)
     )
-    found = ((invoice_id, Reason.parse(key)) for invoice_id, key in rows)
-    return [one for one, reason in found if reason and reason.kind is InvoiceKind.PERIOD]
 
 
 def remind_of_invoice(invoice_id: int) -> None:
     """Send the newest reminder of an invoice whose time has come; again: nothing."""
-    invoice, now = invoices.lock(invoice_id), utc_now()
+    invoice = invoices.lock(invoice_id)
     reason = Reason.parse(invoice.key)
     if invoice.state != InvoiceState.OPEN or reason is None or invoice.due_at is None:
         return
     kept = store.lock(reason.kept_id)
-    if kept.state not in _REMINDED or kept.cancel_at_period_end:
+    if kept.state not in _REMINDED or reason.kind is not InvoiceKind.PERIOD:
         return
-    if deletion.is_leaving(kept.user_id):
-        return
-    due = rules.reminders_due(invoice.due_at, rules.lead_of(length_of(kept)), now)
-    new = [kind for kind in due if _is_first(f"invoice:{invoice.id}", kind, kept.user_id)]
-    if not new or new[-1] is not due[-1]:
-        return
-    # Who was told that a card was declined needs no second mail on the same day.
-    if new[-1] is Reminder.DUE and invoice.attempts and kept.rail != WALLET:
-        return
-    _send(kept, invoice, new[-1])
+    passed = rules.reminders_passed(invoice.due_at, utc_now())
+    new = [kind for kind in passed if _is_first(f"invoice:{invoice.id}", kind, kept.user_id)]
+    if new and new[-1] is passed[-1] and _is_worth_a_mail(kept, invoice, new[-1]):
+        _send(kept, invoice, new[-1])
+
+
+def _is_worth_a_mail(kept: KeptSubscription, invoice: Invoice, kind: Reminder) -> bool:
+    if not rules.is_wanted(kind, rules.lead_of(length_of(kept))):
+        return False
+    if kind is Reminder.DUE and invoice.attempts and kept.rail != WALLET:
+        # Who was told that a card was declined needs no second mail on the same day.
+        return False
+    return not deletion.is_leaving(kept.user_id)
 
 
 def due_trials(now: datetime) -> list[Trial]:
     """Return trials that go on by themselves and end soon, of which nobody was told yet."""
     kept, there = KeptSubscription, RailSubscription
-    ours = db.session.execute(
-        select(kept.id, kept.user_id, Plan.name, kept.started_at, kept.trial_end)
+    ours = (
+        select(func.concat("kept:", kept.id), kept.user_id, Plan.name, kept.trial_end)
         .join(SubscriptionItem, SubscriptionItem.kept_id == kept.id)
         .join(PlanPrice, PlanPrice.id == SubscriptionItem.price_id)
         .join(Plan, Plan.code == PlanPrice.plan_code)
@@ -101,47 +112,45 @@ def due_trials(now: datetime) -> list[Trial]:
             kept.state == KeptState.TRIALING.value,
             ~kept.cancel_at_period_end,
             kept.trial_end > now,
+            store.is_near(kept.trial_end, kept.started_at, rules.TRIAL_NOTICE, now),
             Plan.kind == PlanKind.PLAN.value,
             SubscriptionItem.quantity > 0,
-            _not_told(func.concat("kept:", kept.id)),
+            _not_noted(func.concat("kept:", kept.id), TRIAL),
         )
         .limit(BATCH)
     )
-    theirs = db.session.execute(
-        select(there.rail, there.external_id, there.user_id, Plan.name)
-        .add_columns(there.started_at, there.trial_end)
+    named = func.concat(there.rail, ":", there.external_id)
+    theirs = (
+        select(named, there.user_id, Plan.name, there.trial_end)
         .join(PlanPrice, PlanPrice.id == there.price_id)
         .join(Plan, Plan.code == PlanPrice.plan_code)
         .where(
             there.state == KeptState.TRIALING.value,
             there.cancel_at.is_(None),
             there.trial_end > now,
-            _not_told(func.concat(there.rail, ":", there.external_id)),
+            store.is_near(there.trial_end, there.started_at, rules.TRIAL_NOTICE, now),
+            _not_noted(named, TRIAL),
         )
         .limit(BATCH)
     )
-    trials = [
-        (Trial(f"kept:{number}", user_id, name, end), start)
-        for number, user_id, name, start, end in ours
-        if end is not None
-    ] + [
-        (Trial(f"{rail}:{external_id}", user_id, name, end), start)
-        for rail, external_id, user_id, name, start, end in theirs
+    return [
+        Trial(source, user_id, name, end)
+        for query in (ours, theirs)
+        for source, user_id, name, end in db.session.execute(query)
         if end is not None
     ]
-    return [one for one, start in trials if rules.trial_reminder_at(start, one.ends_at) <= now]
 
 
-def _not_told(source: ColumnElement[str]) -> ColumnElement[bool]:
-    told = select(SubscriptionReminder.kind).where(
-        SubscriptionReminder.source == source, SubscriptionReminder.kind == TRIAL
+def _not_noted(source: ColumnElement[str], kind: str) -> ColumnElement[bool]:
+    noted = select(SubscriptionReminder.kind).where(
+        SubscriptionReminder.source == source, SubscriptionReminder.kind == kind
     )
-    return ~told.exists()
+    return ~noted.exists()
 
 
 def remind_of_trial(trial: Trial) -> None:
     """Tell somebody once that a trial ends."""
-    if deletion.is_leaving(trial.user_id) or not _is_first(trial.source, TRIAL, trial.user_id):
+    if not _is_first(trial.source, TRIAL, trial.user_id) or deletion.is_leaving(trial.user_id):
         return
     person = people.user_by_id(trial.user_id)
     with use_locale(person.language):

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from app.accounts import queries as people
 from app.accounts.deletion import service as deletion
+from app.accounts.models import User
 from app.db import db, utc_now
 from app.i18n import use_locale
 from app.payments import invoices
@@ -65,7 +66,8 @@ def _is_to_be_asked(now: datetime) -> ColumnElement[bool]:
     return and_(
         kept.state.in_(_RUNNING),
         ~kept.cancel_at_period_end,
-        kept.period_end <= now + rules.LEAD,
+        store.is_near(kept.period_end, kept.period_start, rules.LEAD, now),
+        select(User.id).where(User.id == kept.user_id, User.leaves_at.is_(None)).exists(),
     )
 
 
@@ -109,7 +111,7 @@ def _go_on(held: Held, now: datetime) -> None:
     elif invoice is not None and kept.period_end <= now:
         _fall_behind(held, invoice, now)
         return
-    if invoice is None and kept.period_end - _lead(kept) <= now:
+    if invoice is None and kept.period_end - rules.lead_of(length_of(kept)) <= now:
         _ask(kept)
 
 
@@ -125,10 +127,6 @@ def _fall_behind(held: Held, invoice: Invoice, now: datetime) -> None:
             return
     with writing(kept, "past_due", cause="unpaid"):
         store.move(kept, Event.UNPAID, now)
-
-
-def _lead(kept: KeptSubscription) -> timedelta:
-    return rules.lead_of(length_of(kept))
 
 
 def length_of(kept: KeptSubscription) -> timedelta:

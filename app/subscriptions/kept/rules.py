@@ -20,6 +20,8 @@ from app.subscriptions.terms import Choice
 LEAD = timedelta(days=7)
 # A first invoice, or that of a change, waits so long for its money.
 PATIENCE = timedelta(days=1)
+# So long before its end somebody is told that a trial ends, or when half of it is over.
+TRIAL_NOTICE = timedelta(days=3)
 # When the money of an overdue invoice is asked for, counted from the day on which it is due.
 TRIES = tuple(timedelta(days=days) for days in (0, 1, 3, 7))
 # What was shown to somebody may be agreed to for so long.
@@ -244,17 +246,14 @@ WHEN: Mapping[Reminder, timedelta] = {
 }
 
 
-def reminders_due(due_at: datetime, lead: timedelta, now: datetime) -> tuple[Reminder, ...]:
-    """Return the reminders whose time has come, the newest last: older ones need no mail now.
-
-    `lead` is how long before it is due the invoice was to be opened: what lies before is left out.
-    """
-    return tuple(kind for kind, shift in WHEN.items() if -shift <= lead and now >= due_at + shift)
+def reminders_passed(due_at: datetime, now: datetime) -> tuple[Reminder, ...]:
+    """Return the reminders whose time has come, the newest last: older ones need no mail now."""
+    return tuple(kind for kind, shift in WHEN.items() if now >= due_at + shift)
 
 
-def trial_reminder_at(start: datetime, end: datetime) -> datetime:
-    """Return when somebody is reminded that a trial ends: once, three days before, or half-way."""
-    return max(end - timedelta(days=3), start + (end - start) / 2)
+def is_wanted(kind: Reminder, lead: timedelta) -> bool:
+    """Tell whether a reminder makes sense of what is asked for so long before it is due."""
+    return -WHEN[kind] <= lead
 
 
 def token_of(at: datetime, shown: Mapping[str, Any]) -> str:

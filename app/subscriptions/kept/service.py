@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.accounts import queries as people
 from app.accounts.deletion import service as deletion
 from app.db import db, utc_now
-from app.errors import Conflict, InvalidInput
+from app.errors import Conflict, InvalidInput, NotFound
 from app.i18n import use_locale
 from app.money import Money
 from app.payments import invoices
@@ -208,9 +208,10 @@ def _trial_of(user_id: int, basket: Basket) -> timedelta | None:
 def preview_change(user_id: int, choice: Choice) -> Preview:
     """Say what another choice costs and when it begins to hold."""
     now = utc_now().replace(microsecond=0)
-    held = hold_live(user_id)
-    change = changes.plan_change(held.kept, choice, now)
-    return _preview(held.kept, change, now)
+    kept = store.live(user_id)
+    if kept is None:
+        raise NotFound("no_subscription")
+    return _preview(kept, changes.plan_change(kept, choice, now), now)
 
 
 def _preview(kept: KeptSubscription, change: Change, at: datetime) -> Preview:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, literal, select
+from sqlalchemy.orm import InstrumentedAttribute
 
-from app.db import db, utc_now
+from app.db import UtcTime, db, utc_now
 from app.errors import Conflict, NotFound
 from app.events import publish
 from app.notifications.stream import hint
@@ -45,6 +46,23 @@ def live_id(user_id: int) -> int | None:
             KeptSubscription.user_id == user_id, KeptSubscription.state != KeptState.ENDED.value
         )
     )
+
+
+def live(user_id: int) -> KeptSubscription | None:
+    """Return a person's subscription that is not over, to look at it."""
+    kept_id = live_id(user_id)
+    return db.session.get(KeptSubscription, kept_id) if kept_id is not None else None
+
+
+def is_near(
+    end: InstrumentedAttribute[datetime | None],
+    start: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime],
+    notice: timedelta,
+    now: datetime,
+) -> ColumnElement[bool]:
+    """Return the condition that an end is this near, and half of the time to it is over."""
+    moment = literal(now, UtcTime)
+    return and_(end <= now + notice, end - moment <= moment - start)
 
 
 def hold_live(user_id: int) -> Held:

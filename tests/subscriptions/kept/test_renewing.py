@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import IntegrityError
 
 from app import events
+from app.accounts.models import User
 from app.db import db
 from app.payments import invoices, paying, wallet_rail
 from app.payments import service as payments
@@ -400,6 +401,31 @@ def test_a_trial_whose_card_is_declined_has_its_grace(trial: Person) -> None:
     assert (trial.state(), trial.plan()) == ("past_due", "pro")
     assert trial.mails().count("renewal_failed") == 2
     assert trial.mails().count("trial_ends") == 1
+
+
+def test_a_short_trial_is_reminded_of_half_way(trial: Person) -> None:
+    with transaction():
+        pro = queries.plans_on_offer()[1]
+        plans.change_plan(None, "pro", pro, visible=True, trial_days=4)
+    trial.start()
+    trial.clock.pass_(hours=47)
+    trial.run()
+    assert trial.mails() == []
+    trial.clock.pass_(hours=2)
+    trial.run()
+    trial.run()
+    assert trial.mails() == ["trial_ends"]
+
+
+def test_who_is_about_to_leave_is_asked_for_nothing(person: Person) -> None:
+    person.fill_wallet("100")
+    person.subscribe()
+    person.live_on(days=25)
+    with transaction():
+        db.session.get_one(User, person.id).leaves_at = person.clock.now + timedelta(days=30)
+    person.live_on(days=10)
+    assert [one.state for one in person.invoices()] == ["paid", "open"]
+    assert (person.wallet(), person.mails()) == (Decimal(71), ["renewal_due"])
 
 
 def test_somebody_tries_once_only(trial: Person) -> None:

@@ -181,35 +181,39 @@ WEEK, DAYS, DAY, DUE, OVERDUE = Reminder
 
 
 @pytest.mark.parametrize(
-    ("days", "lead", "due"),
+    ("days", "passed"),
     [
-        (-8, 7, ()),
-        (-7, 7, (WEEK,)),
-        (-6.5, 7, (WEEK,)),
-        (-2, 7, (WEEK, DAYS)),
-        (-1, 7, (WEEK, DAYS, DAY)),
-        (0, 7, (WEEK, DAYS, DAY, DUE)),
-        (2.9, 7, (WEEK, DAYS, DAY, DUE)),
-        (3, 7, (WEEK, DAYS, DAY, DUE, OVERDUE)),
-        (30, 7, (WEEK, DAYS, DAY, DUE, OVERDUE)),
-        (-3, 3.5, (DAYS,)),
-        (-0.5, 0.5, ()),
-        (0, 0.5, (DUE,)),
+        (-8, ()),
+        (-7, (WEEK,)),
+        (-6.5, (WEEK,)),
+        (-2, (WEEK, DAYS)),
+        (-1, (WEEK, DAYS, DAY)),
+        (0, (WEEK, DAYS, DAY, DUE)),
+        (2.9, (WEEK, DAYS, DAY, DUE)),
+        (3, (WEEK, DAYS, DAY, DUE, OVERDUE)),
+        (30, (WEEK, DAYS, DAY, DUE, OVERDUE)),
     ],
 )
 def test_reminders_come_before_on_and_after_the_day(
-    days: float, lead: float, due: tuple[Reminder, ...]
+    days: float, passed: tuple[Reminder, ...]
 ) -> None:
-    now = START + timedelta(days=days)
-    assert rules.reminders_due(START, timedelta(days=lead), now) == due
+    assert rules.reminders_passed(START, START + timedelta(days=days)) == passed
 
 
-@pytest.mark.parametrize(("days", "before"), [(14, 3), (30, 3), (7, 3), (4, 2), (1, 0.5)])
-def test_a_trial_is_reminded_of_three_days_before_its_end_or_half_way(
-    days: int, before: float
+@pytest.mark.parametrize(
+    ("lead", "wanted"),
+    [
+        (7, (WEEK, DAYS, DAY, DUE, OVERDUE)),
+        (3.5, (DAYS, DAY, DUE, OVERDUE)),
+        (1, (DAY, DUE, OVERDUE)),
+        (0.5, (DUE, OVERDUE)),
+    ],
+)
+def test_of_a_short_period_nobody_is_reminded_before_it_is_asked_for(
+    lead: float, wanted: tuple[Reminder, ...]
 ) -> None:
-    end = START + timedelta(days=days)
-    assert rules.trial_reminder_at(START, end) == end - timedelta(days=before)
+    found = tuple(kind for kind in Reminder if rules.is_wanted(kind, timedelta(days=lead)))
+    assert found == wanted
 
 
 def test_a_preview_holds_for_a_quarter_of_an_hour_and_only_as_it_was() -> None:
