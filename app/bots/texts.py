@@ -37,7 +37,7 @@ _FORM: Mapping[str, LazyString] = {
     "venue_shows_fills": _l("The exchange shows fills of this order. Let them be read first."),
     "venue_shows_it_closed": _l("The exchange shows that this order is over."),
     "choose_way": _l("Please choose whether money goes in or out."),
-    "nothing_chosen": _l("No bot is chosen."),
+    "no_bot_chosen": _l("No bot is chosen."),
     "starts_alone": _l("A bot with real money is started from its own page, after its summary."),
     "choose_how": _l("Please choose what happens with coins and orders."),
 }
@@ -215,10 +215,12 @@ _STATES: Mapping[str, LazyString] = {
 _LOG: Mapping[str, LazyString] = {
     "bot_created": _l("Bot created."),
     "settings_changed": _l("Settings changed: version %(version)s."),
-    "emergency_requested": _l("Emergency stop: all orders are cancelled, all coins are sold."),
+    "emergency_requested": _l(
+        "Emergency stop: all orders are cancelled, coins are sold, positions closed."
+    ),
     "emergency_by_staff": _l(
-        "Emergency stop by our staff: all orders are cancelled, all coins are sold. The reason: "
-        "%(reason)s"
+        "Emergency stop by our staff: all orders are cancelled, coins are sold, positions closed. "
+        "The reason: %(reason)s"
     ),
     "bot_gave_up": _l(
         "The bot was not looked at since %(since)s, and %(tries)s new starts did not help. It has "

@@ -44,7 +44,7 @@ def bulk() -> ResponseReturnValue:
     ids = [read_id(text) for text in request.values.getlist("id")[:MOST_AT_ONCE]]
     cards = [card for card in queries.own_cards(current_user.id) if card.id in ids]
     if verb not in VERBS or not cards:
-        flash(say(Line("nothing_chosen")), "info")
+        flash(say(Line("no_bot_chosen")), "info")
         return redirect(url_for("bots.index"), SEE_OTHER)
     if request.method == "GET":
         return _question(verb, cards, TagsForm() if verb == "tag" else StopForm())
