@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
-from flask import abort, flash, g, redirect, request, session, url_for
+from flask import abort, current_app, flash, g, redirect, request, session, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -70,13 +70,24 @@ def proves_again(view: Callable[P, R]) -> Callable[P, R]:
         methods = request.url_rule.methods if request.url_rule else None
         has_page = request.method == "GET" or (methods is not None and "GET" in methods)
         fallback = url_for("accounts.settings")
-        back = request.full_path.rstrip("?") if has_page else request.form.get("next")
+        before = request.form.get("next") or _page_before()
+        back = request.full_path.rstrip("?") if has_page else before
         if request.method != "GET":
             flash(_("Please prove first that it is you, then send the form again."), "info")
         target = url_for("factors.prove", next=local_path(back, fallback))
         return cast(R, redirect(target, 303))
 
     return guarded
+
+
+def _page_before() -> str | None:
+    """Return the page of ours on which a form stood, if the browser tells and it can be opened."""
+    told, ours = request.referrer or "", request.host_url
+    urls = current_app.create_url_adapter(request)
+    if urls is None or not told.startswith(ours):
+        return None
+    page = told.removeprefix(ours.rstrip("/"))
+    return page if urls.test(page.partition("?")[0], method="GET") else None
 
 
 def has_proved() -> bool:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.accounts import impersonation, queries, session_store, session_tokens
 from app.accounts.access import GUARD, PUBLIC
+from app.accounts.devices import device_name
 from app.accounts.models import Role, User
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
@@ -303,6 +304,7 @@ def init_sessions(app: Flask, config: Config) -> None:
     app.before_request(_refuse_writes_without_session)
     app.before_request(_look_who_is_shown)
     app.jinja_env.globals["acting"] = impersonation.current
+    app.jinja_env.filters["device_name"] = device_name
     # Sessions end with their own limits; flask-login's own check of the address would only weaken.
     login_manager.session_protection = None
     login_manager.user_loader(_load_user)

@@ -52,7 +52,7 @@ class InvoiceView(AdminView):
     permission = Permission.BILLING_VIEW
     can_view_details = False
     list_template = "admin/invoices.html"
-    column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("Open"))]
+    column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("View"))]
     column_list = (
         "id", "number", "user_id", "state", "total", "currency", "rail", "due_at", "opened_at",
         "paid_at",

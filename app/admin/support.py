@@ -40,7 +40,7 @@ class TicketView(AdminView):
     permission = Permission.TICKETS
     can_view_details = False
     list_template = "admin/tickets.html"
-    column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("Open"))]
+    column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("View"))]
     column_list = (
         "id", "subject", "user_id", "topic", "state", "waiting_since", "assignee_id", "updated_at",
         "created_at",

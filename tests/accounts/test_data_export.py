@@ -173,6 +173,16 @@ def test_asking_and_taking_need_a_fresh_proof_and_stand_on_record(login_as: Logi
         clock.shift(timedelta(minutes=10, seconds=1))
         assert client.post_form("/settings/data").location.startswith("/prove?next=")
         assert client.get(f"/settings/data/{export_id}").location.startswith("/prove?next=")
+        for told, back in {
+            "http://localhost/settings/data": "/settings/data",
+            "http://localhost/settings/data?x=1": "/settings/data?x%3D1",
+            "http://evil.example/settings/data": "/settings",
+            "http://localhost/logout": "/settings",
+            "http://localhost/nowhere": "/settings",
+            "http://[": "/settings",
+        }.items():
+            asked = client.post_form("/settings/data", headers={"Referer": told})
+            assert asked.location == f"/prove?next={back}", told
     actions = db.session.scalars(select(AuditEntry.action)).all()
     assert actions.count("accounts.export_asked") == 1
     assert "accounts.exported" not in actions

@@ -110,6 +110,8 @@ CABINET = [
     "/settings/delete/ask",
     "/prove",
     "/faq",
+    "/support",
+    "/support/new",
 ]
 PUBLIC = [
     "/",
@@ -129,6 +131,7 @@ DESK = [
     "/admin/books/",
     "/admin/ledger/postings/",
     "/admin/statistics/",
+    "/admin/tickets/",
 ]
 # Where wide tables or two columns could overflow on a large screen.
 WIDE = {"/dashboard", "/bots", "/bots/{bot}", "/bots/new", "/trades", "/admin/orders/"}
