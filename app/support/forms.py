@@ -41,4 +41,4 @@ class TicketForm(MessageForm):
     def offer_bots(self, bots: Iterable[tuple[int, str]]) -> None:
         """Offer a person's bots, and none."""
         named = [(str(number), name) for number, name in bots]
-        self.bot.choices = choices([("", _l("None of them")), *named])
+        self.bot.choices = choices([("", _l("No bot in particular")), *named])
