@@ -24,7 +24,7 @@ from app.logs import mask_secrets
 from app.payments import intake
 from app.payments.models import RailEvent
 from app.payments.rules import EventState
-from app.payments.settling import Taken, take_ref
+from app.payments.settling import Taken, one_look, take_ref
 from app.transactions import after_commit, transaction
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 KEPT_FOR = timedelta(days=90)
 PRUNED_AT_ONCE = 5000
 WAITING = (EventState.RECEIVED.value, EventState.FAILED.value)
+TURNS = ("customer", "checkout", "payment", "invoice", "refund", "dispute", "subscription")
 _LONGEST_ERROR = 4000
 _LOCK_SPACE = "rail_events"
 
@@ -153,10 +154,17 @@ def _apply(group: Group, only: int | None = None) -> list[int]:
     if rail not in rails():
         _mark(events, {}, "rail_switched_off")
         return [event.id for event in events]
-    refs = {Ref(*pair): None for event in events for pair in event.refs}
-    taken = {ref: take_ref(rail, ref) for ref in refs}
+    refs = sorted({Ref(*pair) for event in events for pair in event.refs}, key=_turn)
+    with one_look():
+        taken = {ref: take_ref(rail, ref) for ref in refs}
     _mark(events, taken, "no_object")
     return [event.id for event in events]
+
+
+def _turn(ref: Ref) -> tuple[int, str, str]:
+    """Return when an object is taken: people first, and last what follows from all the others."""
+    turn = TURNS.index(ref.kind) if ref.kind in TURNS else len(TURNS)
+    return turn, ref.kind, ref.id
 
 
 def _mark(events: Iterable[RailEvent], taken: dict[Ref, Taken], otherwise: str) -> None:

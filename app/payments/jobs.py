@@ -5,7 +5,7 @@ import time
 
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCheckout, Ref
-from app.db import utc_now
+from app.db import db, utc_now
 from app.errors import DomainError, Unavailable
 from app.payments import checkouts, drain, intake, refunds
 from app.payments.settling import take, take_ref
@@ -26,7 +26,11 @@ def drain_events() -> int:
     while (now := time.monotonic()) < end:
         with transaction():
             groups = drain.due_groups()
-        applied = sum(drain.apply_group(group) for group in groups)
+        applied = 0
+        for group in groups:
+            applied += drain.apply_group(group)
+            # A commit looks at all that was ever loaded.
+            db.session.close()
         done += applied
         if applied:
             idle_since = now

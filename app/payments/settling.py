@@ -5,7 +5,9 @@ payment, in this order.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -54,6 +56,7 @@ class Taken:
 
 TAKEN = Taken(True)
 _takers: dict[type[Any], Callable[[str, Any], Taken]] = {}
+_looked: ContextVar[set[tuple[str, Ref]] | None] = ContextVar("looked", default=None)
 
 
 def takes(kind: type[S]) -> Callable[[Callable[[str, S], Taken]], Callable[[str, S], Taken]]:
@@ -73,9 +76,25 @@ def take(rail: str, snapshot: object) -> Taken:
 
 
 def take_ref(rail: str, ref: Ref) -> Taken:
-    """Fetch an object and take it."""
+    """Fetch an object and take it; what was taken in the same look is not taken again."""
+    looked = _looked.get()
+    if looked is not None and (rail, ref) in looked:
+        return TAKEN
     snapshot = rail_named(rail).fetch(ref)
-    return Taken(False, "unknown_object") if snapshot is None else take(rail, snapshot)
+    taken = Taken(False, "unknown_object") if snapshot is None else take(rail, snapshot)
+    if looked is not None and taken.applied:
+        looked.add((rail, ref))
+    return taken
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Fetch each object once in here: inside one transaction, which takes all or nothing."""
+    token = _looked.set(set())
+    try:
+        yield
+    finally:
+        _looked.reset(token)
 
 
 def known_payment(rail: str, external_id: str) -> Payment | None:

@@ -1,7 +1,6 @@
 """Callbacks that were missed are fetched, and end as if they had come."""
 
 import random
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -26,7 +25,7 @@ from tests.doubles.stripe import FakeStripe, Fault
 from tests.doubles.stripe.scenarios import own_sequences
 from tests.payments.stripe_world import SECRET, post_all, rail_over
 from tests.payments.world import work
-from tests.subscriptions.stripe_replay import Stage, check_expected, stage
+from tests.subscriptions.stripe_replay import Stage, check_expected, lose, stage_lately
 
 LOST = 5
 
@@ -43,15 +42,7 @@ def client(app: Flask, database: None, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def lately(name: str, seed: int) -> Stage:
-    """Put a sequence on the stage, with all of its events within the last two hours.
-
-    None is older than thirty days, and all but the last are too old to be overtaken.
-    """
-    ready = stage(next(one for one in own_sequences() if one.name.startswith(name)), seed)
-    began = int(time.time()) - 7_200
-    for number, note in enumerate(ready.face.account.notes):
-        note.created = note.event["created"] = began + number
-    return ready
+    return stage_lately(next(one for one in own_sequences() if one.name.startswith(name)), seed)
 
 
 def with_lost(client: Client, seed: int) -> Stage:
@@ -59,8 +50,7 @@ def with_lost(client: Client, seed: int) -> Stage:
     ready = lately("02-", seed)
     lost = set(random.Random(seed).sample(range(len(ready.sequence.events)), LOST))
     post_all(client, ready.sequence.deliveries([SECRET], drop=lost))
-    events = ready.sequence.events
-    ready.face.delivered(one["id"] for number, one in enumerate(events) if number not in lost)
+    lose(ready, lost)
     return ready
 
 

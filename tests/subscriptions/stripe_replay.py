@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -44,16 +45,34 @@ def stage(sequence: EventSequence, seed: int) -> Stage:
     """Put a sequence under ids of its own, of a new person, up to now; and behind the rail."""
     with transaction():
         user = make_user()
-        checkout = _top_up_page(user)
+        checkout = top_up_page(user)
         user_id, checkout_id = user.id, checkout.id
     marks = {"app": TAG, "user_id": str(user_id)}
     ready = sequence.fresh(seed).moved(int(time.time())).adapted(marks)
     reference = f'{TOP_UP}, "app": "{TAG}", "reference": "checkout:{checkout_id}"'
     ready = ready._mapped(lambda thing: json.loads(json.dumps(thing).replace(TOP_UP, reference)))
-    _map_prices(ready)
+    map_prices(ready)
     face = SequenceStripe(ready, validate=False)
     use_rails({**rails(), "stripe": rail_of(face)})
     return Stage(user_id, ready, face)
+
+
+def stage_lately(sequence: EventSequence, seed: int) -> Stage:
+    """Put a sequence on the stage with all of its events within the last two hours.
+
+    None is older than what Stripe keeps, and all but the last are too old to be overtaken.
+    """
+    ready = stage(sequence, seed)
+    began = int(time.time()) - 7_200
+    for number, note in enumerate(ready.face.account.notes):
+        note.created = note.event["created"] = began + number
+    return ready
+
+
+def lose(ready: Stage, lost: Collection[int]) -> None:
+    """Let Stripe know that some events, by their places, were not taken; all others were."""
+    events = ready.sequence.events
+    ready.face.delivered(one["id"] for number, one in enumerate(events) if number not in lost)
 
 
 def rail_of(face: SequenceStripe) -> StripeRail:
@@ -61,7 +80,8 @@ def rail_of(face: SequenceStripe) -> StripeRail:
     return StripeRail(face.client(), (SECRET,), TAG)
 
 
-def _top_up_page(user: User) -> Checkout:
+def top_up_page(user: User) -> Checkout:
+    """Make the page that a person has paid on, in sequences that begin with such a payment."""
     page = Checkout(
         user_id=user.id,
         purpose="top_up",
@@ -75,7 +95,7 @@ def _top_up_page(user: User) -> Checkout:
     return page
 
 
-def _map_prices(sequence: EventSequence) -> None:
+def map_prices(sequence: EventSequence) -> None:
     """Say which prices of ours those of a sequence are."""
     known: dict[str, str] = {}
     _find_prices(sequence.objects(), known)

@@ -15,6 +15,8 @@ from app.db import db, utc_now
 from app.errors import Conflict
 from app.payments import checkouts, wallet_rail
 from app.payments import service as payments
+from app.payments.books import backfill, pace
+from app.payments.books.models import RailBackfill
 from app.payments.models import Invoice
 from app.subscriptions import jobs, service
 from app.subscriptions.models import RailPrice, Subscription
@@ -28,24 +30,36 @@ from tests.doubles.stripe.scenarios import own_sequences
 from tests.doubles.stripe.sequences import EventSequence, SequenceStripe, shared_sequences
 from tests.payments.stripe_world import SECRET, post_all
 from tests.payments.world import work
+from tests.subscriptions.many_replays import (
+    Template,
+    Theatre,
+    doubled,
+    in_order,
+    play,
+    play_at_once,
+    shuffled,
+)
 from tests.subscriptions.stripe_replay import (
-    Stage,
     check_expected,
+    lose,
     picture,
     rail_of,
     stage,
+    stage_lately,
     unfinished,
 )
 
-# `make check-billing` asks for more.
-SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "1"))
-AT_ONCE = 3
+# `make check-billing` asks for more, of our own ones too.
+SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "10"))
+OWN_SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "2"))
+THREADS, LOST = 20, 5
 NO_ACCESS = ("incomplete", "incomplete_expired", "unpaid", "paused", "canceled")
 
 
 @pytest.fixture
-def client(app: Flask, database: None) -> Iterator[Client]:
+def client(app: Flask, database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     before = dict(rails())
+    monkeypatch.setattr(pace, "CALLS_A_SECOND", 10_000)
     with transaction():
         service.seed_plans()
     yield new_client(app)
@@ -58,32 +72,13 @@ def recorded() -> list[EventSequence]:
     return [EventSequence.read(path) for path in files]
 
 
-def plain(seen: dict[str, object], seed: int) -> str:
-    """Return a picture without the tail of the ids of its run."""
-    tail = f"{random.Random(seed).getrandbits(40):x}"
-    return str(seen).replace(tail, "")
-
-
-def bit_by_bit(client: Client, ready: Stage, seed: int) -> None:
-    """Deliver in some order, each event twice, and apply a few before the next ones come."""
-    deliveries = ready.sequence.deliveries([SECRET], shuffle=seed)
-    for start in range(0, len(deliveries), AT_ONCE):
-        post_all(client, 2 * deliveries[start : start + AT_ONCE])
-        work()
-
-
 def all_ways(client: Client, sequences: Iterable[EventSequence], shuffles: int) -> None:
-    """Deliver each sequence in order and shuffled; it ends as it expects and always the same."""
-    for number, sequence in enumerate(sequences):
-        first = 1_000 * number
-        ready = stage(sequence, first)
-        post_all(client, ready.sequence.deliveries([SECRET]))
-        work()
-        ends = {plain(check_expected(ready), first)}
-        for seed in range(first + 1, first + 1 + shuffles):
-            ready = stage(sequence, seed)
-            bit_by_bit(client, ready, seed)
-            ends.add(plain(check_expected(ready), seed))
+    """Deliver each sequence in order, doubled and shuffled: it ends as it expects, and the same."""
+    theatre = Theatre()
+    theatre.open()
+    for sequence in sequences:
+        orders = [in_order, doubled, *([shuffled] * shuffles)]
+        ends = play(client, theatre, Template(sequence), orders)
         assert len(ends) == 1, (sequence.name, ends)
 
 
@@ -93,7 +88,49 @@ def test_c06_recorded_sequences_end_as_expected_in_any_order(client: Client) -> 
 
 
 def test_c06_own_sequences_end_as_expected_in_any_order(client: Client) -> None:
-    all_ways(client, own_sequences(), SHUFFLES)
+    all_ways(client, own_sequences(), OWN_SHUFFLES)
+
+
+def at_once(app: Flask, sequences: Iterable[EventSequence]) -> None:
+    theatre = Theatre()
+    theatre.open()
+    play_at_once(app, theatre, [Template(one) for one in sequences], THREADS)
+
+
+@pytest.mark.shared
+def test_c05_recorded_sequences_in_twenty_threads_end_as_expected(
+    app: Flask, client: Client
+) -> None:
+    at_once(app, recorded())
+
+
+def test_c05_own_sequences_in_twenty_threads_end_as_expected(app: Flask, client: Client) -> None:
+    at_once(app, own_sequences())
+
+
+def fetched_afterwards(client: Client, sequences: Iterable[EventSequence]) -> None:
+    """Lose five events of each, or half of a short one, and fetch them: all ends as it expects."""
+    for seed, sequence in enumerate(sequences):
+        ready = stage_lately(sequence, seed)
+        count = len(ready.sequence.events)
+        lost = set(random.Random(seed).sample(range(count), min(LOST, count // 2)))
+        post_all(client, ready.sequence.deliveries([SECRET], drop=lost))
+        lose(ready, lost)
+        work()
+        with transaction():
+            db.session.execute(delete(RailBackfill))
+        assert backfill.run("stripe").listed == len(lost), sequence.name
+        work()
+        check_expected(ready)
+
+
+@pytest.mark.shared
+def test_c13_recorded_sequences_with_lost_events_end_as_expected(client: Client) -> None:
+    fetched_afterwards(client, recorded())
+
+
+def test_c13_own_sequences_with_lost_events_end_as_expected(client: Client) -> None:
+    fetched_afterwards(client, own_sequences()[::3])
 
 
 def named(name: str) -> EventSequence:

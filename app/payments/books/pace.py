@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Pace:
     """Keeps calls apart, and makes one again after a pause if the provider does not answer."""
 
-    def __init__(self, per_second: float = CALLS_A_SECOND) -> None:
-        self._gap = 1 / per_second
+    def __init__(self) -> None:
+        self._gap = 1 / CALLS_A_SECOND
         self._next = 0.0
 
     def ask(self, call: Callable[[], T]) -> T:
