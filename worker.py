@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -41,6 +42,7 @@ WORKER_TTL_S = 25
 MONITORING_S = 5
 MAINTENANCE_S = 5
 LONGEST_PAUSE_S = 30
+NICENESS = 5
 # Well below the length of a lease.
 IDLE_TRANSACTION_S = 10
 # Somebody waits for an answer on the first one.
@@ -96,6 +98,8 @@ class JobsWorker(_Stoppable, Worker):
         with self.app.app_context():
             # Connections of the parent are not ours: forget them without closing.
             db.engine.dispose(close=False)
+            # Nobody looks on: whoever waits for a page or for the answer to a callback goes first.
+            os.nice(NICENESS)
             return super().perform_job(job, queue)
 
     def _perform(self, job: Job, queue: Queue) -> None:
