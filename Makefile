@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity check-billing check-properties check-sequences chaos drift translations bench-ticks bench-webhooks bench-idle bench-login \
+	test-fast check-chaos check-parity check-billing check-properties check-sequences chaos stripe-stand-in drift translations bench-ticks bench-webhooks bench-idle bench-login \
 	bench-sessions bench-backtest bench-ledger bench-revenue screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -123,6 +123,10 @@ translations: setup
 	@echo "== translations"
 	@$(PY) -m dev.messages compile
 	@$(PY) -m dev.messages check
+
+stripe-stand-in: setup ## A Stripe on this machine for `make run` (docs/architecture/payments.md says how)
+	@$(PY) -m tests.doubles.stripe --port 12111 --live --auto --secret whsec_local \
+		--webhook http://127.0.0.1:$(or $(PORT),8000)/webhooks/stripe
 
 bench-ticks: setup ## 1,000 paper bots on one worker: ticks, fills, lag, memory
 	@$(PY) -m bench.ticks

@@ -102,8 +102,12 @@ def _rails(config: configuration.Config) -> "dict[str, Rail]":
         from app.adapters.payments.stripe.calls import client
         from app.adapters.payments.stripe.rail import StripeRail
 
-        known = client(config.stripe_secret_key, config.stripe_api_base)
-        rails[stripe.NAME] = StripeRail(known, config.stripe_webhook_secrets, config.stripe_app_tag)
+        base = config.stripe_api_base
+        known = client(config.stripe_secret_key, base)
+        # A stand-in shows its pages where it answers calls.
+        rails[stripe.NAME] = StripeRail(
+            known, config.stripe_webhook_secrets, config.stripe_app_tag, (base,) if base else ()
+        )
     return rails
 
 

@@ -203,14 +203,14 @@ def too_little(scene: Scene) -> None:
     paid = scene.pay(scene.press_pay())
     paid["amount"] = paid["amount_received"] = 2_000
     scene.tell()
-    assert (state_of(scene.invoice_id), scene.purse) == ("open", 20)
+    assert (state_of(scene.invoice_id), scene.purse) == ("open", Decimal(20))
 
 
 def too_much(scene: Scene) -> None:
     paid = scene.pay(scene.press_pay())
     paid["amount"] = paid["amount_received"] = 3_000
     scene.tell()
-    assert (state_of(scene.invoice_id), scene.purse) == ("paid", 1)
+    assert (state_of(scene.invoice_id), scene.purse) == ("paid", Decimal(1))
 
 
 def in_another_currency(scene: Scene) -> None:

@@ -34,10 +34,16 @@ class StripeRail(Keeping):
     """Stripe: money on its pages, and subscriptions that it keeps."""
 
     name = NAME
-    hosts: tuple[str, ...] = (PAGES, PORTAL, INVOICES)
 
-    def __init__(self, client: stripe.StripeClient, secrets: tuple[str, ...], tag: str) -> None:
+    def __init__(
+        self,
+        client: stripe.StripeClient,
+        secrets: tuple[str, ...],
+        tag: str,
+        stand_in: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(client, tag)
+        self.hosts: tuple[str, ...] = (PAGES, PORTAL, INVOICES, *stand_in)
         self._secrets = secrets
         self.books = StripeBooks(client)
         self.event_log = StripeEventLog(client)
