@@ -82,3 +82,5 @@ def set_up_logging(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # It writes two lines for every call, with the address that was called.
+    logging.getLogger("stripe").setLevel(max(level, logging.WARNING))

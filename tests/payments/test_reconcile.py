@@ -158,8 +158,8 @@ def test_what_belongs_to_others_is_counted_and_nothing_else(client: Client) -> N
         if thing.get("metadata"):
             thing["metadata"] = {"app": "another"}
     with transaction():
-        for table in ("rail_subscriptions", "rail_customers"):
-            db.session.execute(text(f"delete from {table}"))  # noqa: S608 - two fixed names
+        for table in ("subscription_items", "rail_subscriptions", "rail_customers"):
+            db.session.execute(text(f"delete from {table}"))  # noqa: S608 - fixed names
         service.hold_best_paid(ready.user_id)
     run = compare()
     assert run.others and run.differences == 0
