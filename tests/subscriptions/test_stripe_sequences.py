@@ -77,7 +77,7 @@ def all_ways(client: Client, sequences: Iterable[EventSequence], shuffles: int) 
     theatre = Theatre()
     theatre.open()
     for sequence in sequences:
-        orders = [in_order, doubled, *([shuffled] * shuffles)]
+        orders = [in_order, doubled, *([shuffled] * (shuffles - 1))]
         ends = play(client, theatre, Template(sequence), orders)
         assert len(ends) == 1, (sequence.name, ends)
 
