@@ -13,6 +13,7 @@ from app.subscriptions.terms import Standing
 # So long before the end of free days, and before the wallet is to pay, people hear of it.
 TRIAL_ENDS = timedelta(days=3)
 WALLET_PAYS = timedelta(days=7)
+RUNNING = frozenset({"active", "trialing"})
 
 
 class Kind(StrEnum):
@@ -40,7 +41,8 @@ def notice_for(user_id: int) -> Notice | None:
         return None
     if one.is_past_due:
         return Notice(Kind.UNPAID, one, queries.limits_of(user_id).until)
-    if one.cancel_at is not None or one.next_at is None or one.next_charge is None:
+    comes = one.state in RUNNING and one.cancel_at is None
+    if not comes or one.next_at is None or one.next_charge is None:
         return None
     left = one.next_at - utc_now()
     if one.rail == WALLET and left < WALLET_PAYS:

@@ -60,7 +60,7 @@ USUAL: Mapping[Period, tuple[LazyString, LazyString, LazyString]] = {
 }
 
 SENTENCES: Mapping[str, LazyString] = {
-    "ordered": _l("Ordered. It begins as soon as your payment has come."),
+    "ordered": _l("%(plan)s is ordered. It begins as soon as your payment has come."),
     "unpaid": _l("A payment is open."),
     "grace": _l(
         "A payment is open. What you have holds until %(date)s; pay before that to keep it."
@@ -111,7 +111,8 @@ def standing_tone(one: Standing) -> str:
 def standing_sentence(one: Standing, access_until: datetime | None) -> str:
     """Say how a subscription stands and what comes next."""
     what, moment = _situation(one, access_until)
-    return str(SENTENCES[what]) % {"date": filters.day(moment) if moment else ""}
+    date = filters.day(moment) if moment else ""
+    return str(SENTENCES[what]) % {"date": date, "plan": standing_name(one)}
 
 
 def standing_name(one: Standing) -> str:

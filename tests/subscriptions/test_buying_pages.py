@@ -231,7 +231,8 @@ def test_an_empty_wallet_leaves_an_order_that_can_be_paid_or_withdrawn(
     answer = client.post_form("/subscribe/pro", {**ORDER, "rail": "wallet"})
     assert answer.status_code == 422 and "are missing" in answer.text
     page = client.get("/subscriptions").text
-    assert "Waiting for payment" in page and "Pay now" in page
+    assert "Waiting for payment" in page and "Pro is ordered." in page and "Pay now" in page
+    assert 'id="plan-notice"' not in page
     assert "is not paid" in client.get("/subscribe/premium").text
     assert client.get("/subscriptions/cancel").status_code == 200
     client.post_form("/subscriptions/cancel")
@@ -295,6 +296,7 @@ def test_a_smaller_plan_begins_with_the_next_period_and_names_the_bots_that_stop
     buy(client, "premium")
     page = client.get("/subscriptions/change?plan=pro").text
     assert "Quokka" in page and "1 bot would stop" in page and "Change on" in page
+    assert re.search(r"Running bots</dt>\s*<dd[^>]*>.*100 .*20</dd>", page)
     client.post_form(
         "/subscriptions/change", {"plan": "pro", "period": "month", "token": token_on(page)}
     )

@@ -1,6 +1,6 @@
 """Changing a running subscription: what another choice means is read before it is agreed to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
@@ -19,8 +19,9 @@ from app.subscriptions.buying import Goal
 from app.subscriptions.forms import ADDON, NO_PLAN, ChangeForm, change_form
 from app.subscriptions.routes import blueprint, shared
 from app.subscriptions.routes.shared import RECOUNT
+from app.subscriptions.rules import Limits
 from app.subscriptions.terms import Standing, Verb
-from app.subscriptions.texts import plan_label
+from app.subscriptions.texts import allowance_name, plan_label
 from app.subscriptions.wording import each
 
 # The code of what is no change at all.
@@ -99,6 +100,23 @@ def _form(standing: Standing, **given: Any) -> ChangeForm:
     return change_form(plans, periods, addons, data=first, **given)
 
 
+def _differing(present: Limits, wanted: Limits) -> Iterator[tuple[str, int, int]]:
+    """Name the limits that would be others, with what they are and would be."""
+    counts = {
+        _("Running bots"): (present.max_bots, wanted.max_bots),
+        _("of these live"): (present.max_live_bots, wanted.max_live_bots),
+        _("Connected accounts"): (present.max_exchanges, wanted.max_exchanges),
+        _("Regular check every, seconds"): (present.tick_period_s, wanted.tick_period_s),
+        **{
+            allowance_name(what): (times, wanted.allowed[what])
+            for what, times in present.allowed.items()
+        },
+    }
+    for label, (before, after) in counts.items():
+        if before != after:
+            yield label, before, after
+
+
 def _plan_notes() -> Mapping[str, str]:
     """Return what stands under each plan: what it costs, the shortest period first."""
     return {
@@ -110,7 +128,13 @@ def _plan_notes() -> Mapping[str, str]:
 
 def _previewed(form: ChangeForm, standing: Standing) -> Mapping[str, Any]:
     """Return what the choice means, or why it can't be had."""
-    nothing: dict[str, Any] = {"preview": None, "problem": "", "losing": (), "same": False}
+    nothing: dict[str, Any] = {
+        "preview": None,
+        "problem": "",
+        "losing": (),
+        "differing": (),
+        "same": False,
+    }
     wrong = form.wrong_choice()
     if wrong:
         return {**nothing, "problem": wrong}
@@ -126,6 +150,6 @@ def _previewed(form: ChangeForm, standing: Standing) -> Mapping[str, Any]:
     return {
         **nothing,
         "preview": found,
-        "limits": limits,
+        "differing": list(_differing(queries.limits_of(current_user.id), limits)),
         "losing": usage.bots_beyond(current_user.id, limits),
     }
