@@ -31,6 +31,7 @@ def test_the_free_plan_has_no_live_bot_and_names_the_plan_that_has() -> None:
         "used": 0,
         "plan": "Free",
         "better_plan": "Pro",
+        "better_code": "pro",
         "better_limit": 10,
     }
 
