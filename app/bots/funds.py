@@ -102,6 +102,16 @@ _CLAIMS = """
     ) as flow (currency, amount)
     where bot.account_id = :account and bot.id <> :but and bot.deleted_at is null
         and bot.state = any(cast(:states as text[]))
+    union all
+    -- What a stopped bot has left on the exchange locks money and coins too.
+    select 'claim', case own.side when 'buy' then market.quote else market.base end,
+        (own.quantity - own.filled) * case own.side when 'buy' then own.price else 1 end
+    from bots as bot
+    join markets as market on market.id = bot.market_id and market.kind = 'spot'
+    join orders as own on own.bot_id = bot.id and not own.settled and own.price is not null
+        and own.status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')
+    where bot.account_id = :account and bot.id <> :but
+        and bot.state <> all(cast(:states as text[]))
 """
 _SUMMED = "select kind, currency, sum(amount) from ({}) as parts group by kind, currency"
 _OF_PAPER = text(_SUMMED.format(_PAPER_TOTALS + _CLAIMS))

@@ -316,6 +316,10 @@ _LOG: Mapping[str, LazyString] = {
     "price_above_range": _l("The price %(price)s is above the range, which ends at %(upper)s."),
     "price_back_in_range": _l("The price %(price)s is back in the range."),
     "coins_left_over": _l("%(quantity)s is left: too few coins for an order."),
+    "closing_sale_waits": _l(
+        "The exchange refuses to close %(quantity)s for now. The bot tries again about once a "
+        "minute, for half an hour."
+    ),
     "closing_sale_failed": _l(
         "The exchange refused to sell %(quantity)s. The coins are still there."
     ),

@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select, text
 
 from app.bots.live.rows import RUNNING_STATES
 from app.bots.metrics import read_metrics, write_equity
-from app.bots.models import Bot, BotMetrics
+from app.bots.models import Bot, BotMetrics, BotState
 from app.db import db, utc_now
 from app.markets.models import MarketRow
 from app.trades.models import OrderRow
@@ -30,7 +30,7 @@ _CONTRACTS_LEFT = (
 def find_due_accounts(limit: int) -> set[int]:
     """Return accounts with a bot whose next tick is due, or with what a stopped bot has left.
 
-    That is orders, or a position in a contract.
+    That is orders, or a position in a contract; of a paused bot the exits are minded.
     """
     now = utc_now()
     due = (
@@ -44,6 +44,7 @@ def find_due_accounts(limit: int) -> set[int]:
         .where(
             Bot.state.not_in(RUNNING_STATES),
             or_(
+                Bot.state == BotState.PAUSED.value,
                 Bot.id.in_(select(OrderRow.bot_id).where(~OrderRow.settled)),
                 Bot.id.in_(_CONTRACTS_LEFT),
             ),
@@ -86,6 +87,7 @@ _TRIGGERS = text("""
 
 
 def read_triggers() -> Iterator[tuple[int, int, int, Triggers]]:
-    """Read at which prices running bots want to be woken, from their rows and resting orders."""
-    for row in db.session.execute(_TRIGGERS, {"states": list(RUNNING_STATES)}):
+    """Read at which prices bots want to be woken, from their rows and resting orders."""
+    states = [*RUNNING_STATES, BotState.PAUSED.value]
+    for row in db.session.execute(_TRIGGERS, {"states": states}):
         yield row.market_id, row.account_id, row.id, Triggers(row.below, row.above)

@@ -107,7 +107,8 @@ class View:
 
     `orders` are all own orders that are not final, and those that became final since the last
     decision; `fills` are those that came in since then; `holdings` are summed from all fills. After
-    a comparison with a real venue `may_retry` allows one more try of what it has refused too often.
+    a comparison with a real venue `may_retry` allows one more try of what it has refused too often;
+    `asks_again` says that there will be such comparisons.
     """
 
     time: datetime
@@ -121,6 +122,7 @@ class View:
     fills: tuple[Fill, ...] = ()
     stop_request: StopHow | None = None
     may_retry: bool = False
+    asks_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,14 @@ class Protection:
 
     side: Side
     trigger: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a strategy has to end, and what becomes of its coins and orders then."""
+
+    how: StopHow
+    why: Reason
 
 
 class Plan(Protocol):
@@ -270,6 +280,12 @@ class Strategy(Protocol[ParamsT, StateT]):
         investment: Decimal,
     ) -> Protection | None:
         """Return the stop that should rest at the venue now, if any."""
+
+    def ending(self, view: View) -> Ending | None:
+        """Return why it has to end at this moment, if it has to; holds while it is paused too."""
+
+    def exit_triggers(self, view: View) -> Triggers:
+        """Return the prices at which it has to end."""
 
     def encode_state(self, state: StateT) -> dict[str, Any]:
         """Write a state as JSON-able values."""

@@ -323,3 +323,51 @@ def test_trades_of_other_programs_on_the_account_are_left_alone(desk: Desk) -> N
     )
     desk.tick()
     assert {fill.trade_id for fill in desk.world.fills(desk.bot)} == {foreign.trade_id}
+
+
+# --- the last sale --------------------------------------------------------------------------------
+
+
+def ask_to_sell(desk: Desk) -> None:
+    desk.tick()
+    desk.venue.refuse = "insufficient_balance"
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="sell")
+    for _ in range(3):
+        desk.tick()
+
+
+def test_a_last_sale_that_is_refused_for_a_while_is_tried_again_after_comparisons(
+    desk: Desk,
+) -> None:
+    ask_to_sell(desk)
+    assert desk.world.bot(desk.bot).state == "stopping"
+    assert len(desk.orders("REJECTED")) == 3
+    desk.audit()
+    desk.audit()
+    assert len(desk.orders("REJECTED")) == 5
+    desk.venue.refuse = None
+    desk.audit()
+    desk.tick()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    assert desk.world.metrics(desk.bot).base < Decimal("0.0001")
+    assert desk.world.events(desk.bot).count("closing_sale_waits") == 1
+    desk.assert_one_chain()
+
+
+def test_a_last_sale_that_is_refused_for_good_ends_by_itself_or_when_coins_are_to_be_kept(
+    desk: Desk,
+) -> None:
+    ask_to_sell(desk)
+    for _ in range(28):
+        desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    assert len(desk.orders("REJECTED")) == 30
+    assert "closing_sale_failed" in desk.world.events(desk.bot)
+    desk.world.restart_bot(desk.bot)
+    desk.venue.refuse = None
+    for _ in range(3):
+        desk.tick()
+    ask_to_sell(desk)
+    desk.world.change_bot(desk.bot, stop_request="keep")
+    desk.tick()
+    assert desk.world.bot(desk.bot).state == "stopped"

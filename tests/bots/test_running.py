@@ -588,3 +588,67 @@ def test_coins_too_few_for_a_lot_of_the_purchase_save_no_money_at_a_start(shop: 
     shop.start(bot_id)
     ticks(shop)
     assert len(standing(bot_id)) == 10
+
+
+# --- what holds while it is paused ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_exit", ["sell", "keep"])
+def test_a_stop_loss_that_is_reached_in_a_pause_ends_the_bot(shop: Shop, at_exit: str) -> None:
+    bot_id = shop.run_bot(stop_loss=Decimal(80), at_exit=at_exit)
+    limit(shop, bot_id, max_open_orders=1)
+    ticks(shop, 1)
+    assert shop.bot(bot_id).state == "paused"
+    shop.play("85", "79", "95")
+    ticks(shop, 2)
+    bot = shop.bot(bot_id)
+    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stop_loss_reached")
+    assert standing(bot_id) == []
+    with transaction():
+        held = db.session.get_one(BotMetrics, bot_id, populate_existing=True).base
+    assert (held < Decimal("0.0001")) is (at_exit == "sell")
+    assert_money_agrees(shop, bot_id)
+
+
+def test_a_price_that_breaks_a_limit_and_reaches_the_stop_loss_ends_the_bot(shop: Shop) -> None:
+    bot_id = shop.run_bot(stop_loss=Decimal(80), at_exit="sell")
+    limit(shop, bot_id, max_daily_loss=Decimal(10))
+    ticks(shop, 1)
+    shop.play("75")
+    ticks(shop, 2)
+    bot = shop.bot(bot_id)
+    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stop_loss_reached")
+    assert_money_agrees(shop, bot_id)
+
+
+@pytest.mark.parametrize(("before", "after"), [("97.5", "112"), ("102.5", "88"), ("100", "112")])
+def test_a_paused_neutral_grid_closes_its_position_and_opens_none(
+    shop: Shop, before: str, after: str
+) -> None:
+    as_contract(shop)
+    bot_id = shop.run_bot(before, direction="neutral", leverage=Decimal(2))
+    limit(shop, bot_id, max_open_orders=1)
+    ticks(shop, 2)
+    shop.play(after)
+    ticks(shop, 2)
+    assert shop.bot(bot_id).state == "paused"
+    with transaction():
+        assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base == 0
+    limit(shop, bot_id)
+    shop.play("100")
+    with transaction():
+        stopping.resume(shop.user_id, bot_id)
+    ticks(shop)
+    assert shop.bot(bot_id).state == "active"
+    assert len(standing(bot_id)) >= 10
+
+
+def test_a_grid_that_pauses_often_has_its_whole_ladder_each_time_it_goes_on(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    for _ in range(4):
+        shop.set_bot(bot_id, state="paused")
+        ticks(shop, 1)
+        with transaction():
+            stopping.resume(shop.user_id, bot_id)
+        ticks(shop, 2)
+        assert len(standing(bot_id)) == 10

@@ -202,6 +202,19 @@ def test_what_a_bot_has_bought_is_not_counted_twice(shop: Shop) -> None:
     assert refusal.value.values["free"] == Decimal(4000)
 
 
+def test_money_and_coins_in_orders_that_a_stopped_bot_has_left_are_not_free(shop: Shop) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.LEAVE_ORDERS, by_operator=True)
+    shop.tick()
+    assert shop.bot(bot_id).state == "stopped"
+    with transaction():
+        rows = db.session.scalars(select(PaperBalance).filter_by(account_id=shop.account_id))
+        unlocked = {row.currency: row.free for row in rows}
+    funds = free_money(shop)
+    assert {name: funds.free(name) for name in ("USDT", "AAA")} == unlocked
+
+
 def test_two_starts_at_once_do_not_share_the_same_money(shop: Shop, app: Flask) -> None:
     bots = [shop.add_bot(f"Grid {n}", investment=Decimal(6000)) for n in range(2)]
     db.session.remove()

@@ -17,7 +17,7 @@ from app.money import exact_text
 from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place, Reason
-from app.trading.market import PricePoint, Triggers
+from app.trading.market import ZERO, PricePoint, Triggers
 from app.trading.orders import Order, Purpose, Side, Status, client_order_id
 from app.trading.ports import Balance
 from app.trading.risk import Limits
@@ -75,14 +75,55 @@ def rest(orders: Iterable[OwnOrder], held: Decimal) -> Answer:
 
     Nothing is settled: what happens meanwhile is news to the strategy when the bot goes on.
     """
-    closing = Side.SELL if held >= 0 else Side.BUY
-    unwanted = (
-        own
-        for own in orders
-        if own.status is Status.INTENDED
-        or (own.status in CANCELLABLE and own.order.key.side is not closing)
-    )
-    return Answer(cancels=[own for own in unwanted if not is_protection(own)])
+    own = [each for each in orders if each.status.is_live and not is_protection(each)]
+    closing = Side.SELL if held > 0 else Side.BUY
+    left, staying = abs(held), set()
+    for each in sorted(own, key=_turn_to_fill):
+        if each.status is Status.INTENDED or each.order.key.side is not closing:
+            continue
+        # What goes beyond the coins or the position would open the other way.
+        if each.status in CANCELLABLE and each.order.remaining > left:
+            continue
+        staying.add(each.id)
+        left -= each.order.remaining
+    return Answer(cancels=[o for o in own if o.status in CANCELLABLE and o.id not in staying])
+
+
+def _turn_to_fill(own: OwnOrder) -> tuple[bool, Decimal]:
+    # What can't be taken back counts first, then the price comes to the nearest one first.
+    price = own.order.price or ZERO
+    return own.status in CANCELLABLE, price if own.order.key.side is Side.SELL else -price
+
+
+def hold(books: Books, bot: LiveBot, seen: Seen) -> Answer:
+    """Answer for a paused bot: as `rest`, and its exits hold: where one is reached, it ends."""
+    answer = rest(books.orders[bot.id], books.metrics[bot.id].books.position.base)
+    current = [own for own in books.orders[bot.id] if own.epoch == bot.epoch]
+    answer.events = note_fired(bot, current, books.now)
+    point = seen.points.get(bot.market_id)
+    if not answer.events and point is not None and bot.strategy_state is not None:
+        strategy = strategy_named(bot.strategy)
+        view = View(
+            time=point.time,
+            price=point.price,
+            market=bot.market,
+            params=_params(strategy, bot),
+            state=strategy.decode_state(bot.strategy_state),
+            orders=tuple(own.order for own in current),
+            holdings=books.metrics[bot.id].books.position.holdings,
+            investment=bot.capital,
+        )
+        bot.triggers = answer.wake = strategy.exit_triggers(view)
+        ending = strategy.ending(view)
+        if ending is not None:
+            bot.stop_request = ending.how.value
+            bot.turn(BotState.STOPPING, ending.why.code, ending.why.values, books.now)
+            line = Event(bot.id, ending.why.code, dict(ending.why.values), Severity.WARNING)
+            answer.events.append(line)
+    if bot.stop_request is not None:
+        # The strategy closes, at this very price.
+        bot.next_tick_at, answer.again = books.now, True
+    return answer
 
 
 def unsent(orders: Iterable[OwnOrder], epoch: int, seen: Seen) -> list[OwnOrder]:
@@ -113,6 +154,8 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         bot.turn(BotState.PAUSED, beyond.code, beyond.values, books.now)
         paused = rest(orders, books.metrics[bot.id].books.position.base)
         paused.events = [Event(bot.id, beyond.code, dict(beyond.values), Severity.WARNING)]
+        # Its exits hold at this very price too.
+        paused.again = True
         return paused
     strategy = strategy_named(bot.strategy)
     params = _params(strategy, bot)
@@ -135,12 +178,15 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         market=bot.market,
         params=params,
         state=state,
-        orders=tuple([_shown(own, resting) if own.error else own.order for own in traded]),
+        orders=tuple(
+            [_shown(own, resting) if own.error or own.answer else own.order for own in traded]
+        ),
         holdings=books.metrics[bot.id].books.position.holdings,
         investment=bot.capital,
         fills=tuple(new.fill for new in books.fills.get(bot.id, ())),
         stop_request=bot.how,
         may_retry=seen.may_retry,
+        asks_again=seen.asks_again,
     )
     result = tick(strategy, view, Limits(halted=bot.is_emergency))
     wanted = _protection(books, strategy, bot, view, result)

@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlalchemy import Table
 
-from app.bots.live.asking import Answer, ask, rest, unsent, watch
+from app.bots.live.asking import Answer, ask, hold, rest, unsent, watch
 from app.bots.live.booking import Books, open_books
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
@@ -132,7 +132,7 @@ class _Desk:
             if bot.account_id not in self.seen:
                 continue
             if not bot.is_running:
-                self._keep(bot, self._watch(bot))
+                self._keep(bot, self._hold(bot) if bot.is_paused else self._watch(bot))
                 bot.last_tick_at = self.books.now
                 continue
             try:
@@ -231,8 +231,16 @@ class _Desk:
         goes_on = bot.is_running and bot.stop_request is None
         self._keep(bot, running if goes_on else self._watch(bot))
 
+    def _hold(self, bot: LiveBot) -> Answer:
+        try:
+            return hold(self.books, bot, self.seen[bot.account_id])
+        except Exception:
+            # As for a bot that runs: one that fails spoils nothing for the others.
+            log.exception("hold_failed bot=%s tick=%s", bot.id, self.tick_id)
+            return self._watch(bot)
+
     def _watch(self, bot: LiveBot) -> Answer:
-        if bot.state == BotState.PAUSED.value:
+        if bot.is_paused:
             position = self.books.metrics[bot.id].books.position
             return rest(self.books.orders[bot.id], position.base)
         # Taking orders back needs no strategy: a stop wins even if that fails.

@@ -38,9 +38,9 @@ class Seen:
     id, None for one that the venue says it lacks. `strays` are orders of ours that stand without
     being expected, and `balances` what the venue holds, `positions` those in contracts by symbol;
     with `is_audit` all of it was asked, and with `may_retry` a real venue may be asked again what
-    it has refused too often. `is_cut` says that orders which wait to be sent could not all be
-    looked up. With `is_news` there is something to decide; `has_walked` says that prices have
-    happened since, and `is_last` that no later one is known.
+    it has refused too often, as with `asks_again` it is now and then. `is_cut` says that orders
+    which wait to be sent could not all be looked up. With `is_news` there is something to decide;
+    `has_walked` says that prices have happened since, and `is_last` that no later one is known.
     """
 
     account_id: int
@@ -56,6 +56,7 @@ class Seen:
     positions: Mapping[str, Decimal] = field(default_factory=dict)
     is_audit: bool = False
     may_retry: bool = False
+    asks_again: bool = False
     is_cut: bool = False
     is_news: bool = False
     has_walked: bool = False

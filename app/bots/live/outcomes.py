@@ -40,7 +40,9 @@ def is_held_back(own: OwnOrder, seat: Seat) -> bool:
 
 
 def is_excused(own: OwnOrder) -> bool:
-    """Say whether an order ended without anybody having refused it."""
+    """Say whether an order ended without anybody having refused it, or as we asked for it back."""
+    if own.error is None:
+        return own.status is Status.CANCELLED and own.answer == ASKED_BACK
     return own.error in EXCUSED and own.status in {Status.REJECTED, Status.CANCELLED}
 
 

@@ -137,7 +137,7 @@ class _Visit:
         It was killed or ran out of time there; walking on would pass by a stop-loss.
         """
         return any(
-            seat.is_running and not seat.is_fresh and seat.triggers.crossed(point.price)
+            seat.minds_prices and seat.triggers.crossed(point.price)
             for seat in self.seats
             if (point := self.account.point(seat.market_id)) is not None
         )
@@ -150,7 +150,7 @@ class _Visit:
             here = self.account.point(seat.market_id)
             if here is None:
                 continue
-            if seat.is_running and not seat.is_fresh:
+            if seat.minds_prices:
                 triggers[seat.market_id].append(seat.triggers)
             if seat.market_id not in points:
                 points[seat.market_id] = loaded_after(seat.market_id, here.seq)

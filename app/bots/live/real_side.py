@@ -65,7 +65,7 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         seats = read_seats([account.id])
         orders = unsettled_orders([account.id])
         leverages = read_leverages(seats)
-    seen = Seen(account.id, cursor=account.fills_cursor, is_news=True)
+    seen = Seen(account.id, cursor=account.fills_cursor, is_news=True, asks_again=True)
     for seat in seats:
         if seat.last_point is not None:
             seen.points[seat.market_id] = seat.last_point

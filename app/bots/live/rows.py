@@ -49,6 +49,16 @@ class Seat:
         """Say whether the strategy has the word."""
         return self.state in RUNNING_STATES
 
+    @property
+    def is_paused(self) -> bool:
+        """Say whether it opens nothing; its exits hold."""
+        return self.state == BotState.PAUSED.value
+
+    @property
+    def minds_prices(self) -> bool:
+        """Say whether its triggers count."""
+        return not self.is_fresh and (self.is_running or self.is_paused)
+
 
 @dataclass(slots=True)
 class LiveBot(Seat):
@@ -139,7 +149,7 @@ _JOINED = """
 """
 _CONCERNED = """
     bots.account_id = any(cast(:accounts as bigint[])) and (
-        bots.state in ('starting', 'active', 'stopping') or bots.id in (
+        bots.state in ('starting', 'active', 'paused', 'stopping') or bots.id in (
             select bot_id from orders
             where account_id = any(cast(:accounts as bigint[])) and not settled
         ) or (
@@ -163,7 +173,7 @@ _READ_BOTS = text(
 
 
 def read_seats(account_ids: Collection[int]) -> list[Seat]:
-    """Read the bots that run, or hold a contract or unsettled orders.
+    """Read the bots that run or are paused, or hold a contract or unsettled orders.
 
     Nobody can stop one until we are done.
     """

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from app.trading.market import ZERO, Market, exact
+from app.trading.market import ZERO, Market, Triggers, exact
 from app.trading.position import Holdings
 from app.trading.strategies.grid_edit import Edit, edit_grid, with_flow
-from app.trading.strategies.grid_exit import protection_of
+from app.trading.strategies.grid_exit import exit_triggers, exit_wanted, protection_of
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid, write_grid
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
 from app.trading.strategies.grid_run import decide_grid
 from app.trading.strategies.grid_sizes import ladder_of
 from app.trading.strategies.grid_start import start_grid
 from app.trading.strategies.grid_state import GridState, Phase, decode_state, encode_state
-from app.trading.strategy import Decision, Field, Protection, View
+from app.trading.strategy import Decision, Ending, Field, Protection, View
 
 
 class GridStrategy:
@@ -85,6 +85,17 @@ class GridStrategy:
     ) -> Protection | None:
         """Return the stop that should rest at the venue now, if any."""
         return protection_of(params, state, market, holdings, investment)
+
+    @exact
+    def ending(self, view: View) -> Ending | None:
+        """Return why it has to end at this moment, if it has to; holds while it is paused too."""
+        found = exit_wanted(view, view.state, None)
+        return None if found is None else Ending(found.how, found.reason)
+
+    @exact
+    def exit_triggers(self, view: View) -> Triggers:
+        """Return the prices at which it has to end."""
+        return exit_triggers(view, view.state)
 
     def encode_state(self, state: GridState) -> dict[str, Any]:
         """Write a state as JSON-able values."""

@@ -24,6 +24,11 @@ from app.trading.strategy import (
     log_line,
 )
 
+# A real venue may refuse the last sale for a while (coins that another order locked a moment ago, a
+# pair that it has halted): after some tries in a row it is asked once after each comparison, for
+# about half an hour in all.
+MOST_SALES = 30
+
 
 class _Target(NamedTuple):
     """A price at which the grid ends, and its reason; `below`: at or below that price."""
@@ -154,7 +159,7 @@ def _sell_all(
     events: list[LogLine],
     matches: tuple[Match, ...],
 ) -> Decision:
-    ending = _count_sale(view, ending)
+    before, ending = ending, _count_sale(view, ending)
     state = replace(state, exit=ending)
     held = view.holdings.base
     side = Side.SELL if held > 0 else Side.BUY
@@ -163,9 +168,13 @@ def _sell_all(
         if held != 0:
             events = [*events, log_line("coins_left_over", quantity=held)]
         return _finish(state, ending, events, matches)
-    if ending.refusals >= MOST_REFUSALS:
+    if ending.refusals >= (MOST_SALES if view.asks_again else MOST_REFUSALS):
         failed = log_line("closing_sale_failed", Severity.ERROR, quantity=held)
         return _finish(state, ending, [*events, failed], matches)
+    if ending.refusals >= MOST_REFUSALS and not view.may_retry:
+        if ending.refusals == MOST_REFUSALS and ending != before:
+            events = [*events, log_line("closing_sale_waits", Severity.ERROR, quantity=held)]
+        return Decision(state, (), tuple(events), matches)
     key = OrderKey(_sale_purpose(ending), None, side)
     only = view.market.kind is MarketKind.LINEAR
     sale = Place(
