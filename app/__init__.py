@@ -191,6 +191,7 @@ def _register_texts() -> None:
     from app.payments import texts as payments
     from app.settings import texts as settings
     from app.subscriptions import texts as subscriptions
+    from app.subscriptions.promotions import texts as promotions
     from app.subscriptions.provider import texts as provider
     from app.support import texts as support
     from app.wallet import texts as wallet
@@ -205,6 +206,7 @@ def _register_texts() -> None:
         payments,
         subscriptions,
         provider,
+        promotions,
         wallet,
         faq,
         support,

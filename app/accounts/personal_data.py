@@ -142,6 +142,12 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding("subscription_reminders", "which reminders, when", exported=True, fate=Fate.DELETED),
     Holding(
+        "promo_redemptions",
+        "which promotion codes, for the accounts",
+        exported=True,
+        columns=("id", "key", "state", "period", "reserved_at", "used_at", "released_at"),
+    ),
+    Holding(
         "rail_commands",
         "what was ordered of a provider; an end may be owed still",
         exported=True,

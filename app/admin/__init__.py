@@ -15,6 +15,7 @@ from app.admin import (
     ledger,
     people,
     plans,
+    promotions,
     provider,
     subscriptions,
     support,
@@ -65,7 +66,14 @@ def _menu() -> dict[str, Iterable[BaseView]]:
     revenue = RevenuePage(name=_l("Revenue"), endpoint="admin_revenue", url="/admin/revenue")
     return {
         "trading": (*bots.views(), *trading.views(), unclear, emergency),
-        "people": (*people.views(), *plans.views(), *subscriptions.views(), invites, roles),
+        "people": (
+            *people.views(),
+            *plans.views(),
+            *promotions.views(),
+            *subscriptions.views(),
+            invites,
+            roles,
+        ),
         "money": (revenue, *billing.views(), *provider.views(), *ledger.views()),
         "exchanges": exchanges.views(),
         "help": (*support.views(), *faq.views()),

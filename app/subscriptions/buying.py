@@ -74,6 +74,7 @@ def begin(person: Payer, choice: Choice, rail: str, key: str) -> Way:
     present = standing(person.id)
     if present is not None and not may_be_replaced(present):
         return _way_to(present, person)
+    _check_code(choice, rail)
     if rail in KEEPING and not choice.period.is_endless:
         if present is not None:
             cancel(person.id)
@@ -88,8 +89,9 @@ def may_be_replaced(present: Standing) -> bool:
     return present.source is Source.KEPT and present.state == INCOMPLETE
 
 
-def quote(user_id: int, choice: Choice) -> Preview:
-    """Return what a choice costs somebody who has no subscription."""
+def quote(user_id: int, choice: Choice, rail: str) -> Preview:
+    """Return what a choice costs somebody who has no subscription and pays by a rail."""
+    _check_code(choice, rail)
     return kept.quote(user_id, choice)
 
 
@@ -160,6 +162,12 @@ def pay(person: Payer, invoice_id: int, rail: str) -> Way:
         f"/invoices/{invoice_id}",
     )
     return Way(Goal.ELSEWHERE, url=url)
+
+
+def _check_code(choice: Choice, rail: str) -> None:
+    """Refuse a promotion code where the provider keeps the subscription: it knows no such code."""
+    if choice.promo.strip() and rail in KEEPING and not choice.period.is_endless:
+        raise InvalidInput("promo_not_by_rail", field="promo")
 
 
 def _take(person: Payer, invoice_id: int, rail: str) -> Way:

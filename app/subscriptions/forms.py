@@ -2,16 +2,19 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, IntegerField, RadioField
-from wtforms.validators import AnyOf, InputRequired, NumberRange, Optional
+from wtforms import StringField as TextField
+from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional
 
 from app.accounts.choices import choices
 from app.subscriptions.offers import MOST_ADDONS
 from app.subscriptions.periods import Period
+from app.subscriptions.promotions.rules import MAX_CODE
 from app.subscriptions.queries import Offer
 from app.subscriptions.terms import Choice
 from app.subscriptions.texts import plan_label
@@ -66,7 +69,16 @@ class OrderForm(ChoiceForm):
     """How to pay for a plan, and a word by which a second post is known as the same order."""
 
     rail = RadioField(_l("Way to pay"), [_required])
+    promo = TextField(_l("Promotion code"), [Optional(), Length(max=MAX_CODE)])
     key = HiddenField(default=lambda: secrets.token_hex(16))
+
+    def choice(self, plan: str | None) -> Choice:
+        """Return what is chosen, with the promotion code that was typed."""
+        return replace(super().choice(plan), promo=(self.promo.data or "").strip())
+
+    def wrong_choice(self) -> str:
+        """Return the first thing that is wrong with what is chosen, or nothing."""
+        return super().wrong_choice() or next((str(one) for one in self.promo.errors), "")
 
 
 class ChangeForm(ChoiceForm):

@@ -43,11 +43,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """What a code takes off an invoice: a share in percent, or an amount."""
+    """What a code takes off an invoice: a share in percent, or an amount.
+
+    `periods` says off how many periods, counted from the first; None: off all of them.
+    """
 
     code: str
     percent: Decimal | None = None
     amount: Money | None = None
+    periods: int | None = 1
+
+    def holds(self, number: int) -> bool:
+        """Tell whether a period is among those that cost less; the first one is number 1."""
+        return self.periods is None or number <= self.periods
 
     def off(self, total: Money) -> Money:
         """Return how much this takes off a total, never more than there is."""

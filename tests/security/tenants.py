@@ -27,7 +27,9 @@ from app.payments import service as payments
 from app.payments.rules import Line, LineKind, NewInvoice
 from app.subscriptions.kept import service as subscriptions
 from app.subscriptions.periods import MONTH
-from app.subscriptions.terms import Choice
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.promotions.rules import Terms
+from app.subscriptions.terms import Choice, Discount
 from app.support import service as support
 from app.trades.models import OrderRow, TradeRow
 from app.transactions import transaction
@@ -76,7 +78,7 @@ GUARDED_TABLES = (
     "exchange_accounts", "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
     "ledger_accounts", "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
     "invoices", "invoice_events", "checkouts", "payments", "kept_subscriptions",
-    "subscription_items", "subscription_history",
+    "subscription_items", "subscription_history", "promo_redemptions",
     "support_tickets", "support_messages", "support_notes",
 )  # fmt: skip
 
@@ -124,7 +126,9 @@ def make_owner() -> Owner:
     token_id = db.session.scalars(select(AccessToken.id)).one()
     assert trade is not None and order is not None
     with transaction():
-        subscriptions.start(shop.user_id, Choice("pro", MONTH), "wallet", f"{MARK} order")
+        promotions.make(None, Terms(Discount("ZANZIBAR", percent=Decimal(10))))
+        choice = Choice("pro", MONTH, promo="ZANZIBAR")
+        subscriptions.start(shop.user_id, choice, "wallet", f"{MARK} order")
     invoice_id, checkout_id = _make_invoice(shop.user_id)
     ids = {
         "invoice_id": invoice_id,

@@ -11,13 +11,17 @@ from sqlalchemy import func, select, update
 
 from app.accounts.models import Role, User
 from app.db import db, utc_now
+from app.errors import InvalidInput
 from app.money import Money
 from app.payments.models import Invoice
-from app.subscriptions import queries, rules, service, usage
+from app.subscriptions import buying, queries, rules, service, usage
 from app.subscriptions.kept import jobs
 from app.subscriptions.models import KeptSubscription, PlanPrice
 from app.subscriptions.periods import LIFETIME, MONTH
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.promotions.rules import MAX_CODE, Terms
 from app.subscriptions.rules import RunningBots
+from app.subscriptions.terms import Choice, Discount
 from app.transactions import transaction
 from app.wallet import service as wallet
 from tests.client import Client
@@ -420,3 +424,63 @@ def live_on(user: User, days: int) -> None:
         for name in names:
             moment = getattr(kept, name)
             setattr(kept, name, moment and moment - timedelta(days=days))
+
+
+# ---- promotion codes ----
+
+
+def make_code(code: str = "SPRING", percent: str = "20", **terms: int) -> None:
+    with transaction():
+        discount = Discount(code, percent=Decimal(percent))
+        promotions.make(None, Terms(discount, **terms))
+
+
+def test_a_code_is_typed_and_the_new_sum_stands_there_before_paying(
+    client: Client, user: User
+) -> None:
+    make_code()
+    assert 'name="promo"' in client.get("/subscribe/pro").text
+    chosen = {"period": "month", "rail": "demo", "promo": "spring"}
+    quote = client.get("/subscribe/pro/quote", query_string=chosen).text
+    assert "Code SPRING" in quote and "Order and pay 23.20" in quote
+    buy(client, promo="spring")
+    db.session.rollback()
+    invoice = db.session.scalars(select(Invoice)).one()
+    assert (invoice.discount, invoice.total) == (Decimal("5.8"), Decimal("23.2"))
+    assert plan_of(user) == "pro"
+    page = client.get(f"/invoices/{invoice.id}").text
+    assert "Discount" in page and "5.80" in page
+
+
+def test_a_link_brings_its_code_along(client: Client) -> None:
+    make_code()
+    page = client.get("/subscribe/pro?promo=spring").text
+    assert 'value="spring"' in page and "23.20" in page
+
+
+def test_a_code_that_takes_all_off_begins_at_once(client: Client, user: User) -> None:
+    make_code(percent="100")
+    assert order(client, promo="SPRING") == "/subscriptions"
+    assert plan_of(user) == "pro"
+
+
+@pytest.mark.parametrize(
+    "code", ["nothing", "x" * 41, "x" * 5_000, "\x00\x00\x00", "😀😀😀", "<b>bold</b>", "' or 1=1"]
+)
+def test_a_code_that_does_not_hold_is_refused_with_a_sentence(client: Client, code: str) -> None:
+    make_code()
+    answer = client.post_form("/subscribe/pro", {**ORDER, "promo": code})
+    assert answer.status_code == 422
+    assert len(code) > MAX_CODE or "There is no promotion code like this" in answer.text
+    assert "<b>bold" not in answer.text
+    chosen = {"period": "month", "rail": "demo", "promo": code}
+    quote = client.get("/subscribe/pro/quote", query_string=chosen)
+    assert quote.status_code == 200 and "Order and pay" not in quote.text
+    assert count(Invoice) == 0
+
+
+def test_a_provider_that_keeps_subscriptions_takes_no_code(user: User) -> None:
+    make_code()
+    with pytest.raises(InvalidInput, match="promo_not_by_rail"):
+        buying.quote(user.id, Choice("pro", MONTH, promo="SPRING"), "stripe")
+    assert buying.quote(user.id, Choice("pro", MONTH), "stripe").due_now.amount == 29

@@ -13,6 +13,8 @@ from app.subscriptions import history, queries, service
 from app.subscriptions.kept import service as kept
 from app.subscriptions.models import PlanPrice, RailPrice
 from app.subscriptions.periods import LIFETIME, MONTH
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.promotions.rules import Terms
 from app.subscriptions.terms import Choice, Discount
 from app.transactions import transaction
 from tests.factories import make_user
@@ -106,8 +108,8 @@ def test_a_price_gets_its_name_at_a_provider_and_may_get_another(app: Flask, ema
 def test_a_subscription_is_shown_changed_canceled_and_resumed(app: Flask, email: str) -> None:
     with transaction():
         user_id = db.session.scalars(select(User.id).where(User.email == email)).one()
-        all_off = Discount("ALL", percent=Decimal(100))
-        kept.start(user_id, Choice("pro", MONTH), "wallet", "key", all_off)
+        promotions.make(None, Terms(Discount("ALL", percent=Decimal(100))))
+        kept.start(user_id, Choice("pro", MONTH, promo="ALL"), "wallet", "key")
     shown = run(app, ["subscriptions", "show", email]).output
     assert "plan_code        pro" in shown and "state            active" in shown
     asked = run(app, ["subscriptions", "change", email, "pro", "--period", "year", "--yes"])

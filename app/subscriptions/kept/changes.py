@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from app.errors import Conflict
 from app.money import Money
-from app.subscriptions.kept import baskets, rules, store
+from app.subscriptions.kept import baskets, discounts, rules, store
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.rules import ChangeLine
 from app.subscriptions.models import KeptState, KeptSubscription
@@ -57,7 +57,9 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
         return Change(ChangeKind.LATER, wanted, (), nothing, kept.period_end)
     part = store.course_of(kept).left(kept.number, at) if kept.number else Fraction(0)
     for_life = wanted.period.is_endless
-    lines = rules.change_lines(present.items, wanted.items, part, for_life=for_life)
+    lines = rules.change_lines(
+        present.items, wanted.items, part, discounts.shares_off(kept), for_life=for_life
+    )
     due = sum((line.money for line in lines), nothing)
     return Change(ChangeKind.NOW, wanted, lines, due, at)
 

@@ -19,6 +19,7 @@ from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason
 from app.subscriptions.kept.store import writing
 from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.periods import Period
+from app.subscriptions.promotions import service as promotions
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ def follow_paid(invoice_id: int) -> None:
     if reason is None:
         return
     kept, now = store.lock(reason.kept_id), utc_now()
+    if reason.kind is InvoiceKind.PERIOD:
+        promotions.use(store.source_of(kept))
     if reason.kind is InvoiceKind.CHANGE:
         _begin_change(kept, reason, now)
     elif reason != store.reason_of_next(kept):

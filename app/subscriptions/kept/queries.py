@@ -5,7 +5,7 @@ from datetime import datetime
 from app.db import db
 from app.money import Money
 from app.payments.models import Invoice
-from app.subscriptions.kept import baskets, store
+from app.subscriptions.kept import baskets, discounts, store
 from app.subscriptions.kept.rules import InvoiceKind, Reason
 from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.terms import Source, Standing, Verb
@@ -59,7 +59,7 @@ def _next_charge(
         return Money(invoice.total, invoice.currency), invoice.next_attempt_at or invoice.due_at
     if kept.period_end is None:
         return None, None
-    return baskets.next_of(kept).total, kept.period_end
+    return discounts.next_sum(kept, baskets.next_of(kept)), kept.period_end
 
 
 def _may(kept: KeptSubscription, invoice: Invoice | None) -> frozenset[Verb]:

@@ -13,7 +13,7 @@ from app.payments import invoices
 from app.payments import service as payments
 from app.payments.models import Invoice
 from app.payments.rules import InvoiceState, NewInvoice
-from app.subscriptions.kept import baskets, rules, store
+from app.subscriptions.kept import baskets, discounts, rules, store
 from app.subscriptions.kept.rules import Event
 from app.subscriptions.kept.service import end_now
 from app.subscriptions.kept.store import Held, writing
@@ -151,6 +151,7 @@ def _ask(kept: KeptSubscription) -> None:
             key=store.reason_of_next(kept).key,
             user_id=kept.user_id,
             lines=lines,
+            discount=discounts.off_next(kept, basket),
             due_at=start,
             kept_id=kept.id,
         ),

@@ -193,13 +193,20 @@ class ChangeLine:
 
 
 def change_lines(
-    old: Sequence[Item], new: Sequence[Item], part: Fraction, *, for_life: bool = False
+    old: Sequence[Item],
+    new: Sequence[Item],
+    part: Fraction,
+    taken_off: Mapping[int, Fraction] | None = None,
+    *,
+    for_life: bool = False,
 ) -> tuple[ChangeLine, ...]:
     """Return what a change costs: the unused part of the old against that of the new.
 
     What stays as it is makes no line, except `for_life`, where all that is new is paid in full.
-    Credits never come to more than the charges: nothing is paid out.
+    Credits never come to more than the charges: nothing is paid out. `taken_off` says by price
+    which share of it a code took off, which nobody has paid and nobody gets back.
     """
+    spared = taken_off or {}
     same = set() if for_life else as_counts(old).items() & as_counts(new).items()
     charges = tuple(
         ChangeLine(item, share(item.total, Fraction(1) if for_life else part), False)
@@ -209,7 +216,7 @@ def change_lines(
     left = sum(line.money.amount for line in charges)
     credits = []
     for item in old:
-        unused = share(item.total, part)
+        unused = share(item.total, part * (1 - spared.get(item.price_id, Fraction(0))))
         if (item.price_id, item.quantity) not in same and unused.amount:
             taken = Money(min(unused.amount, Decimal(left)), unused.currency)
             credits.append(ChangeLine(item, -taken, True))

@@ -17,7 +17,7 @@ from app.payments import invoices
 from app.payments import service as payments
 from app.payments.rules import Line, NewInvoice
 from app.subscriptions import history, queries
-from app.subscriptions.kept import baskets, changes, rules, store
+from app.subscriptions.kept import baskets, changes, discounts, rules, store
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.changes import Change, ChangeKind
 from app.subscriptions.kept.rules import Event, InvoiceKind, Reason
@@ -29,6 +29,9 @@ from app.subscriptions.models import (
     RailSubscription,
     SubscriptionItem,
 )
+from app.subscriptions.promotions import queries as codes
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.promotions.rules import normal
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import Choice, Discount, Preview, PreviewLine
 
@@ -38,10 +41,11 @@ MAX_RAIL = 40
 _TAKEN_THERE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
 
 
-def quote(user_id: int, choice: Choice, discount: Discount | None = None) -> Preview:
+def quote(user_id: int, choice: Choice) -> Preview:
     """Say what a choice costs somebody who has no subscription."""
     now = utc_now()
     basket = baskets.choose(choice, CURRENCY, now)
+    discount = codes.discount_for(user_id, choice)
     trial = _trial_of(user_id, basket)
     lines = [PreviewLine(line.description, line.amount) for line in _first_lines(basket, now)]
     total = basket.total
@@ -55,11 +59,17 @@ def quote(user_id: int, choice: Choice, discount: Discount | None = None) -> Pre
     return Preview(
         lines=tuple(lines),
         due_now=Money(total.amount * 0, total.currency) if trial else total,
-        next_charge=total if trial else (basket.total if ends else None),
+        next_charge=total if trial else (_second(basket, discount) if ends else None),
         next_at=first if trial else ends,
         takes_effect=now,
         token=rules.token_of(now, shown),
     )
+
+
+def _second(basket: Basket, discount: Discount | None) -> Money:
+    """Return what the second period costs."""
+    lowered = discount is not None and discount.holds(2)
+    return basket.total - discount.off(basket.total) if discount and lowered else basket.total
 
 
 def start(
@@ -67,7 +77,6 @@ def start(
     choice: Choice,
     rail: str,
     key: str,
-    discount: Discount | None = None,
     *,
     actor_id: int | None = None,
     notify: bool = False,
@@ -75,7 +84,8 @@ def start(
     """Begin a subscription and return the invoice to be paid first; None: nothing is to be paid.
 
     The same key again, or the same choice while it is not paid yet, returns the same invoice;
-    another choice takes its place. Raises Conflict: subscription_exists, sold_out.
+    another choice takes its place. Raises Conflict: subscription_exists, sold_out, and what
+    `promotions.reserve` has against a code.
     """
     if not 0 < len(key) <= MAX_KEY or not 0 < len(rail) <= MAX_RAIL or "\x00" in key + rail:
         raise InvalidInput("bad_subscription_key", field="key")
@@ -90,7 +100,7 @@ def start(
         held = store.hold(present)
         if held.kept.state != KeptState.INCOMPLETE:
             raise Conflict("subscription_exists")
-        if held.invoice is not None and baskets.present_of(held.kept).same_as(basket):
+        if held.invoice is not None and _is_same_order(held.kept, basket, choice.promo):
             held.kept.rail = rail
             return held.invoice.id
         end_now(held, Event.CANCELED, cause="chose_again", actor_id=actor_id)
@@ -98,7 +108,14 @@ def start(
     kept = _store(user_id, basket, rail, key, now)
     if kept is None:
         raise Conflict("subscription_moved")
-    return _begin(kept, basket, discount, actor_id, notify)
+    if choice.promo.strip():
+        promotions.reserve(user_id, choice.promo, choice, store.source_of(kept))
+    return _begin(kept, basket, actor_id, notify)
+
+
+def _is_same_order(kept: KeptSubscription, basket: Basket, promo: str) -> bool:
+    same_code = codes.code_of(store.source_of(kept)) == normal(promo)
+    return same_code and baskets.present_of(kept).same_as(basket)
 
 
 def _begun(kept: KeptSubscription, user_id: int) -> int | None:
@@ -150,7 +167,6 @@ def _store(
 def _begin(
     kept: KeptSubscription,
     basket: Basket,
-    discount: Discount | None,
     actor_id: int | None,
     notify: bool,
 ) -> int | None:
@@ -176,7 +192,7 @@ def _begin(
             key=store.reason_of_next(kept).key,
             user_id=kept.user_id,
             lines=_in_language(kept.user_id, basket, now),
-            discount=discount.off(basket.total) if discount is not None else None,
+            discount=discounts.off_next(kept, basket),
             due_at=now + rules.PATIENCE,
             kept_id=kept.id,
         ),
@@ -220,7 +236,7 @@ def _preview(kept: KeptSubscription, change: Change, at: datetime) -> Preview:
     return Preview(
         lines=tuple(PreviewLine(line.description, line.amount) for line in lines),
         due_now=change.due,
-        next_charge=None if endless else change.basket.total,
+        next_charge=None if endless else discounts.next_sum(kept, change.basket),
         next_at=None if endless else kept.period_end,
         takes_effect=change.takes_effect,
         token=_token(kept, change, at),

@@ -28,6 +28,7 @@ from app.subscriptions.kept import baskets
 from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason, next_state
 from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.periods import Period
+from app.subscriptions.promotions import service as promotions
 from app.transactions import after_commit
 
 
@@ -129,6 +130,9 @@ def move(kept: KeptSubscription, event: Event, now: datetime) -> None:
     kept.state = next_state(kept.state, event)
     if kept.state == KeptState.ENDED:
         kept.ended_at, kept.pending, kept.change_at = now, None, None
+        if not kept.number:
+            # Nothing was ever paid: the place of its code is free again.
+            promotions.release(source_of(kept))
 
 
 @dataclass(slots=True)

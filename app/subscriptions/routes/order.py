@@ -19,6 +19,7 @@ from app.payments.texts import rail_label
 from app.subscriptions import buying, offers
 from app.subscriptions.buying import INCOMPLETE, WALLET
 from app.subscriptions.forms import ADDON, OrderForm, order_form
+from app.subscriptions.promotions.rules import MAX_CODE
 from app.subscriptions.routes import blueprint, shared
 from app.subscriptions.routes.shared import RECOUNT, Sold
 from app.subscriptions.terms import Standing
@@ -72,6 +73,7 @@ def _form(sold: Sold, **given: Any) -> OrderForm:
     first = {
         "period": offers.wanted_period(request.args.get("period", ""), sold.periods).code,
         "rail": means[0],
+        "promo": request.args.get("promo", "")[:MAX_CODE],
         **{
             f"{ADDON}{code}": shared.count_from(request.args, f"{ADDON}{code}", code == sold.code)
             for code in shared.by_code(sold.addons)
@@ -88,7 +90,7 @@ def _quoted(form: OrderForm, sold: Sold) -> Mapping[str, Any]:
     if wrong:
         return {**nothing, "problem": wrong}
     try:
-        preview = buying.quote(current_user.id, form.choice(sold.plan))
+        preview = buying.quote(current_user.id, form.choice(sold.plan), form.rail.data or "")
     except DomainError as error:
         return {**nothing, "problem": describe(error)}
     if form.rail.data != WALLET:

@@ -1,5 +1,6 @@
 """A subscription begins: invoice, payment, plan; twice, wrongly, too late, and to try."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,8 @@ from app.subscriptions import service as plans
 from app.subscriptions.kept import jobs, service
 from app.subscriptions.models import KeptSubscription, RailSubscription
 from app.subscriptions.periods import LIFETIME, MONTH
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.promotions.rules import Terms
 from app.subscriptions.terms import Discount, Verb
 from app.transactions import transaction
 from tests.subscriptions.kept.world import DECLINED, Person, choice, usd
@@ -246,19 +249,12 @@ def test_a_quote_says_what_is_to_be_paid_and_when_again(person: Person) -> None:
         "Extra bot × 2, 1 month",
     ]
     assert quote.next_at == MONTH.after(quote.takes_effect)
-    ten = Discount("TEN", percent=Decimal(10))
-    cheaper = service.quote(person.id, choice(), ten)
-    assert (cheaper.due_now, cheaper.next_charge) == (usd("26.10"), usd("29"))
-    with transaction():
-        invoice_id = service.start(person.id, choice(), "wallet", "k", ten)
-    assert invoice_id is not None
-    (invoice,) = person.invoices()
-    assert (invoice.discount, invoice.total) == (Decimal("2.9"), Decimal("26.1"))
 
 
 def test_what_costs_nothing_begins_at_once(person: Person) -> None:
     with transaction():
-        all_off = Discount("ALL", percent=Decimal(100))
-        assert service.start(person.id, choice(), "wallet", "k", all_off) is None
+        promotions.make(None, Terms(Discount("ALL", percent=Decimal(100))))
+        free = replace(choice(), promo="all")
+        assert service.start(person.id, free, "wallet", "k") is None
     assert (person.state(), person.plan()) == ("active", "pro")
     assert [one.state for one in person.invoices()] == ["paid"]
