@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC
 from decimal import Decimal
+from typing import Any
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -41,6 +42,17 @@ from app.subscriptions.texts import plan_label
 from app.transactions import transaction
 
 
+class CountField(IntegerField):
+    """How many; a longer number than any that may stand there is not even read."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Read the number that was typed."""
+        if valuelist and len(valuelist[0].strip()) > len(str(MAX_REDEMPTIONS)):
+            self.data = None
+            raise ValueError(gettext("This number is too large."))
+        super().process_formdata(valuelist)
+
+
 class PromoForm(FlaskForm):
     """What a new code gives."""
 
@@ -51,12 +63,12 @@ class PromoForm(FlaskForm):
     amount = DecimalField(
         _l("or takes off, USD"), places=2, validators=[Optional(), NumberRange(0, MAX_AMOUNT)]
     )
-    periods = IntegerField(
+    periods = CountField(
         _l("Off how many periods (empty: all of them)"),
         default=1,
         validators=[Optional(), NumberRange(1, MAX_PERIODS)],
     )
-    max_redemptions = IntegerField(
+    max_redemptions = CountField(
         _l("Used how often at most (empty: without end)"),
         validators=[Optional(), NumberRange(1, MAX_REDEMPTIONS)],
     )
