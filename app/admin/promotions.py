@@ -112,7 +112,7 @@ class PromoCodeView(AdminView):
         "amount": _l("Takes off"),
         "currency": _l("Currency"),
         "periods": _l("Periods"),
-        "redeemed": _l("Taken"),
+        "redeemed": _l("Times taken"),
         "max_redemptions": _l("At most"),
         "expires_at": _l("Ends"),
         "active": _l("Switched on"),
