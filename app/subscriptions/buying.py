@@ -15,6 +15,7 @@ from app.payments.paying import Payer
 from app.subscriptions.kept import queries as kept_queries
 from app.subscriptions.kept import service as kept
 from app.subscriptions.provider import service as provider
+from app.subscriptions.provider import subscribing
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import Choice, Preview, Source, Standing
 from app.transactions import transaction
@@ -81,6 +82,9 @@ def begin(person: Payer, choice: Choice, rail: str, key: str) -> Way:
         return Way(Goal.ELSEWHERE, url=provider.start(person, choice, "/subscriptions"))
     with transaction():
         invoice_id = kept.start(person.id, choice, rail, key)
+        if invoice_id is None:
+            # What is tried here is not to be tried at a provider too.
+            subscribing.give_way_to_kept(person.id)
     return Way(Goal.PLAN) if invoice_id is None else pay(person, invoice_id, rail)
 
 

@@ -154,8 +154,19 @@ def put_next(kept: KeptSubscription, basket: Basket, at: datetime) -> None:
     db.session.flush()
 
 
+def next_is_paid(kept: KeptSubscription) -> bool:
+    """Tell whether the period from which something else is to hold is paid for already."""
+    return (
+        kept.change_at is not None
+        and kept.period_end is not None
+        and kept.period_end > kept.change_at
+    )
+
+
 def forget_next(kept: KeptSubscription) -> None:
-    """Let the next period be as the present one."""
+    """Let the next period be as the present one, unless it is paid for as something else."""
+    if next_is_paid(kept):
+        return
     kept.items = [row for row in kept.items if row.quantity]
     for row in kept.items:
         row.next_price_id = row.next_quantity = None

@@ -65,18 +65,14 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
 
 
 def _check(kept: KeptSubscription, at: datetime) -> None:
-    if kept.state in {KeptState.INCOMPLETE, KeptState.PAST_DUE}:
+    is_over = kept.period_end is not None and kept.period_end <= at
+    if kept.state in {KeptState.INCOMPLETE, KeptState.PAST_DUE} or is_over:
         raise Conflict("pay_first")
     if kept.cancel_at_period_end:
         raise Conflict("subscription_ends")
     if Period.parse(kept.period).is_endless:
         raise Conflict("subscription_for_life")
-    if (
-        kept.change_at is not None
-        and kept.period_end is not None
-        and kept.period_end > kept.change_at
-    ):
-        # The period that waits is paid for already.
+    if baskets.next_is_paid(kept):
         raise Conflict("change_waits")
 
 

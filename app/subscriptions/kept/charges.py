@@ -6,7 +6,6 @@ from datetime import datetime
 from sqlalchemy import select
 
 from app.accounts import queries as people
-from app.accounts.deletion import service as deletion
 from app.db import db, utc_now
 from app.payments import customers, invoices
 from app.payments.models import Invoice
@@ -56,7 +55,7 @@ def charge_of(invoice_id: int, now: datetime) -> Charge | None:
     if invoice.state != InvoiceState.OPEN or reason is None or not is_due:
         return None
     kept = store.lock(reason.kept_id)
-    if kept.state not in _CHARGED or deletion.is_leaving(kept.user_id):
+    if kept.state not in _CHARGED or not store.may_charge(kept.user_id):
         return None
     person = people.user_by_id(kept.user_id)
     saved = {method.rail for method in customers.saved_methods(kept.user_id)}

@@ -38,6 +38,9 @@ def follow_paid(invoice_id: int) -> None:
         log.error("period_paid_twice kept=%s invoice=%s", kept.id, invoice.id)
     elif kept.state == KeptState.ENDED:
         _revive(kept, now)
+    elif kept.state == KeptState.INCOMPLETE and store.lives_at_provider(kept.user_id):
+        with writing(kept, "ended", cause="other_subscription"):
+            store.move(kept, Event.GIVEN_UP, now)
     else:
         _begin_period(kept, now)
 
@@ -84,11 +87,14 @@ def _count_on(kept: KeptSubscription) -> None:
 
 def _revive(kept: KeptSubscription, now: datetime) -> None:
     """Give a period from now on for money that came after the end, unless another one lives."""
-    if store.live_id(kept.user_id) is not None:
+    if store.live_id(kept.user_id) is not None or store.lives_at_provider(kept.user_id):
         return
     with writing(kept, "revived", cause="paid"):
         store.move(kept, Event.REVIVED, now)
         kept.ended_at, kept.cancel_at_period_end = None, False
+        if kept.change_at is not None:
+            # The money was asked for what was to follow.
+            baskets.begin_next(kept)
         kept.anchor, kept.anchor_number = now, kept.number
         kept.number += 1
         course = Course(Period.parse(kept.period), now, kept.anchor_number)
@@ -128,12 +134,12 @@ def follow_settled(payment_id: int, invoice_id: int) -> None:
     if payment.surplus == payment.amount:
         # Paid before by another payment: this one went to the wallet.
         return
-    if kept.state == KeptState.ENDED:
-        # Nothing began with it: another subscription lives, or the change came too late.
+    if kept.state == KeptState.ENDED or not _began(kept, reason):
+        # Another subscription lives, or what the invoice was for was given up and dropped.
         refunds.ask(
             f"kept:{payment.id}",
             payment.id,
-            payment.amount,
+            payment.amount - payment.surplus,
             RefundTarget.WALLET,
             None,
             "subscription_ended",
@@ -142,6 +148,13 @@ def follow_settled(payment_id: int, invoice_id: int) -> None:
         kept.rail = payment.rail
         db.session.flush()
         rights.hold_best_paid(kept.user_id)
+
+
+def _began(kept: KeptSubscription, reason: Reason) -> bool:
+    """Tell whether what an invoice was for has begun, now that it is paid."""
+    if kept.revision != reason.revision:
+        return False
+    return reason.kind is InvoiceKind.CHANGE or kept.number == reason.number
 
 
 def follow_failed(invoice_id: int) -> None:

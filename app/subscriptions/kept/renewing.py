@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from app.accounts import queries as people
-from app.accounts.deletion import service as deletion
 from app.accounts.models import User
 from app.db import db, utc_now
 from app.i18n import use_locale
@@ -49,7 +48,7 @@ def due_ids(now: datetime) -> list[int]:
                 kept.state != KeptState.ENDED.value,
                 or_(
                     and_(~waits, _is_to_be_asked(now)),
-                    kept.change_at <= now,
+                    and_(kept.change_at <= now, kept.period_end > kept.change_at),
                     and_(kept.state != KeptState.PAST_DUE.value, kept.period_end <= now),
                     kept.access_until <= now,
                     late,
@@ -67,7 +66,7 @@ def _is_to_be_asked(now: datetime) -> ColumnElement[bool]:
         kept.state.in_(_RUNNING),
         ~kept.cancel_at_period_end,
         store.is_near(kept.period_end, kept.period_start, rules.LEAD, now),
-        select(User.id).where(User.id == kept.user_id, User.leaves_at.is_(None)).exists(),
+        select(User.id).where(User.id == kept.user_id, store.is_charged()).exists(),
     )
 
 
@@ -77,7 +76,8 @@ def tend(kept_id: int) -> None:
     kept = held.kept
     if kept.state == KeptState.ENDED:
         return
-    if kept.change_at is not None and kept.change_at <= now:
+    # What is not paid for does not begin, not even for the days of grace.
+    if baskets.next_is_paid(kept) and kept.change_at is not None and kept.change_at <= now:
         with writing(kept, "changed", cause="period_began"):
             baskets.begin_next(kept)
     if _is_for_nothing(held, now):
@@ -100,7 +100,8 @@ def _go_on(held: Held, now: datetime) -> None:
     kept, invoice = held.kept, held.invoice
     if kept.period_end is None:
         return
-    if kept.cancel_at_period_end:
+    is_left = invoice is None and not store.may_charge(kept.user_id)
+    if kept.cancel_at_period_end or (is_left and kept.state != KeptState.PAST_DUE):
         if kept.period_end <= now:
             end_now(held, Event.OVER, cause="period_over")
         return
@@ -138,7 +139,7 @@ def length_of(kept: KeptSubscription) -> timedelta:
 
 def _ask(kept: KeptSubscription) -> None:
     """Open the invoice for the next period; it is due when that begins."""
-    if kept.period_end is None or deletion.is_leaving(kept.user_id):
+    if kept.period_end is None or not store.may_charge(kept.user_id):
         return
     basket, start = baskets.next_of(kept), kept.period_end
     ends = None if basket.period.is_endless else basket.period.after(start)

@@ -26,7 +26,6 @@ from app.subscriptions.models import (
     KeptState,
     KeptSubscription,
     Plan,
-    RailSubscription,
     SubscriptionItem,
 )
 from app.subscriptions.promotions import queries as codes
@@ -37,8 +36,6 @@ from app.subscriptions.terms import Choice, Discount, Preview, PreviewLine
 
 MAX_KEY = 100
 MAX_RAIL = 40
-# States of a provider's subscription beside which nobody begins another one.
-_TAKEN_THERE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
 
 
 def quote(user_id: int, choice: Choice) -> Preview:
@@ -127,12 +124,7 @@ def _begun(kept: KeptSubscription, user_id: int) -> int | None:
 def _refuse_second(user_id: int) -> None:
     if deletion.is_leaving(user_id):
         raise Conflict("account_is_leaving")
-    there = db.session.scalar(
-        select(RailSubscription.id)
-        .where(RailSubscription.user_id == user_id, RailSubscription.state.in_(_TAKEN_THERE))
-        .limit(1)
-    )
-    if there is not None:
+    if store.lives_at_provider(user_id):
         raise Conflict("subscription_exists")
 
 

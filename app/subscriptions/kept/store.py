@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.accounts.models import User
 from app.db import UtcTime, db, utc_now
 from app.errors import Conflict, NotFound
 from app.events import publish
@@ -26,10 +27,13 @@ from app.subscriptions import history, service
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.kept import baskets
 from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason, next_state
-from app.subscriptions.models import KeptState, KeptSubscription
+from app.subscriptions.models import KeptState, KeptSubscription, RailSubscription
 from app.subscriptions.periods import Period
 from app.subscriptions.promotions import service as promotions
 from app.transactions import after_commit
+
+# States of a provider's subscription beside which nobody begins another one.
+_TAKEN_THERE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,24 @@ def open_invoice_id(kept_id: int) -> int | None:
     )
 
 
+def is_charged() -> ColumnElement[bool]:
+    """Return the condition that a person is asked for money: no leaver, and nobody kept out."""
+    return and_(User.leaves_at.is_(None), User.blocked_at.is_(None))
+
+
+def may_charge(user_id: int) -> bool:
+    """Tell whether a person is asked for money."""
+    return db.session.scalar(select(User.id).where(User.id == user_id, is_charged())) is not None
+
+
+def lives_at_provider(user_id: int) -> bool:
+    """Tell whether a provider keeps a subscription of a person that is not over."""
+    there = select(RailSubscription.id).where(
+        RailSubscription.user_id == user_id, RailSubscription.state.in_(_TAKEN_THERE)
+    )
+    return db.session.scalar(there.limit(1)) is not None
+
+
 def course_of(kept: KeptSubscription) -> Course:
     """Return how the periods of a subscription lie, once it has any."""
     if kept.anchor is None:
@@ -129,7 +151,7 @@ def move(kept: KeptSubscription, event: Event, now: datetime) -> None:
     """Lead a subscription to the state that follows."""
     kept.state = next_state(kept.state, event)
     if kept.state == KeptState.ENDED:
-        kept.ended_at, kept.pending, kept.change_at = now, None, None
+        kept.ended_at, kept.pending = now, None
         if not kept.number:
             # Nothing was ever paid: the place of its code is free again.
             promotions.release(source_of(kept))

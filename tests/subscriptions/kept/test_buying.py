@@ -1,28 +1,37 @@
 """A subscription begins: invoice, payment, plan; twice, wrongly, too late, and to try."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.accounts.deletion.events import PersonErasing
+from app.accounts.models import User
 from app.db import db
 from app.errors import Conflict, InvalidInput, NotFound
 from app.events import publish
 from app.payments import service as payments
-from app.payments.models import Invoice
+from app.payments.models import Checkout, Invoice
 from app.payments.rules import RefundTarget
-from app.subscriptions import history, queries
+from app.subscriptions import buying, history, queries
 from app.subscriptions import service as plans
+from app.subscriptions.buying import Goal, Way
 from app.subscriptions.kept import jobs, service
-from app.subscriptions.models import KeptSubscription, RailSubscription
+from app.subscriptions.models import KeptSubscription, Plan
 from app.subscriptions.periods import LIFETIME, MONTH
 from app.subscriptions.promotions import service as promotions
 from app.subscriptions.promotions.rules import Terms
 from app.subscriptions.terms import Discount, Verb
 from app.transactions import transaction
-from tests.subscriptions.kept.world import DECLINED, Person, choice, usd
+from tests.subscriptions.kept.world import (
+    DECLINED,
+    Person,
+    choice,
+    subscribe_at_provider,
+    usd,
+)
 
 
 def test_who_chooses_a_plan_gets_an_invoice_and_the_plan_once_it_is_paid(person: Person) -> None:
@@ -101,17 +110,36 @@ def test_nobody_has_two_subscriptions(person: Person) -> None:
     person.subscribe()
     with pytest.raises(Conflict, match="subscription_exists"):
         person.start(choice("premium"))
-    other, now = Person(person.clock), person.clock.now
-    with transaction():
-        db.session.add(
-            RailSubscription(
-                user_id=other.id, rail="stripe", external_id="sub_1", state="past_due",
-                price_ref="price_1", quantity=1, started_at=now, period_end=now,
-                is_collection_paused=False, has_pending_update=False,
-            )
-        )  # fmt: skip
+    other = Person(person.clock)
+    subscribe_at_provider(other, "past_due")
     with pytest.raises(Conflict, match="subscription_exists"):
         other.start()
+
+
+def test_money_for_an_order_beside_one_of_a_provider_goes_to_the_wallet(person: Person) -> None:
+    invoice_id = person.start() or 0
+    subscribe_at_provider(person)
+    person.fill_wallet("29")
+    person.pay_from_wallet(invoice_id)
+    assert (person.wallet(), person.state()) == (Decimal(29), "none")
+
+
+def test_a_trial_here_takes_back_the_page_of_a_provider_for_another_one(person: Person) -> None:
+    with transaction():
+        db.session.execute(update(Plan).where(Plan.code == "pro").values(trial_days=7))
+        db.session.add(
+            Checkout(
+                user_id=person.id, purpose="subscription", subject="subscription", rail="stripe",
+                amount=Decimal(29), currency="USD", expires_at=person.clock.now + timedelta(days=1),
+            )
+        )  # fmt: skip
+    with transaction():
+        user = db.session.get_one(User, person.id)
+        db.session.expunge(user)
+    assert buying.begin(user, choice(), "wallet", "form-1") == Way(Goal.PLAN)
+    db.session.rollback()
+    assert person.state() == "trialing"
+    assert db.session.scalar(select(Checkout.state)) == "expired"
 
 
 @pytest.mark.parametrize(

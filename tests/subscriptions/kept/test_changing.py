@@ -15,9 +15,11 @@ from app.payments.models import Invoice
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.kept import service
-from app.subscriptions.periods import LIFETIME, MONTH, YEAR
+from app.subscriptions.periods import LIFETIME, MONTH, YEAR, Period
 from app.subscriptions.terms import Verb
 from app.transactions import transaction
+from app.wallet import service as wallet
+from app.wallet.rules import Line
 from tests.subscriptions.kept.world import Person, choice, usd
 
 
@@ -185,6 +187,71 @@ def test_another_period_begins_when_this_one_ends(subscriber: Person) -> None:
     assert (kept.period, kept.period_start, kept.period_end) == ("year", end, YEAR.after(end))
     assert subscriber.invoices()[-1].total == Decimal(290)
     assert subscriber.plan() == "pro"
+
+
+@pytest.mark.parametrize(("before", "after"), [(MONTH, YEAR), (YEAR, MONTH)])
+def test_another_period_that_is_paid_late_follows_the_one_before(
+    person: Person, before: Period, after: Period
+) -> None:
+    person.fill_wallet("29" if before == MONTH else "290")
+    person.subscribe(choice("pro", before))
+    end = person.kept().period_end
+    assert end is not None
+    person.change(choice("pro", after))
+    person.clock.reach(end - timedelta(days=3))
+    person.live_on(days=5)
+    assert (person.state(), person.kept().period) == ("past_due", before.code)
+    person.fill_wallet("500")
+    person.pay_from_wallet(person.invoices()[-1].id)
+    kept = person.kept()
+    assert (kept.state, kept.period_start, kept.period_end) == ("active", end, after.after(end))
+
+
+def test_a_dearer_plan_of_another_period_is_not_given_for_the_grace(subscriber: Person) -> None:
+    subscriber.change(choice("premium", YEAR))
+    with transaction():
+        wallet.pay_from_wallet(
+            "spent", subscriber.id, "USD", (Line("one_off", Decimal(971)),), refs=()
+        )
+    subscriber.live_on(days=18)
+    assert (subscriber.state(), subscriber.plan()) == ("past_due", "pro")
+    subscriber.live_on(days=20)
+    assert (subscriber.state(), subscriber.plan()) == ("none", "free")
+    subscriber.fill_wallet("790")
+    subscriber.pay_from_wallet(subscriber.invoices()[-1].id)
+    kept = subscriber.kept()
+    assert (subscriber.plan(), kept.period) == ("premium", "year"), "what the money was asked for"
+    assert kept.anchor is not None and kept.period_end == YEAR.after(kept.anchor)
+
+
+def test_what_is_paid_for_early_comes_though_it_is_canceled(subscriber: Person) -> None:
+    subscriber.change(choice("premium", YEAR))
+    subscriber.live_on(days=10)
+    subscriber.pay_from_wallet(subscriber.invoices()[-1].id)
+    subscriber.cancel()
+    subscriber.undo()
+    subscriber.live_on(days=6)
+    standing = subscriber.standing()
+    assert standing is not None
+    assert (subscriber.plan(), standing.next_charge) == ("premium", usd("790"))
+
+
+def test_money_for_a_change_that_staff_gave_up_goes_to_the_wallet(subscriber: Person) -> None:
+    invoice_id = subscriber.change(choice("premium")) or 0
+    with transaction():
+        payments.write_off(0, invoice_id, "nobody pays")
+    before = subscriber.wallet()
+    subscriber.pay_from_wallet(invoice_id)
+    assert (subscriber.plan(), subscriber.wallet()) == ("pro", before)
+
+
+def test_nothing_is_changed_once_the_period_is_over(subscriber: Person) -> None:
+    end = subscriber.kept().period_end
+    assert end is not None
+    # Moments of previews are whole seconds.
+    subscriber.clock.reach(end + timedelta(seconds=1))
+    with pytest.raises(Conflict, match="pay_first"):
+        subscriber.change(choice("premium"))
 
 
 def test_bots_are_added_now_and_given_back_later(subscriber: Person) -> None:

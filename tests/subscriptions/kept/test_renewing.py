@@ -24,7 +24,14 @@ from app.subscriptions.models import RailSubscription
 from app.subscriptions.periods import MONTH, Period, Unit
 from app.transactions import transaction
 from tests.clock import Clock
-from tests.subscriptions.kept.world import DECLINED, PAYS, Person, choice, usd
+from tests.subscriptions.kept.world import (
+    DECLINED,
+    PAYS,
+    Person,
+    choice,
+    subscribe_at_provider,
+    usd,
+)
 
 WEEK, DAY = Period(1, Unit.WEEK), Period(1, Unit.DAY)
 
@@ -277,6 +284,50 @@ def test_money_after_the_end_goes_to_the_wallet_beside_another_subscription(
     person.pay_from_wallet(person.invoices()[1].id)
     assert person.wallet() == Decimal(29)
     assert (person.plan(), person.kept().number) == ("premium", 1)
+
+
+def test_money_after_the_end_goes_to_the_wallet_beside_one_of_a_provider(person: Person) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    go_to_end(person, days=20)
+    subscribe_at_provider(person)
+    person.fill_wallet("29")
+    person.pay_from_wallet(person.invoices()[1].id)
+    assert (person.wallet(), person.state()) == (Decimal(29), "none")
+
+
+def test_money_for_a_period_that_staff_gave_up_goes_to_the_wallet(person: Person) -> None:
+    person.fill_wallet("100")
+    person.subscribe()
+    person.live_on(days=25)
+    with transaction():
+        payments.write_off(0, person.invoices()[1].id, "nobody pays")
+    person.pay_from_wallet(person.invoices()[1].id)
+    assert (person.wallet(), person.kept().number) == (Decimal(71), 1)
+
+
+@pytest.mark.parametrize("kept_out", ["blocked_at", "leaves_at"])
+def test_who_may_not_come_in_is_charged_no_more_and_it_ends_with_what_is_paid(
+    person: Person, kept_out: str
+) -> None:
+    person.fill_wallet("100")
+    person.subscribe()
+    with transaction():
+        user = db.session.get_one(User, person.id)
+        setattr(user, kept_out, person.clock.now + timedelta(days=90))
+    go_to_end(person, hours=1)
+    assert (person.wallet(), len(person.invoices())) == (Decimal(71), 1)
+    assert (person.state(), person.plan()) == ("none", "free")
+
+
+def test_a_renewal_that_is_open_is_not_taken_from_somebody_blocked(person: Person) -> None:
+    person.fill_wallet("100")
+    person.subscribe()
+    person.live_on(days=25)
+    with transaction():
+        db.session.get_one(User, person.id).blocked_at = person.clock.now
+    go_to_end(person, days=20)
+    assert (person.wallet(), person.state()) == (Decimal(71), "none")
 
 
 def test_canceled_it_ends_with_what_is_paid_and_undone_it_goes_on(person: Person) -> None:

@@ -19,7 +19,7 @@ from app.payments.models import Checkout, Invoice, Payment
 from app.subscriptions import queries
 from app.subscriptions.kept import jobs, service
 from app.subscriptions.kept import queries as kept_queries
-from app.subscriptions.models import KeptSubscription
+from app.subscriptions.models import KeptSubscription, RailSubscription
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.terms import Choice, Standing
 from app.transactions import transaction
@@ -39,6 +39,19 @@ def choice(plan: str | None = "pro", period: Period = MONTH, **addons: int) -> C
 
 def usd(amount: str) -> Money:
     return Money(Decimal(amount), "USD")
+
+
+def subscribe_at_provider(person: "Person", state: str = "active") -> None:
+    """Let a provider keep a subscription of somebody."""
+    now = person.clock.now
+    with transaction():
+        db.session.add(
+            RailSubscription(
+                user_id=person.id, rail="stripe", external_id=f"sub_{person.id}", state=state,
+                price_ref="price_1", quantity=1, started_at=now, period_end=now,
+                is_collection_paused=False, has_pending_update=False,
+            )
+        )  # fmt: skip
 
 
 @dataclass
