@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.models import ERASED, User
+from app.adapters.payments import rail_named
+from app.adapters.payments.port import RailCustomer as SeenCustomer
+from app.adapters.payments.port import Ref
 from app.db import db
 from app.payments.models import RailCustomer
 
@@ -67,15 +70,20 @@ def remember(user_id: int, rail: str, external_id: str, method: str = "") -> Non
     )
     db.session.execute(statement.on_conflict_do_nothing())
     if method:
-        db.session.execute(
-            update(RailCustomer)
-            .where(
-                RailCustomer.user_id == user_id,
-                RailCustomer.rail == rail,
-                RailCustomer.external_id == external_id,
-            )
-            .values(method=method)
+        note_method(user_id, rail, external_id, method)
+
+
+def note_method(user_id: int, rail: str, external_id: str, method: str) -> None:
+    """Note what a known customer pays with; for one who is not known nothing happens."""
+    db.session.execute(
+        update(RailCustomer)
+        .where(
+            RailCustomer.user_id == user_id,
+            RailCustomer.rail == rail,
+            RailCustomer.external_id == external_id,
         )
+        .values(method=method)
+    )
 
 
 def lock_owner(rail: str, external_id: str | None, marked: int | None) -> int | None:
@@ -93,9 +101,27 @@ def lock_owner(rail: str, external_id: str | None, marked: int | None) -> int | 
         .where(User.id == (marked if known is None else known))
         .with_for_update(key_share=True)
     )
-    if owner is not None and known is None and external_id:
+    return owner
+
+
+def lock_payer(rail: str, external_id: str | None, marked: int | None) -> int | None:
+    """Return the owner like `lock_owner`, for news of something else that names the customer.
+
+    One who is not known yet is remembered, unless the rail has deleted them: late news of what
+    they bought must not bring them back.
+    """
+    owner = lock_owner(rail, external_id, marked)
+    if owner is None or not external_id or _is_known(rail, external_id):
+        return owner
+    seen = rail_named(rail).fetch(Ref("customer", external_id))
+    if not isinstance(seen, SeenCustomer) or not seen.is_deleted:
         remember(owner, rail, external_id)
     return owner
+
+
+def _is_known(rail: str, external_id: str) -> bool:
+    known = exists().where(RailCustomer.rail == rail, RailCustomer.external_id == external_id)
+    return bool(db.session.scalar(select(known)))
 
 
 def _is_erased(user_id: int) -> bool:

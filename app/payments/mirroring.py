@@ -85,8 +85,7 @@ def take_customer(rail: str, seen: RailCustomer) -> Taken:
     owner = customers.lock_owner(rail, seen.id, seen.owner)
     if owner is None:
         return Taken(False, "not_ours")
-    if seen.method:
-        customers.remember(owner, rail, seen.id, seen.method)
+    customers.remember(owner, rail, seen.id, seen.method or "")
     return TAKEN
 
 
@@ -95,7 +94,7 @@ def take_invoice(rail: str, seen: RailInvoice) -> Taken:
     """Bring our copy of a provider's invoice to what it says, and book the money that paid it."""
     if seen.state is RailInvoiceState.DRAFT:
         return Taken(False, "draft")
-    user_id = customers.lock_owner(rail, seen.customer_id, seen.owner)
+    user_id = customers.lock_payer(rail, seen.customer_id, seen.owner)
     if user_id is None:
         return Taken(False, "not_ours")
     invoice, _ = invoices.draft(_copy(rail, user_id, seen), f"{rail}:{seen.id}")
@@ -182,7 +181,7 @@ def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
     db.session.add(payment)
     db.session.flush()
     if seen.method and seen.customer_id:
-        customers.remember(invoice.user_id, rail, seen.customer_id, seen.method)
+        customers.note_method(invoice.user_id, rail, seen.customer_id, seen.method)
     _book(invoice, payment, before)
     publish(PaymentSettled(payment.id, payment.user_id, invoice.id, payment.purpose))
 

@@ -71,7 +71,7 @@ def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen) ->
         if after["addons"].get(code, 0) < quantity:
             publish(PlanEnded(owner, code))
     if seen.method and seen.customer_id:
-        customers.remember(owner, row.rail, seen.customer_id, seen.method)
+        customers.note_method(owner, row.rail, seen.customer_id, seen.method)
     if row.state not in store.OVER and provider.has_several(owner):
         log.error("two_subscriptions user=%s rail=%s", owner, row.rail)
     after_commit(lambda: hint(owner, "dashboard"))
@@ -84,7 +84,7 @@ def _owner(rail: str, seen: Seen) -> int | None:
             RailSubscription.rail == rail, RailSubscription.external_id == seen.id
         )
     )
-    return customers.lock_owner(rail, seen.customer_id, seen.owner if known is None else known)
+    return customers.lock_payer(rail, seen.customer_id, seen.owner if known is None else known)
 
 
 def _row(user_id: int, rail: str, seen: Seen) -> tuple[RailSubscription, bool]:
