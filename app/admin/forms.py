@@ -1,7 +1,9 @@
 """Small forms of the desk."""
 
 import secrets
+from typing import Any
 
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, IntegerField, SelectField, StringField
@@ -14,6 +16,19 @@ from app.payments.texts import LINE_LABELS, TARGET_LABELS
 
 MIN_REASON = 3
 MAX_REASON = 300
+# Any such number fits a column; a longer one could not even be compared with a limit.
+MOST_DIGITS = 18
+
+
+class CountField(IntegerField):
+    """A whole number; one that is longer than any that may stand there is not even read."""
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Read the number that was typed."""
+        if valuelist and len(valuelist[0].strip()) > MOST_DIGITS:
+            self.data = None
+            raise ValueError(gettext("This number is too large."))
+        super().process_formdata(valuelist)
 
 
 class ReasonForm(FlaskForm):
@@ -46,10 +61,10 @@ class InviteForm(FlaskForm):
     """How often and how long an invitation works, and for whom it is."""
 
     note = StringField(_l("For whom"), validators=[Optional(), Length(max=100)])
-    uses = IntegerField(
+    uses = CountField(
         _l("How many people"), default=1, validators=[InputRequired(), NumberRange(1, 1000)]
     )
-    days = IntegerField(
+    days = CountField(
         _l("How many days it works"), default=14, validators=[InputRequired(), NumberRange(1, 365)]
     )
 
@@ -82,14 +97,14 @@ class KeyedForm(ReasonForm):
 class IssueForm(KeyedForm):
     """Who owes what, until when."""
 
-    user_id = IntegerField(_l("Number of the user"), validators=[InputRequired(), NumberRange(1)])
+    user_id = CountField(_l("Number of the user"), validators=[InputRequired(), NumberRange(1)])
     kind = SelectField(_l("What for"), choices=choices(tuple(LINE_LABELS.items())))
     description = StringField(
         _l("Line of the invoice"), validators=[InputRequired(), Length(max=200)]
     )
     amount = StringField(_l("Amount"), validators=[InputRequired(), Length(max=40)])
     currency = SelectField(_l("Currency"), choices=choices([(one, one) for one in CURRENCIES]))
-    days = IntegerField(
+    days = CountField(
         _l("Days to pay"), default=14, validators=[InputRequired(), NumberRange(0, 365)]
     )
 
@@ -127,9 +142,9 @@ class DecideForm(ReasonForm):
 class EmergencyForm(ReasonForm):
     """Whose bots are stopped: of one person, or all on an exchange."""
 
-    user_id = IntegerField(_l("Number of the user"), validators=[Optional(), NumberRange(min=1)])
+    user_id = CountField(_l("Number of the user"), validators=[Optional(), NumberRange(min=1)])
     exchange = SelectField(_l("Or all bots on this exchange"))
-    count = IntegerField(_l("Type the number of bots to close them"), validators=[Optional()])
+    count = CountField(_l("Type the number of bots to close them"), validators=[Optional()])
 
 
 class StopForm(ReasonForm):

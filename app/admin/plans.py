@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, DateTimeLocalField, DecimalField, IntegerField, SelectField
+from wtforms import BooleanField, DateTimeLocalField, DecimalField, SelectField
 from wtforms import StringField as TextField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
@@ -21,6 +21,7 @@ from app.accounts.access import current_may
 from app.accounts.choices import choices
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
+from app.admin.forms import CountField
 from app.db import db
 from app.errors import DomainError
 from app.i18n import describe
@@ -53,35 +54,35 @@ class PlanForm(FlaskForm):
     """What a plan allows."""
 
     name = TextField(_l("Name"), validators=[InputRequired(), Length(max=MAX_NAME)])
-    max_bots = IntegerField(
+    max_bots = CountField(
         _l("Running bots"), validators=[InputRequired(), NumberRange(0, MAX_COUNT)]
     )
-    max_live_bots = IntegerField(
+    max_live_bots = CountField(
         _l("of these live"), validators=[InputRequired(), NumberRange(0, MAX_COUNT)]
     )
-    max_exchanges = IntegerField(
+    max_exchanges = CountField(
         _l("Exchange accounts"), validators=[InputRequired(), NumberRange(0, MAX_COUNT)]
     )
-    tick_period_s = IntegerField(
+    tick_period_s = CountField(
         _l("Tick period, s"), validators=[InputRequired(), NumberRange(1, MAX_PERIOD_S)]
     )
-    past_runs_a_day = IntegerField(
+    past_runs_a_day = CountField(
         ALLOWANCE_NAMES[Allowance.PAST_RUNS],
         validators=[InputRequired(), NumberRange(0, MAX_TIMES)],
     )
-    api_calls_a_minute = IntegerField(
+    api_calls_a_minute = CountField(
         ALLOWANCE_NAMES[Allowance.API_CALLS],
         validators=[InputRequired(), NumberRange(0, MAX_TIMES)],
     )
-    history_days = IntegerField(
+    history_days = CountField(
         ALLOWANCE_NAMES[Allowance.HISTORY_DAYS],
         validators=[InputRequired(), NumberRange(0, MOST_ALLOWED[Allowance.HISTORY_DAYS])],
     )
-    job_priority = IntegerField(
+    job_priority = CountField(
         ALLOWANCE_NAMES[Allowance.JOB_PRIORITY],
         validators=[InputRequired(), NumberRange(0, MOST_ALLOWED[Allowance.JOB_PRIORITY])],
     )
-    trial_days = IntegerField(
+    trial_days = CountField(
         _l("Days to try it, once a person"),
         validators=[InputRequired(), NumberRange(0, MAX_TRIAL_DAYS)],
     )
@@ -94,7 +95,7 @@ class PriceForm(FlaskForm):
     amount = DecimalField(
         _l("Price, USD"), places=2, validators=[InputRequired(), NumberRange(0, MAX_PRICE)]
     )
-    count = IntegerField(
+    count = CountField(
         _l("Period: how many"), default=1, validators=[InputRequired(), NumberRange(1, LONGEST)]
     )
     unit = SelectField(
@@ -109,7 +110,7 @@ class PriceForm(FlaskForm):
             )
         ),
     )
-    seats = IntegerField(
+    seats = CountField(
         _l("Sold how often at most (empty: without end)"),
         validators=[Optional(), NumberRange(1, MAX_SEATS)],
     )

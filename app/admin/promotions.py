@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import UTC
 from decimal import Decimal
-from typing import Any
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,7 +12,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import DateTimeLocalField, DecimalField, IntegerField, SelectMultipleField
+from wtforms import DateTimeLocalField, DecimalField, SelectMultipleField
 from wtforms import StringField as TextField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
@@ -22,6 +21,7 @@ from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
 from app.admin.filters import read_whole
+from app.admin.forms import CountField
 from app.db import db
 from app.errors import DomainError
 from app.money import Money
@@ -40,17 +40,6 @@ from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import HUNDRED, Discount
 from app.subscriptions.texts import plan_label
 from app.transactions import transaction
-
-
-class CountField(IntegerField):
-    """How many; a longer number than any that may stand there is not even read."""
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        """Read the number that was typed."""
-        if valuelist and len(valuelist[0].strip()) > len(str(MAX_REDEMPTIONS)):
-            self.data = None
-            raise ValueError(gettext("This number is too large."))
-        super().process_formdata(valuelist)
 
 
 class PromoForm(FlaskForm):

@@ -10,7 +10,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import DateTimeLocalField, HiddenField, IntegerField, SelectField
+from wtforms import DateTimeLocalField, HiddenField, SelectField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from app.accounts import queries as accounts
@@ -18,7 +18,7 @@ from app.accounts.access import current_may
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
-from app.admin.forms import ReasonForm
+from app.admin.forms import CountField, ReasonForm
 from app.db import db, utc_now
 from app.errors import DomainError, InvalidInput
 from app.i18n import describe
@@ -35,7 +35,7 @@ class DaysForm(ReasonForm):
     """So many days of a plan; what the page showed goes along, so that they are given once."""
 
     plan = SelectField(_l("Plan"))
-    days = IntegerField(
+    days = CountField(
         _l("Days"), default=30, validators=[InputRequired(), NumberRange(1, MAX_DAYS)]
     )
     seen_end = HiddenField(validators=[Optional()])

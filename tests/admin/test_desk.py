@@ -219,6 +219,11 @@ def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
     assert answer.status_code == 302
     for_life = select(PlanPrice.seats).where(PlanPrice.period == "lifetime")
     assert db.session.scalar(for_life) == 100
+    # Too long a number to be compared with a limit is an answer, not a fault.
+    answer = manager.post_form(
+        "/admin/plans/price?code=pro", {"amount": "84", "count": "9" * 400, "unit": "month"}
+    )
+    assert answer.status_code != 302 and "too large" in answer.get_data(as_text=True)
 
 
 def test_numbers_stand_right_and_states_are_written_as_in_the_cabinet(login_as: Login) -> None:

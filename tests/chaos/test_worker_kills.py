@@ -16,6 +16,7 @@ from tests.bots.test_live import assert_same
 from tests.chaos.worker_world import (
     Worker,
     expected_of,
+    is_at_work,
     is_mid_tick,
     let_happen,
     running,
@@ -63,8 +64,7 @@ def test_twenty_kills_in_the_middle_of_a_tick_change_nothing(
         for _ in range(KILLS):
             let_happen(world, *rest[:size])
             rest = rest[size:]
-            wake.request_ticks(world.accounts())
-            wait_for(is_mid_tick)
+            wait_for(lambda: is_at_work(world))
             # Somewhere in it: between two statements, or within one.
             time.sleep(random.random() * LONGEST_WAIT_S)
             worker.kill()
@@ -90,8 +90,7 @@ def test_two_workers_and_one_that_was_paused_beyond_its_leases_do_no_harm(
         for pause in range(3):
             let_happen(world, *rest[:50])
             rest = rest[50:]
-            wake.request_ticks(world.accounts())
-            wait_for(is_mid_tick)
+            wait_for(lambda: is_at_work(world))
             first.signal(signal.SIGSTOP)
             let_happen(world, *rest[:10])
             rest = rest[10:]

@@ -100,6 +100,17 @@ def is_mid_tick() -> bool:
     return count("select count(*) from account_leases where expires_at > clock_timestamp()") > 0
 
 
+def is_at_work(world: World) -> bool:
+    """Say whether some worker is in a tick; ask for one again, as the scheduler's sweep does.
+
+    A call for a worker is lost with the worker that was killed as it took it.
+    """
+    if is_mid_tick():
+        return True
+    wake.request_ticks(world.accounts())
+    return False
+
+
 def wait_until_done(world: World) -> None:
     """Wait until every account has seen every price and nothing is left to do."""
 
