@@ -66,6 +66,12 @@ COMPUTING_FOLDERS = ("bots", "trading", "security")
 # Lines are counted where their subject is tested. These go through the same ones once more, and
 # counting makes them half as slow again.
 REPEATING_FOLDERS = ("chaos", "doubles", "journeys", "security")
+REPEATING_FILES = (
+    "test_hostile_input.py",
+    "test_live_crash.py",
+    "test_sequences.py",
+    "test_stripe_sequences.py",
+)
 
 
 def _in_good_order(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -92,7 +98,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = _in_good_order(items)
     for item in items:
         # What reads the recorded data has a twin on data made here.
-        if "shared" in item.keywords or item.path.parent.name in REPEATING_FOLDERS:
+        repeats = item.path.parent.name in REPEATING_FOLDERS or item.path.name in REPEATING_FILES
+        if "shared" in item.keywords or repeats:
             item.add_marker(pytest.mark.no_cover)
     folder = shared_folder()
     if folder.is_dir():
