@@ -2,13 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-from typing import TypeVar
 
 import pyotp
-from flask import Flask
 
 from app.accounts import keys, passwords, second_factor, session_tokens
 from app.accounts.models import Role, User
@@ -17,8 +12,6 @@ from app.notifications.queries import CaughtMail, caught_mails
 from app.queues import QueueName, queue
 from tests.client import Client
 from tests.factories import make_user
-
-T = TypeVar("T")
 
 PASSWORD = "four lamps under water"
 EMAIL = "ada@example.org"
@@ -88,22 +81,6 @@ def session_name(token: str | None) -> str:
 def is_signed_in(client: Client) -> bool:
     """Tell whether this browser reaches a page for signed-in people."""
     return client.get("/settings").status_code == 200
-
-
-def at_once(app: Flask, count: int, act: Callable[[int], T]) -> list[T]:
-    """Run `act` in so many threads, all beginning at the same moment."""
-    barrier = Barrier(count)
-
-    def run(number: int) -> T:
-        with app.app_context():
-            barrier.wait(10)
-            try:
-                return act(number)
-            finally:
-                db.session.remove()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def data_key(user_id: int) -> bytes:

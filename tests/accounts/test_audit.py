@@ -16,7 +16,7 @@ from app.accounts.models import AuditEntry, Role, User
 from app.db import db
 from app.transactions import transaction
 from tests import services
-from tests.accounts.people import at_once
+from tests.at_once import at_once
 from tests.client import Client
 from tests.factories import make_user
 from tests.services import Addresses

@@ -17,7 +17,6 @@ from app.transactions import transaction
 from tests.accounts.people import (
     EMAIL,
     PASSWORD,
-    at_once,
     cookie_of,
     is_signed_in,
     log_in,
@@ -26,6 +25,7 @@ from tests.accounts.people import (
     newest_code,
     work_off,
 )
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 

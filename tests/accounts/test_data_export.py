@@ -24,7 +24,8 @@ from app.errors import NotFound, TooManyTries
 from app.markets.models import MarketRow
 from app.queues import QueueName
 from app.transactions import transaction
-from tests.accounts.people import at_once, mails, make_person, turn_factor_on, work_off
+from tests.accounts.people import mails, make_person, turn_factor_on, work_off
+from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.factories import make_account, make_bot, make_market

@@ -1,6 +1,7 @@
 """People leave: asked for, waited for, undone, and erased for good while books and trail stay."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -37,7 +38,6 @@ from app.transactions import transaction
 from app.wallet.service import top_up
 from tests.accounts.people import (
     PASSWORD,
-    at_once,
     is_signed_in,
     log_in,
     mails,
@@ -46,6 +46,7 @@ from tests.accounts.people import (
     work_off,
 )  # fmt: skip
 from tests.api.programs import Program, give_token
+from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.conftest import new_client
@@ -286,8 +287,9 @@ def test_who_asks_waits_for_a_change_of_roles_without_holding_the_person(app: Fl
         with transaction():
             roles.lock()
             is_locked.set()
+            deadline = time.monotonic() + 10
             while not db.session.scalar(waits):
-                pass
+                assert time.monotonic() < deadline, "nobody waits for the lock"
             db.session.execute(select(User).where(User.id == user_id).with_for_update(nowait=True))
 
     at_once(app, 2, act)

@@ -16,7 +16,8 @@ from app.db import db, utc_now
 from app.errors import InvalidInput, NotFound
 from app.settings import service as settings
 from app.transactions import transaction
-from tests.accounts.people import EMAIL, PASSWORD, at_once, make_person
+from tests.accounts.people import EMAIL, PASSWORD, make_person
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_user

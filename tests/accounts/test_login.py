@@ -21,13 +21,13 @@ from tests.accounts.people import (
     EMAIL,
     PASSWORD,
     SESSION_COOKIE,
-    at_once,
     cookie_of,
     is_signed_in,
     log_in,
     make_person,
     session_name,
 )
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_user

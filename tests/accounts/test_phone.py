@@ -29,7 +29,8 @@ from app.notifications import jobs as notifications
 from app.notifications.models import OutboxMessage
 from app.notifications.queries import CaughtMail, caught_mails
 from app.transactions import transaction
-from tests.accounts.people import PASSWORD, at_once, log_in, mails, make_person, work_off
+from tests.accounts.people import PASSWORD, log_in, mails, make_person, work_off
+from tests.at_once import at_once
 from tests.client import Client
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -15,7 +15,8 @@ from app.encryption import DecryptionError
 from app.errors import InvalidInput
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
-from tests.accounts.people import at_once, data_key, log_in, make_person
+from tests.accounts.people import data_key, log_in, make_person
+from tests.at_once import at_once
 from tests.client import Client
 from tests.factories import make_user
 

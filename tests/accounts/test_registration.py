@@ -18,13 +18,13 @@ from tests.accounts.hashing import CountingHasher
 from tests.accounts.people import (
     EMAIL,
     PASSWORD,
-    at_once,
     is_signed_in,
     log_in,
     mails,
     make_person,
     newest_code,
 )
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 

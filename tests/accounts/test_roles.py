@@ -15,7 +15,7 @@ from app.accounts.roles import Rights
 from app.db import db
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput
 from app.transactions import transaction
-from tests.accounts.people import at_once
+from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.factories import make_bot, make_user

@@ -20,7 +20,6 @@ from tests.accounts.people import (
     EMAIL,
     PASSWORD,
     app_code,
-    at_once,
     cookie_of,
     is_signed_in,
     log_in,
@@ -28,6 +27,7 @@ from tests.accounts.people import (
     make_person,
     turn_factor_on,
 )
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_exchange

@@ -17,7 +17,6 @@ from app.accounts.session_tokens import ACCESS_SECONDS, GRACE_SECONDS
 from app.db import db
 from app.extensions import redis_client
 from tests.accounts.people import (
-    at_once,
     cookie_of,
     is_signed_in,
     log_in,
@@ -26,6 +25,7 @@ from tests.accounts.people import (
     session_name,
     work_off,
 )
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 

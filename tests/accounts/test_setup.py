@@ -19,7 +19,8 @@ from app.db import db
 from app.encryption import KeyRing, new_key
 from app.errors import DomainError, Forbidden
 from app.transactions import transaction
-from tests.accounts.people import EMAIL, PASSWORD, at_once, log_in
+from tests.accounts.people import EMAIL, PASSWORD, log_in
+from tests.at_once import at_once
 from tests.client import Client
 from tests.factories import make_user
 

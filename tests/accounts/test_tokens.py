@@ -17,7 +17,8 @@ from app.db import db, utc_now
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound, TooManyTries
 from app.logs import mask_secrets
 from app.transactions import transaction
-from tests.accounts.people import PASSWORD, at_once, log_in, mails, make_person
+from tests.accounts.people import PASSWORD, log_in, mails, make_person
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 

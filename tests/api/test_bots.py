@@ -21,8 +21,8 @@ from app.exchanges.queries import Balances
 from app.markets.models import MarketRow
 from app.trading.ports import Balance
 from app.transactions import transaction
-from tests.accounts.people import at_once
 from tests.api.programs import Program, code_of, field_of, give_token
+from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.factories import make_account, make_market, make_user
 

@@ -1,10 +1,8 @@
 """Changing a bot while it trades: settings, more money, profit taken out, a pause ended."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -23,6 +21,7 @@ from app.markets.models import MarketRow
 from app.trades.models import OrderRow, TradeRow
 from app.trading.strategy import InvalidParams, StopHow
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.factories import make_user
 
@@ -334,21 +333,16 @@ def test_money_sent_twice_at_once_moves_once(shop: Shop, app: Flask) -> None:
     bot_id = shop.run_bot()
     with transaction():
         seen = running.money_limits(shop.user_id, bot_id).seen
-    together = Barrier(4)
 
     def send(_: int) -> str:
-        with app.app_context():
-            together.wait(10)
-            try:
-                with transaction():
-                    running.add_money(shop.user_id, bot_id, Decimal(500), seen=seen)
-            except Conflict as error:
-                return error.code
-            return "moved"
+        try:
+            with transaction():
+                running.add_money(shop.user_id, bot_id, Decimal(500), seen=seen)
+        except Conflict as error:
+            return error.code
+        return "moved"
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = sorted(pool.map(send, range(4)))
-    assert answers == [*["money_moved_meanwhile"] * 3, "moved"]
+    assert sorted(at_once(app, 4, send)) == [*["money_moved_meanwhile"] * 3, "moved"]
     db.session.rollback()
     metrics = db.session.get_one(BotMetrics, bot_id, populate_existing=True)
     assert metrics.deposited == Decimal(1500)

@@ -161,7 +161,12 @@ class Campaign:
             life = rig.random.uniform(0.5, 1.5) if place.role == "ticks" else 12
             place.ends_at = min(place.ends_at, time.monotonic() + life)
         before = self._struck()
+        seen, ends_at = -1, 0.0
         while (killed := sum(rig.workers.kills.values())) < target:
+            if killed > seen:
+                seen, ends_at = killed, time.monotonic() + LONGEST_WAIT_S
+            elif time.monotonic() > ends_at:
+                raise TimeoutError(f"no worker was killed in {LONGEST_WAIT_S} s, after {killed}")
             self._go_on()
             if killed // KILLS_TO_RESTART > rig.control.restarts:
                 rig.control.kill()

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from app.db import db
 from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew, still_held, take_back
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.factories import make_account, make_user
 
 
@@ -135,19 +136,7 @@ def test_whoever_asked_keeps_the_lease_to_the_end_of_the_transaction(
 
 
 def test_of_many_workers_at_once_each_account_goes_to_one(app: Flask, accounts: list[int]) -> None:
-    results: list[dict[int, int]] = []
-    barrier = threading.Barrier(6)
-
-    def compete(name: str) -> dict[int, int]:
-        barrier.wait()
-        return take(accounts, name)
-
-    threads = [
-        in_another_thread(app, lambda name=name: compete(name), results)  # type: ignore[misc]
-        for name in "abcdef"
-    ]
-    for thread in threads:
-        thread.join(20)
+    results = at_once(app, 6, lambda number: take(accounts, "abcdef"[number]))
     taken = [account for tokens in results for account in tokens]
     assert sorted(taken) == sorted(accounts)
 

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -21,6 +20,7 @@ from app.exchanges.service import NewKeys
 from app.settings import service as settings
 from app.subscriptions.service import seed_plans
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.factories import make_market, make_user
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -179,27 +179,16 @@ def test_second_account_of_the_same_name_is_refused_so_a_double_click_makes_one(
 def test_parallel_double_click_makes_one_account(app: Flask, user: User) -> None:
     number = user.id
     db.session.commit()
-    outcomes: list[str] = []
-    start = threading.Barrier(5)
 
-    def click() -> None:
-        with app.app_context():
-            start.wait()
-            try:
-                with transaction():
-                    service.connect_paper(number, "Paper", "bybit", THOUSAND)
-                outcomes.append("made")
-            except DomainError as error:
-                outcomes.append(error.code)
-            finally:
-                db.session.remove()
+    def click(_: int) -> str:
+        try:
+            with transaction():
+                service.connect_paper(number, "Paper", "bybit", THOUSAND)
+        except DomainError as error:
+            return error.code
+        return "made"
 
-    threads = [threading.Thread(target=click) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == ["account_label_taken"] * 4 + ["made"]
+    assert sorted(at_once(app, 5, click)) == ["account_label_taken"] * 4 + ["made"]
     assert len(queries.accounts_of(number)) == 1
 
 

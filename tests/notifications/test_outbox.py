@@ -22,7 +22,7 @@ from app.notifications.queries import caught_mails
 from app.notifications.sealing import open_text
 from app.queues import QueueName, queue
 from app.transactions import transaction
-from tests.accounts.people import at_once
+from tests.at_once import at_once
 from tests.factories import make_user
 from tests.notifications.mail_server import MailServer, mail_server
 

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -18,6 +17,7 @@ from app.payments.events import InvoicePaid
 from app.payments.models import Invoice, InvoiceEvent
 from app.payments.rules import STATE_TABLE, InvoiceState, Line, LineKind, NewInvoice, add_up, way_to
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.factories import make_user
 
 PRO = Line(LineKind.PLAN, "Pro, 1 month", Money(Decimal("29.00"), "USD"), subject="plan:pro")
@@ -160,15 +160,7 @@ def test_numbers_have_no_gap_when_a_transaction_fails(user_id: int) -> None:
 
 
 def test_invoices_that_are_issued_at_once_get_numbers_without_gap(app: Flask, user_id: int) -> None:
-    def run(number: int) -> None:
-        with app.app_context():
-            issue(user_id, f"key{number}")
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(app, 8, lambda number: issue(user_id, f"key{number}"))
     numbers = db.session.scalars(select(Invoice.number).order_by(Invoice.number)).all()
     assert numbers == [f"INV-{number:06d}" for number in range(1, 9)]
 

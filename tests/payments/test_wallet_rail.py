@@ -1,6 +1,5 @@
 """Paying an invoice from the wallet: once, whatever is clicked, and never more than is there."""
 
-import threading
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -15,6 +14,7 @@ from app.transactions import transaction
 from app.wallet import ledger
 from app.wallet import service as wallet
 from app.wallet.rules import wallet_of
+from tests.at_once import at_once
 from tests.client import Client
 from tests.factories import make_user
 from tests.payments import world
@@ -60,20 +60,12 @@ def test_two_tabs_at_once_pay_once(app: Flask, user: User) -> None:
     fill(user.id, "100.00")
     invoice_id, user_id = issue(user.id), user.id
     db.session.commit()
-    done: list[bool] = []
 
-    def click() -> None:
-        with app.app_context():
-            with transaction():
-                done.append(wallet_rail.pay_invoice(user_id, invoice_id))
-            db.session.remove()
+    def click(_: int) -> bool:
+        with transaction():
+            return wallet_rail.pay_invoice(user_id, invoice_id)
 
-    threads = [threading.Thread(target=click) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(done) == [False] * 7 + [True]
+    assert sorted(at_once(app, 8, click)) == [False] * 7 + [True]
     assert balance(user_id) == 71
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from app.payments.demo import provider
 from app.payments.demo.cards import CARDS
 from app.payments.models import RailEvent
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_user
@@ -141,22 +141,15 @@ def test_c04_the_same_callbacks_again_change_nothing(
 
 def test_c05_twenty_at_once_are_one(app: Flask, paid: tuple[int, list[world.Sent]]) -> None:
     invoice_id, sent = paid
-    answers: list[int] = []
     db.session.commit()
 
-    def send() -> None:
-        with app.app_context():
-            one = new_client(app)
-            for _event_id, body in sent:
-                answers.append(post(one, body.encode()))
-            world.work()
-            db.session.remove()
+    def send(_: int) -> list[int]:
+        one = new_client(app)
+        statuses = [post(one, body.encode()) for _event_id, body in sent]
+        world.work()
+        return statuses
 
-    threads = [threading.Thread(target=send) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = [status for statuses in at_once(app, 20, send) for status in statuses]
     assert set(answers) == {200} and len(answers) == 20 * len(sent)
     world.work()
     assert len(world.events()) == len(sent)

@@ -1,6 +1,5 @@
 """A subscription that Stripe keeps, from the page on which it begins to its end."""
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -27,6 +26,7 @@ from app.subscriptions.queries import limits_of
 from app.subscriptions.terms import Choice, Verb
 from app.transactions import transaction
 from app.wallet import service as wallet
+from tests.at_once import at_once
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
@@ -123,22 +123,12 @@ def test_a_bot_is_rented_without_a_plan_and_goes_when_it_is_not_paid(
 def test_c16_two_clicks_at_once_make_one_customer_and_one_page(
     app: Flask, fake: FakeStripe, user: User
 ) -> None:
-    urls: list[str] = []
     provider.start(make_user(), PRO, "/pricing")
     person = db.session.get_one(User, user.id)
     db.session.expunge_all()
     db.session.rollback()
 
-    def click() -> None:
-        with app.app_context():
-            urls.append(provider.start(person, PRO, "/pricing"))
-            db.session.remove()
-
-    threads = [threading.Thread(target=click) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    urls = at_once(app, 2, lambda _: provider.start(person, PRO, "/pricing"))
     assert len(urls) == 2 and len(set(urls)) == 1
     mine = [row for row in fake.every("customer") if row["metadata"]["user_id"] == str(person.id)]
     assert len(mine) == 1

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from app.subscriptions.offers import saved_by
 from app.subscriptions.periods import YEAR
 from app.subscriptions.rules import FREE_LIMITS, RunningBots
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.factories import make_user
 
 
@@ -260,44 +260,28 @@ def test_two_starts_at_once_never_share_the_last_place(
 ) -> None:
     running[user_id] = RunningBots(2, 0)
     db.session.remove()
-    barrier = threading.Barrier(4)
-    taken: list[bool] = []
 
-    def start() -> None:
-        with app.app_context():
-            barrier.wait()
-            try:
-                with transaction():
-                    service.check_may_start(user_id, "paper")
-                    # What the commit would make visible to the next one.
-                    running[user_id] = RunningBots(running[user_id].total + 1, 0)
-                taken.append(True)
-            except LimitReached:
-                taken.append(False)
+    def start(_: int) -> bool:
+        try:
+            with transaction():
+                service.check_may_start(user_id, "paper")
+                # What the commit would make visible to the next one.
+                running[user_id] = RunningBots(running[user_id].total + 1, 0)
+        except LimitReached:
+            return False
+        return True
 
-    threads = [threading.Thread(target=start) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(taken) == [False, False, False, True]
+    assert sorted(at_once(app, 4, start)) == [False, False, False, True]
 
 
 def test_two_gifts_at_once_leave_one_plan(app: Flask, user_id: int) -> None:
     db.session.remove()
-    barrier = threading.Barrier(2)
 
-    def give(plan: str) -> None:
-        with app.app_context():
-            barrier.wait()
-            with transaction():
-                service.give_plan(None, user_id, plan, None, "at once")
+    def give(number: int) -> None:
+        with transaction():
+            service.give_plan(None, user_id, ("pro", "premium")[number], None, "at once")
 
-    threads = [threading.Thread(target=give, args=(plan,)) for plan in ("pro", "premium")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(app, 2, give)
     states = db.session.scalars(select(Subscription.state)).all()
     assert sorted(states) == ["active", "replaced"]
 

@@ -18,7 +18,7 @@ from app.notifications.stream import channel
 from app.support import queries, service
 from app.support.models import Ticket, TicketMessage
 from app.transactions import transaction
-from tests.accounts.people import at_once
+from tests.at_once import at_once
 from tests.factories import make_bot
 from tests.support.world import QUESTION, answer, make_customer, make_staff, open_ticket
 

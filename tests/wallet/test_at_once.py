@@ -13,7 +13,7 @@ from app.transactions import transaction
 from app.wallet import check, holds, service
 from app.wallet.ledger import Posted
 from app.wallet.rules import Line
-from tests.accounts.people import at_once
+from tests.at_once import at_once
 from tests.wallet.books import D, make_wallet, rows_of, sums, usd, wallet_sum
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -1,6 +1,5 @@
 """Another plan, more bots, another period, for life: what it costs and when it holds."""
 
-import threading
 from datetime import timedelta
 from decimal import Decimal
 
@@ -20,6 +19,7 @@ from app.subscriptions.terms import Verb
 from app.transactions import transaction
 from app.wallet import service as wallet
 from app.wallet.rules import Line
+from tests.at_once import at_once
 from tests.subscriptions.kept.world import Person, choice, usd
 
 
@@ -372,27 +372,17 @@ def test_a_seat_comes_back_from_an_invoice_that_is_not_paid(seats: Person) -> No
 def test_the_last_seats_are_sold_once_however_many_buy_at_once(seats: Person, app: Flask) -> None:
     """BEY-07: who comes too late is told so and not charged."""
     buyers = [Person(seats.clock) for _ in range(8)]
-    outcomes: list[str] = []
-    ready = threading.Barrier(len(buyers))
 
-    def buy(one: Person) -> None:
-        with app.app_context():
-            ready.wait()
-            try:
-                with transaction():
-                    service.start(one.id, choice("pro", LIFETIME), "wallet", f"key-{one.id}")
-                outcomes.append("bought")
-            except DomainError as error:
-                outcomes.append(error.code)
-            finally:
-                db.session.remove()
+    def buy(number: int) -> str:
+        one = buyers[number]
+        try:
+            with transaction():
+                service.start(one.id, choice("pro", LIFETIME), "wallet", f"key-{one.id}")
+        except DomainError as error:
+            return error.code
+        return "bought"
 
-    threads = [threading.Thread(target=buy, args=(one,)) for one in buyers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == ["bought"] * 2 + ["sold_out"] * 6
+    assert sorted(at_once(app, len(buyers), buy)) == ["bought"] * 2 + ["sold_out"] * 6
     assert len(db.session.scalars(select(Invoice.id)).all()) == 2
     assert queries.seats_of_offer("pro", LIFETIME) == 0
 
@@ -400,27 +390,15 @@ def test_the_last_seats_are_sold_once_however_many_buy_at_once(seats: Person, ap
 def test_many_clicks_of_one_person_at_once_make_one_subscription(
     person: Person, app: Flask
 ) -> None:
-    outcomes: list[object] = []
-    ready = threading.Barrier(6)
 
-    def click(number: int) -> None:
-        with app.app_context():
-            ready.wait()
-            try:
-                with transaction():
-                    outcomes.append(
-                        service.start(person.id, choice(), "wallet", f"key-{number % 2}")
-                    )
-            except DomainError as error:
-                outcomes.append(error.code)
-            finally:
-                db.session.remove()
+    def click(number: int) -> object:
+        try:
+            with transaction():
+                return service.start(person.id, choice(), "wallet", f"key-{number % 2}")
+        except DomainError as error:
+            return error.code
 
-    threads = [threading.Thread(target=click, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = at_once(app, 6, click)
     assert len(person.invoices()) == 1
     assert set(outcomes) <= {person.invoices()[0].id, "subscription_moved"}
 

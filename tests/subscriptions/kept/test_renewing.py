@@ -1,6 +1,5 @@
 """Time passes: invoices of coming periods, charges, reminders, dunning, the end; each once."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -23,6 +22,7 @@ from app.subscriptions.kept import charges, jobs, renewing
 from app.subscriptions.models import RailSubscription
 from app.subscriptions.periods import MONTH, Period, Unit
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.clock import Clock
 from tests.subscriptions.kept.world import (
     DECLINED,
@@ -593,19 +593,7 @@ def test_two_runs_at_once_take_the_money_once(person: Person, app: Flask, rail: 
     person.subscribe(rail=rail)
     go_to_end(person, hours=-6)
     person.clock.pass_(hours=7)
-    ready = threading.Barrier(4)
-
-    def run() -> None:
-        with app.app_context():
-            ready.wait()
-            jobs.renew_due()
-            db.session.remove()
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(app, 4, lambda _: jobs.renew_due())
     person.run()
     assert [one.state for one in person.invoices()] == ["paid", "paid"]
     assert [one.state for one in person.payments()] == ["succeeded", "succeeded"]

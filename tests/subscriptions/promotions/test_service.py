@@ -1,6 +1,5 @@
 """Promotion codes are taken, used and given back, each place once."""
 
-import threading
 from datetime import timedelta
 from decimal import Decimal
 
@@ -18,6 +17,7 @@ from app.subscriptions.promotions.models import PromoCode, PromoRedemption
 from app.subscriptions.promotions.rules import Terms
 from app.subscriptions.terms import Choice, Discount
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.factories import make_user
 
 CHOICE = Choice("pro", MONTH)
@@ -129,19 +129,7 @@ def test_the_last_place_is_given_once_to_twenty_who_ask_at_once(app: Flask, user
     make(Terms(TEN, max_redemptions=1))
     with transaction():
         ids = [make_user().id for _ in range(20)]
-    ready, answers = threading.Barrier(20), []
-
-    def run(user_id: int) -> None:
-        with app.app_context():
-            ready.wait()
-            answers.append(reserve(user_id, f"k{user_id}"))
-            db.session.remove()
-
-    threads = [threading.Thread(target=run, args=(one,)) for one in ids]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(app, 20, lambda number: reserve(ids[number], f"k{number}"))
     assert sorted(answers) == ["", *["promo_taken"] * 19]
     assert (redeemed(), states()) == (1, ["reserved"])
 
@@ -149,19 +137,7 @@ def test_the_last_place_is_given_once_to_twenty_who_ask_at_once(app: Flask, user
 def test_one_person_who_presses_twenty_times_takes_one_place(app: Flask, user: User) -> None:
     make(Terms(TEN))
     user_id = user.id
-    ready, answers = threading.Barrier(20), []
-
-    def run(number: int) -> None:
-        with app.app_context():
-            ready.wait()
-            answers.append(reserve(user_id, f"k{number}"))
-            db.session.remove()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(app, 20, lambda number: reserve(user_id, f"k{number}"))
     assert sorted(answers) == ["", *["promo_used"] * 19]
     assert (redeemed(), states()) == (1, ["reserved"])
 
