@@ -55,11 +55,11 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
         if kept.period_end is None:
             raise Conflict("subscription_for_life")
         return Change(ChangeKind.LATER, wanted, (), nothing, kept.period_end)
-    part = store.course_of(kept).left(kept.number, at) if kept.number else Fraction(0)
+    rests = store.course_of(kept).rests(kept.number, at) if kept.number else ()
+    part = sum((rest for _number, rest in rests), Fraction(0))
+    shares = discounts.shares_off(kept, rests)
     for_life = wanted.period.is_endless
-    lines = rules.change_lines(
-        present.items, wanted.items, part, discounts.shares_off(kept), for_life=for_life
-    )
+    lines = rules.change_lines(present.items, wanted.items, part, shares, for_life=for_life)
     due = sum((line.money for line in lines), nothing)
     return Change(ChangeKind.NOW, wanted, lines, due, at)
 

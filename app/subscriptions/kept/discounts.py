@@ -1,6 +1,6 @@
 """What the promotion code of a subscription takes off its periods, and off what it is worth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from sqlalchemy import select
@@ -30,24 +30,40 @@ def next_sum(kept: KeptSubscription, basket: Basket) -> Money:
     return basket.total - off if off is not None else basket.total
 
 
-def shares_off(kept: KeptSubscription) -> Mapping[int, Fraction]:
-    """Return by price which share of it was taken off for the present period.
+def shares_off(
+    kept: KeptSubscription, rests: Sequence[tuple[int, Fraction]]
+) -> Mapping[int, Fraction]:
+    """Return by price which share of it was taken off, over what is left of the paid periods.
 
-    What was bought within the period was paid in full: a code lowers invoices of whole periods.
+    What was bought within a period was paid in full: a code lowers invoices of whole periods.
     """
+    taken = _taken_off(kept)
+    left = sum(rest for _number, rest in rests)
     shares: dict[int, Fraction] = {}
-    later: set[int] = set()
+    for number, rest in rests:
+        for price, share in taken.get(number, {}).items():
+            shares[price] = shares.get(price, Fraction(0)) + share * rest / left
+    return shares
+
+
+def _taken_off(kept: KeptSubscription) -> Mapping[int, Mapping[int, Fraction]]:
+    """Return by number of the period, then by price, which share of it a code took off."""
+    taken: dict[int, dict[int, Fraction]] = {}
+    bought: dict[int, int] = {}
     paid = select(Invoice).where(
         Invoice.kept_id == kept.id, Invoice.state == InvoiceState.PAID.value
     )
     for invoice in db.session.scalars(paid):
         reason = Reason.parse(invoice.key)
-        if reason is None or reason.number != kept.number:
+        if reason is None:
             continue
         prices = {line.price_id for line in invoice.lines if line.price_id and line.amount > 0}
         if reason.kind is InvoiceKind.CHANGE:
-            later |= prices
+            bought.update({price: max(reason.number, bought.get(price, 0)) for price in prices})
         elif invoice.discount:
             share = Fraction(invoice.discount) / Fraction(invoice.subtotal)
-            shares.update(dict.fromkeys(prices, share))
-    return {price: share for price, share in shares.items() if price not in later}
+            taken[reason.number] = dict.fromkeys(prices, share)
+    return {
+        number: {price: off for price, off in shares.items() if bought.get(price, 0) < number}
+        for number, shares in taken.items()
+    }

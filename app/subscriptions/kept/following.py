@@ -19,6 +19,7 @@ from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason
 from app.subscriptions.kept.store import writing
 from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.periods import Period
+from app.subscriptions.promotions import queries as codes
 from app.subscriptions.promotions import service as promotions
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,18 @@ def follow_paid(invoice_id: int) -> None:
     elif reason != store.reason_of_next(kept):
         log.error("period_paid_twice kept=%s invoice=%s", kept.id, invoice.id)
     elif kept.state == KeptState.ENDED:
-        _revive(kept, now)
+        if _has_its_code(kept, invoice):
+            _revive(kept, now)
     elif kept.state == KeptState.INCOMPLETE and store.lives_at_provider(kept.user_id):
         with writing(kept, "ended", cause="other_subscription"):
             store.move(kept, Event.GIVEN_UP, now)
     else:
         _begin_period(kept, now)
+
+
+def _has_its_code(kept: KeptSubscription, invoice: Invoice) -> bool:
+    """Tell whether the code that lowered an invoice is still taken for it, and not for another."""
+    return not invoice.discount or bool(codes.code_of(store.source_of(kept)))
 
 
 def _begin_change(kept: KeptSubscription, reason: Reason, now: datetime) -> None:

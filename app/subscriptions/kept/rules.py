@@ -161,19 +161,20 @@ class Course:
             return None
         return self.period.after(self.anchor, number - self.anchor_number)
 
-    def left(self, paid: int, now: datetime) -> Fraction:
-        """Return how many periods are paid for and not used up, by the second.
+    def rests(self, paid: int, now: datetime) -> tuple[tuple[int, Fraction], ...]:
+        """Return which periods are paid for and what share of each is not used up, by the second.
 
-        `paid` is the number of the last paid one; a later one may be paid for already.
+        `paid` is the number of the last paid one; the one before may run still.
         """
         if paid <= self.anchor_number or self.period.is_endless:
-            return Fraction(0)
+            return ()
         for number in range(self.anchor_number + 1, paid + 1):
             start, end = self.start(number), self.start(number + 1)
             if now < end:
                 rest = Fraction((end - max(now, start)) // _SECOND, (end - start) // _SECOND)
-                return rest + (paid - number)
-        return Fraction(0)
+                whole = ((later, Fraction(1)) for later in range(number + 1, paid + 1))
+                return ((number, rest), *whole)
+        return ()
 
 
 def share(price: Money, part: Fraction) -> Money:

@@ -1,10 +1,12 @@
 """Verbs of promotion codes: make one, switch it off; reserve, use and release it.
 
-All in the transaction of the purchase: a purchase that fails gives its place back. The order of
-locks is: the person's redemption, then the code.
+All in the transaction of the purchase: a purchase that fails gives its place back. The rows of
+codes, for which all buyers wait, are locked last and in the order of their numbers.
 """
 
-from sqlalchemy import ColumnElement, or_, select, update
+from collections import Counter
+
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import audit
@@ -16,6 +18,20 @@ from app.subscriptions.promotions.models import PromoCode, PromoRedemption, Rede
 from app.subscriptions.promotions.rules import Terms
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import Choice, Discount
+from app.transactions import last_of
+
+
+class _Counts:
+    """The places that a transaction takes or gives back; those of `limited` have to be free."""
+
+    def __init__(self) -> None:
+        self.steps: Counter[int] = Counter()
+        self.limited: set[int] = set()
+
+    def __call__(self) -> None:
+        for code_id, step in sorted(self.steps.items()):
+            if step and not _put(code_id, step, limited=step > 0 and code_id in self.limited):
+                raise Conflict("promo_taken", field="promo")
 
 
 def make(actor_id: int | None, terms: Terms) -> int:
@@ -68,7 +84,8 @@ def reserve(user_id: int, code: str, choice: Choice, key: str) -> Discount:
     """Take one place of a code for a purchase, and return what it takes off.
 
     The same purchase again takes no second place. Raises InvalidInput or Conflict with the reason
-    why the code does not hold: unknown, ended, not for this choice, all taken, used before.
+    why the code does not hold: unknown, ended, not for this choice, used before; and, as the last
+    part of the transaction, promo_taken where no place is left.
     """
     promo = queries.by_code(code)
     terms = queries.terms_of(promo)
@@ -83,13 +100,9 @@ def reserve(user_id: int, code: str, choice: Choice, key: str) -> Discount:
         if mine.key == key:
             return terms.discount
         raise Conflict("promo_used", field="promo")
-    has_room = or_(
-        PromoCode.max_redemptions.is_(None), PromoCode.redeemed < PromoCode.max_redemptions
-    )
-    if not _count(promo.id, 1, PromoCode.active.is_(True), has_room):
-        raise Conflict("promo_taken", field="promo")
     if not _store(promo.id, user_id, choice.period.code, key):
         raise Conflict("promo_used", field="promo")
+    _count(promo.id, 1, limited=True)
     return terms.discount
 
 
@@ -126,12 +139,21 @@ def _lock(key: str) -> PromoRedemption | None:
     )
 
 
-def _count(code_id: int, step: int, *conditions: ColumnElement[bool]) -> bool:
-    """Count one more or one less under the lock of the code, if it is as it has to be."""
+def _count(code_id: int, step: int, *, limited: bool = False) -> None:
+    """Count places when all else of this transaction is done."""
+    counts = last_of(_Counts)
+    counts.steps[code_id] += step
+    if limited:
+        counts.limited.add(code_id)
+
+
+def _put(code_id: int, step: int, *, limited: bool) -> bool:
+    query = update(PromoCode).where(PromoCode.id == code_id)
+    if limited:
+        room = PromoCode.redeemed < PromoCode.max_redemptions
+        query = query.where(PromoCode.active, or_(PromoCode.max_redemptions.is_(None), room))
     counted = db.session.scalar(
-        update(PromoCode)
-        .where(PromoCode.id == code_id, *conditions)
-        .values(redeemed=PromoCode.redeemed + step)
+        query.values(redeemed=PromoCode.redeemed + step)
         .returning(PromoCode.id)
         .execution_options(synchronize_session=False)
     )

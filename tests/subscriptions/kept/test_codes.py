@@ -242,3 +242,77 @@ def test_a_code_holds_for_what_is_sold_for_life(person: Person) -> None:
     person.clock.pass_(seconds=5)
     quote = service.quote(person.id, replace(CODE, period=LIFETIME))
     assert (quote.due_now, quote.next_charge) == (usd("400"), None)
+
+
+def pay_next(person: Person) -> None:
+    """Let a week before the end come, and pay the next period then."""
+    end = person.kept().period_end
+    assert end is not None
+    person.clock.reach(end - timedelta(days=6))
+    person.run()
+    person.pay_from_wallet(person.invoices()[-1].id)
+
+
+def test_a_credit_counts_each_paid_period_at_what_it_cost(person: Person) -> None:
+    make("50")
+    person.fill_wallet("500")
+    person.subscribe(CODE)
+    pay_next(person)
+    preview = service.preview_change(person.id, choice("premium"))
+    credit, charge = (line.money.amount for line in preview.lines)
+    left = charge / Decimal(79)
+    lowered, whole = left - 1, 1
+    assert 0 < lowered < Decimal("0.22")
+    assert -credit == pytest.approx(Decimal("14.5") * lowered + 29 * whole, abs=Decimal("0.02"))
+
+
+def test_a_credit_is_whole_for_what_was_bought_within_a_lowered_period(person: Person) -> None:
+    make("50", periods=2)
+    person.fill_wallet("500")
+    person.subscribe(CODE)
+    invoice_id = person.change(choice("pro", extra_bot=1))
+    assert invoice_id is not None
+    person.pay_from_wallet(invoice_id)
+    pay_next(person)
+    preview = service.preview_change(person.id, choice("pro", extra_bot=2))
+    credit, charge = (line.money.amount for line in preview.lines)
+    left = charge / Decimal(10)
+    # The bot cost 5.00 for what is left of this period, and 2.50 with the next one.
+    assert -credit == pytest.approx(5 * (left - 1) + Decimal("2.5"), abs=Decimal("0.02"))
+
+
+def written_off(person: Person) -> int:
+    """Order with the code, and have staff write the invoice off; it may be paid all the same."""
+    invoice_id = person.start(CODE)
+    assert invoice_id is not None
+    with transaction():
+        payments.write_off(person.id, invoice_id, "Nobody answers")
+    assert (person.state(), taken()) == ("none", (0, ["released"]))
+    person.fill_wallet("100")
+    return invoice_id
+
+
+def test_late_money_takes_the_code_back_though_its_last_place_is_gone(person: Person) -> None:
+    make(periods=2)
+    invoice_id = written_off(person)
+    other = Person(person.clock)
+    other.start(CODE)
+    person.pay_from_wallet(invoice_id)
+    assert (person.state(), person.plan()) == ("active", "pro")
+    assert taken()[0] == 2 and sorted(taken()[1]) == ["reserved", "used"]
+    standing = person.standing()
+    assert standing is not None and standing.next_charge == usd("23.20")
+
+
+def test_late_money_for_a_lower_sum_is_kept_in_the_wallet_once_the_code_is_taken_elsewhere(
+    person: Person,
+) -> None:
+    make()
+    invoice_id = written_off(person)
+    person.start(replace(CODE, plan="premium"))
+    person.cancel()
+    assert person.start(replace(CODE, plan="premium")) is not None
+    person.cancel()
+    person.pay_from_wallet(invoice_id)
+    assert (person.state(), person.plan(), person.wallet()) == ("none", "free", Decimal(100))
+    assert taken() == (0, ["released"])

@@ -80,7 +80,7 @@ def test_periods_follow_one_another_from_the_anchor() -> None:
     assert (later.start(5), later.end(5)) == (START, START.replace(year=2027))
     life = Course(LIFETIME, START, 0)
     assert (life.start(1), life.end(1)) == (START, None)
-    assert life.left(1, START) == 0
+    assert life.rests(1, START) == ()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,11 @@ def test_periods_follow_one_another_from_the_anchor() -> None:
     ],
 )
 def test_what_is_left_is_counted_by_the_second(seconds: int, paid: int, part: Fraction) -> None:
-    assert Course(MONTH, START, 0).left(paid, START + timedelta(seconds=seconds)) == part
+    rests = Course(MONTH, START, 0).rests(paid, START + timedelta(seconds=seconds))
+    assert sum(rest for _number, rest in rests) == part
+    # The one that runs is counted in part, those after it in full.
+    assert [number for number, _rest in rests] == list(range(paid - len(rests) + 1, paid + 1))
+    assert all(rest == 1 for _number, rest in rests[1:])
 
 
 @pytest.mark.parametrize(

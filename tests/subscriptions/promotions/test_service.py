@@ -1,5 +1,8 @@
 """Promotion codes are taken, used and given back, each place once."""
 
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,6 +13,7 @@ from sqlalchemy import func, select
 from app.accounts.models import AuditEntry, User
 from app.db import db, utc_now
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
+from app.payments import invoices
 from app.subscriptions import service as plans
 from app.subscriptions.periods import MONTH
 from app.subscriptions.promotions import queries, service
@@ -140,6 +144,60 @@ def test_one_person_who_presses_twenty_times_takes_one_place(app: Flask, user: U
     answers = at_once(app, 20, lambda number: reserve(user_id, f"k{number}"))
     assert sorted(answers) == ["", *["promo_used"] * 19]
     assert (redeemed(), states()) == (1, ["reserved"])
+
+
+def halves(app: Flask, *steps: tuple[Callable[[], object], Callable[[], object]]) -> None:
+    """Run transactions at once, each of which waits for the others after its first half."""
+    half = threading.Barrier(len(steps), timeout=30)
+
+    def run(number: int) -> None:
+        first, then = steps[number]
+        with transaction():
+            first()
+            half.wait()
+            then()
+
+    at_once(app, len(steps), run)
+
+
+def test_two_people_who_swap_their_codes_at_once_both_get_them(app: Flask, user: User) -> None:
+    make(Terms(TEN))
+    make(Terms(replace(TEN, code="TWO")))
+    with transaction():
+        other = make_user()
+    one, two = user.id, other.id
+    assert [reserve(one, "a", "ten"), reserve(two, "b", "two")] == ["", ""]
+    halves(
+        app,
+        (lambda: service.release("a"), lambda: service.reserve(one, "two", CHOICE, "a2")),
+        (lambda: service.release("b"), lambda: service.reserve(two, "ten", CHOICE, "b2")),
+    )
+    db.session.rollback()
+    assert list(db.session.scalars(select(PromoCode.redeemed))) == [1, 1]
+
+
+def test_codes_wait_for_numbers_of_invoices_and_never_the_other_way(app: Flask, user: User) -> None:
+    make(Terms(TEN))
+    with transaction():
+        other = make_user()
+    one, two = user.id, other.id
+    assert reserve(two, "b") == ""
+    halves(
+        app,
+        (lambda: service.reserve(one, "ten", CHOICE, "a"), lambda: invoices.next_number("INV")),
+        (lambda: service.release("b"), lambda: invoices.next_number("INV")),
+    )
+    assert sorted(states()) == ["released", "reserved"] and redeemed() == 1
+
+
+def test_what_failed_before_counts_for_nothing_afterwards(user: User) -> None:
+    make(Terms(TEN, max_redemptions=1))
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), transaction():
+            service.reserve(user.id, "TEN", CHOICE, "a")
+            raise ZeroDivisionError
+    assert reserve(user.id, "a") == ""
+    assert redeemed() == 1
 
 
 def test_switching_off_is_audited_once_and_holds_for_new_purchases(user: User) -> None:
