@@ -94,13 +94,19 @@ def prepare(user_id: int, rail: str, want: Want) -> Step:
     return Step(checkout.id, customer, checkout.url)
 
 
-def record(checkout_id: int, created: Created) -> str:
-    """Note the page that a rail has made, and return where it is."""
+def record(checkout_id: int, created: Created) -> str | None:
+    """Note the page that a rail has made, and return where it is.
+
+    None if nobody needs it any more: it was made too late and is taken back at its rail.
+    """
     checkout = lock(checkout_id)
     checkout.external_id, checkout.url = created.external_id, created.url
     checkout.expires_at = created.expires_at
     if created.customer_id:
         customers.remember(checkout.user_id, checkout.rail, created.customer_id)
+    if checkout.state == CheckoutState.EXPIRED:
+        _have_closed(checkout_id)
+        return None
     return created.url
 
 
@@ -121,12 +127,15 @@ def replace(checkout: Checkout) -> None:
     close(checkout, CheckoutState.EXPIRED)
     db.session.flush()
     if checkout.external_id:
-        checkout_id = checkout.id
-        after_commit(
-            lambda: enqueue_once(
-                QueueName.PAYMENTS, CLOSE_JOB, checkout_id, key=f"close-page-{checkout_id}"
-            )
+        _have_closed(checkout.id)
+
+
+def _have_closed(checkout_id: int) -> None:
+    after_commit(
+        lambda: enqueue_once(
+            QueueName.PAYMENTS, CLOSE_JOB, checkout_id, key=f"close-page-{checkout_id}"
         )
+    )
 
 
 def page_of(checkout_id: int) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.locks import lock_person
 from app.accounts.models import ERASED, User
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCustomer as SeenCustomer
@@ -96,12 +97,8 @@ def lock_owner(rail: str, external_id: str | None, marked: int | None) -> int | 
             RailCustomer.rail == rail, RailCustomer.external_id == external_id
         )
     )
-    owner = db.session.scalar(
-        select(User.id)
-        .where(User.id == (marked if known is None else known))
-        .with_for_update(key_share=True)
-    )
-    return owner
+    owner = marked if known is None else known
+    return owner if owner is not None and lock_person(owner) else None
 
 
 def lock_payer(rail: str, external_id: str | None, marked: int | None) -> int | None:

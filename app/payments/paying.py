@@ -44,7 +44,10 @@ def lead_to_page(
 
 
 def make_page(step: Step, create: Callable[[], Created]) -> str:
-    """Return where a page is, after having it made if it is not yet; refused ones are closed."""
+    """Return where a page is, after having it made if it is not yet; refused ones are closed.
+
+    Raises Conflict where something else took its place while it was made.
+    """
     if step.url:
         return step.url
     try:
@@ -56,7 +59,10 @@ def make_page(step: Step, create: Callable[[], Created]) -> str:
                 checkouts.refuse(step.checkout_id, error.code)
         raise
     with transaction():
-        return checkouts.record(step.checkout_id, created)
+        url = checkouts.record(step.checkout_id, created)
+    if url is None:
+        raise Conflict("page_replaced")
+    return url
 
 
 def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.locks import lock_person
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCheckout, RailPayment, Ref
 from app.db import db, utc_now
@@ -114,6 +115,9 @@ def take_checkout(rail: str, seen: RailCheckout) -> Taken:
     found = checkouts.find(rail, seen.id, seen.reference)
     if found is None:
         return Taken(False, "not_ours")
+    if found.purpose == Purpose.SUBSCRIPTION:
+        # The subscription that begins there is taken next, under the lock of its owner.
+        lock_person(found.user_id)
     checkout = checkouts.lock(found.id)
     checkout.external_id = seen.id
     checkout.subscription_ref = seen.subscription_id

@@ -13,6 +13,10 @@ TEXTS: Mapping[str, LazyString] = {
     "invoice_move": _l(
         "This can't be done with the invoice any more: it has been paid or closed meanwhile."
     ),
+    "page_replaced": _l(
+        "Something else has taken the place of this page to pay on. Look at your plan and your "
+        "invoices; for this one you were not charged."
+    ),
     "rail_keeps_no_callbacks": _l("This way to pay keeps no callbacks that could be fetched."),
     "rail_shows_no_books": _l("This way to pay shows no books to compare with."),
     "invoice_taken": _l("The same invoice is being made right now. Try again in a moment."),

@@ -78,13 +78,13 @@ def begin(person: Payer, choice: Choice, rail: str, key: str) -> Way:
     _check_code(choice, rail)
     if rail in KEEPING and not choice.period.is_endless:
         if present is not None:
-            cancel(person.id)
+            with transaction():
+                kept.withdraw(person.id)
         return Way(Goal.ELSEWHERE, url=provider.start(person, choice, "/subscriptions"))
     with transaction():
         invoice_id = kept.start(person.id, choice, rail, key)
-        if invoice_id is None:
-            # What is tried here is not to be tried at a provider too.
-            subscribing.give_way_to_kept(person.id)
+        # What is ordered here is not to be begun on the page of a provider too.
+        subscribing.give_way_to_kept(person.id)
     return Way(Goal.PLAN) if invoice_id is None else pay(person, invoice_id, rail)
 
 
@@ -119,11 +119,15 @@ def change(person: Payer, choice: Choice, token: str) -> Way:
 
 def cancel(user_id: int) -> None:
     """Let a subscription end with its period; an order that is not paid ends at once."""
-    if _present(user_id).source is Source.PROVIDER:
+    present = _present(user_id)
+    if present.source is Source.PROVIDER:
         provider.cancel(user_id)
         return
     with transaction():
-        kept.cancel(user_id)
+        if may_be_replaced(present):
+            kept.withdraw(user_id, cause="asked")
+        else:
+            kept.cancel(user_id)
 
 
 def undo_cancel(user_id: int) -> None:

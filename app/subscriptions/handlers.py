@@ -7,7 +7,7 @@ from app.payments.events import InvoiceClosed, InvoicePaid, PaymentFailed, Payme
 from app.subscriptions import service
 from app.subscriptions.kept import following
 from app.subscriptions.kept import service as kept
-from app.subscriptions.provider import leaving, subscribing
+from app.subscriptions.provider import beside, leaving, subscribing
 
 
 @on(AccountConnecting)
@@ -42,6 +42,7 @@ def remember_rail(event: PaymentSettled) -> None:
     """Ask for later periods by the rail that paid, and give back what came for nothing."""
     if event.invoice_id is not None:
         following.follow_settled(event.payment_id, event.invoice_id)
+        beside.give_back_late(event.payment_id)
 
 
 @on(PaymentFailed)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.adapters.payments.port import Piece
@@ -31,11 +31,15 @@ from app.subscriptions.models import (
     RailSubscription,
     SubscriptionItem,
 )
-from app.subscriptions.provider import leaving, store
+from app.subscriptions.provider import beside, leaving, store
 from app.subscriptions.provider import queries as provider
 from app.transactions import after_commit
 
 log = logging.getLogger(__name__)
+
+# Why something moves, in the history: its provider says so, or another one came first.
+PROVIDER = "provider"
+OTHER = "other_subscription"
 
 # What a provider calls a price -> ours, and whether it is a plan's or an add-on's.
 Known = Mapping[str, tuple[PlanPrice, str]]
@@ -56,23 +60,40 @@ def take_subscription(rail: str, seen: Seen) -> Taken:
         # Begun or renewed behind the back of who has left: it gives nothing, and it ends.
         row.plan_code = row.price_id = row.access_until = None
         leaving.order_ends(owner)
-    _follow(row, before, seen)
+    if is_new:
+        beside.refuse_second(row)
+    is_refused = beside.is_refused(owner, rail, seen.id)
+    if is_refused:
+        _give_nothing(row)
+    _follow(row, before, seen, OTHER if is_refused else PROVIDER)
+    if is_refused:
+        beside.give_back(rail, seen.id)
     return TAKEN
 
 
-def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen) -> None:
+def _give_nothing(row: RailSubscription) -> None:
+    row.plan_code = row.price_id = row.access_until = None
+    db.session.execute(
+        update(SubscriptionItem)
+        .where(SubscriptionItem.rail_subscription_id == row.id)
+        .values(quantity=0)
+    )
+
+
+def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen, cause: str) -> None:
     """Let rights and history follow what has changed."""
     owner, after = row.user_id, _picture(row)
     source = f"{row.rail}:{row.external_id}"
     what = "began" if before is None else "moved"
-    history.note(owner, source, what, before=before, after=after, cause="provider")
+    history.note(owner, source, what, before=before, after=after, cause=cause)
     service.hold_best_paid(owner)
     for code, quantity in (before or {}).get("addons", {}).items():
         if after["addons"].get(code, 0) < quantity:
             publish(PlanEnded(owner, code))
     if seen.method and seen.customer_id:
         customers.note_method(owner, row.rail, seen.customer_id, seen.method)
-    if row.state not in store.OVER and provider.has_several(owner):
+    is_second = row.state not in store.OVER and provider.has_several(owner)
+    if is_second and cause == PROVIDER:
         log.error("two_subscriptions user=%s rail=%s", owner, row.rail)
     after_commit(lambda: hint(owner, "dashboard"))
 

@@ -13,7 +13,7 @@ from app.accounts import limits as times
 from app.accounts.deletion import service as deletion
 from app.accounts.limits import Allowance as Allowed
 from app.accounts.limits import Limit
-from app.accounts.models import User
+from app.accounts.locks import lock_person
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound, TooManyTries
 from app.events import publish
@@ -417,10 +417,7 @@ def _lock_use(user_id: int) -> None:
 
 def _lock_present(user_id: int) -> Subscription | None:
     """Return the person's plan, locked; the person's row keeps two staff members apart."""
-    known = db.session.scalar(
-        select(User.id).where(User.id == user_id).with_for_update(key_share=True)
-    )
-    if known is None:
+    if not lock_person(user_id):
         raise NotFound("unknown_user")
     return db.session.scalar(
         select(Subscription)

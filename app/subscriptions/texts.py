@@ -102,6 +102,10 @@ TEXTS: Mapping[str, LazyString] = {
     "bad_subscription_key": _l("This page is out of date. Load it again."),
     "sold_out": _l("%(plan)s is sold out at this price. You were not charged."),
     "subscription_exists": _l("You have a subscription already. Change it instead."),
+    "ordered_elsewhere": _l(
+        "Another order of yours came first. Look at your plan before you order again; for this "
+        "one you were not charged."
+    ),
     "subscription_moved": _l("Something has changed meanwhile. Look again and repeat it."),
     "no_subscription": _l("There is no subscription."),
     "preview_changed": _l("What it costs has changed meanwhile. Look at it again."),

@@ -5,10 +5,10 @@ from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import queries as people
 from app.accounts.deletion import service as deletion
+from app.accounts.locks import lock_person
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.i18n import use_locale
@@ -86,28 +86,57 @@ def start(
     """
     if not 0 < len(key) <= MAX_KEY or not 0 < len(rail) <= MAX_RAIL or "\x00" in key + rail:
         raise InvalidInput("bad_subscription_key", field="key")
-    known = db.session.scalar(select(KeptSubscription).where(KeptSubscription.key == key))
+    known = _known(key)
     if known is not None:
         return _begun(known, user_id)
-    _refuse_second(user_id)
     now = utc_now()
     basket = baskets.choose(choice, CURRENCY, now)
-    present = store.live_id(user_id)
-    if present is not None:
-        held = store.hold(present)
-        if held.kept.state != KeptState.INCOMPLETE:
-            raise Conflict("subscription_exists")
-        if held.invoice is not None and _is_same_order(held.kept, basket, choice.promo):
-            held.kept.rail = rail
-            return held.invoice.id
-        end_now(held, Event.CANCELED, cause="chose_again", actor_id=actor_id)
+    order = _open_order(user_id)
+    # Whatever else begins a plan for this person waits here, or is seen here.
+    lock_person(user_id)
+    _refuse_second(user_id)
+    if order is not None:
+        if order.invoice is not None and _is_same_order(order.kept, basket, choice.promo):
+            order.kept.rail = rail
+            return order.invoice.id
+        end_now(order, Event.CANCELED, cause="chose_again", actor_id=actor_id)
+    known = _known(key)
+    if known is not None:
+        return _begun(known, user_id)
+    if store.live_id(user_id) is not None:
+        raise Conflict("ordered_elsewhere")
     baskets.take_seats(basket)
     kept = _store(user_id, basket, rail, key, now)
-    if kept is None:
-        raise Conflict("subscription_moved")
     if choice.promo.strip():
         promotions.reserve(user_id, choice.promo, choice, store.source_of(kept))
     return _begin(kept, basket, actor_id, notify)
+
+
+def withdraw(user_id: int, *, cause: str = "chose_again") -> None:
+    """Take back an order that nobody has paid; without one nothing happens.
+
+    Raises Conflict once it is paid.
+    """
+    order = _open_order(user_id)
+    if order is not None:
+        end_now(order, Event.CANCELED, cause=cause)
+
+
+def _open_order(user_id: int) -> Held | None:
+    """Return an order that is not paid, under its locks; raise Conflict if it is, by now."""
+    present = store.live_id(user_id)
+    if present is None:
+        return None
+    held = store.hold(present)
+    if held.kept.state == KeptState.ENDED:
+        return None
+    if held.kept.state != KeptState.INCOMPLETE:
+        raise Conflict("subscription_exists")
+    return held
+
+
+def _known(key: str) -> KeptSubscription | None:
+    return db.session.scalar(select(KeptSubscription).where(KeptSubscription.key == key))
 
 
 def _is_same_order(kept: KeptSubscription, basket: Basket, promo: str) -> bool:
@@ -128,32 +157,24 @@ def _refuse_second(user_id: int) -> None:
         raise Conflict("subscription_exists")
 
 
-def _store(
-    user_id: int, basket: Basket, rail: str, key: str, now: datetime
-) -> KeptSubscription | None:
-    """Store a subscription; None if the person has got another one just now."""
-    made = db.session.scalar(
-        insert(KeptSubscription)
-        .values(
-            key=key,
-            user_id=user_id,
-            rail=rail,
-            state=KeptState.INCOMPLETE.value,
-            period=basket.period.code,
-            currency=basket.currency,
-            started_at=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(KeptSubscription.id)
+def _store(user_id: int, basket: Basket, rail: str, key: str, now: datetime) -> KeptSubscription:
+    made = KeptSubscription(
+        key=key,
+        user_id=user_id,
+        rail=rail,
+        state=KeptState.INCOMPLETE.value,
+        period=basket.period.code,
+        currency=basket.currency,
+        started_at=now,
     )
-    if made is None:
-        return None
+    db.session.add(made)
+    db.session.flush()
     for item in basket.items:
         db.session.add(
-            SubscriptionItem(kept_id=made, price_id=item.price_id, quantity=item.quantity)
+            SubscriptionItem(kept_id=made.id, price_id=item.price_id, quantity=item.quantity)
         )
     db.session.flush()
-    return store.lock(made)
+    return store.lock(made.id)
 
 
 def _begin(

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.accounts.locks import lock_person
 from app.adapters.payments.keeping import ChangeOrder, CommandOrder, Verb
 from app.adapters.payments.port import Piece, Ref
 from app.db import db, utc_now
@@ -44,7 +45,7 @@ def order(
     Another one that waits gives way, unless it is owed and this one is not.
     """
     wanted = dict(params or {})
-    store.lock_person(user_id)
+    lock_person(user_id)
     waiting = _waiting(rail, subscription_ref)
     if waiting is not None:
         if waiting.verb == verb and waiting.params == wanted:

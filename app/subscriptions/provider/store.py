@@ -2,7 +2,7 @@
 
 from sqlalchemy import case, select
 
-from app.accounts.models import User
+from app.accounts.locks import lock_person
 from app.adapters.payments import rail_named, rails
 from app.adapters.payments.keeping import SubscriptionRail
 from app.adapters.payments.port import RailSubscriptionState
@@ -59,11 +59,6 @@ def own(user_id: int) -> RailSubscription:
     if found is None:
         raise Conflict("no_subscription")
     return found
-
-
-def lock_person(user_id: int) -> None:
-    """Let two orders of one person wait for each other."""
-    db.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 def addons_of(row_id: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from app.accounts.deletion import service as deletion
+from app.accounts.locks import lock_person
 from app.adapters.payments.keeping import SubscribeOrder, WithoutCard
 from app.adapters.payments.port import Piece
 from app.db import db, utc_now
@@ -100,18 +101,22 @@ def _order(person: Payer, step: Step, wanted: Want) -> SubscribeOrder:
 
 def _checked(user_id: int, choice: Choice, now: datetime) -> Basket:
     """Return what is chosen, under the lock of the person; refuse a second subscription."""
-    store.lock_person(user_id)
+    lock_person(user_id)
     if deletion.is_leaving(user_id):
         raise Conflict("account_is_leaving")
+    if _has_kept(user_id, KeptState.INCOMPLETE):
+        raise Conflict("ordered_elsewhere")
     if store.live_of(user_id) is not None or _has_kept(user_id):
         raise Conflict("subscription_exists")
     return baskets.choose(choice, CURRENCY, now)
 
 
-def _has_kept(user_id: int) -> bool:
-    query = select(KeptSubscription.id).where(
-        KeptSubscription.user_id == user_id, KeptSubscription.state != KeptState.ENDED.value
-    )
+def _has_kept(user_id: int, state: KeptState | None = None) -> bool:
+    """Tell whether we keep a subscription of a person that is not over, or is in a state."""
+    is_it = KeptSubscription.state != KeptState.ENDED.value
+    if state is not None:
+        is_it = KeptSubscription.state == state.value
+    query = select(KeptSubscription.id).where(KeptSubscription.user_id == user_id, is_it)
     return db.session.scalar(query.limit(1)) is not None
 
 
