@@ -13,7 +13,7 @@ from app.cli.edge import DatabaseGroup
 from app.errors import DomainError
 from app.faq import queries as faq
 from app.i18n import describe
-from app.subscriptions import history, queries, service
+from app.subscriptions import history, queries, seats, service
 from app.subscriptions.kept import queries as kept_queries
 from app.subscriptions.kept import service as kept
 from app.subscriptions.periods import Period
@@ -38,9 +38,9 @@ def list_plans() -> None:
             f"accounts {limits.max_exchanges}, check every {limits.tick_period_s} s"
         )
         for period in offer.prices:
-            seats = queries.seats_of_offer(limits.plan, period)
-            if seats is not None:
-                click.echo(f"{'':10} {seats} left for a {period.code}")
+            left = seats.left_of_offer(limits.plan, period)
+            if left is not None:
+                click.echo(f"{'':10} {left} left for a {period.code}")
 
 
 @plans.command("history")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from app.errors import InvalidInput
 from app.money import Money
-from app.subscriptions import queries
+from app.subscriptions import queries, seats
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.queries import Coming, Offer
 from app.subscriptions.rules import FREE_LIMITS, Limits, with_addons
@@ -145,7 +145,7 @@ def _card(
     sold = sorted(offer.prices, key=_length)
     shown = period if period in offer.prices or not sold else sold[0]
     price = offer.prices.get(shown)
-    seats = queries.seats_of_offer(offer.limits.plan, shown) if shown.is_endless else None
+    left = seats.left_of_offer(offer.limits.plan, shown) if shown.is_endless else None
     may_try = reader is None or reader.may_try
     return PlanCard(
         limits=offer.limits,
@@ -159,8 +159,8 @@ def _card(
         ),
         coming=coming,
         trial_days=offer.trial_days if may_try and not shown.is_endless else 0,
-        seats_left=seats,
-        step=Step.NONE if price is None or seats == 0 else _step(offer, reader),
+        seats_left=left,
+        step=Step.NONE if price is None or left == 0 else _step(offer, reader),
     )
 
 

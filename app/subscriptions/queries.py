@@ -12,8 +12,6 @@ from app.cache import Cache, read_exact
 from app.db import db, utc_now
 from app.errors import NotFound
 from app.money import Money
-from app.payments.models import Invoice, InvoiceLine
-from app.payments.rules import InvoiceState
 from app.subscriptions.models import (
     KeptState,
     KeptSubscription,
@@ -44,8 +42,6 @@ ENDS_SOON = timedelta(days=7)
 _USUAL = frozenset({MONTH, YEAR})
 # The states in which a subscription gives what it is for, while its access lasts.
 GIVING = frozenset({KeptState.TRIALING, KeptState.ACTIVE, KeptState.PAST_DUE})
-# An invoice that may still be paid, or was, has its seat.
-_SEATED = frozenset({InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE, InvoiceState.PAID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,35 +268,6 @@ def price_on_sale(plan: str, period: Period, currency: str, at: datetime) -> Pla
         .order_by(PlanPrice.valid_from.desc())
         .limit(1)
     )
-
-
-def seats_left(price: PlanPrice) -> int | None:
-    """Return how often a price may still be sold; None: as often as somebody asks.
-
-    An invoice that may still be paid has its seat; one that was taken back gives it free.
-    """
-    if price.seats is None:
-        return None
-    # A subscription has its seats once, however many of its periods were paid.
-    sold = (
-        select(func.max(InvoiceLine.quantity).label("quantity"))
-        .join(Invoice, Invoice.id == InvoiceLine.invoice_id)
-        .where(
-            InvoiceLine.price_id == price.id,
-            InvoiceLine.amount >= 0,
-            Invoice.state.in_(_SEATED),
-        )
-        .group_by(func.coalesce(Invoice.kept_id, -Invoice.id))
-        .subquery()
-    )
-    taken = db.session.scalar(select(func.sum(sold.c.quantity)))
-    return max(price.seats - int(taken or 0), 0)
-
-
-def seats_of_offer(plan: str, period: Period, currency: str = "USD") -> int | None:
-    """Return how many seats are left at the price that holds now; None: without end."""
-    price = price_on_sale(plan, period, currency, utc_now())
-    return seats_left(price) if price is not None else None
 
 
 def has_tried(user_id: int) -> bool:

@@ -15,7 +15,7 @@ from app.money import Money
 from app.payments import invoices
 from app.payments import service as payments
 from app.payments.rules import InvoiceState, Line, LineKind, NewInvoice
-from app.subscriptions import history, queries, service
+from app.subscriptions import history, queries, seats, service
 from app.subscriptions.models import (
     KeptState,
     KeptSubscription,
@@ -158,25 +158,25 @@ def test_an_invoice_holds_its_seat_until_it_is_taken_back(user_id: int) -> None:
         service.add_price(None, "pro", Decimal(499), period=LIFETIME, seats=2)
     price = queries.price_on_sale("pro", LIFETIME, "USD", utc_now())
     assert price is not None
-    assert queries.seats_of_offer("pro", LIFETIME) == 2
+    assert seats.left_of_offer("pro", LIFETIME) == 2
     with transaction():
         line = Line(LineKind.PLAN, "Pro", Money(Decimal(499), "USD"), price_id=price.id)
         made = [payments.issue(NewInvoice(key, user_id, (line,)), "test") for key in "abc"]
-    assert queries.seats_of_offer("pro", LIFETIME) == 0
+    assert seats.left_of_offer("pro", LIFETIME) == 0
     with transaction():
         invoices.move_to(made[0], InvoiceState.PAID, "test")
         invoices.void(invoices.lock(made[1].id), "test")
-    assert queries.seats_of_offer("pro", LIFETIME) == 0
+    assert seats.left_of_offer("pro", LIFETIME) == 0
     with transaction():
         invoices.void(invoices.lock(made[2].id), "test")
-    assert queries.seats_of_offer("pro", LIFETIME) == 1
-    assert queries.seats_of_offer("pro", MONTH) is None
+    assert seats.left_of_offer("pro", LIFETIME) == 1
+    assert seats.left_of_offer("pro", MONTH) is None
 
 
 def test_seats_are_counted_in_whole_ones(user_id: int) -> None:
-    for seats in (0, -1, 1_000_001):
+    for number in (0, -1, 1_000_001):
         with pytest.raises(InvalidInput, match="bad_plan_seats"), transaction():
-            service.add_price(None, "pro", Decimal(499), period=LIFETIME, seats=seats)
+            service.add_price(None, "pro", Decimal(499), period=LIFETIME, seats=number)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from app.payments import wallet_rail
 from app.payments.models import Checkout, Invoice, Payment, RailCustomer
 from app.payments.queries import own_checkout
 from app.settings import service as settings
+from app.subscriptions import seats
+from app.subscriptions import service as plans
 from app.subscriptions.kept import service as kept
 from app.subscriptions.models import Plan
 from app.subscriptions.periods import MONTH, YEAR
@@ -181,6 +183,26 @@ def test_c16_who_has_a_subscription_gets_no_second_page(
     with pytest.raises(Conflict, match="subscription_exists"):
         provider.start(user, PREMIUM, "/pricing")
     assert len(fake.every("checkout.session")) == 1
+
+
+def test_the_open_page_of_a_limited_price_has_its_seat_and_who_pays_there_keeps_it(
+    fake: FakeStripe, user: User
+) -> None:
+    with transaction():
+        plans.add_price(None, "pro", Decimal(19), seats=1)
+    provider.start(user, PRO, "/pricing")
+    other = make_user()
+    with pytest.raises(Conflict, match="sold_out"):
+        provider.start(other, PRO, "/pricing")
+    provider.start(user, Choice("pro", MONTH, {"extra_bot": 1}), "/pricing")
+    fake.checkout.pay(session_of(user.id))
+    settle(fake)
+    fake.advance(days=32)
+    settle(fake)
+    db.session.rollback()
+    assert seats.left_of_offer("pro", MONTH) == 0
+    with transaction(), pytest.raises(Conflict, match="sold_out"):
+        kept.start(other.id, PRO, "wallet", "one")
 
 
 def test_c17_the_page_to_which_stripe_leads_back_proves_nothing(

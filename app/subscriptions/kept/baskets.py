@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.db import db
-from app.errors import Conflict, InvalidInput
+from app.errors import InvalidInput
 from app.formatting.filters import day
 from app.money import Money
 from app.payments.rules import Line, LineKind
@@ -187,23 +187,6 @@ def _period_of(items: Iterable[Item]) -> Period:
 
 def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: (item.is_addon, item.plan_code)))
-
-
-def take_seats(basket: Basket) -> None:
-    """Make sure under the lock of each limited price that it may still be sold.
-
-    The lock holds until the commit, so of two buyers of the last seat the second one sees it gone.
-    Raises Conflict.
-    """
-    for item in sorted(basket.items, key=lambda one: one.price_id):
-        limited = db.session.scalar(
-            select(PlanPrice)
-            .where(PlanPrice.id == item.price_id, PlanPrice.seats.is_not(None))
-            .with_for_update()
-        )
-        left = queries.seats_left(limited) if limited is not None else None
-        if left is not None and left < item.quantity:
-            raise Conflict("sold_out", plan=item.name)
 
 
 def period_lines(basket: Basket, start: datetime, end: datetime | None) -> tuple[Line, ...]:

@@ -1,6 +1,6 @@
 """What another choice means for a subscription: when it holds, and what it costs at once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -82,9 +82,3 @@ def _is_at_once(kept: KeptSubscription, present: Basket, wanted: Basket) -> bool
     is_trial = kept.state == KeptState.TRIALING
     dearer = wanted.total.amount > present.total.amount
     return dearer and wanted.period == present.period and not is_trial
-
-
-def added(present: Basket, wanted: Basket) -> Basket:
-    """Return what of a wanted basket is not had yet."""
-    known = {item.price_id for item in present.items}
-    return replace(wanted, items=tuple(i for i in wanted.items if i.price_id not in known))

@@ -16,7 +16,7 @@ from app.money import Money
 from app.payments import invoices
 from app.payments import service as payments
 from app.payments.rules import Line, NewInvoice
-from app.subscriptions import history, queries
+from app.subscriptions import history, queries, seats
 from app.subscriptions.kept import baskets, changes, discounts, rules, store
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.changes import Change, ChangeKind
@@ -105,7 +105,7 @@ def start(
         return _begun(known, user_id)
     if store.live_id(user_id) is not None:
         raise Conflict("ordered_elsewhere")
-    baskets.take_seats(basket)
+    seats.take(basket.items)
     kept = _store(user_id, basket, rail, key, now)
     if choice.promo.strip():
         promotions.reserve(user_id, choice.promo, choice, store.source_of(kept))
@@ -282,6 +282,9 @@ def change(user_id: int, choice: Choice, token: str, *, actor_id: int | None = N
     if _token(kept, wanted, at) != token:
         raise Conflict("preview_changed")
     _take_back(held, "changed")
+    seats.take(
+        wanted.basket.items, holder=store.source_of(kept), had=baskets.present_of(kept).items
+    )
     if wanted.kind is ChangeKind.LATER and kept.period_end is not None:
         with writing(kept, "change_planned", cause="asked", actor_id=actor_id):
             baskets.put_next(kept, wanted.basket, kept.period_end)
@@ -294,7 +297,6 @@ def change(user_id: int, choice: Choice, token: str, *, actor_id: int | None = N
 
 
 def _ask_for_change(kept: KeptSubscription, wanted: Change, at: datetime, token: str) -> int | None:
-    baskets.take_seats(changes.added(baskets.present_of(kept), wanted.basket))
     kept.pending = {
         "token": token,
         "period": wanted.basket.period.code,

@@ -20,7 +20,7 @@ from app.payments.paying import Payer
 from app.payments.rules import CheckoutState, Purpose
 from app.settings import queries as settings
 from app.settings.rules import TRIAL_CARD
-from app.subscriptions import queries
+from app.subscriptions import queries, seats
 from app.subscriptions.kept import baskets
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import KeptState, KeptSubscription, Plan
@@ -108,7 +108,10 @@ def _checked(user_id: int, choice: Choice, now: datetime) -> Basket:
         raise Conflict("ordered_elsewhere")
     if store.live_of(user_id) is not None or _has_kept(user_id):
         raise Conflict("subscription_exists")
-    return baskets.choose(choice, CURRENCY, now)
+    basket = baskets.choose(choice, CURRENCY, now)
+    # The page that is open already gives way to this one.
+    seats.take(basket.items, holder=seats.page_of(user_id))
+    return basket
 
 
 def _has_kept(user_id: int, state: KeptState | None = None) -> bool:

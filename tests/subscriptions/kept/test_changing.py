@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.db import db
 from app.errors import Conflict, DomainError
@@ -14,7 +14,9 @@ from app.payments.models import Invoice
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.kept import service
+from app.subscriptions.models import Plan
 from app.subscriptions.periods import LIFETIME, MONTH, YEAR, Period
+from app.subscriptions.seats import left_of_offer
 from app.subscriptions.terms import Verb
 from app.transactions import transaction
 from app.wallet import service as wallet
@@ -344,7 +346,7 @@ def test_from_a_month_to_a_life_less_what_is_left(seats: Person) -> None:
     seats.subscribe()
     seats.clock.pass_(days=1)
     invoice_id = seats.change(choice("pro", LIFETIME))
-    assert queries.seats_of_offer("pro", LIFETIME) == 1, "reserved"
+    assert left_of_offer("pro", LIFETIME) == 1, "reserved"
     seats.pay_from_wallet(invoice_id or 0)
     standing = seats.standing()
     assert standing is not None and standing.period_end is None
@@ -366,7 +368,7 @@ def test_a_seat_comes_back_from_an_invoice_that_is_not_paid(seats: Person) -> No
     assert seats.start(choice("pro", LIFETIME)) is not None
     others[1].clock.pass_(days=2)
     others[1].run()
-    assert queries.seats_of_offer("pro", LIFETIME) == 2
+    assert left_of_offer("pro", LIFETIME) == 2
 
 
 def test_the_last_seats_are_sold_once_however_many_buy_at_once(seats: Person, app: Flask) -> None:
@@ -384,7 +386,7 @@ def test_the_last_seats_are_sold_once_however_many_buy_at_once(seats: Person, ap
 
     assert sorted(at_once(app, len(buyers), buy)) == ["bought"] * 2 + ["sold_out"] * 6
     assert len(db.session.scalars(select(Invoice.id)).all()) == 2
-    assert queries.seats_of_offer("pro", LIFETIME) == 0
+    assert left_of_offer("pro", LIFETIME) == 0
 
 
 def test_many_clicks_of_one_person_at_once_make_one_subscription(
@@ -411,4 +413,67 @@ def test_seats_of_a_month_are_counted_by_subscription_not_by_invoice(person: Per
     person.subscribe()
     person.live_on(days=62)
     assert len(person.invoices()) > 2
-    assert queries.seats_of_offer("pro", MONTH) == 1
+    assert left_of_offer("pro", MONTH) == 1
+
+
+def _sell(plan: str, period: Period, seats: int) -> None:
+    """Sell a plan for a period at a new price, so many times."""
+    with transaction():
+        plans.add_price(None, plan, Decimal(99), period=period, seats=seats)
+
+
+def test_a_change_that_waits_has_its_seat_until_it_is_dropped(person: Person) -> None:
+    _sell("premium", YEAR, 1)
+    other = Person(person.clock)
+    for one in (person, other):
+        one.clock.pass_(days=1)
+        one.fill_wallet("500")
+        one.subscribe()
+    person.clock.pass_(hours=1)
+    assert person.change(choice("premium", YEAR)) is None
+    assert left_of_offer("premium", YEAR) == 0
+    with pytest.raises(Conflict, match="sold_out"):
+        other.change(choice("premium", YEAR))
+    # More bots beside it are no second seat.
+    assert person.change(choice("premium", YEAR, extra_bot=1)) is None
+    person.change(choice())
+    assert other.change(choice("premium", YEAR)) is None
+    other.live_on(days=40)
+    assert (other.plan(), left_of_offer("premium", YEAR)) == ("premium", 0)
+
+
+def test_changes_that_are_planned_at_once_take_the_last_seat_once(
+    person: Person, app: Flask
+) -> None:
+    _sell("premium", YEAR, 1)
+    people = [Person(person.clock) for _ in range(3)]
+    person.clock.pass_(days=1)
+    tokens = []
+    for one in people:
+        one.fill_wallet("29")
+        one.subscribe()
+        with transaction():
+            tokens.append(service.preview_change(one.id, choice("premium", YEAR)).token)
+
+    def agree(number: int) -> str:
+        try:
+            with transaction():
+                service.change(people[number].id, choice("premium", YEAR), tokens[number])
+        except DomainError as error:
+            return error.code
+        return "planned"
+
+    assert sorted(at_once(app, 3, agree)) == ["planned", "sold_out", "sold_out"]
+
+
+def test_a_trial_has_its_seat_while_it_lasts(person: Person) -> None:
+    _sell("pro", MONTH, 1)
+    with transaction():
+        db.session.execute(update(Plan).where(Plan.code == "pro").values(trial_days=20))
+    person.clock.pass_(days=1)
+    assert person.start() is None
+    assert (person.state(), left_of_offer("pro", MONTH)) == ("trialing", 0)
+    with pytest.raises(Conflict, match="sold_out"):
+        Person(person.clock).start()
+    person.live_on(days=23)
+    assert (person.state(), left_of_offer("pro", MONTH)) == ("none", 1)
