@@ -110,6 +110,19 @@ TEXTS: Mapping[str, LazyString] = {
         "money in the bot its orders are bigger."
     ),
     "trailing_stopped": _l("The range has reached its limit %(limit)s and follows no further."),
+    "orders_smaller": _l(
+        "The exchange takes %(symbol)s in steps of %(lot)s now. New orders of this bot are rounded "
+        "down to that; coins that fall away stay in the bot and go along with later orders."
+    ),
+    "orders_too_small": _l(
+        "Orders of this bot are smaller than the exchange takes by now, such as %(quantity)s at "
+        "%(price)s. They wait, and nothing is lost: fewer grids or more money make its orders "
+        "bigger, or stop the bot."
+    ),
+    "orders_without_means": _l(
+        "Orders of this bot wait, such as %(quantity)s at %(price)s: coins or money for them are "
+        "bound in what is too small to be traded. They go out when that is free."
+    ),
     "order_withdrawn": _l("An order far from the price waits here, to let a nearer one stand."),
     "edit_started": _l("New settings: orders are being replaced."),
     "edit_done": _l("New settings: all orders stand."),

@@ -163,6 +163,8 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     **dict.fromkeys(("limit_open_orders", "limit_leverage"), {"value": _plain, "limit": _plain}),
     **dict.fromkeys(("take_profit_share_reached", "stop_loss_share_reached"), {"limit": _money}),
     "denied_not_enough_coins": {"needed": _coins, "free": _coins},
+    # The size of an order from before the lot was another.
+    **dict.fromkeys(("orders_too_small", "orders_without_means"), {"quantity": _own_coins}),
     "protection_refused": {"code": _order_answer},
     "trailing_below_fees": {"profit": _percent},
 }

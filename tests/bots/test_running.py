@@ -70,6 +70,13 @@ def assert_money_agrees(shop: Shop, bot_id: int) -> None:
         assert held.get("AAA", Decimal(0)) == metrics.base
 
 
+def change_rules(shop: Shop, **rules: Decimal) -> None:
+    with transaction():
+        market = db.session.get_one(MarketRow, shop.market_id, populate_existing=True)
+        for name, value in rules.items():
+            setattr(market, name, value)
+
+
 def ticks(shop: Shop, count: int = 4) -> None:
     for _ in range(count):
         shop.tick()
@@ -646,3 +653,19 @@ def test_a_grid_that_pauses_often_has_its_whole_ladder_each_time_it_goes_on(shop
             stopping.resume(shop.user_id, bot_id)
         ticks(shop, 2)
         assert len(standing(bot_id)) == 10
+
+
+def test_orders_fit_a_coarser_lot_of_the_exchange_and_the_log_says_so_once(shop: Shop) -> None:
+    bot_id = shop.run_bot("97.5")
+    before = len(standing(bot_id))
+    change_rules(shop, lot=Decimal("0.1"), min_quantity=Decimal("0.1"))
+    for price in ("93.5", "106.5", "93.5", 103):
+        shop.play(price)
+        ticks(shop)
+    with transaction():
+        orders = db.session.scalars(select(OrderRow).where(OrderRow.bot_id == bot_id)).all()
+        assert {order.status for order in orders} <= {"OPEN", "FILLED"}
+        lines = select(BotEvent).where(BotEvent.bot_id == bot_id, BotEvent.code == "orders_smaller")
+        assert len(db.session.scalars(lines).all()) == 1
+    assert len(standing(bot_id)) == before
+    assert_money_agrees(shop, bot_id)

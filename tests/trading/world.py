@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -113,11 +113,18 @@ class Desk:
 
     # --- driving ------------------------------------------------------------------------------
 
-    def see(self, price: Decimal | str, *, stop: StopHow | None = None) -> None:
+    def see(
+        self,
+        price: Decimal | str,
+        *,
+        stop: StopHow | None = None,
+        liquidity: Decimal | None = None,
+    ) -> None:
         """Let a price happen, then tick until nothing more is asked for."""
         self.price = D(price)
         self.seq += 1
-        liquidity = D(self.faults.source.randint(1, 40)) / 100 if self.faults.partial else None
+        if self.faults.partial:
+            liquidity = D(self.faults.source.randint(1, 40)) / 100
         point = PricePoint(self.seq, at(self.seq), self.price)
         self.inbox += self.book.advance(self.market.symbol, point, liquidity)
         self.settle(stop)
@@ -175,6 +182,11 @@ class Desk:
             investment=self.money,
             stop_request=stop,
         )
+
+    def change_rules(self, **changes: Any) -> None:
+        """Let the venue have other rules from now on; what rests there stays."""
+        self.market = replace(self.market, **changes)
+        self.book._sides[self.market.symbol].market = self.market
 
     # --- looking ------------------------------------------------------------------------------
 

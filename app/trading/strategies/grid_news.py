@@ -120,7 +120,7 @@ def _read_gap(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
             news.events.append(_late_fill(order))
         return False
     done = slot.done.plus(order)
-    if _is_complete(grounds, order, slot.quantity - done.quantity):
+    if _is_complete(grounds, order, done, slot.quantity):
         turned = _opened if slot.opening is None else _closed
         news.slots[gap] = turned(grounds, news, gap, order, done)
         return True
@@ -128,11 +128,11 @@ def _read_gap(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
     return False
 
 
-def _is_complete(grounds: Grounds, order: Order, left: Decimal) -> bool:
-    price = order.price or ZERO
-    return order.status is Status.FILLED or (
-        order.filled > 0 and not grounds.market.is_tradable(left, price)
-    )
+def _is_complete(grounds: Grounds, order: Order, done: Sums, whole: Decimal) -> bool:
+    if order.status is Status.FILLED or not done.quantity:
+        return order.status is Status.FILLED
+    market = grounds.market
+    return not market.is_tradable(market.quantity_down(whole - done.quantity), order.price or ZERO)
 
 
 def _read_twin(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
@@ -142,7 +142,7 @@ def _read_twin(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
     if twin is None or order.key.cycle != twin.cycle or order.attempt != twin.attempt:
         return False
     done = twin.done.plus(order)
-    if _is_complete(grounds, order, twin.quantity - done.quantity):
+    if _is_complete(grounds, order, done, twin.quantity):
         news.slots[gap] = replace(slot, twin=None, opening=done, origin=order.client_id)
         news.events.append(_opened_line(grounds, gap, order, done))
         return True
@@ -256,7 +256,7 @@ def _closed(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) ->
     if beyond != NOTHING:
         # Beside closing it opened the other way.
         _wait(news, slot.side, beyond)
-    opening, left = _parted(opening, done.quantity, slot.quantity)
+    opening, left = parted(opening, done.quantity, slot.quantity)
     _wait(news, OTHER[slot.side], left)
     match = _match(grounds, gap, slot, order, opening, done)
     news.matches.append(match)
@@ -303,9 +303,12 @@ def _match(
     )
 
 
-def _parted(opening: Sums, closed: Decimal, whole: Decimal) -> tuple[Sums, Sums]:
-    # An order that ended with an untradable rest closes only its part of the opening. Coins of the
-    # first purchase count as bought with a fee that they may not have had: drop the difference.
+def parted(opening: Sums, closed: Decimal, whole: Decimal) -> tuple[Sums, Sums]:
+    """Split what an order of size `whole` closes where only `closed` of it is closed.
+
+    Coins of the first purchase count as bought with a fee that they may not have had: the
+    difference is dropped.
+    """
     if closed >= whole or closed >= opening.quantity:
         return opening, NOTHING
     return replace(opening, fee_base=opening.quantity - min(whole, opening.quantity)).split(closed)
@@ -368,8 +371,8 @@ def _read_entry(grounds: Grounds, news: News, order: Order) -> None:
         return
     done = entry.done + order.filled
     bought = entry.bought.plus(order)
-    left = entry.quantity - done
-    price = order.value / order.filled if order.filled else None
+    left = grounds.market.quantity_down(entry.quantity - done)
+    price = bought.value / bought.quantity if bought.quantity else None
     enough = price is not None and not grounds.market.is_tradable(left, price)
     if order.status is Status.FILLED or enough:
         news.entry = replace(entry, done=done, bought=bought)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from app.trading.intents import Cancel, Intent, Place, Reason, reason
 from app.trading.orders import FINAL, Order, OrderKey, OrderKind, Purpose, Side, Status
+from app.trading.strategies.grid_fit import Fitter
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
     MOST_REFUSALS,
@@ -16,7 +17,7 @@ from app.trading.strategies.grid_news import (
     order_price,
 )
 from app.trading.strategies.grid_state import GridState, Slot
-from app.trading.strategy import View
+from app.trading.strategy import LogLine, View
 
 RESTING = frozenset({Status.OPEN, Status.PARTIAL})
 AT_VENUE = RESTING | {Status.INTENDED}
@@ -191,9 +192,15 @@ def adopt(state: GridState, standing: Standing) -> GridState:
     return replace(state, slots=tuple(slots))
 
 
-def wanted_orders(
-    view: View, state: GridState, steps: Ladder, cap: int | None
-) -> tuple[GridState, list[Intent]]:
+class Wanted(NamedTuple):
+    """What a grid asks for, its state with that, and what there is to tell."""
+
+    state: GridState
+    intents: list[Intent]
+    events: list[LogLine]
+
+
+def wanted_orders(view: View, state: GridState, steps: Ladder, cap: int | None) -> Wanted:
     """Return the orders to place and to take back, nearest first; at most `cap` rest at once."""
     standing = standing_of(view.orders, state)
     if standing.strays:
@@ -204,30 +211,48 @@ def wanted_orders(
         for order in standing.strays
         if order.status in AT_VENUE
     ]
+    fitter = Fitter(view, state, has_strays=bool(standing.strays))
     if cap is None:
         wants = _missing(state, standing, steps) + _retries(view, state, standing, steps)
+        wants = _fitted(fitter, wants, standing)
     else:
-        ranked = _nearest(view, state, _missing(state, Standing(), steps))
-        state, swapped = _swap(state, standing, ranked, cap)
+        wants = _fitted(fitter, _missing(state, Standing(), steps), standing)
+        ranked = _nearest(view, state, wants)
+        fitter.state, swapped = _swap(fitter.state, standing, ranked, cap)
         intents += swapped
         wants = [want for want in ranked if standing.order_of(want) is None]
-        wants += _retries(view, state, standing, steps)
+        wants += _fitted(fitter, _retries(view, state, standing, steps), standing)
         wants = wants[: max(0, cap - standing.count)]
     rivals = Rivals(view)
     for want in _by_urgency(wants, view.price):
-        slot = want.slot
+        slot = fitter.within_means(want.gap, want.slot, want.price)
+        if slot is None:
+            continue
         level = order_level(state.first, want.gap, slot.side)
         price: Decimal | None = want.price
         if standing.may_meet_own(slot.side, level):
             price = rivals.price_beside(slot.side, want.price, slot.remaining)
         if price is not None:
-            intents.append(_place(state, want, level, price, steps))
+            intents.append(_place(state, want._replace(slot=slot), level, price, steps))
         if price is not None or _trades_at_once(want, view.price):
             # What trades at once keeps its place even while it has to wait, or another gap's order
             # would take it, and both would block each other.
             standing.reach(slot.side, level)
             rivals.go_ahead(slot.side, want.price if price is None else price)
-    return state, intents
+    events = fitter.finish()
+    return Wanted(fitter.state, intents, events)
+
+
+def _fitted(fitter: Fitter, wants: list[Want], standing: Standing) -> list[Want]:
+    """Return what is wanted as the venue takes it now; what stands already stays as it is."""
+    found = []
+    for want in wants:
+        slot: Slot | None = want.slot
+        if standing.order_of(want) is None:
+            slot = fitter.fit(want.gap, want.slot, want.price)
+        if slot is not None:
+            found.append(want if slot is want.slot else want._replace(slot=slot))
+    return found
 
 
 def _missing(state: GridState, standing: Standing, steps: Ladder) -> list[Want]:

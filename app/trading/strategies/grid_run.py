@@ -8,6 +8,7 @@ from app.trading.orders import OrderKey, OrderKind, Purpose
 from app.trading.strategies.grid_cash import within_cash
 from app.trading.strategies.grid_edit import go_on_editing
 from app.trading.strategies.grid_exit import close, exit_triggers, exit_wanted
+from app.trading.strategies.grid_fit import fitting_entry
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import Grounds, News, read_orders
 from app.trading.strategies.grid_orders import wanted_orders
@@ -69,8 +70,10 @@ def _run(view: View, state: GridState) -> Decision:
     if state.phase is Phase.ENTRY:
         intents += _first_trade(view, state.entry)
     else:
-        state, wanted = wanted_orders(view, state, steps, most_resting(params, view.market))
-        intents += wanted
+        wanted = wanted_orders(view, state, steps, most_resting(params, view.market))
+        state = wanted.state
+        intents += wanted.intents
+        events += wanted.events
     return Decision(
         state,
         tuple(intents),
@@ -100,7 +103,7 @@ def _first_trade(view: View, entry: Entry | None) -> list[Intent]:
     )
     if entry is None or under_way:
         return []
-    quantity = entry.quantity - entry.done
+    quantity = fitting_entry(view.market, entry.quantity - entry.done, view.price)
     key = OrderKey(Purpose.ENTRY, None, entry.side, entry.cycle)
     code = "first_purchase" if entry.side.value == "buy" else "first_sale"
     why = reason(code, quantity=quantity, price=view.price)

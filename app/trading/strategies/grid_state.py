@@ -173,7 +173,8 @@ class GridState:
     `earned` is the profit of round trips since the start, `money` what the grid was sized for,
     `equity` what the bot was worth then. `waits_above` says from where the trigger price is waited
     for; `edits` counts the changes while running. A grid that is `stuck` would follow the price,
-    but its next order would be too small; the next fill lets it try again.
+    but its next order would be too small; the next fill lets it try again. `told` are the rules of
+    the venue under which orders had to be fitted, and what was said of that.
     """
 
     phase: Phase
@@ -195,10 +196,11 @@ class GridState:
     waits_above: bool | None = None
     edits: int = 0
     stuck: bool = False
+    told: str = ""
 
 
 # Written only where they are not as at the start, for there are many states.
-_NUMBERS = ("first", "trail", "newest", "waits_above", "edits", "stuck")
+_PLAIN = ("first", "trail", "newest", "waits_above", "edits", "stuck", "told")
 _DECIMALS = ("anchor", "earned", "money", "equity")
 _SUMS = ("carried", "carried_short")
 _AT_FIRST = GridState(Phase.WAITING, ZERO, ZERO, ())
@@ -215,7 +217,7 @@ def encode_state(state: GridState) -> dict[str, Any]:
         "exit": to_json(state.exit),
         "outside": to_json(state.outside),
     }
-    for name in (*_NUMBERS, *_DECIMALS, *_SUMS):
+    for name in (*_PLAIN, *_DECIMALS, *_SUMS):
         value = getattr(state, name)
         if value != getattr(_AT_FIRST, name):
             written[name] = _encode_sums(value) if name in _SUMS else to_json(value)
@@ -224,7 +226,7 @@ def encode_state(state: GridState) -> dict[str, Any]:
 
 def decode_state(data: Mapping[str, Any]) -> GridState:
     """Read a state back exactly; what an older state does not say is as at the start."""
-    more: dict[str, Any] = {name: data[name] for name in _NUMBERS if name in data}
+    more: dict[str, Any] = {name: data[name] for name in _PLAIN if name in data}
     more |= {name: decimal_of(data[name]) for name in _DECIMALS if name in data}
     more |= {name: _decode_sums(data.get(name)) or NOTHING for name in _SUMS}
     return GridState(

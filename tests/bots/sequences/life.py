@@ -233,6 +233,13 @@ class Life:
             ask_for_audit([self.shop.account_id])
         self.tick()
 
+    def change_rules(self, lot: Decimal, min_notional: Decimal) -> None:
+        """Let the venue take other sizes from now on."""
+        with transaction():
+            row = db.session.get_one(MarketRow, self.shop.market_id, populate_existing=True)
+            row.lot, row.min_notional = lot, min_notional
+            self.market = to_market(row, self.shop.account())
+
     def take_back_by_hand(self, client_ids: Sequence[str]) -> None:
         """Cancel orders at the venue as their owner does on its own pages."""
         number, market = self.shop.account_id, self.market

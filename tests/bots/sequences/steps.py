@@ -43,6 +43,7 @@ class Player:
                 self.wander: 4, self.come_late: 2, self.jump: 1, self.die: 2, self.edit: 5,
                 self.edit_late: 1, self.add_money: 1, self.take_out: 1, self.cancel_by_hand: 1,
                 self.limit: 0.6, self.stop: 1, self.emergency: 0.4, self.two_at_once: 1,
+                self.change_rules: 0.8,
             }  # fmt: skip
             if self.life.is_contract:
                 steps[self.pay_funding] = 0.7
@@ -217,6 +218,14 @@ class Player:
         self.life.take_back_by_hand(taken)
         self.life.compare()
         self.life.tick()
+
+    def change_rules(self) -> None:
+        """Let the exchange change its lot and its minimum, mostly for the worse."""
+        lot = self.random.choice([CENT / 100, CENT / 10, CENT, CENT * 10, CENT * 50])
+        least = Decimal(self.random.choice([1, 1, 5, 20, 60]))
+        self.life.say(f"lot {lot}, least value {least}")
+        self.life.change_rules(lot, least)
+        self.wander()
 
     def limit(self) -> None:
         """Set a limit that is hit at once, then take it away."""
