@@ -26,6 +26,7 @@ KEYWORDS = {
     "lazy_ngettext": (1, 2),
     "_l": None,
     "pgettext": ((1, "c"), 2),
+    "lazy_pgettext": ((1, "c"), 2),
 }
 PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
 

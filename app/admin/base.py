@@ -17,7 +17,7 @@ from sqlalchemy import Integer, Numeric
 
 from app.accounts.access import current_may, lacks_factor, lead_to_factor
 from app.accounts.permissions import Permission
-from app.admin.filters import Converter, read_whole
+from app.admin.filters import LARGEST, Converter, read_whole
 from app.admin.names import named, read_names
 from app.admin.words import yes_or_no
 from app.formatting.filters import full_price
@@ -128,6 +128,11 @@ class AdminView(Guarded, ModelView):
         """Write the same on the page of one row."""
         return named(model, name) or super().get_detail_value(context, model, name)
 
+    def form_page(self, form: FlaskForm, heading: str, button: str) -> ResponseReturnValue:
+        """Show a form with which staff act on a row."""
+        page = self.render("admin/act_form.html", form=form, heading=heading, button=button)
+        return page, 422 if form.errors else 200
+
     def get_one(self, id: str) -> Any:
         """Return a row, or None for a number that no row can have."""
         key = self.model.__table__.primary_key.columns[0]
@@ -140,6 +145,12 @@ class AdminView(Guarded, ModelView):
         """Show in detail what the list shows, and nothing that nobody listed."""
         names = [name for name in (self.column_details_list or self.column_list)]
         return [(n, self.get_column_name(n)) for n in names if n not in SECRET_COLUMNS]
+
+
+def asked_number(name: str = "id") -> int:
+    """Return the number of a row that a request names, 0 for one that no row can have."""
+    number = request.args.get(name, 0, type=int)
+    return number if 0 < number <= LARGEST else 0
 
 
 class StaffPage(Guarded, BaseView):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from flask import flash, redirect, request, url_for
+from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from app.accounts import queries as accounts
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
-from app.admin.base import AdminView
+from app.admin.base import AdminView, asked_number
 from app.admin.forms import CloseInvoiceForm, DecideForm, IssueForm, ReasonForm, RefundForm
 from app.admin.words import label
 from app.db import db, utc_now
@@ -25,13 +25,12 @@ from app.errors import DomainError
 from app.formatting import parse_decimal
 from app.i18n import describe
 from app.money import Money
-from app.payments import drain, queries, service
-from app.payments.books.models import Reconciliation, ReconciliationDifference
+from app.payments import queries, service
 from app.payments.demo import provider
 from app.payments.links import provider_page
-from app.payments.models import Dispute, Invoice, Payment, RailEvent
+from app.payments.models import Dispute, Invoice, Payment
 from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
-from app.payments.texts import PAYMENT_LABELS, STATE_LABELS
+from app.payments.texts import AMOUNT, PAYMENT_LABELS, STATE_LABELS
 from app.transactions import transaction
 
 
@@ -75,7 +74,7 @@ class InvoiceView(AdminView):
     @expose("/page")
     def page(self) -> ResponseReturnValue:
         """Show an invoice with its chain, payments and refunds."""
-        found = queries.any_invoice(_number("id"))
+        found = queries.any_invoice(asked_number())
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/invoice.html",
             invoice=found,
@@ -89,55 +88,55 @@ class InvoiceView(AdminView):
         """Issue an invoice over one line; the person gets a mail."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("issue")
-        form = IssueForm(user_id=_number("user") or None)
+        form = IssueForm(user_id=asked_number("user") or None)
         form.take_key()
         if form.validate_on_submit():
             try:
                 new = _new_invoice(form)
                 with transaction():
                     made = service.issue(
-                        new, "staff", actor_id=current_user.id, reason=_why(form), notify=True
+                        new, "staff", actor_id=current_user.id, reason=form.why, notify=True
                     ).id
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
                 flash(gettext("The invoice is issued."), "success")
                 return redirect(url_for("admin_invoices.page", id=made), 303)
-        return self._form(form, gettext("Issue an invoice"), gettext("Issue"))
+        return self.form_page(form, gettext("Issue an invoice"), gettext("Issue"))
 
     @expose("/close", methods=("GET", "POST"))
     def close(self) -> ResponseReturnValue:
         """Take an invoice back, or give it up, with a reason."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("close")
-        found = queries.any_invoice(_number("id"))
+        found = queries.any_invoice(asked_number())
         form = CloseInvoiceForm()
         if form.validate_on_submit():
             act = service.void_invoice if form.how.data == "void" else service.write_off
-            return self._act(found.card.id, lambda: act(current_user.id, found.card.id, _why(form)))
+            return self._act(found.card.id, lambda: act(current_user.id, found.card.id, form.why))
         heading = gettext("Close invoice %(number)s", number=found.card.number)
-        return self._form(form, heading, gettext("Close"))
+        return self.form_page(form, heading, gettext("Close"))
 
     @expose("/resend", methods=("GET", "POST"))
     def resend(self) -> ResponseReturnValue:
         """Mail an unpaid invoice to its owner again."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("resend")
-        found = queries.any_invoice(_number("id"))
+        found = queries.any_invoice(asked_number())
         form = ReasonForm()
         if form.validate_on_submit():
             return self._act(
-                found.card.id, lambda: service.resend(current_user.id, found.card.id, _why(form))
+                found.card.id, lambda: service.resend(current_user.id, found.card.id, form.why)
             )
         heading = gettext("Mail invoice %(number)s again", number=found.card.number)
-        return self._form(form, heading, gettext("Send"))
+        return self.form_page(form, heading, gettext("Send"))
 
     @expose("/refund", methods=("GET", "POST"))
     def refund(self) -> ResponseReturnValue:
         """Give a payment of an invoice back, in full or in part."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("refund")
-        found = queries.any_payment(_number("id"))
+        found = queries.any_payment(asked_number())
         form = RefundForm()
         form.take_key()
         if form.validate_on_submit():
@@ -145,7 +144,7 @@ class InvoiceView(AdminView):
         if not form.is_submitted():
             form.amount.data = str(found.payment.to_rail)
         heading = gettext("Give payment %(id)s back", id=found.payment.id)
-        return self._form(form, heading, gettext("Give back"))
+        return self.form_page(form, heading, gettext("Give back"))
 
     def _act(self, invoice_id: int | None, act: Any) -> ResponseReturnValue:
         try:
@@ -158,10 +157,6 @@ class InvoiceView(AdminView):
         if invoice_id is None:
             return redirect(url_for("admin_payments.index_view"), 303)
         return redirect(url_for("admin_invoices.page", id=invoice_id), 303)
-
-    def _form(self, form: ReasonForm, heading: str, button: str) -> ResponseReturnValue:
-        page = self.render("admin/billing_form.html", form=form, heading=heading, button=button)
-        return page, 422 if form.errors else 200
 
 
 class PaymentView(AdminView):
@@ -194,7 +189,7 @@ class PaymentView(AdminView):
         "charge_id": _l("Charge at the provider"),
         "checkout_id": _l("Page to pay on"),
         "state": _l("State"),
-        "amount": _l("Amount"),
+        "amount": AMOUNT,
         "currency": _l("Currency"),
         "fee": _l("Fee"),
         "refunded": _l("Given back"),
@@ -230,140 +225,25 @@ class DisputeView(AdminView):
         if form.validate_on_submit():
             try:
                 provider.close_dispute(
-                    queries.demo_dispute(_number("id")), won=form.won.data == "yes"
+                    queries.demo_dispute(asked_number()), won=form.won.data == "yes"
                 )
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_disputes.index_view"), 303)
-        page = self.render(
-            "admin/billing_form.html",
-            form=form,
-            heading=gettext("Play the bank (demonstration)"),
-            button=gettext("Decide"),
-        )
-        return page, 422 if form.errors else 200
+        return self.form_page(form, gettext("Play the bank (demonstration)"), gettext("Decide"))
 
     column_labels = {
         "payment_id": _l("Payment"),
         "rail": _l("Way to pay"),
         "external_id": _l("Id at the provider"),
         "state": _l("State"),
-        "amount": _l("Amount"),
+        "amount": AMOUNT,
         "currency": _l("Currency"),
         "fee": _l("Fee"),
         "created_at": _l("Created"),
         "closed_at": _l("Closed"),
-    }
-
-
-class RailEventView(AdminView):
-    """Callbacks of providers: what waits, what failed and why, and applying one again."""
-
-    permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [EndpointLinkRowAction("stale", ".replay", title=_l("Apply again"))]
-    column_list = (
-        "id", "rail", "type", "state", "reason", "attempts", "received_at", "due_at",
-        "processed_at", "external_id",
-    )  # fmt: skip
-    column_details_list = (*column_list, "refs", "group_key", "api_version", "error", "body")
-    column_searchable_list = ("external_id", "type", "group_key")
-    column_filters = ("rail", "state", "type", "reason", "received_at")
-    column_labels = {
-        "rail": _l("Way to pay"),
-        "type": _l("Kind"),
-        "state": _l("State"),
-        "reason": _l("Reason"),
-        "attempts": _l("Tries"),
-        "received_at": _l("Received"),
-        "due_at": _l("Next try"),
-        "processed_at": _l("Applied"),
-        "external_id": _l("Id at the provider"),
-        "refs": _l("About"),
-        "group_key": _l("Group"),
-        "api_version": _l("Version"),
-        "error": _l("Error"),
-        "body": _l("Text"),
-    }
-
-    @expose("/replay", methods=("GET", "POST"))
-    def replay(self) -> ResponseReturnValue:
-        """Let a callback be applied again, with a reason; its effects happen once all the same."""
-        if not current_may(Permission.BILLING_MANAGE):
-            return self.inaccessible_callback("replay")
-        form = ReasonForm()
-        if form.validate_on_submit():
-            try:
-                with transaction():
-                    drain.replay(_number("id"), current_user.id, _why(form))
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("It is applied again in a moment."), "success")
-            return redirect(url_for("admin_rail_events.index_view"), 303)
-        page = self.render(
-            "admin/billing_form.html",
-            form=form,
-            heading=gettext("Apply callback %(id)s again", id=_number("id")),
-            button=gettext("Apply again"),
-        )
-        return page, 422 if form.errors else 200
-
-
-class ReconciliationView(AdminView):
-    """Comparisons of our books with those of providers, the newest first."""
-
-    permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [
-        EndpointLinkRowAction("search", ".differences", title=_l("Differences"))
-    ]
-    column_list = (
-        "id", "rail", "since", "compared", "others", "fixed", "differences", "started_at",
-        "ended_at",
-    )  # fmt: skip
-    column_filters = ("rail", "differences", "started_at")
-    column_labels = {
-        "rail": _l("Way to pay"),
-        "since": _l("From"),
-        "compared": _l("Compared"),
-        "others": _l("Of others"),
-        "fixed": _l("Brought in line"),
-        "differences": _l("Differences"),
-        "started_at": _l("Started"),
-        "moved_at": _l("Last step"),
-        "ended_at": _l("Ended"),
-        "kind": _l("Kind"),
-        "after": _l("Place"),
-    }
-
-    @expose("/differences")
-    def differences(self) -> ResponseReturnValue:
-        """Lead to what differed in one comparison."""
-        run = request.args.get("id", 0, type=int)
-        return redirect(url_for("admin_differences.index_view", search=f"={run}"), 303)
-
-
-class DifferenceView(AdminView):
-    """What was not the same at a provider and here, and whether it is now."""
-
-    permission = Permission.BILLING_VIEW
-    column_list = (
-        "id", "run_id", "kind", "external_id", "field", "here", "there", "is_fixed", "reason",
-        "created_at",
-    )  # fmt: skip
-    column_searchable_list = ("run_id", "external_id")
-    column_filters = ("run_id", "kind", "is_fixed", "created_at")
-    column_labels = {
-        "run_id": _l("Comparison"),
-        "kind": _l("Kind"),
-        "external_id": _l("Id at the provider"),
-        "field": _l("Figure"),
-        "here": _l("Here"),
-        "there": _l("There"),
-        "is_fixed": _l("Brought in line"),
-        "reason": _l("Reason"),
-        "created_at": _l("Found"),
     }
 
 
@@ -380,20 +260,11 @@ def _new_invoice(form: IssueForm) -> NewInvoice:
 
 def _refund(form: RefundForm, payment_id: int) -> None:
     amount, target = _amount(form.amount.data), RefundTarget(form.target.data)
-    service.refund(current_user.id, form.key.data or "", payment_id, amount, target, _why(form))
+    service.refund(current_user.id, form.key.data or "", payment_id, amount, target, form.why)
 
 
 def _amount(text: str | None) -> Decimal:
     return parse_decimal(text or "", str(get_locale()))
-
-
-def _why(form: ReasonForm) -> str:
-    return form.reason.data or ""
-
-
-def _number(name: str) -> int:
-    number = request.args.get(name, 0, type=int)
-    return number if 0 < number < 2**63 else 0
 
 
 def views() -> Iterable[BaseView]:
@@ -406,21 +277,4 @@ def views() -> Iterable[BaseView]:
     )
     yield DisputeView(
         Dispute, db, name=_l("Disputes"), endpoint="admin_disputes", url="/admin/disputes"
-    )
-    yield RailEventView(
-        RailEvent, db, name=_l("Callbacks"), endpoint="admin_rail_events", url="/admin/callbacks"
-    )
-    yield ReconciliationView(
-        Reconciliation,
-        db,
-        name=_l("Comparisons with providers"),
-        endpoint="admin_reconciliations",
-        url="/admin/comparisons",
-    )
-    yield DifferenceView(
-        ReconciliationDifference,
-        db,
-        name=_l("Differences to providers"),
-        endpoint="admin_differences",
-        url="/admin/differences",
     )

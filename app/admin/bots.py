@@ -83,9 +83,7 @@ class BotView(AdminView):
         if form.validate_on_submit():
             try:
                 with transaction():
-                    stopping.staff_stop(
-                        current_user.id, bot.id, form.reason.data or "", StopHow(form.how.data)
-                    )
+                    stopping.staff_stop(current_user.id, bot.id, form.why, StopHow(form.how.data))
             except DomainError as error:
                 flash(describe(error), "danger")
             else:

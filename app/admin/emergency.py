@@ -42,7 +42,7 @@ class EmergencyPage(StaffPage):
                 with transaction():
                     count = stopping.emergency_stop_all(
                         current_user.id,
-                        form.reason.data or "",
+                        form.why,
                         user_id=form.user_id.data,
                         exchange=form.exchange.data or None,
                     )

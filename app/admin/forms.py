@@ -12,7 +12,7 @@ from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Option
 from app.accounts.choices import choices
 from app.admin.words import ROLE_LABELS
 from app.payments.forms import CURRENCIES
-from app.payments.texts import LINE_LABELS, TARGET_LABELS
+from app.payments.texts import AMOUNT, LINE_LABELS, TARGET_LABELS
 
 MIN_REASON = 3
 MAX_REASON = 300
@@ -37,6 +37,11 @@ class ReasonForm(FlaskForm):
     reason = StringField(
         _l("Reason"), validators=[InputRequired(), Length(min=MIN_REASON, max=MAX_REASON)]
     )
+
+    @property
+    def why(self) -> str:
+        """Return the reason as it was given."""
+        return self.reason.data or ""
 
 
 class BlockForm(ReasonForm):
@@ -102,7 +107,7 @@ class IssueForm(KeyedForm):
     description = StringField(
         _l("Line of the invoice"), validators=[InputRequired(), Length(max=200)]
     )
-    amount = StringField(_l("Amount"), validators=[InputRequired(), Length(max=40)])
+    amount = StringField(AMOUNT, validators=[InputRequired(), Length(max=40)])
     currency = SelectField(_l("Currency"), choices=choices([(one, one) for one in CURRENCIES]))
     days = CountField(
         _l("Days to pay"), default=14, validators=[InputRequired(), NumberRange(0, 365)]
@@ -126,7 +131,7 @@ class CloseInvoiceForm(ReasonForm):
 class RefundForm(KeyedForm):
     """How much of a payment goes back, and where to."""
 
-    amount = StringField(_l("Amount"), validators=[InputRequired(), Length(max=40)])
+    amount = StringField(AMOUNT, validators=[InputRequired(), Length(max=40)])
     target = SelectField(_l("Where to"), choices=choices(tuple(TARGET_LABELS.items())))
 
 

@@ -96,7 +96,7 @@ class UserView(AdminView):
             act = service.block_user if is_block else service.unblock_user
             try:
                 with transaction():
-                    act(current_user.id, user.id, form.reason.data or "")
+                    act(current_user.id, user.id, form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
@@ -116,9 +116,7 @@ class UserView(AdminView):
         if form.validate_on_submit():
             try:
                 with transaction():
-                    roles.give_role(
-                        current_user.id, user.id, form.role.data, form.reason.data or ""
-                    )
+                    roles.give_role(current_user.id, user.id, form.role.data, form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
@@ -137,7 +135,7 @@ class UserView(AdminView):
         if form.validate_on_submit():
             try:
                 with transaction():
-                    impersonation.begin(current_user.id, user.id, form.reason.data or "")
+                    impersonation.begin(current_user.id, user.id, form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
                 return redirect(url_for("admin_users.index_view"))
@@ -161,7 +159,7 @@ class UserView(AdminView):
             act = deletion.ask_for if form.wanted.data == "delete" else deletion.undo_for
             try:
                 with transaction():
-                    act(current_user.id, user.id, form.reason.data or "")
+                    act(current_user.id, user.id, form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
             else:

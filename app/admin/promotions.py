@@ -19,8 +19,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from app.accounts.access import current_may
 from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
-from app.admin.base import AdminView
-from app.admin.filters import read_whole
+from app.admin.base import AdminView, asked_number
 from app.admin.forms import CountField
 from app.db import db
 from app.errors import DomainError
@@ -130,7 +129,7 @@ class PromoCodeView(AdminView):
         """Show a code and who took it."""
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/promo_code.html",
-            promo=queries.page_of(_number()),
+            promo=queries.page_of(asked_number()),
             labels=REDEMPTION_LABELS,
             sees_people=current_may(Permission.USERS_VIEW),
         )
@@ -139,12 +138,8 @@ class PromoCodeView(AdminView):
     def switch(self) -> ResponseReturnValue:
         """Switch a code off for new purchases, or on again."""
         with transaction():
-            service.switch(current_user.id, _number(), active=request.form.get("to") == "on")
-        return redirect(url_for("admin_promo_codes.page", id=_number()), 303)
-
-
-def _number() -> int:
-    return request.args.get("id", 0, type=read_whole)
+            service.switch(current_user.id, asked_number(), active=request.form.get("to") == "on")
+        return redirect(url_for("admin_promo_codes.page", id=asked_number()), 303)
 
 
 def views() -> Iterable[BaseView]:

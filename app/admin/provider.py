@@ -1,17 +1,137 @@
-"""Orders to providers about subscriptions: what still waits to be confirmed, and why."""
+"""What passes between us and providers: their callbacks, our orders, and comparisons of both."""
 
 from collections.abc import Iterable
 
-from flask_admin import BaseView
+from flask import flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+from flask_admin.model.template import EndpointLinkRowAction
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
+from flask_login import current_user
 
+from app.accounts.access import current_may
 from app.accounts.permissions import Permission
-from app.admin.base import AdminView
+from app.admin.base import AdminView, asked_number
+from app.admin.forms import ReasonForm
 from app.admin.words import label
 from app.db import db
+from app.errors import DomainError
+from app.i18n import describe
+from app.payments import drain
+from app.payments.books.models import Reconciliation, ReconciliationDifference
+from app.payments.models import RailEvent
+from app.payments.texts import RAIL_LABELS
 from app.subscriptions.provider import queries
 from app.subscriptions.provider.models import RailCommand
 from app.subscriptions.provider.texts import COMMAND_LABELS, VERB_LABELS
+from app.transactions import transaction
+
+
+class RailEventView(AdminView):
+    """Callbacks of providers: what waits, what failed and why, and applying one again."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [EndpointLinkRowAction("stale", ".replay", title=_l("Apply again"))]
+    column_list = (
+        "id", "rail", "type", "state", "reason", "attempts", "received_at", "due_at",
+        "processed_at", "external_id",
+    )  # fmt: skip
+    column_details_list = (*column_list, "refs", "group_key", "api_version", "error", "body")
+    column_formatters = {"rail": label(RAIL_LABELS)}
+    column_searchable_list = ("external_id", "type", "group_key")
+    column_filters = ("rail", "state", "type", "reason", "received_at")
+    column_labels = {
+        "rail": _l("Way to pay"),
+        "type": _l("Kind"),
+        "state": _l("State"),
+        "reason": _l("Reason"),
+        "attempts": _l("Tries"),
+        "received_at": _l("Received"),
+        "due_at": _l("Next try"),
+        "processed_at": _l("Applied"),
+        "external_id": _l("Id at the provider"),
+        "refs": _l("About"),
+        "group_key": _l("Group"),
+        "api_version": _l("Version"),
+        "error": _l("Error"),
+        "body": _l("Text"),
+    }
+
+    @expose("/replay", methods=("GET", "POST"))
+    def replay(self) -> ResponseReturnValue:
+        """Let a callback be applied again, with a reason; its effects happen once all the same."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("replay")
+        form = ReasonForm()
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    drain.replay(asked_number(), current_user.id, form.why)
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("It is applied again in a moment."), "success")
+            return redirect(url_for("admin_rail_events.index_view"), 303)
+        heading = gettext("Apply callback %(id)s again", id=asked_number())
+        return self.form_page(form, heading, gettext("Apply again"))
+
+
+class ReconciliationView(AdminView):
+    """Comparisons of our books with those of providers, the newest first."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [
+        EndpointLinkRowAction("search", ".differences", title=_l("Differences"))
+    ]
+    column_list = (
+        "id", "rail", "since", "compared", "others", "fixed", "differences", "started_at",
+        "ended_at",
+    )  # fmt: skip
+    column_formatters = {"rail": label(RAIL_LABELS)}
+    column_filters = ("rail", "differences", "started_at")
+    column_labels = {
+        "rail": _l("Way to pay"),
+        "since": _l("From"),
+        "compared": _l("Compared"),
+        "others": _l("Of others"),
+        "fixed": _l("Brought in line"),
+        "differences": _l("Differences"),
+        "started_at": _l("Started"),
+        "moved_at": _l("Last step"),
+        "ended_at": _l("Ended"),
+        "kind": _l("Kind"),
+        "after": _l("Place"),
+    }
+
+    @expose("/differences")
+    def differences(self) -> ResponseReturnValue:
+        """Lead to what differed in one comparison."""
+        search = f"={asked_number()}"
+        return redirect(url_for("admin_differences.index_view", search=search), 303)
+
+
+class DifferenceView(AdminView):
+    """What was not the same at a provider and here, and whether it is now."""
+
+    permission = Permission.BILLING_VIEW
+    column_list = (
+        "id", "run_id", "kind", "external_id", "field", "here", "there", "is_fixed", "reason",
+        "created_at",
+    )  # fmt: skip
+    column_searchable_list = ("run_id", "external_id")
+    column_filters = ("run_id", "kind", "is_fixed", "created_at")
+    column_labels = {
+        "run_id": _l("Comparison"),
+        "kind": _l("Kind"),
+        "external_id": _l("Id at the provider"),
+        "field": _l("Figure"),
+        "here": _l("Here"),
+        "there": _l("There"),
+        "is_fixed": _l("Brought in line"),
+        "reason": _l("Reason"),
+        "created_at": _l("Found"),
+    }
 
 
 class RailCommandView(AdminView):
@@ -24,7 +144,11 @@ class RailCommandView(AdminView):
         "due_at", "created_at", "done_at",
     )  # fmt: skip
     column_details_list = (*column_list, "params", "round")
-    column_formatters = {"state": label(COMMAND_LABELS), "verb": label(VERB_LABELS)}
+    column_formatters = {
+        "rail": label(RAIL_LABELS),
+        "state": label(COMMAND_LABELS),
+        "verb": label(VERB_LABELS),
+    }
     column_searchable_list = ("subscription_ref",)
     column_filters = ("user_id", "rail", "state", "verb", "owed", "attempts", "created_at")
     column_labels = {
@@ -50,6 +174,23 @@ class RailCommandView(AdminView):
 
 def views() -> Iterable[BaseView]:
     """Make the views of this desk."""
+    yield RailEventView(
+        RailEvent, db, name=_l("Callbacks"), endpoint="admin_rail_events", url="/admin/callbacks"
+    )
+    yield ReconciliationView(
+        Reconciliation,
+        db,
+        name=_l("Comparisons with providers"),
+        endpoint="admin_reconciliations",
+        url="/admin/comparisons",
+    )
+    yield DifferenceView(
+        ReconciliationDifference,
+        db,
+        name=_l("Differences to providers"),
+        endpoint="admin_differences",
+        url="/admin/differences",
+    )
     yield RailCommandView(
         RailCommand,
         db,

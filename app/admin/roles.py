@@ -50,7 +50,7 @@ class RolesPage(StaffPage):
             return self._question(wanted, seen, changes, form)
         try:
             with transaction():
-                roles.change_roles(current_user.id, wanted, seen, form.reason.data or "")
+                roles.change_roles(current_user.id, wanted, seen, form.why)
         except DomainError as error:
             flash(describe(error), "danger")
         else:

@@ -100,7 +100,7 @@ class SubscriptionView(AdminView):
             return self._act(
                 user,
                 lambda: service.give_plan(
-                    current_user.id, user.id, form.plan.data, until, form.reason.data or ""
+                    current_user.id, user.id, form.plan.data, until, form.why
                 ),
             )
         return self._page(user, form, gettext("Change the plan"), gettext("Save"))
@@ -113,9 +113,7 @@ class SubscriptionView(AdminView):
         user = _person()
         form = ReasonForm()
         if form.validate_on_submit():
-            return self._act(
-                user, lambda: service.end_plan(current_user.id, user.id, form.reason.data or "")
-            )
+            return self._act(user, lambda: service.end_plan(current_user.id, user.id, form.why))
         return self._page(user, form, gettext("End the plan"), gettext("End"))
 
     def _act(self, user: User, act: Callable[[], object]) -> ResponseReturnValue:
@@ -150,7 +148,7 @@ def _give_days(user_id: int, form: DaysForm) -> None:
         user_id,
         form.plan.data,
         form.days.data or 0,
-        form.reason.data or "",
+        form.why,
         seen_end=_moment(form.seen_end.data),
         shown_at=_moment(form.shown_at.data) or utc_now(),
     )

@@ -13,7 +13,7 @@ from flask_login import current_user
 from app.accounts.access import current_may
 from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
-from app.admin.base import AdminView
+from app.admin.base import AdminView, asked_number
 from app.admin.words import label
 from app.db import db
 from app.errors import DomainError, InvalidInput
@@ -69,7 +69,7 @@ class TicketView(AdminView):
     @expose("/page")
     def page(self) -> ResponseReturnValue:
         """Show a ticket with its messages and the notes of staff."""
-        return self._page(_number())
+        return self._page(asked_number())
 
     @expose("/answer", methods=("POST",))
     def answer(self) -> ResponseReturnValue:
@@ -97,23 +97,23 @@ class TicketView(AdminView):
     ) -> ResponseReturnValue:
         form = MessageForm(prefix=name)
         if not form.validate_on_submit():
-            return self._page(_number(), {name: form})
+            return self._page(asked_number(), {name: form})
         try:
             with transaction():
-                say(current_user.id, _number(), form.key.data or "", form.text.data or "")
+                say(current_user.id, asked_number(), form.key.data or "", form.text.data or "")
         except InvalidInput as error:
             attach(form, error)
-            return self._page(_number(), {name: form})
+            return self._page(asked_number(), {name: form})
         except DomainError as error:
             flash(describe(error), "danger")
         else:
             flash(done, "success")
-        return redirect(url_for("admin_tickets.page", id=_number()), 303)
+        return redirect(url_for("admin_tickets.page", id=asked_number()), 303)
 
     def _act(self, act: Callable[[int], None]) -> ResponseReturnValue:
         with transaction():
-            act(_number())
-        return redirect(url_for("admin_tickets.page", id=_number()), 303)
+            act(asked_number())
+        return redirect(url_for("admin_tickets.page", id=asked_number()), 303)
 
     def _page(
         self, number: int, given: dict[str, MessageForm] | None = None
@@ -134,10 +134,6 @@ class TicketView(AdminView):
             sees_bots=current_may(Permission.BOTS_VIEW_ALL),
         )
         return page, UNPROCESSABLE if given else 200
-
-
-def _number() -> int:
-    return request.args.get("id", 0, type=int)
 
 
 def views() -> Iterable[BaseView]:

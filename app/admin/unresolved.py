@@ -44,7 +44,7 @@ class UnresolvedPage(StaffPage):
             try:
                 with transaction():
                     verdict = unresolved.Verdict(form.verdict.data)
-                    reason = form.reason.data or ""
+                    reason = form.why
                     unresolved.resolve_order(current_user.id, order.id, verdict, reason, answer)
             except DomainError as error:
                 flash(describe(error), "danger")

@@ -6,6 +6,7 @@ from wtforms import RadioField, SelectField, StringField
 from wtforms.validators import AnyOf, InputRequired, Length
 
 from app.accounts.choices import choices
+from app.payments.texts import AMOUNT
 
 CURRENCIES = ("USD", "EUR")
 
@@ -13,7 +14,7 @@ CURRENCIES = ("USD", "EUR")
 class TopUpForm(FlaskForm):
     """How much goes into the wallet, and by which way."""
 
-    amount = StringField(_l("Amount"), validators=[InputRequired(), Length(max=40)])
+    amount = StringField(AMOUNT, validators=[InputRequired(), Length(max=40)])
     currency = SelectField(
         _l("Currency"), choices=choices([(one, one) for one in CURRENCIES]), default=CURRENCIES[0]
     )

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.formatting.filters import day, money, number
 from app.payments.queries import InvoicePage
-from app.payments.texts import STATE_LABELS
+from app.payments.texts import AMOUNT, STATE_LABELS
 
 FONTS = Path(__file__).resolve().parent / "fonts"
 PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
@@ -73,7 +73,7 @@ def _lines(page: InvoicePage) -> list[object]:
     from reportlab.platypus import Table, TableStyle
 
     currency = page.card.currency
-    heads = (_("What for"), _("Period"), _("Count"), _("Amount"))
+    heads = (_("What for"), _("Period"), _("Count"), str(AMOUNT))
     rows = [[_text(head, BOLD) for head in heads]]
     for line in page.lines:
         period = ""

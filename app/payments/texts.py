@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from flask_babel import gettext
+from flask_babel import gettext, lazy_pgettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
@@ -62,6 +62,8 @@ TEXTS: Mapping[str, LazyString] = {
     "demo_page_closed": _l("This page was used, or is over. Go back and start the payment again."),
 }
 
+# Of money: how much of a coin is another word in most languages.
+AMOUNT = lazy_pgettext("money", "Amount")
 RAIL_LABELS: Mapping[str, LazyString] = {
     "stripe": _l("Bank card (Stripe)"),
     "demo": _l("Test card (demonstration)"),
