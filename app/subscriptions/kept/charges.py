@@ -57,6 +57,9 @@ def charge_of(invoice_id: int, now: datetime) -> Charge | None:
     kept = store.lock(reason.kept_id)
     if kept.state not in _CHARGED or not store.may_charge(kept.user_id):
         return None
+    if store.is_missed(kept, now) or store.is_given_up(kept, now):
+        # What nobody could have any more is not asked for.
+        return None
     person = people.user_by_id(kept.user_id)
     saved = {method.rail for method in customers.saved_methods(kept.user_id)}
     return Charge(

@@ -105,15 +105,30 @@ def _go_on(held: Held, now: datetime) -> None:
         if kept.period_end <= now:
             end_now(held, Event.OVER, cause="period_over")
         return
-    if kept.state == KeptState.PAST_DUE and kept.access_until is not None:
-        if kept.access_until <= now:
-            end_now(held, Event.GIVEN_UP, cause="unpaid", give_up=True)
-            return
-    elif invoice is not None and kept.period_end <= now:
+    if store.is_given_up(kept, now):
+        end_now(held, Event.GIVEN_UP, cause="unpaid", give_up=True)
+        return
+    if store.is_missed(kept, now):
+        _begin_late(held, now)
+        invoice = None
+    elif kept.state != KeptState.PAST_DUE and invoice is not None and kept.period_end <= now:
         _fall_behind(held, invoice, now)
         return
     if invoice is None and kept.period_end - rules.lead_of(length_of(kept)) <= now:
         _ask(kept)
+
+
+def _begin_late(held: Held, now: datetime) -> None:
+    """Let the next period begin now: what nobody asked for in time is not charged afterwards."""
+    kept, invoice = held.kept, held.invoice
+    with writing(kept, "put_off", cause="not_asked"):
+        kept.revision += 1
+        kept.period_end = kept.anchor = now
+        kept.anchor_number = kept.number
+        if kept.change_at is not None:
+            kept.change_at = now
+    if invoice is not None:
+        invoices.void(invoice, "period_missed")
 
 
 def _fall_behind(held: Held, invoice: Invoice, now: datetime) -> None:
@@ -142,11 +157,8 @@ def _ask(kept: KeptSubscription) -> None:
     if kept.period_end is None or not store.may_charge(kept.user_id):
         return
     basket, start = baskets.next_of(kept), kept.period_end
-    ends = None if basket.period.is_endless else basket.period.after(start)
-    if basket.period.code == kept.period:
-        ends = store.course_of(kept).end(kept.number + 1)
     with use_locale(people.user_by_id(kept.user_id).language):
-        lines = baskets.period_lines(basket, start, ends)
+        lines = baskets.period_lines(basket, start, store.next_end(kept))
     invoice = payments.issue(
         NewInvoice(
             key=store.reason_of_next(kept).key,

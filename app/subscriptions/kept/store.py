@@ -147,6 +147,35 @@ def grace() -> timedelta:
     return timedelta(days=int(settings.text_of(GRACE_DAYS)))
 
 
+def next_end(kept: KeptSubscription) -> datetime | None:
+    """Return when the period after the paid ones ends; None: never, or nothing is paid yet."""
+    following = baskets.next_of(kept).period
+    if kept.period_end is None or following.is_endless:
+        return None
+    if following.code == kept.period:
+        return course_of(kept).end(kept.number + 1)
+    return following.after(kept.period_end)
+
+
+def is_missed(kept: KeptSubscription, now: datetime) -> bool:
+    """Tell whether nobody has asked for the next period while it could be had.
+
+    It is over, or its days of grace are: only we can have been away so long, because who was
+    asked and did not pay is past due.
+    """
+    running = kept.state in {KeptState.TRIALING, KeptState.ACTIVE}
+    if not running or kept.period_end is None or kept.cancel_at_period_end:
+        return False
+    ends = next_end(kept)
+    return now >= kept.period_end + grace() or (ends is not None and now >= ends)
+
+
+def is_given_up(kept: KeptSubscription, now: datetime) -> bool:
+    """Tell whether the days of grace of an unpaid subscription are over."""
+    is_late = kept.state == KeptState.PAST_DUE and kept.access_until is not None
+    return is_late and kept.access_until is not None and kept.access_until <= now
+
+
 def move(kept: KeptSubscription, event: Event, now: datetime) -> None:
     """Lead a subscription to the state that follows."""
     kept.state = next_state(kept.state, event)

@@ -609,6 +609,69 @@ def test_a_subscription_never_has_two_open_invoices(person: Person) -> None:
         payments.issue(again, "test")
 
 
+@pytest.mark.parametrize("rail", ["wallet", "demo"])
+@pytest.mark.parametrize("before", [5, 25])
+def test_periods_that_nobody_asked_for_are_not_charged_afterwards(
+    person: Person, rail: str, before: int
+) -> None:
+    """Workers that were away for a hundred days: the present period is paid, from now on."""
+    person.fill_wallet("500")
+    person.subscribe(rail=rail)
+    person.live_on(days=before)
+    person.clock.pass_(days=100)
+    for _ in range(3):
+        person.run()
+    assert [one.amount for one in person.payments()] == [Decimal(29)] * 2
+    kept = person.kept()
+    assert kept.state == "active" and kept.period_start is not None
+    assert abs(kept.period_start - person.clock.now) < timedelta(minutes=1)
+    assert kept.period_end == MONTH.after(kept.period_start)
+    (line,) = person.invoices()[-1].lines
+    assert (line.period_start, line.period_end) == (kept.period_start, kept.period_end)
+    assert "put_off" in [change.what for change in history.history_of(person.id)]
+    person.live_on(days=32)
+    assert len(person.payments()) == 3
+
+
+def test_who_has_too_little_after_our_absence_has_the_whole_grace_from_then_on(
+    person: Person,
+) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    person.live_on(days=25)
+    person.clock.pass_(days=100)
+    person.run()
+    person.live_on(days=13)
+    assert person.state() == "past_due"
+    assert person.plan() == "pro"
+    person.live_on(days=2)
+    assert (person.state(), person.plan()) == ("none", "free")
+
+
+def test_who_did_not_pay_is_not_charged_when_the_grace_ended_in_our_absence(
+    person: Person,
+) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    person.live_on(days=31)
+    assert person.state() == "past_due"
+    person.fill_wallet("100")
+    person.clock.pass_(days=100)
+    person.run()
+    assert (person.state(), person.wallet()) == ("none", Decimal(100))
+
+
+def test_a_change_that_waited_begins_with_the_period_that_is_paid(person: Person) -> None:
+    person.fill_wallet("500")
+    person.subscribe(choice("premium"))
+    person.clock.pass_(days=5)
+    assert person.change(choice("pro")) is None
+    person.clock.pass_(days=100)
+    person.run()
+    assert person.plan() == "pro"
+    assert [one.amount for one in person.payments()] == [Decimal(79), Decimal(29)]
+
+
 def test_one_that_fails_stops_no_other(
     person: Person, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
