@@ -39,7 +39,8 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
     """Say what a choice means at a moment; raise Conflict where nothing can be changed.
 
     Dearer for the same period, or for life: at once, for what is left of the period. All else
-    waits for the next period, and nothing is paid out.
+    waits for the next period, and nothing is paid out; so does what is left too little of to cost
+    anything, which would begin the larger plan, and its days of grace, for nothing.
     """
     _check(kept, at)
     present = baskets.present_of(kept)
@@ -51,17 +52,24 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
         raise Conflict("nothing_changes")
     if wanted.same_as(present):
         return Change(ChangeKind.BACK, wanted, (), nothing, at)
-    if not _is_at_once(kept, present, wanted):
-        if kept.period_end is None:
-            raise Conflict("subscription_for_life")
-        return Change(ChangeKind.LATER, wanted, (), nothing, kept.period_end)
+    if not _is_at_once(kept, present, wanted, at):
+        return _later(kept, wanted)
     rests = store.course_of(kept).rests(kept.number, at) if kept.number else ()
     part = sum((rest for _number, rest in rests), Fraction(0))
     shares = discounts.shares_off(kept, rests)
     for_life = wanted.period.is_endless
     lines = rules.change_lines(present.items, wanted.items, part, shares, for_life=for_life)
     due = sum((line.money for line in lines), nothing)
+    if not due.amount and not for_life:
+        return _later(kept, wanted)
     return Change(ChangeKind.NOW, wanted, lines, due, at)
+
+
+def _later(kept: KeptSubscription, wanted: Basket) -> Change:
+    if kept.period_end is None:
+        raise Conflict("subscription_for_life")
+    nothing = Money(Decimal(0), kept.currency)
+    return Change(ChangeKind.LATER, wanted, (), nothing, kept.period_end)
 
 
 def _check(kept: KeptSubscription, at: datetime) -> None:
@@ -76,9 +84,11 @@ def _check(kept: KeptSubscription, at: datetime) -> None:
         raise Conflict("change_waits")
 
 
-def _is_at_once(kept: KeptSubscription, present: Basket, wanted: Basket) -> bool:
+def _is_at_once(kept: KeptSubscription, present: Basket, wanted: Basket, at: datetime) -> bool:
     if wanted.period.is_endless:
         return True
+    if kept.period_end is not None and kept.period_end - at < rules.LAST_MOMENTS:
+        return False
     is_trial = kept.state == KeptState.TRIALING
     dearer = wanted.total.amount > present.total.amount
     return dearer and wanted.period == present.period and not is_trial

@@ -26,6 +26,9 @@ TRIAL_NOTICE = timedelta(days=3)
 TRIES = tuple(timedelta(days=days) for days in (0, 1, 3, 7))
 # What was shown to somebody may be agreed to for so long.
 PREVIEW_LIFE = timedelta(minutes=15)
+# What is left of a period so shortly before its end costs next to nothing, and waits for the next.
+# Longer than a preview holds, so that none is agreed to after the end.
+LAST_MOMENTS = timedelta(hours=1)
 MAX_ADDONS = 100
 _SECOND = timedelta(seconds=1)
 _WIDE = Context(prec=60)

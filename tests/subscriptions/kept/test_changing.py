@@ -314,6 +314,53 @@ def test_a_trial_is_changed_for_what_comes_after_it(person: Person) -> None:
     assert (person.plan(), person.wallet()) == ("premium", Decimal(21))
 
 
+@pytest.mark.parametrize("left", [timedelta(seconds=1), timedelta(minutes=59)])
+def test_an_upgrade_in_the_last_moments_comes_with_the_next_period_and_its_money(
+    subscriber: Person, left: timedelta
+) -> None:
+    end = subscriber.kept().period_end
+    assert end is not None
+    subscriber.clock.reach(end - timedelta(days=1))
+    subscriber.run()
+    subscriber.clock.reach(end - left)
+    wallet_before = subscriber.wallet()
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    assert (preview.due_now, preview.takes_effect) == (usd("0"), end)
+    assert preview.next_charge == usd("79")
+    assert subscriber.change(choice("premium")) is None
+    assert subscriber.plan() == "pro"
+    subscriber.live_on(hours=2)
+    assert (subscriber.plan(), subscriber.wallet()) == ("premium", wallet_before - 79)
+
+
+def test_without_money_an_upgrade_in_the_last_moments_gives_no_grace_of_the_larger_plan(
+    person: Person,
+) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    end = person.kept().period_end
+    assert end is not None
+    person.clock.reach(end - timedelta(seconds=2))
+    person.change(choice("premium"))
+    person.live_on(days=3)
+    assert (person.state(), person.plan()) == ("past_due", "pro")
+
+
+def test_what_is_left_of_a_cheap_year_costs_nothing_and_so_waits(person: Person) -> None:
+    person.fill_wallet("2000")
+    _sell("pro", YEAR, 9)
+    with transaction():
+        plans.add_price(None, "premium", Decimal(100), period=YEAR)
+    person.clock.pass_(days=1)
+    person.subscribe(choice("pro", YEAR))
+    end = person.kept().period_end
+    assert end is not None
+    person.clock.reach(end - timedelta(hours=20))
+    assert person.change(choice("premium", YEAR)) is None
+    assert person.plan() == "pro"
+
+
 # -- for life, and seats --------------------------------------------------------------------------
 
 
