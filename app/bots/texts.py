@@ -202,6 +202,10 @@ _STATES: Mapping[str, LazyString] = {
     "deleveraged": _l(
         "the exchange has closed %(quantity)s of its position at %(price)s to cover others' losses"
     ),
+    "closed_by_hand": _l("%(quantity)s of its position was closed outside of it at %(price)s"),
+    "position_changed_outside": _l(
+        "the exchange holds %(venue)s of the contract, the bot should hold %(ours)s"
+    ),
     "protection_fired": _l("the stop on the exchange was reached at %(price)s"),
     "stop_loss_reached": _l("the price %(price)s reached the stop-loss %(limit)s"),
     "take_profit_reached": _l("the price %(price)s reached the take-profit %(limit)s"),
@@ -274,13 +278,23 @@ _LOG: Mapping[str, LazyString] = {
         "The exchange has closed %(quantity)s of the position at %(price)s by auto-deleveraging: "
         "profitable positions make up for losses of others. The bot stops."
     ),
+    "position_closed_by_hand": _l(
+        "%(quantity)s of the position was closed at %(price)s outside of this bot, by hand or by "
+        "another program. A bot that runs stops and takes its orders back, so that they open "
+        "nothing the other way."
+    ),
     "position_liquidated": _l(
         "The exchange has liquidated the position of %(quantity)s at %(price)s: its losses had "
         "used up the margin. The bot stops."
     ),
     "paused_exchange_key_refused": _l(
-        "The exchange refuses the key of this account: it has ended, was deleted, or is bound to "
-        "other addresses. The bot pauses; check the key, then let it go on."
+        "The exchange refuses the key of this account: it has ended, was deleted, may not trade "
+        "any more, or is bound to other addresses. The bot pauses; check the key, then let it go "
+        "on."
+    ),
+    "stop_key_refused": _l(
+        "The exchange refuses the key of this account, so orders of this bot may still stand and "
+        "its coins may be unsold. Give the key the right to trade again; the bot goes on trying."
     ),
     "paused_margin_not_isolated": _l(
         "The account at the exchange is not set to isolated margin, so contracts are not traded "

@@ -142,6 +142,16 @@ _BY_CLIENT_ID = text(
     f"{_READ_ORDERS} join unnest(cast(:accounts as bigint[]), cast(:client_ids as text[]))"
     " as asked (number, name) on account_id = asked.number and client_id = asked.name order by id"
 )
+# Two keys of one account at an exchange show each other's orders.
+_BESIDE = text("""
+    select own.client_id
+    from exchange_accounts as mine
+    join exchange_accounts as other
+        on other.exchange = mine.exchange and other.id <> mine.id and other.deleted_at is null
+    join orders as own
+        on own.account_id = other.id and own.client_id = any(cast(:client_ids as text[]))
+    where mine.id = :account
+""")
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 _SIDES = {side.value: side for side in Side}
 _KINDS = {kind.value: kind for kind in OrderKind}
@@ -167,6 +177,14 @@ def orders_by_client_id(wanted: Collection[tuple[int, str]]) -> list[OwnOrder]:
     accounts, client_ids = zip(*wanted, strict=True)
     values = {"accounts": list(accounts), "client_ids": list(client_ids)}
     return [_own_order(*row) for row in db.session.execute(_BY_CLIENT_ID, values).all()]
+
+
+def ids_beside(account_id: int, client_ids: Collection[str]) -> set[str]:
+    """Return which of these client ids belong to orders of other accounts at the same exchange."""
+    if not client_ids:
+        return set()
+    values = {"account": account_id, "client_ids": list(client_ids)}
+    return set(db.session.scalars(_BESIDE, values))
 
 
 def _own_order(  # noqa: PLR0913, PLR0917 - the columns, by position because there are many rows

@@ -9,16 +9,29 @@ import pytest
 from sqlalchemy import update
 
 from app.bots import stopping
-from app.bots.live import clock, outcomes, real_side
+from app.bots.live import clock, outcomes, real_side, tick_accounts
 from app.bots.live.facts import Account
 from app.db import db, utc_now
 from app.errors import Unavailable
 from app.exchanges import leases
+from app.exchanges.models import ExchangeAccount
 from app.trades.models import OrderRow
-from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status, client_order_id
+from app.trades.service import NewOrder, insert_orders
+from app.trading.intents import Reason
+from app.trading.orders import (
+    Fill,
+    Order,
+    OrderKey,
+    OrderKind,
+    Purpose,
+    Side,
+    Status,
+    client_order_id,
+)
 from app.trading.ports import Refused, VenueOrder
 from app.transactions import transaction
 from tests.bots.fake_venue import SYMBOL
+from tests.bots.live_world import HOLDER
 from tests.bots.real_desk import Desk
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -137,6 +150,39 @@ def test_a_level_that_is_taken_back_three_times_is_left_alone(
     desk.assert_one_chain()
 
 
+def test_an_order_made_smaller_by_hand_ends_when_its_part_is_filled(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = next(order for order in desk.orders("OPEN") if order.side == "buy")
+    half = victim.quantity / 2
+    real = desk.venue.find
+    shown = real(SYMBOL, victim.client_id)
+    assert shown is not None
+    smaller = replace(shown, quantity=half, filled=half, status=Status.FILLED)
+
+    def find(symbol: str, client_id: str) -> VenueOrder | None:
+        return smaller if client_id == victim.client_id else real(symbol, client_id)
+
+    monkeypatch.setattr(desk.venue, "find", find)
+    desk.venue.hidden.add(victim.client_id)
+    now = datetime.now(UTC)
+    desk.venue.fills.append(
+        Fill(
+            "by-hand", victim.client_id, Side.BUY, victim.price, half, Decimal(0), "USDT", now, True
+        )
+    )
+    desk.tick()
+    (ended,) = desk.orders("CANCELLED")
+    assert (ended.client_id, ended.filled, ended.error) == (
+        victim.client_id, half, "cancelled_outside"
+    )  # fmt: skip
+    # It does not hold up a stop either.
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="keep")
+    for _ in range(2):
+        desk.tick()
+    assert desk.world.bot(desk.bot).state == "stopped"
+
+
 def test_a_stop_does_not_wait_for_an_order_that_others_took_back(desk: Desk) -> None:
     desk.venue.take_away(desk.orders("OPEN")[0].client_id)
     desk.tick()
@@ -184,6 +230,48 @@ def test_orders_of_other_programs_are_left_alone(desk: Desk) -> None:
         desk.audit()
     assert foreign.client_id in desk.venue.standing()
     assert "stray_cancelled" not in desk.world.events(desk.bot)
+
+
+def test_orders_of_another_account_with_a_key_of_the_same_owner_there_are_left_alone(
+    desk: Desk,
+) -> None:
+    """Two keys of one account at an exchange show each other's orders."""
+    theirs = stranger(3)
+    with transaction():
+        first = db.session.get_one(ExchangeAccount, 77)
+        second = ExchangeAccount(
+            id=78,
+            user_id=first.user_id,
+            exchange="bybit",
+            venue="bybit",
+            label="Other key",
+            mode="live",
+            maker_fee=first.maker_fee,
+            taker_fee=first.taker_fee,
+        )
+        db.session.add(second)
+        owner, market = first.user_id, desk.world.market_id
+    other = desk.world.add_bot(78)
+    desk.world.change_bot(other, state="stopped")
+    with transaction():
+        insert_orders(
+            [
+                NewOrder(
+                    owner, 78, other, market, SYMBOL, 1, theirs, Reason("level_empty"), 1, "tick"
+                )
+            ]
+        )
+    desk.venue.place(SYMBOL, theirs)
+    for _ in range(2):
+        assert not tick_accounts([77], HOLDER).failed
+        desk.change_account(audited_at=None)
+    assert theirs.client_id in desk.venue.standing()
+    assert "stray_cancelled" not in desk.world.events(desk.bot)
+    # Without the other account nobody minds it any more.
+    with transaction():
+        db.session.get_one(ExchangeAccount, 78).deleted_at = utc_now()
+    tick_accounts([77], HOLDER)
+    assert theirs.client_id not in desk.venue.standing()
 
 
 def test_an_order_taken_as_absent_that_turns_up_is_adopted_and_makes_room(
@@ -318,6 +406,33 @@ def test_bots_of_a_key_that_the_exchange_refuses_pause_and_go_on_when_it_is_take
     assert desk.world.bot(desk.bot).state == "active"
     assert len(desk.orders("OPEN")) == 10
     desk.assert_one_chain()
+
+
+def test_a_bot_whose_key_may_read_but_not_trade_pauses_and_its_stop_says_what_it_waits_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.venue.refuse = "key_refused"
+    desk.play("97.9")
+    for _ in range(3):
+        desk.tick()
+    row = desk.world.bot(desk.bot)
+    assert (row.state, row.state_reason["code"]) == ("paused", "exchange_key_refused")
+    assert desk.world.events(desk.bot).count("paused_exchange_key_refused") == 1
+    monkeypatch.setattr(desk.venue, "cancel", lambda symbol, client_id: Refused("key_refused"))
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="sell")
+    for _ in range(9):
+        desk.tick()
+    assert desk.world.bot(desk.bot).state == "stopping"
+    assert desk.world.events(desk.bot).count("stop_key_refused") == 1
+    # With its rights back the key is used again, and the stop ends as it was asked to.
+    monkeypatch.undo()
+    monkeypatch.setattr(real_side, "open_venue", lambda account_id: desk.venue)
+    desk.venue.refuse = None
+    for _ in range(3):
+        desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    assert desk.venue.standing() == set()
+    assert desk.venue.balances()["AAA"].total < Decimal("0.0001")
 
 
 def test_orders_that_never_arrived_do_not_count_as_refused(

@@ -14,6 +14,7 @@ from app.bots.live import tick_accounts
 from app.bots.models import Bot
 from app.bots.upkeep import find_due_accounts
 from app.db import db, utc_now
+from app.exchanges.audits import ask_for_audit
 from app.exchanges.models import PaperBalance, PaperFunding, PaperStake
 from app.exchanges.queries import slowest_cursors
 from app.markets.models import MarketRow
@@ -287,8 +288,6 @@ def test_a_position_that_differs_from_the_venues_is_told_with_both_sides(
 
     def audit() -> None:
         with transaction():
-            from app.exchanges.audits import ask_for_audit
-
             ask_for_audit([account])
         world.tick()
 
@@ -306,6 +305,30 @@ def test_a_position_that_differs_from_the_venues_is_told_with_both_sides(
     assert [(each.ours, each.venue) for each in told] == [(D(0), D(1))]
     assert held == world.metrics(bot).base
     assert "books_differ" in world.events(bot)
+
+
+def test_a_position_that_is_gone_for_sure_ends_its_bot_before_its_orders_open_another(
+    world: World,
+) -> None:
+    bot = world.add_bot(direction="long", leverage="3")
+    account = world.bot(bot).account_id
+    world.play(100)
+    world.tick()
+    held = world.metrics(bot).base
+    with transaction():
+        row = db.session.get_one(PaperStake, (account, world.market_id))
+        row.base = row.cost = D(0)
+    states = []
+    for _ in range(4):
+        with transaction():
+            ask_for_audit([account])
+        world.tick()
+        states.append(world.bot(bot).state)
+    assert states == ["active", "stopping", "stopped", "stopped"]
+    reason = world.bot(bot).state_reason
+    assert reason["code"] == "position_changed_outside"
+    assert reason["values"] == {"ours": f"{held.normalize():f}", "venue": "0"}
+    assert world.open_orders(bot) == []
 
 
 def test_without_told_margins_the_greatest_leverage_says_what_is_maintained(world: World) -> None:

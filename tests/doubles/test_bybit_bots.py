@@ -416,3 +416,43 @@ def test_a_closing_by_force_is_booked_told_by_its_kind_and_ends_the_bot(
     live.audit()
     assert live.world.metrics(bot).base == left
     assert "books_differ" not in live.world.events(bot)
+
+
+@pytest.mark.parametrize(("direction", "share"), [("long", "1"), ("short", "0.5")])
+def test_a_position_closed_by_its_owners_hand_is_booked_and_ends_the_bot(
+    live: LiveWorld, server: DoubleServer, direction: str, share: str
+) -> None:
+    """The orders of the grid that close would open a position the other way."""
+    world = live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    seat = live.add_seat(key, 1, (CONTRACT,), direction=direction, leverage="3", **FEW_ORDERS)
+    (bot,) = seat.bots
+    live.tick()
+    there = server.venue.customers[key].positions["AAAUSDT"]
+    sides = ("Buy", "Sell") if there.size > 0 else ("Sell", "Buy")
+
+    def trade(side: str, quantity: Decimal) -> None:
+        asked = {"category": "linear", "symbol": "AAAUSDT", "side": side, "orderType": "Market"}
+        server.operator.trade(key, qty=f"{quantity:f}", **asked)
+
+    # What the owner has beside the bot's position, or takes back of that, is none of its business.
+    for side in sides:
+        trade(side, Decimal(1))
+        live.audit()
+    assert world.bot(bot).state == "active"
+    closed = abs(there.size) * Decimal(share) // LOT * LOT
+    for part in (Decimal(1), closed - 1):
+        trade(sides[1], part)
+    for _ in range(2):
+        live.audit()
+    row = world.bot(bot)
+    assert (row.state, row.state_reason["code"]) == ("stopped", "closed_by_hand")
+    assert world.events(bot).count("position_closed_by_hand") == 2
+    assert world.open_orders(bot) == server.venue.customers[key].open_orders() == []
+    assert world.metrics(bot).base == there.size
+    # A part that was kept may be closed there later.
+    if there.size:
+        trade(sides[1], abs(there.size))
+        live.audit()
+    assert world.metrics(bot).base == there.size == 0

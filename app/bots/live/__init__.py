@@ -19,7 +19,7 @@ from app.bots.live import paper_side, real_side
 from app.bots.live.deciding import Waiting, decide
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.filing import file_waiting
-from app.bots.live.rows import fail_bots, pause_bots
+from app.bots.live.rows import Event, fail_bots, pause_bots, write_events
 from app.bots.wake import note_away
 from app.db import db, utc_now
 from app.errors import Unavailable
@@ -27,6 +27,7 @@ from app.exchanges.audits import ask_for_audit
 from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew
 from app.exchanges.models import ExchangeAccount
 from app.notifications.stream import hint_many
+from app.trading.strategy import Severity
 from app.transactions import after_commit, transaction
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ MOST_LOOKS = 4
 UNUSABLE = frozenset({"exchange_key_refused", "margin_not_isolated", "position_mode_hedged"})
 MOST_REFUSALS = 3
 _refusals: dict[int, int] = {}
+# The same by bot, where the key may still read but orders are refused.
+_keyless: dict[int, int] = {}
 # Not the fault of an account: the database is away, or the job's time is up.
 PASSED_ON = (OperationalError, InterfaceError, BaseTimeoutException)
 
@@ -148,10 +151,35 @@ def _note_away(account: Account, code: str) -> None:
     _refusals[account.id] = _refusals.get(account.id, 0) + 1
     if _refusals[account.id] < MOST_REFUSALS:
         return
+    _pause(account.id, code)
+
+
+def _note_keyless(account: Account, work: Work) -> None:
+    """Pause bots whose key may read, but trade no more; tell those that stop what they wait for."""
+    for bot in work.served:
+        _keyless.pop(bot, None)
+    for bot in work.keyless - work.served:
+        _keyless[bot] = _keyless.get(bot, 0) + 1
+    refused = {bot for bot in work.keyless if _keyless.get(bot) == MOST_REFUSALS}
+    if not refused:
+        return
+    paused = _pause(account.id, "exchange_key_refused", refused)
+    for bot in paused:
+        del _keyless[bot]
     with transaction():
-        owners = pause_bots(account.id, code, utc_now())
+        write_events(
+            [Event(bot, "stop_key_refused", {}, Severity.ERROR) for bot in refused - set(paused)],
+            utc_now(),
+            "",
+        )
+
+
+def _pause(account_id: int, code: str, bots: Iterable[int] | None = None) -> dict[int, int]:
+    with transaction():
+        owners = pause_bots(account_id, code, utc_now(), bots)
         topics = ["dashboard", *(f"bot:{bot}" for bot in owners)]
         after_commit(partial(hint_many, dict.fromkeys(owners.values(), topics)))
+    return owners
 
 
 class _Tick:
@@ -219,6 +247,8 @@ class _Tick:
                 self.report.put_off.add(account.id)
                 note_away(account.id)
                 return
+            finally:
+                _note_keyless(account, todo)
             self._renew()
         self.report.unfinished.add(account.id)
 

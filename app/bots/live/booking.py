@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
@@ -21,6 +22,7 @@ from app.trades.service import (
     NewOrder,
     OwnOrder,
     count_fill,
+    ids_beside,
     insert_orders,
     orders_by_client_id,
     store_fills,
@@ -30,7 +32,16 @@ from app.trades.service import (
 from app.trading.intents import Reason
 from app.trading.market import ZERO
 from app.trading.order_queues import DELEVERAGING, LIQUIDATION
-from app.trading.orders import Fill, Order, OrderKey, OrderKind, Purpose, Status, fee_in_quote
+from app.trading.orders import (
+    Fill,
+    Order,
+    OrderKey,
+    OrderKind,
+    Purpose,
+    Side,
+    Status,
+    fee_in_quote,
+)
 from app.trading.ports import VenueOrder
 from app.trading.strategy import Severity, StopHow
 
@@ -42,6 +53,7 @@ FORCED = {
     LIQUIDATION: ("liquidated", "position_liquidated"),
     DELEVERAGING: ("deleveraged", "position_deleveraged"),
 }
+BY_HAND = ("closed_by_hand", "position_closed_by_hand")
 
 
 @dataclass(slots=True)
@@ -58,7 +70,7 @@ class Books:
     touched: dict[int, OwnOrder] = field(default_factory=dict)
     # Accounts whose venue lets stop orders rest.
     with_stops: frozenset[int] = frozenset()
-    # Bots whose position the venue has closed by force, all or part of it.
+    # Bots whose position others than they have closed, all or part of it.
     closed_by_force: set[int] = field(default_factory=set)
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
@@ -87,6 +99,10 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     for number, entry in seen.items():
         told += _forced_closings(books, number, entry, by_client)
     _book_fills(books, told, by_client)
+    by_hand = [
+        fill for number, e in seen.items() for fill in _closed_by_hand(books, number, e, by_client)
+    ]
+    _book_fills(books, by_hand, by_client)
     _book_found(books, seen, accounts, by_client)
     for number, entry in seen.items():
         _book_strays(books, number, entry, by_client)
@@ -129,28 +145,85 @@ def _forced_closings(
     The bot then ends: whatever it still has at the venue is taken back.
     """
     runs = _holders(books, number)
+    return [
+        (number, taken)
+        for market_id, fill in entry.fills
+        if fill.client_id in FORCED and (bot := runs.get(market_id)) is not None
+        if (taken := _taken_in(books, bot, fill, FORCED[fill.client_id], by_client)) is not None
+    ]
+
+
+def _closed_by_hand(
+    books: Books, number: int, entry: Seen, by_client: dict[tuple[int, str], OwnOrder]
+) -> list[tuple[int, Fill]]:
+    """Give trades by which the owner closed a bot's position an order of it, so that they count.
+
+    Without them the orders of a grid that close would open a position the other way. They are
+    taken only where the venue holds less than our books and just these trades explain it; whatever
+    the owner has beside the bot's position is none of its business.
+    """
     taken = []
-    for market_id, fill in entry.fills:
-        bot = runs.get(market_id)
-        if fill.client_id not in FORCED or bot is None:
+    for market_id, bot in _holders(books, number).items():
+        held = entry.positions.get(bot.market.symbol)
+        if held is None or not lacks(books, bot, held):
             continue
-        code, told = FORCED[fill.client_id]
-        own = by_client.get((number, fill.trade_id))
-        if own is None:
-            written = insert_orders([_forced_order(bot, fill, code)])
-            # Told before: it was booked and settled then.
-            if not written:
-                continue
-            own = by_client[number, fill.trade_id] = written[0]
-            books.orders[bot.id].append(own)
-            values = {"price": exact_text(fill.price), "quantity": exact_text(fill.quantity)}
-            if bot.is_running or bot.state == BotState.PAUSED.value:
-                bot.stop_request = bot.stop_request or StopHow.KEEP.value
-                bot.turn(BotState.STOPPING, code, values, books.now)
-            books.events.append(Event(bot.id, told, values, Severity.ERROR))
-            books.closed_by_force.add(bot.id)
-        taken.append((number, replace(fill, client_id=fill.trade_id)))
+        foreign = [
+            fill
+            for at, fill in entry.fills
+            if at == market_id
+            and fill.client_id not in FORCED
+            and (number, fill.client_id) not in by_client
+        ]
+        for fill in _explaining(foreign, held - books.metrics[bot.id].books.position.base):
+            own = _taken_in(books, bot, fill, BY_HAND, by_client)
+            taken += [] if own is None else [(number, own)]
     return taken
+
+
+def lacks(books: Books, bot: LiveBot, held: Decimal) -> bool:
+    """Say whether a venue holds less of a contract than a bot believes, or the other way round."""
+    known = books.metrics[bot.id].books.position.base
+    return abs(held) < abs(known) or held * known < 0
+
+
+def _explaining(fills: list[Fill], gap: Decimal) -> list[Fill]:
+    """Return the newest of some fills that move a position by just so much, oldest first."""
+    fills = sorted(fills, key=lambda fill: fill.time)
+    moved = ZERO
+    for count, fill in enumerate(reversed(fills), 1):
+        moved += fill.quantity if fill.side is Side.BUY else -fill.quantity
+        if moved == gap:
+            return fills[-count:]
+    return []
+
+
+def _taken_in(
+    books: Books,
+    bot: LiveBot,
+    fill: Fill,
+    why: tuple[str, str],
+    by_client: dict[tuple[int, str], OwnOrder],
+) -> Fill | None:
+    """Give a fill that nobody here ordered an order of a bot, and end the bot; None if told before.
+
+    One of several fills that were told together finds the bot ended already.
+    """
+    code, told = why
+    key = bot.account_id, fill.trade_id
+    if key not in by_client:
+        written = insert_orders([_foreign_order(bot, fill, code)])
+        # Told before: it was booked and settled then.
+        if not written:
+            return None
+        by_client[key] = written[0]
+        books.orders[bot.id].append(written[0])
+        values = {"price": exact_text(fill.price), "quantity": exact_text(fill.quantity)}
+        if bot.is_running or bot.is_paused:
+            bot.stop_request = bot.stop_request or StopHow.KEEP.value
+            bot.turn(BotState.STOPPING, code, values, books.now)
+        books.events.append(Event(bot.id, told, values, Severity.ERROR))
+        books.closed_by_force.add(bot.id)
+    return replace(fill, client_id=fill.trade_id)
 
 
 def _holders(books: Books, number: int) -> dict[int, LiveBot]:
@@ -160,7 +233,7 @@ def _holders(books: Books, number: int) -> dict[int, LiveBot]:
     return kept | {bot.market_id: bot for bot in own if bot.is_running}
 
 
-def _forced_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
+def _foreign_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
     return NewOrder(
         user_id=bot.user_id,
         account_id=bot.account_id,
@@ -179,7 +252,7 @@ def _forced_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
         ),
         reason=Reason(code),
         config_version=bot.config_version,
-        tick_id=fill.client_id,
+        tick_id=code,
     )
 
 
@@ -262,10 +335,13 @@ def _book_strays(
 
     One that was taken as absent lives again; its bot decides about it. One that is final otherwise,
     or that stands in no book of ours (the books were restored from an older copy), has no owner.
+    What another account ordered is its own: both may have a key of one account at the venue.
     """
+    unknown = {each.client_id for each in entry.strays if (number, each.client_id) not in by_client}
+    beside = ids_beside(number, unknown)
     for found in entry.strays:
         own = by_client.get((number, found.client_id))
-        if own is not None and own.status.is_live:
+        if found.client_id in beside or (own is not None and own.status.is_live):
             continue
         if own is not None and own.status is Status.REJECTED:
             apply_found(own, found)

@@ -5,7 +5,7 @@ Everything stands in one transaction. What is to be sent is written as INTENDED 
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,13 +13,14 @@ from functools import partial
 from sqlalchemy import Table
 
 from app.bots.live.asking import Answer, ask, hold, rest, unsent, watch
-from app.bots.live.booking import Books, open_books
+from app.bots.live.booking import Books, lacks, open_books
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
 from app.bots.live.states import take_failure, take_success
 from app.bots.live.trips import RoundTrips
 from app.bots.metrics import write_metrics
 from app.bots.models import BotState
+from app.bots.stopping import system_stop
 from app.bots.ties import compare_accounts
 from app.bulk import bulk_update
 from app.db import db
@@ -187,13 +188,23 @@ class _Desk:
                 found.account_id, found.currency, ours, venue,
             )  # fmt: skip
             values = {"currency": found.currency, "ours": ours, "venue": venue}
-            events += [
-                Event(bot.id, "books_differ", values, Severity.WARNING)
-                for bot in self.books.bots
-                if bot.account_id == found.account_id and bot.is_running
-            ]
+            bots = [bot for bot in self.books.bots if bot.account_id == found.account_id]
+            running = [bot for bot in bots if bot.is_running]
+            events += [Event(bot.id, "books_differ", values, Severity.WARNING) for bot in running]
+            self._end_without_position([bot for bot in bots if bot.market.symbol == found.currency])
         write_events(events, now, self.tick_id)
         self._with_news |= {event.bot_id for event in events}
+
+    def _end_without_position(self, bots: Iterable[LiveBot]) -> None:
+        """End bots whose position is gone for sure: their closing orders would open another."""
+        for bot in bots:
+            held = self.seen[bot.account_id].positions.get(bot.market.symbol)
+            if held is None or not (bot.is_running or bot.is_paused):
+                continue
+            if lacks(self.books, bot, held):
+                known = self.books.metrics[bot.id].books.position.base
+                ours, venue = exact_text(known), exact_text(held)
+                system_stop(bot.id, "position_changed_outside", ours=ours, venue=venue)
 
     def tell_pages(self) -> None:
         """Hint to open pages, after the commit, which bots have news."""

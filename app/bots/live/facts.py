@@ -70,6 +70,8 @@ class Work:
     `strays` are orders at the venue that stand in no book of ours: taken back first. `again` asks
     for one more decision at the same price even if nothing is to be sent. With `edited` other
     settings begin now: the venue is told their leverage before an order that counts on it.
+    Afterwards `keyless` are bots for which the venue did nothing because of the key, as when its
+    rights were taken away, and `served` those with an order that it took.
     """
 
     strays: list[VenueOrder] = field(default_factory=list)
@@ -77,6 +79,8 @@ class Work:
     sends: list[OwnOrder] = field(default_factory=list)
     again: bool = False
     edited: bool = False
+    keyless: set[int] = field(default_factory=set)
+    served: set[int] = field(default_factory=set)
 
     @property
     def is_empty(self) -> bool:

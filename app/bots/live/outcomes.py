@@ -15,6 +15,8 @@ PREFIX = "by"
 _OWN_ID = re.compile(PREFIX + "[a-z2-7]{24}")
 # A venue that knows the id already has the order: look it up, never send it under a new id.
 KNOWN_ALREADY = "duplicate_client_id"
+# The key may read, or nothing at all: nobody but its owner can change that.
+KEY_REFUSED = "key_refused"
 # Nothing to take back: the venue never had the order.
 NEVER_CAME = "unknown_order"
 # Kept as the order's answer once we have asked for it back: whoever finds it cancelled knows why.
@@ -98,10 +100,13 @@ def apply_found(own: OwnOrder, found: VenueOrder) -> bool:
     before = own.status
     own.exchange_order_id = own.exchange_order_id or found.venue_id
     own.sent_at = own.sent_at or found.time or utc_now()
-    gone = found.status in {Status.CANCELLED, Status.REJECTED}
+    # Who makes an order smaller by hand takes its rest back: what is left of it may be filled.
+    smaller = found.status is Status.FILLED and found.quantity < own.order.quantity
+    gone = smaller or found.status in {Status.CANCELLED, Status.REJECTED}
     if gone and before.is_live and found.filled <= own.order.filled:
         by_others = before is not Status.INTENDED and own.answer != ASKED_BACK
-        own.turn(found.status, TAKEN_BY_OTHERS if by_others else None)
+        ended = Status.CANCELLED if smaller else found.status
+        own.turn(ended, TAKEN_BY_OTHERS if by_others else None)
     elif before in {Status.INTENDED, Status.UNRESOLVED, Status.REJECTED} and not gone:
         own.turn(Status.PARTIAL if own.order.filled else Status.OPEN)
     return own.status is not before

@@ -19,6 +19,7 @@ from app.bots.live.clock import audit_is_due
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.outcomes import (
     ASKED_BACK,
+    KEY_REFUSED,
     KNOWN_ALREADY,
     apply_cancel,
     apply_place,
@@ -204,13 +205,14 @@ class _Errand:
         self._venue: Exchange | None = None
         self._permitted = float("-inf")  # time
         self._changed: list[OwnOrder] = []
+        self._work = Work()
 
     def run(self, work: Work) -> bool:
         """Take back strays, then own orders, then send; stop when the account is not ours.
 
         Other settings may want another leverage: told after the cancels and before the orders.
         """
-        self.news = work.again
+        self._work, self.news = work, work.again
         steps: list[Callable[[], bool]] = [
             *(partial(self._cancel_stray, stray) for stray in work.strays),
             *(partial(self._take_back, own) for own in work.cancels),
@@ -298,7 +300,9 @@ class _Errand:
         if not self._note():
             return False
         self._changed.append(own)
-        apply_place(own, self._placed(seat.market.symbol, own))
+        outcome = self._placed(seat.market.symbol, own)
+        self._mind_key(own, outcome)
+        apply_place(own, outcome)
         self.news |= _trades_at_once(own.order, seat)
         return True
 
@@ -316,6 +320,12 @@ class _Errand:
             return Unresolved(error.code)
         return outcome
 
+    def _mind_key(self, own: OwnOrder, outcome: Outcome) -> None:
+        if isinstance(outcome, Accepted):
+            self._work.served.add(own.bot_id)
+        elif isinstance(outcome, Refused) and outcome.code == KEY_REFUSED:
+            self._work.keyless.add(own.bot_id)
+
     def _take_back(self, own: OwnOrder) -> bool:
         seat = self.seats.get(own.bot_id)
         if seat is None:
@@ -332,6 +342,7 @@ class _Errand:
                     self._changed.append(own)
                     return True
             outcome = self.venue.cancel(symbol, client_id)
+            self._mind_key(own, outcome)
             own.answer = ASKED_BACK
             found = self.venue.find(symbol, client_id)
         except Unavailable as error:

@@ -315,13 +315,20 @@ _PAUSE_BOTS = text("""
             'code', cast(:code as text), 'values', jsonb_build_object()
         )
     where account_id = :account and state in ('starting', 'active')
+        and (cast(:bots as bigint[]) is null or id = any(cast(:bots as bigint[])))
     returning id, user_id
 """)
 
 
-def pause_bots(account_id: int, code: str, now: datetime) -> dict[int, int]:
-    """Pause the bots of an account that can't be traded, and say why; return their owners."""
-    rows = db.session.execute(_PAUSE_BOTS, {"account": account_id, "code": code})
+def pause_bots(
+    account_id: int, code: str, now: datetime, bots: Iterable[int] | None = None
+) -> dict[int, int]:
+    """Pause all bots of an account, or these, and say why; return their owners.
+
+    Nothing can be traded there until their owner has done something about it.
+    """
+    asked = {"account": account_id, "code": code, "bots": None if bots is None else [*bots]}
+    rows = db.session.execute(_PAUSE_BOTS, asked)
     owners = {row.id: row.user_id for row in rows}
     write_events([Event(bot, f"paused_{code}", {}, Severity.ERROR) for bot in owners], now, "")
     return owners

@@ -278,6 +278,8 @@ def _cancel(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
     order = customer.find(str(asked.get("orderId") or ""), str(asked.get("orderLinkId") or ""))
     if order is not None and asked.get("orderFilter", order.order_filter) != order.order_filter:
         order = None
+    if not customer.can_trade:
+        raise Refusal(10005, "Permission denied, please check your API key permissions.")
     order = venue.cancel(customer, order)
     return {"orderId": order.order_id, "orderLinkId": order.link_id}
 
