@@ -113,6 +113,8 @@ def to_order(raw: Mapping[str, Any], client_id: str, quirks: Quirks) -> VenueOrd
 def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) -> Fill:
     """Turn the library's trade into our fill."""
     fee, currency = to_fee(raw)
+    if quirks.fill_fee_currency is not None:
+        currency = str(raw["info"].get(quirks.fill_fee_currency) or currency)
     return Fill(
         trade_id=str(raw["id"]),
         client_id=client_id,

@@ -234,6 +234,26 @@ def test_fill_has_price_quantity_fee_and_role_exactly() -> None:
     assert (fill.fee, fill.fee_currency) == (Decimal("0.0000001"), "BTC")
 
 
+@pytest.mark.parametrize(
+    ("side", "fee", "told", "currency"),
+    [
+        ("Buy", "0.02", "MNT", "MNT"),
+        ("Sell", "0.02", "MNT", "MNT"),
+        ("Sell", "0.0000001", "BTC", "BTC"),
+        ("Buy", "-0.0006", "USDT", "USDT"),
+        # What is not told is guessed by the side.
+        ("Sell", "0.006", "", "USDT"),
+    ],
+)
+def test_fee_counts_in_the_currency_that_the_exchange_names(
+    side: str, fee: str, told: str, currency: str
+) -> None:
+    row = {**bybit_fill(1, NOW_MS - 1000), "side": side, "execFee": fee, "feeCurrency": told}
+    venue, _ = exchange("bybit", bybit_fills([row]))
+    (fill,) = venue.fills_since("BTC/USDT", "").fills
+    assert (fill.fee, fill.fee_currency) == (Decimal(fee), currency)
+
+
 def binance_fill(number: int, order_id: int, at_ms: int) -> dict[str, Any]:
     return {
         "symbol": "BTCUSDT", "id": number, "orderId": order_id, "price": "60000.10",

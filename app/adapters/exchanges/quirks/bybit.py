@@ -71,6 +71,8 @@ BYBIT = Quirks(
     ),
     fills_by_client_id="orderLinkId",
     fill_client_id="orderLinkId",
+    # The library guesses it by the side, so a fee in MNT would count as one in the coins bought.
+    fill_fee_currency="feeCurrency",
     margin_mode=("privateGetV5AccountInfo", "marginMode", "ISOLATED_MARGIN"),
     positions_params={"type": "swap", "subType": "linear", "settleCoin": "USDT"},
     funding_params={"execType": "Funding"},

@@ -152,6 +152,8 @@ class Quirks:
     stop_cancel_params: Mapping[str, Any] = field(default_factory=dict)
     # Name of the client id in a raw fill; None: it must be looked up by the order's own id.
     fill_client_id: str | None = None
+    # Name of the currency of its fee; None: as the library tells it.
+    fill_fee_currency: str | None = None
     # What it usually takes of the traded value on contracts, as maker and as taker.
     contract_fees: tuple[Decimal, Decimal] | None = None
     # Fields of a contract's raw ticker: the rate that falls due next, and when (ms).
