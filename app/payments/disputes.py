@@ -8,6 +8,7 @@ from app.adapters.payments.port import RailDispute
 from app.db import db, utc_now
 from app.events import publish
 from app.money import Money
+from app.payments import refunds
 from app.payments.events import DisputeMoved
 from app.payments.models import Dispute, Payment
 from app.payments.rules import DisputeState
@@ -48,7 +49,7 @@ def _open(payment: Payment, seen: RailDispute) -> Dispute:
     db.session.add(dispute)
     db.session.flush()
     word = _word(dispute)
-    part = min(payment.surplus, seen.money.amount)
+    part = min(max(refunds.in_wallet_of(payment), ZERO), seen.money.amount)
     wallet.open_dispute(
         word, payment.user_id, payment.rail, seen.money, wallet_part=part, refs=references(payment)
     )

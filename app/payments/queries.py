@@ -335,7 +335,7 @@ def _payments(invoice_id: int) -> tuple[PaymentView, ...]:
 
 
 def _payment(row: Payment) -> PaymentView:
-    back = refunds.given_back_of(row.id)
+    back, disputed = refunds.given_back_of(row.id), refunds.disputed_of(row.id)
     return PaymentView(
         id=row.id,
         rail=row.rail,
@@ -350,8 +350,8 @@ def _payment(row: Payment) -> PaymentView:
         notes=tuple(row.notes),
         created_at=row.created_at,
         settled_at=row.settled_at,
-        to_rail=refunds.refundable(row, RefundTarget.RAIL, back),
-        to_wallet=refunds.refundable(row, RefundTarget.WALLET, back),
+        to_rail=refunds.refundable(row, RefundTarget.RAIL, back, disputed),
+        to_wallet=refunds.refundable(row, RefundTarget.WALLET, back, disputed),
         refunds=_refunds(row.id),
     )
 

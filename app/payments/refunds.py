@@ -8,7 +8,7 @@ import logging
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from app.accounts import audit
 from app.adapters.payments.port import RailRefund, RefundOrder
@@ -18,8 +18,8 @@ from app.events import publish
 from app.money import Money
 from app.payments.events import RefundSettled
 from app.payments.invoices import next_number
-from app.payments.models import CreditNote, Invoice, Payment, Refund
-from app.payments.rules import PaymentState, RefundTarget, tax_share
+from app.payments.models import CreditNote, Dispute, Invoice, Payment, Refund
+from app.payments.rules import DisputeState, PaymentState, RefundTarget, tax_share
 from app.payments.settling import TAKEN, Taken, known_payment, references, takes
 from app.queues import QueueName, enqueue_once
 from app.transactions import after_commit
@@ -132,16 +132,19 @@ def take_refund(rail: str, seen: RailRefund) -> Taken:
     return TAKEN
 
 
-def refundable(payment: Payment, target: RefundTarget, given_back: Decimal) -> Decimal:
+def refundable(
+    payment: Payment, target: RefundTarget, given_back: Decimal, disputed: Decimal
+) -> Decimal:
     """Return how much may still be given back; the wallet has its surplus already.
 
-    `given_back` is what of earlier refunds was no surplus.
+    `given_back` is what of earlier refunds was no surplus, `disputed` what a bank has taken.
     """
     if payment.state != PaymentState.SUCCEEDED:
         return ZERO
+    left = payment.amount - payment.refunded - disputed
     if target is RefundTarget.WALLET:
-        return payment.amount - payment.surplus - given_back
-    return payment.amount - payment.refunded
+        left = min(left, payment.amount - payment.surplus - given_back)
+    return max(left, ZERO)
 
 
 def given_back_of(payment_id: int) -> Decimal:
@@ -154,13 +157,34 @@ def given_back_of(payment_id: int) -> Decimal:
     return total or ZERO
 
 
+def disputed_of(payment_id: int) -> Decimal:
+    """Return what a bank has taken back of a payment, or holds until it has decided."""
+    total = db.session.scalar(
+        select(func.sum(Dispute.amount)).where(
+            Dispute.payment_id == payment_id, Dispute.state != DisputeState.WON.value
+        )
+    )
+    return total or ZERO
+
+
+def in_wallet_of(payment: Payment) -> Decimal:
+    """Return how much of a payment went into the wallet and was not taken out to go back."""
+    to_wallet = case((Refund.target == RefundTarget.WALLET.value, Refund.amount), else_=ZERO)
+    total = db.session.scalar(
+        select(func.sum(to_wallet - Refund.from_wallet)).where(
+            Refund.payment_id == payment.id, Refund.state.in_(_LIVE)
+        )
+    )
+    return payment.surplus + (total or ZERO)
+
+
 def _check(payment: Payment, amount: Decimal, target: RefundTarget) -> None:
     money = Money(amount, payment.currency)
     if amount <= 0 or money != money.rounded():
         raise InvalidInput("refund_amount", field="amount")
     if target is RefundTarget.RAIL and payment.rail == wallet.WALLET:
         raise Conflict("refund_no_rail")
-    most = refundable(payment, target, given_back_of(payment.id))
+    most = refundable(payment, target, given_back_of(payment.id), disputed_of(payment.id))
     if amount > most:
         raise Conflict("refund_too_much", field="amount", maximum=most, currency=payment.currency)
 
@@ -174,7 +198,8 @@ def _reserve(
     actor_id: int | None,
 ) -> Refund:
     before = given_back_of(payment.id)
-    owed = min(amount, payment.amount - payment.surplus - before)
+    # Of what the wallet could not give back before, more than was owed may be gone already.
+    owed = max(min(amount, payment.amount - payment.surplus - before), ZERO)
     refund = Refund(
         key=key,
         payment_id=payment.id,

@@ -63,7 +63,8 @@ def give_back(rail: str, subscription_ref: str) -> None:
         .order_by(Payment.id)
     )
     for payment in db.session.scalars(query).all():
-        left = payment.amount - payment.surplus - refunds.given_back_of(payment.id)
+        back, disputed = refunds.given_back_of(payment.id), refunds.disputed_of(payment.id)
+        left = refunds.refundable(payment, RefundTarget.WALLET, back, disputed)
         key = f"second:{payment.id}"
         if left > 0:
             refunds.ask(

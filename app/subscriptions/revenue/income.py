@@ -37,7 +37,12 @@ with moved as (
   where r.state = 'succeeded' and p.invoice_id is not null
     and r.settled_at >= :start and r.settled_at < :end
   union all
-  select p.invoice_id, d.closed_at, 0, d.amount - least(d.amount, p.surplus), 0
+  select p.invoice_id, d.closed_at, 0, d.amount - least(d.amount, p.surplus + coalesce((
+    select sum(r.amount)
+    from refunds r
+    where r.payment_id = p.id and r.target = 'wallet' and r.state = 'succeeded'
+      and r.settled_at < d.created_at
+  ), 0)), 0
   from disputes d
   join payments p on p.id = d.payment_id
   where d.state = 'lost' and p.invoice_id is not null
