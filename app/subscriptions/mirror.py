@@ -150,15 +150,30 @@ def _values(seen: Seen) -> dict[str, object]:
 def _find_access(row: RailSubscription, seen: Seen) -> None:
     """Find the plan and the add-ons that are paid for.
 
-    Nobody loses or gains anything because of a price that we were not told of.
+    Nobody loses or gains anything because of a price that we were not told of; what is had ends
+    when it would at any other price.
     """
     known = _known_prices(row.rail, seen)
+    access = _access_of(seen)
     unknown = [piece.price for piece in seen.pieces if piece.price not in known]
     if unknown:
         log.error("unknown_rail_price rail=%s price=%s", row.rail, unknown[0])
+    if access is None:
+        _give_nothing(row)
+    else:
+        row.access_until = access.until
+    if unknown:
         return
+    plan = _paid_plan(seen, known) if access is not None else None
+    row.plan_code = plan.plan_code if plan else None
+    row.price_id = plan.id if plan else None
+    paid = _paid_counts(seen) if access is not None else {}
+    _put_items(row, seen, known, paid)
+
+
+def _access_of(seen: Seen) -> rules.Access | None:
     grace = timedelta(days=int(settings.text_of(GRACE_DAYS)))
-    access = rules.access_of(
+    return rules.access_of(
         seen.state.value,
         seen.paid_price_id,
         seen.unpaid_since,
@@ -167,12 +182,6 @@ def _find_access(row: RailSubscription, seen: Seen) -> None:
         utc_now(),
         _paused_from(seen),
     )
-    plan = _paid_plan(seen, known) if access is not None else None
-    row.plan_code = plan.plan_code if plan else None
-    row.price_id = plan.id if plan else None
-    row.access_until = access.until if access else None
-    paid = _paid_counts(seen) if access is not None else {}
-    _put_items(row, seen, known, paid)
 
 
 def _paused_from(seen: Seen) -> datetime | None:
