@@ -71,6 +71,8 @@ class OrderForm(ChoiceForm):
     rail = RadioField(_l("Way to pay"), [_required])
     promo = TextField(_l("Promotion code"), [Optional(), Length(max=MAX_CODE)])
     key = HiddenField(default=lambda: secrets.token_hex(16))
+    # The sums that the page showed, beside its button.
+    seen = HiddenField()
 
     def choice(self, plan: str | None) -> Choice:
         """Return what is chosen, with the promotion code that was typed."""

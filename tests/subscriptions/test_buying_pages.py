@@ -104,6 +104,12 @@ def plan_of(user: User) -> str:
     return queries.limits_of(user.id).plan
 
 
+def seen_on(page: str) -> str:
+    found = re.search(r'name="seen" value="([^"]+)"', page)
+    assert found is not None, page
+    return found.group(1)
+
+
 # ---- the price list ----
 
 
@@ -486,3 +492,18 @@ def test_a_provider_that_keeps_subscriptions_takes_no_code(user: User) -> None:
     with pytest.raises(InvalidInput, match="promo_not_by_rail"):
         buying.quote(user.id, Choice("pro", MONTH, promo="SPRING"), "stripe")
     assert buying.quote(user.id, Choice("pro", MONTH), "stripe").due_now.amount == 29
+
+
+def test_a_price_that_nobody_has_read_is_not_taken_from_the_wallet(
+    client: Client, user: User
+) -> None:
+    fill_wallet(user, "100.00")
+    old = {**ORDER, "rail": "wallet", "seen": seen_on(client.get("/subscribe/pro").text)}
+    with transaction():
+        service.add_price(None, "pro", Decimal("49.00"))
+    answer = client.post_form("/subscribe/pro", old)
+    assert answer.status_code == 422 and "What it costs has changed meanwhile" in answer.text
+    assert count(Invoice) == 0 and plan_of(user) == "free"
+    order(client, rail="wallet", seen=seen_on(answer.text))
+    assert plan_of(user) == "pro"
+    assert buying.in_wallet(user.id) == Money(Decimal("51.00"), "USD")

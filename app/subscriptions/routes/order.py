@@ -12,7 +12,7 @@ from flask_login import current_user
 from app.accounts.access import requires
 from app.accounts.form_pages import attach, form_page
 from app.accounts.permissions import Permission
-from app.errors import DomainError, InvalidInput
+from app.errors import Conflict, DomainError, InvalidInput
 from app.extensions import limiter
 from app.i18n import describe
 from app.payments.texts import rail_label
@@ -22,7 +22,7 @@ from app.subscriptions.forms import ADDON, OrderForm, order_form
 from app.subscriptions.promotions.rules import MAX_CODE
 from app.subscriptions.routes import blueprint, shared
 from app.subscriptions.routes.shared import RECOUNT, Sold
-from app.subscriptions.terms import Standing
+from app.subscriptions.terms import Preview, Standing
 from app.subscriptions.wording import each, written
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -41,6 +41,8 @@ def order(plan: str) -> ResponseReturnValue:
     form = _form(sold)
     if RECOUNT not in request.form and form.validate_on_submit():
         try:
+            if present is None:
+                _check_read(form, sold)
             way = buying.begin(current_user, form.choice(sold.plan), form.rail.data, _key(form))
         except DomainError as error:
             attach(form, error)
@@ -83,6 +85,19 @@ def _form(sold: Sold, **given: Any) -> OrderForm:
     return order_form(sold.periods, sold.addons, rails, data=first, **given)
 
 
+def _check_read(form: OrderForm, sold: Sold) -> None:
+    """Refuse an order whose sums are no longer those that its page showed."""
+    preview = buying.quote(current_user.id, form.choice(sold.plan), form.rail.data)
+    if form.seen.data and form.seen.data != _sums(preview):
+        raise Conflict("preview_changed")
+
+
+def _sums(preview: Preview) -> str:
+    """Return what stands for the sums of a preview: what is due now, and what comes next."""
+    sums = (preview.due_now, preview.next_charge)
+    return " ".join(f"{one.amount.normalize():f} {one.currency}" for one in sums if one)
+
+
 def _quoted(form: OrderForm, sold: Sold) -> Mapping[str, Any]:
     """Return what the choice costs, or why it can't be had."""
     nothing: dict[str, Any] = {"preview": None, "problem": "", "available": None, "missing": None}
@@ -93,13 +108,13 @@ def _quoted(form: OrderForm, sold: Sold) -> Mapping[str, Any]:
         preview = buying.quote(current_user.id, form.choice(sold.plan), form.rail.data or "")
     except DomainError as error:
         return {**nothing, "problem": describe(error)}
+    shown = {**nothing, "preview": preview, "seen": _sums(preview)}
     if form.rail.data != WALLET:
-        return {**nothing, "preview": preview}
+        return shown
     available = buying.in_wallet(current_user.id)
     missing = preview.due_now - available
     return {
-        "preview": preview,
-        "problem": "",
+        **shown,
         "available": available,
         "missing": missing if missing.amount > 0 else None,
     }
