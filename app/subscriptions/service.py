@@ -38,7 +38,6 @@ from app.transactions import after_commit
 STAFF = "staff"
 MIN_REASON = 3
 MAX_REASON = 500
-END_BATCH = 200
 # First of the two keys of PostgreSQL's advisory locks: "use of a plan by a person".
 _USE_LOCK = 7101
 
@@ -271,21 +270,22 @@ def _is_larger(plan_code: str, other: str) -> bool:
     return plan.position > present.position
 
 
-def end_expired(limit: int = END_BATCH) -> int:
-    """Close plans whose end has come and announce each; return how many there were."""
-    now = utc_now()
-    over = db.session.scalars(
-        select(Subscription)
-        .where(Subscription.state == SubscriptionState.ACTIVE, Subscription.ends_at <= now)
-        .order_by(Subscription.ends_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for subscription in over:
-        _close(subscription, rules.Change.EXPIRED, now)
-        hold_best_paid(subscription.user_id)
-        publish(PlanEnded(subscription.user_id, subscription.plan_code))
-    return len(over)
+def with_expired() -> list[int]:
+    """Return the people whose plan is to be closed because its end has come."""
+    query = select(Subscription.user_id).where(
+        Subscription.state == SubscriptionState.ACTIVE, Subscription.ends_at <= utc_now()
+    )
+    return list(db.session.scalars(query.order_by(Subscription.ends_at, Subscription.id)))
+
+
+def end_expired(user_id: int) -> None:
+    """Close a person's plan if its end has come, and announce it; again: nothing."""
+    present, now = _lock_present(user_id), utc_now()
+    if present is None or not _is_over(present, now):
+        return
+    _close(present, rules.Change.EXPIRED, now)
+    hold_best_paid(user_id)
+    publish(PlanEnded(user_id, present.plan_code))
 
 
 def add_price(

@@ -242,6 +242,25 @@ def test_a_failing_handler_leaves_the_plan_for_the_next_run(
     assert db.session.scalar(select(Subscription.state)) == "ended"
 
 
+def test_whose_plan_can_not_be_ended_keeps_nobody_elses_going(
+    user_id: int, ended: list[PlanEnded]
+) -> None:
+    with transaction():
+        other = make_user().id
+    for one in (user_id, other):
+        give_that_ended(one)
+
+    def fail(event: PlanEnded) -> None:
+        if event.user_id == user_id:
+            raise RuntimeError("not now")
+
+    events._handlers[PlanEnded].insert(0, fail)
+    with pytest.raises(RuntimeError, match="not now"):
+        jobs.end_expired()
+    events._handlers[PlanEnded].remove(fail)
+    assert ended == [PlanEnded(other, "pro")]
+
+
 def test_starting_is_checked_against_what_runs(
     user_id: int, running: dict[int, RunningBots]
 ) -> None:
