@@ -17,7 +17,8 @@ from app.trading.orders import traded_value
 
 # Orders and contracts left at the venue by a stopped bot are looked at this often.
 LEFT_BEHIND = timedelta(seconds=60)
-
+# Clocks of one installation differ by less: a tick in the future was before the clock was set back.
+CLOCK_SLACK = timedelta(seconds=30)
 
 _CONTRACTS_LEFT = (
     select(BotMetrics.bot_id)
@@ -33,9 +34,10 @@ def find_due_accounts(limit: int) -> set[int]:
     That is orders, or a position in a contract; of a paused bot the exits are minded.
     """
     now = utc_now()
+    was_set_back = Bot.last_tick_at > now + CLOCK_SLACK
     due = (
         select(Bot.account_id)
-        .where(Bot.state.in_(RUNNING_STATES), Bot.next_tick_at <= now)
+        .where(Bot.state.in_(RUNNING_STATES), or_(Bot.next_tick_at <= now, was_set_back))
         .order_by(Bot.next_tick_at)
         .limit(limit)
     )
@@ -48,7 +50,7 @@ def find_due_accounts(limit: int) -> set[int]:
                 Bot.id.in_(select(OrderRow.bot_id).where(~OrderRow.settled)),
                 Bot.id.in_(_CONTRACTS_LEFT),
             ),
-            func.coalesce(Bot.last_tick_at, Bot.created_at) < now - LEFT_BEHIND,
+            or_(func.coalesce(Bot.last_tick_at, Bot.created_at) < now - LEFT_BEHIND, was_set_back),
         )
         .with_only_columns(Bot.account_id)
     )

@@ -11,12 +11,13 @@ from sqlalchemy import update
 from app.bots import stopping
 from app.bots.live import clock, outcomes, real_side, tick_accounts
 from app.bots.live.facts import Account
+from app.bots.upkeep import find_due_accounts
 from app.db import db, utc_now
 from app.errors import Unavailable
 from app.exchanges import leases
 from app.exchanges.models import ExchangeAccount
 from app.trades.models import OrderRow
-from app.trades.service import NewOrder, insert_orders
+from app.trades.service import NewOrder, insert_orders, unsettled_orders
 from app.trading.intents import Reason
 from app.trading.orders import (
     Fill,
@@ -107,6 +108,22 @@ def test_the_clock_spreads_accounts_between_one_and_two_lengths() -> None:
         for number in range(200)
     ]
     assert 60 < sum(due) < 140
+
+
+def test_a_clock_that_was_set_back_an_hour_keeps_no_bot_waiting(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.audit()
+    assert not find_due_accounts(10)
+    later = utc_now() - timedelta(hours=1)
+    monkeypatch.setattr("app.bots.upkeep.utc_now", lambda: later)
+    assert find_due_accounts(10) == {77}
+    assert clock.audit_is_due(Account(77, 1, "bybit", "", audited_at=utc_now()), later)
+    own = unsettled_orders([77])[0]
+    own.turn(Status.CANCELLED, "cancelled_outside")
+    own.final_at = utc_now()
+    assert outcomes.rests_for_now(own, utc_now())
+    assert not outcomes.rests_for_now(own, later)
 
 
 # --- orders that somebody else took back ----------------------------------------------------------

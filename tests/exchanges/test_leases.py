@@ -64,6 +64,16 @@ def test_a_lease_that_ended_goes_to_the_next_with_a_greater_token(accounts: list
     assert held(new) == set(accounts)
 
 
+def test_a_lease_of_an_hour_was_given_before_the_clock_was_set_back_and_is_free(
+    accounts: list[int],
+) -> None:
+    old = take(accounts, "a")
+    let_pass(-3600)
+    new = take(accounts, "b")
+    assert new == dict.fromkeys(accounts, 2)
+    assert (held(old), held(new)) == (set(), set(accounts))
+
+
 def test_the_same_place_takes_its_lease_back_at_once_and_fences_its_former_self(
     accounts: list[int],
 ) -> None:

@@ -16,7 +16,8 @@ RESTORE_AFTER = timedelta(seconds=60)
 
 def audit_is_due(account: Account, now: datetime) -> bool:
     """Say whether it is time to compare; accounts are spread so that they do not come at once."""
-    if account.audited_at is None:
+    if account.audited_at is None or account.audited_at > now:
+        # Never yet, or before the clock was set back.
         return True
     spread = account.id * 2_654_435_761 % 1000 / 1000
     pause = current_config().audit_seconds * (1 + spread)

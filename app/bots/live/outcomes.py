@@ -54,7 +54,8 @@ def rests_for_now(own: OwnOrder, now: datetime) -> bool:
     return (
         own.status is Status.CANCELLED
         and own.error == TAKEN_BY_OTHERS
-        and (noticed is None or now - noticed < clock.RESTORE_AFTER)
+        # One of the future was noticed before the clock was set back.
+        and (noticed is None or noticed <= now < noticed + clock.RESTORE_AFTER)
     )
 
 

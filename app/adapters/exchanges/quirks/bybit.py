@@ -100,7 +100,7 @@ BYBIT = Quirks(
             170201 170209 170241
         """,
         noop="110025 110026 110027 110043",
-        venue="110021 110022 110023 110042 110063 110066 170151 170157 170159 170031 170224",
+        venue="110021 110022 110023 110042 110063 110066 110074 170151 170157 170159 170031 170224",
         clock="-1 10002",
     ),
     # Reduce-only was not satisfied: the position is smaller than we think, nothing was placed.
