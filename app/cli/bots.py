@@ -11,7 +11,7 @@ import click
 from app.bots import running, service, starting, stopping
 from app.bots.inventory import InventoryBot, any_bot, bot_json, inventory
 from app.bots.live import tick_accounts
-from app.bots.rules import Action, next_state
+from app.bots.rules import Action, may, next_state
 from app.bots.venue_check import ask_venue
 from app.cli.edge import DatabaseGroup
 from app.trading.codec import to_json
@@ -73,7 +73,7 @@ def stop_bot(bot_id: int, then: str) -> None:
         stopping.request_stop(owner, bot_id, HOW[then], by_operator=True)
 
     _do(stop)
-    click.echo(f"Bot {bot_id} is stopping.")
+    _say_state(bot_id)
 
 
 @bots.command("emergency")
@@ -81,7 +81,7 @@ def stop_bot(bot_id: int, then: str) -> None:
 def emergency_bot(bot_id: int) -> None:
     """Cancel all orders of a bot, sell its coins at market and lock it."""
     _do(lambda: stopping.emergency_stop(any_bot(bot_id).user_id, bot_id))
-    click.echo(f"Bot {bot_id} is being closed and locked.")
+    _say_state(bot_id)
 
 
 @bots.command("unlock")
@@ -105,10 +105,16 @@ def resume_bot(bot_id: int) -> None:
 @click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE...")
 @click.option("--yes", is_flag=True, help="Do it; without it only the cost is shown.")
 def change_bot(bot_id: int, settings: tuple[str, ...], yes: bool) -> None:
-    """Give a trading bot other settings: print what it costs, and with --yes do it."""
+    """Give a bot other settings: print what it costs while it trades, and with --yes do it."""
     values = _read_settings(settings)
     with transaction():
         bot = any_bot(bot_id)
+        if may(bot.state, Action.EDIT):
+            if yes:
+                service.change_bot(bot.user_id, bot_id, values)
+            done = "has its new settings" if yes else "does not trade: it costs nothing; add --yes"
+            click.echo(f"Bot {bot_id} {done}.")
+            return
         cost = running.edit_preview(bot.user_id, bot_id, values)
         if yes:
             running.edit_running(bot.user_id, bot_id, values, cost.seen)
@@ -166,6 +172,8 @@ def _read_settings(settings: tuple[str, ...]) -> dict[str, object]:
         name, equals, value = setting.partition("=")
         if not equals:
             raise click.BadParameter(f"{setting}: write NAME=VALUE.")
+        if name in values:
+            raise click.BadParameter(f"{name} stands twice.")
         values[name] = value or None
     return values
 
@@ -173,6 +181,12 @@ def _read_settings(settings: tuple[str, ...]) -> dict[str, object]:
 def _do(action: Callable[[], None]) -> None:
     with transaction():
         action()
+
+
+def _say_state(bot_id: int) -> None:
+    # What was done already is left as it is, so say what it is now.
+    with transaction():
+        click.echo(f"Bot {bot_id} is {any_bot(bot_id).state}.")
 
 
 def _found(bot_id: int) -> InventoryBot:

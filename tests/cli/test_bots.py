@@ -160,3 +160,18 @@ def test_a_paused_bot_goes_on(app: Flask, shop: Shop) -> None:
     shop.set_bot(bot_id, state="paused")
     assert run(app, "resume", str(bot_id)).exit_code == 0
     assert shop.bot(bot_id).state == "active"
+
+
+def test_commands_say_what_the_bot_is_and_change_one_that_does_not_trade(
+    app: Flask, shop: Shop
+) -> None:
+    bot_id = str(shop.add_bot())
+    assert run(app, "stop", bot_id).output == f"Bot {bot_id} is stopped.\n"
+    assert "add --yes" in run(app, "change", bot_id, "grids=8").output
+    assert run(app, "change", bot_id, "grids=8", "--yes").exit_code == 0
+    changed = db.session.get_one(Bot, int(bot_id))
+    assert (changed.state, changed.config_version) == ("stopped", 2)
+    twice = run(app, "limits", bot_id, "max_capital=5000", "max_capital=1")
+    assert (twice.exit_code, "max_capital stands twice" in twice.output) == (2, True)
+    for _ in range(2):
+        assert run(app, "emergency", bot_id).output == f"Bot {bot_id} is locked.\n"
