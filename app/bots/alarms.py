@@ -1,4 +1,4 @@
-"""Mails to owners whose bot has given up: one for each time that it did."""
+"""Mails to owners whose bot has given up, or was stopped with a position: one for each time."""
 
 import logging
 from datetime import timedelta
@@ -8,19 +8,22 @@ from sqlalchemy import or_, select
 
 from app.accounts.models import User
 from app.bots.grounds import pair_of
-from app.bots.models import Bot, BotState
+from app.bots.models import Bot, BotMetrics, BotState
 from app.bots.wording import say
 from app.db import db, utc_now
 from app.i18n import use_locale
 from app.markets.models import MarketRow
 from app.notifications.service import send_mail
 from app.trades.queries import Line
+from app.trading.market import MarketKind
 
 log = logging.getLogger(__name__)
 
 # What happened earlier is known by now, also to whoever has just switched this on.
 LATEST = timedelta(days=1)
 AT_ONCE = 200
+# Their owners know.
+_ASKED_FOR = ("stopped_by_owner", "account_leaving")
 # What is said of an error while the bot goes on; nobody is told so of its end.
 _UNNAMED = frozenset({"unexpected", "tick_failed"})
 
@@ -51,6 +54,42 @@ def alarm_owners() -> int:
         owner = db.session.get_one(User, bot.user_id)
         if owner.is_active and owner.is_confirmed:
             send_mail(owner, "bot_in_error", **_told(bot, owner.language, reason))
+    return len(bots)
+
+
+def tell_of_positions() -> int:
+    """Write to the owners of bots that ended unasked and hold a contract; return how many mails.
+
+    The mail says what becomes of the position: its stop stays at the exchange, or nothing does.
+    """
+    now = utc_now()
+    reason = Bot.state_reason["code"].astext
+    query = (
+        select(Bot)
+        .join(BotMetrics, BotMetrics.bot_id == Bot.id)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .where(
+            Bot.state == BotState.STOPPED.value,
+            Bot.deleted_at.is_(None),
+            Bot.stopped_at > now - LATEST,
+            Bot.state_since > now - LATEST,
+            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
+            reason.not_in(_ASKED_FOR),
+            MarketRow.kind != MarketKind.SPOT.value,
+            BotMetrics.base != 0,
+        )
+        .order_by(Bot.id)
+        .limit(AT_ONCE)
+        .with_for_update(of=Bot, skip_locked=True)
+    )
+    bots = db.session.scalars(query).all()
+    for bot in bots:
+        bot.alarmed_at = now
+        owner = db.session.get_one(User, bot.user_id)
+        if owner.is_active and owner.is_confirmed:
+            told = _told(bot, owner.language, bot.state_reason)
+            left = (bot.protection or {}).get("left")
+            send_mail(owner, "position_kept", **told, has_stop=bool(left))
     return len(bots)
 
 

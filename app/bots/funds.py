@@ -112,6 +112,26 @@ _CLAIMS = """
         and own.status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')
     where bot.account_id = :account and bot.id <> :but
         and bot.state <> all(cast(:states as text[]))
+    union all
+    -- So does the margin of a contract that it has kept, and of orders that would open more of it.
+    select 'claim', market.quote, round((metrics.base_cost + coalesce(opening.value, 0))
+        / greatest(coalesce((config.params ->> 'leverage')::numeric, 1), 1), 18)
+    from bots as bot
+    join markets as market on market.id = bot.market_id and market.kind <> 'spot'
+    join bot_metrics as metrics on metrics.bot_id = bot.id
+    join bot_configs as config
+        on config.bot_id = bot.id and config.version = bot.config_version
+    left join lateral (
+        select sum((own.quantity - own.filled) * own.price) as value
+        from orders as own
+        where own.bot_id = bot.id and not own.settled and own.price is not null
+            and own.status in ('INTENDED', 'OPEN', 'PARTIAL', 'UNRESOLVED')
+            and own.purpose <> 'protect'
+            and case own.side when 'buy' then metrics.base >= 0 else metrics.base <= 0 end
+    ) as opening on true
+    where bot.account_id = :account and bot.id <> :but and bot.deleted_at is null
+        and bot.state <> all(cast(:states as text[]))
+        and (metrics.base <> 0 or opening.value is not null)
 """
 _SUMMED = "select kind, currency, sum(amount) from ({}) as parts group by kind, currency"
 _OF_PAPER = text(_SUMMED.format(_PAPER_TOTALS + _CLAIMS))

@@ -111,5 +111,7 @@ def _begin(bot: Bot, ahead: Prospect, state: str) -> None:
     bot.plan = to_json(ahead.settings.plan)
     bot.tick_period_s = limits_of(bot.user_id).tick_period_s
     renew(bot)
+    # It has a stop of its own again.
+    bot.protection = {k: v for k, v in (bot.protection or {}).items() if k == "attempt"} or None
     turn(bot, state, now, "start_requested")
     bot.next_tick_at = now

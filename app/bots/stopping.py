@@ -16,6 +16,7 @@ from app.bots.rules import Action
 from app.bots.verbs import (
     LARGEST_ID,
     announce,
+    has_left_stop,
     has_live_orders,
     holds_contract,
     locked_bot,
@@ -52,6 +53,9 @@ def request_stop(user_id: int, bot_id: int, how: StopHow, *, by_operator: bool =
     bot = locked_bot(bot_id, user_id)
     if how is StopHow.LEAVE_ORDERS and not by_operator and not is_expert(user_id):
         raise Forbidden("leave_orders_for_experts", field="how")
+    if how is StopHow.KEEP and bot.state == BotState.STOPPED.value and has_left_stop(bot):
+        # Whoever asks once more wants the rest gone too, the stop of a kept position.
+        bot.protection = {**(bot.protection or {}), "declined": True}
     _stop(bot, how, user_id, "stopped_by_owner", {"how": how.value})
 
 
@@ -114,6 +118,8 @@ def _may_clear(bot: Bot, how: StopHow) -> bool:
     """Tell whether a stop clears what an earlier one has left: orders, or a contract's position."""
     if bot.state != BotState.STOPPED.value or how is StopHow.LEAVE_ORDERS:
         return False
+    if how is StopHow.KEEP and has_left_stop(bot) and not (bot.protection or {}).get("declined"):
+        return has_live_orders(bot, but_stop=True)
     return has_live_orders(bot) or (how is StopHow.SELL and holds_contract(bot))
 
 

@@ -300,6 +300,21 @@ _LOG: Mapping[str, LazyString] = {
         "The account at the exchange is not set to isolated margin, so contracts are not traded "
         "there. The bot pauses; change it at the exchange, then let it go on."
     ),
+    "stop_left": _l(
+        "The position is kept, and its stop stays on the exchange: %(quantity)s are closed at "
+        "%(price)s. Remove the stop or close the position on this page."
+    ),
+    "left_stop_fired": _l(
+        "The stop that was left on the exchange at %(price)s was reached and closed %(quantity)s."
+    ),
+    "position_unprotected": _l(
+        "The position of %(held)s is kept, and no stop protects it. Close it on this page, or look "
+        "after it on the exchange."
+    ),
+    "stop_without_key": _l(
+        "The exchange refuses the key, so the bot could take nothing back and close nothing: its "
+        "orders, its position and its stop stand there as they are."
+    ),
     "stop_fired": _l(
         "The stop at %(price)s was reached on the exchange and sold %(quantity)s. The bot stops "
         "and sells what is left."
@@ -440,6 +455,17 @@ _NOTICES: Mapping[str, LazyString] = {
         "This bot is stopped and still holds %(quantity)s. The position goes on paying or "
         "receiving funding, can be liquidated, and keeps other bots of this account out of the "
         "contract. Close it here, or start the bot again."
+    ),
+    "notice_left_stop": _l(
+        "Its stop at %(price)s stays on the exchange and closes %(quantity)s there, also while "
+        "Botyard is off. It does not follow what you trade by hand. Remove it or close the "
+        "position here; a new start takes it over."
+    ),
+    "notice_no_stop": _l("No stop protects this position: nobody closes it when it loses."),
+    "notice_without_key": _l(
+        "This bot was to stop, but the exchange refuses its key, so nothing could be taken back or "
+        "closed. Its orders, its position and its stop stand on the exchange as they are: look "
+        "after them there, or mend the key and stop the bot once more."
     ),
     "notice_unresolved": _l(
         "%(exchange)s did not say whether an order at %(price)s was placed (%(since)s). We are "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import ColumnElement, and_, select, text
 
 from app.bots.models import Bot, BotEvent, BotMetrics
 from app.bots.wake import request_ticks
@@ -18,6 +18,7 @@ from app.notifications.stream import hint
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.intents import plain_values
 from app.trading.market import MarketKind
+from app.trading.orders import Purpose
 from app.transactions import after_commit
 
 LARGEST_ID = 2**63 - 1
@@ -37,12 +38,22 @@ def locked_bot(bot_id: int, user_id: int | None = None) -> Bot:
     return bot
 
 
-def has_live_orders(bot: Bot) -> bool:
-    """Tell whether orders of a bot stand, or may stand, at the venue."""
-    query = exists().where(
-        OrderRow.account_id == bot.account_id, OrderRow.bot_id == bot.id, text(LIVE_STATES)
-    )
-    return bool(db.session.scalar(select(query)))
+def has_live_orders(bot: Bot, *, but_stop: bool = False) -> bool:
+    """Tell whether orders of a bot (`but_stop`: others than its stop) may stand at the venue."""
+    query = select(OrderRow.id).where(_live(bot))
+    if but_stop:
+        query = query.where(OrderRow.purpose != Purpose.PROTECT.value)
+    return bool(db.session.scalar(select(query.exists())))
+
+
+def has_left_stop(bot: Bot) -> bool:
+    """Tell whether a bot's stop stands at the venue."""
+    query = select(OrderRow.id).where(_live(bot), OrderRow.purpose == Purpose.PROTECT.value)
+    return bool(db.session.scalar(select(query.exists())))
+
+
+def _live(bot: Bot) -> ColumnElement[bool]:
+    return and_(OrderRow.account_id == bot.account_id, OrderRow.bot_id == bot.id, text(LIVE_STATES))
 
 
 def holds_contract(bot: Bot) -> bool:

@@ -166,6 +166,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     # The size of an order from before the lot was another.
     **dict.fromkeys(("orders_too_small", "orders_without_means"), {"quantity": _own_coins}),
     "protection_refused": {"code": _order_answer},
+    "position_unprotected": {"held": _coins},
     "trailing_below_fees": {"profit": _percent},
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {

@@ -19,7 +19,7 @@ from app.bots.live import paper_side, real_side
 from app.bots.live.deciding import Waiting, decide
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.filing import file_waiting
-from app.bots.live.rows import Event, fail_bots, pause_bots, write_events
+from app.bots.live.rows import Event, fail_bots, give_up_stops, pause_bots, write_events
 from app.bots.wake import note_away
 from app.db import db, utc_now
 from app.errors import Unavailable
@@ -40,7 +40,8 @@ RENEW_AFTER_S = LEASE_SECONDS / 4
 MOST_LOOKS = 4
 # The venue answers, but not to this key or not for this kind of account: looking again and again
 # helps nobody, its owner has to do something.
-UNUSABLE = frozenset({"exchange_key_refused", "margin_not_isolated", "position_mode_hedged"})
+KEY_REFUSED = "exchange_key_refused"
+UNUSABLE = frozenset({KEY_REFUSED, "margin_not_isolated", "position_mode_hedged"})
 MOST_REFUSALS = 3
 _refusals: dict[int, int] = {}
 # The same by bot, where the key may still read but orders are refused.
@@ -163,7 +164,7 @@ def _note_keyless(account: Account, work: Work) -> None:
     refused = {bot for bot in work.keyless if _keyless.get(bot) == MOST_REFUSALS}
     if not refused:
         return
-    paused = _pause(account.id, "exchange_key_refused", refused)
+    paused = _pause(account.id, KEY_REFUSED, refused)
     for bot in paused:
         del _keyless[bot]
     with transaction():
@@ -176,7 +177,11 @@ def _note_keyless(account: Account, work: Work) -> None:
 
 def _pause(account_id: int, code: str, bots: Iterable[int] | None = None) -> dict[int, int]:
     with transaction():
-        owners = pause_bots(account_id, code, utc_now(), bots)
+        now = utc_now()
+        owners = pause_bots(account_id, code, now, bots)
+        if bots is None and code == KEY_REFUSED:
+            # The key may not even read: what was to stop there can't.
+            owners |= give_up_stops(account_id, now)
         topics = ["dashboard", *(f"bot:{bot}" for bot in owners)]
         after_commit(partial(hint_many, dict.fromkeys(owners.values(), topics)))
     return owners

@@ -1,6 +1,6 @@
 """Asking one bot's strategy: the view is put together, its answer becomes orders and log lines."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,16 @@ from app.bots.live.booking import NOTED, Books
 from app.bots.live.facts import Seen
 from app.bots.live.limits import broken_limit
 from app.bots.live.outcomes import PREFIX, is_excused, rests_for_now
-from app.bots.live.protect import NOTHING, Guarding, guard, is_protection, note_fired, wake_with
+from app.bots.live.protect import (
+    NOTHING,
+    Guarding,
+    guard,
+    held_stops,
+    is_protection,
+    note_fired,
+    stop_is_declined,
+    wake_with,
+)
 from app.bots.live.rows import Event, LiveBot
 from app.bots.models import BotState
 from app.errors import Conflict
@@ -27,6 +36,7 @@ from app.trading.strategy import (
     Match,
     Protection,
     Severity,
+    StopHow,
     Strategy,
     View,
 )
@@ -57,15 +67,18 @@ class Answer:
     edited: bool = False
 
 
-def watch(orders: Iterable[OwnOrder], *, take_back: bool = False) -> Answer:
+def watch(
+    orders: Iterable[OwnOrder], *, take_back: bool = False, staying: Collection[OwnOrder] = ()
+) -> Answer:
     """Answer for a bot that does not run: nothing new goes out, what stands may be filled.
 
-    With `take_back` (a bot that gave up) what stands is cancelled: nobody would answer its fills.
+    With `take_back` (a bot that gave up) what stands is cancelled, but for what is `staying`:
+    nobody would answer its fills.
     """
     own = list(orders)
     unwanted = CANCELLABLE if take_back else {Status.INTENDED}
     return Answer(
-        cancels=[each for each in own if each.status in unwanted],
+        cancels=[each for each in own if each.status in unwanted and each not in staying],
         settled=[each for each in own if each.status.is_final],
     )
 
@@ -141,8 +154,10 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     """Ask a running bot's strategy; raises what the strategy raises."""
     orders = books.orders[bot.id]
     former = [own for own in orders if own.epoch != bot.epoch]
+    # The stop of a kept position stands until there is a new one.
+    staying = _taken_over(books, bot, former)
     answer = Answer(
-        cancels=[own for own in former if own.status in CANCELLABLE],
+        cancels=[own for own in former if own.status in CANCELLABLE and own not in staying],
         settled=[own for own in former if own.status.is_final],
     )
     point = seen.points.get(bot.market_id)
@@ -161,7 +176,8 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     params = _params(strategy, bot)
     if bot.strategy_state is None:
         # Orders of the start before this one, and prices of the past, come first.
-        if any(own.status.is_live for own in former) or not seen.is_last:
+        live = [own for own in former if own.status.is_live and own not in staying]
+        if live or not seen.is_last:
             return answer
         _check_money(books, bot, seen)
         state = _first_state(books, strategy, params, bot, point)
@@ -207,10 +223,16 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     return answer
 
 
+def _taken_over(books: Books, bot: LiveBot, former: list[OwnOrder]) -> list[OwnOrder]:
+    if bot.strategy_state is not None or bot.how is StopHow.SELL:
+        return []
+    return held_stops(bot, former, books.metrics[bot.id].books.position.base)
+
+
 def _protection(
     books: Books, strategy: Strategy[Any, Any], bot: LiveBot, view: View, result: Tick
 ) -> Protection | None:
-    if bot.stop_request is not None or bot.account_id not in books.with_stops:
+    if bot.account_id not in books.with_stops or stop_is_declined(bot):
         return None
     return strategy.protection(
         view.params, result.state, view.market, view.holdings, view.investment

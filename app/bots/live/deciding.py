@@ -15,6 +15,7 @@ from sqlalchemy import Table
 from app.bots.live.asking import Answer, ask, hold, rest, unsent, watch
 from app.bots.live.booking import Books, lacks, open_books
 from app.bots.live.facts import Account, Seen, Work
+from app.bots.live.protect import held_stops, leave, mind_left
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
 from app.bots.live.states import take_failure, take_success
 from app.bots.live.trips import RoundTrips
@@ -150,6 +151,7 @@ class _Desk:
                 take_success(bot, answer, self.books)
                 if bot.state != before:
                     self._with_news.add(bot.id)
+                    self._note_left(bot, answer)
 
     def write(self) -> None:
         """Write all that changed, each table with one statement."""
@@ -251,12 +253,25 @@ class _Desk:
             return self._watch(bot)
 
     def _watch(self, bot: LiveBot) -> Answer:
+        orders = self.books.orders[bot.id]
+        held = self.books.metrics[bot.id].books.position.base
         if bot.is_paused:
-            position = self.books.metrics[bot.id].books.position
-            return rest(self.books.orders[bot.id], position.base)
+            return rest(orders, held)
         # Taking orders back needs no strategy: a stop wins even if that fails.
         ends = bot.state == BotState.ERROR.value or bot.stop_request is not None
-        return watch(self.books.orders[bot.id], take_back=ends)
+        left = mind_left(bot, orders, held)
+        answer = watch(orders, take_back=ends, staying=held_stops(bot, orders, held))
+        answer.cancels += [own for own in left.cancels if own not in answer.cancels]
+        answer.events += left.events
+        return answer
+
+    def _note_left(self, bot: LiveBot, answer: Answer) -> None:
+        if bot.state != BotState.STOPPED.value:
+            return
+        held = self.books.metrics[bot.id].books.position.base
+        told = leave(bot, self.books.orders[bot.id], held)
+        if told is not None:
+            answer.events.append(told)
 
     def _round_trips(self) -> list[RoundTrip]:
         concerned = {

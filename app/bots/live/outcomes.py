@@ -4,11 +4,13 @@ import re
 from datetime import datetime
 
 from app.bots.live import clock
-from app.bots.live.rows import Seat
+from app.bots.live.rows import EMERGENCY, Seat
 from app.db import utc_now
 from app.trades.service import OwnOrder
+from app.trading.market import MarketKind
 from app.trading.orders import Purpose, Status
 from app.trading.ports import Accepted, Outcome, Refused, VenueOrder
+from app.trading.strategy import StopHow
 
 PREFIX = "by"
 # What `client_order_id` makes of the prefix; whatever else stands at the venue is not ours.
@@ -25,6 +27,7 @@ ASKED_BACK = "asked_back"
 TAKEN_BY_OTHERS = "cancelled_outside"
 # Ends that say nothing about the next attempt.
 EXCUSED = frozenset({"never_arrived", "vanished", "resolved_by_staff"})
+_CLOSING = frozenset({StopHow.SELL.value, EMERGENCY})
 _OPENING = frozenset({Purpose.GRID, Purpose.ENTRY, Purpose.PROTECT})
 DETAIL_LENGTH = 300
 
@@ -38,6 +41,9 @@ def is_held_back(own: OwnOrder, seat: Seat) -> bool:
     """Say whether an intended order may not be sent: its bot was stopped or started anew since."""
     if not seat.is_running or own.epoch != seat.epoch:
         return True
+    if own.order.key.purpose is Purpose.PROTECT and seat.market.kind is MarketKind.LINEAR:
+        # The stop of a position that is kept stays, and may have to be placed anew for that.
+        return seat.stop_request in _CLOSING
     return seat.stop_request is not None and own.order.key.purpose in _OPENING
 
 

@@ -3,6 +3,9 @@
 On a contract it is reduce-only and covers the whole position. On spot, coins can be locked once
 only: it covers those that no resting sell locks, and the engine sells the rest when the price gets
 there. The strategy does not see it. When it has fired, the bot is asked to stop and sell.
+
+A bot that ends and keeps its position in a contract leaves the stop at the venue (`left` in its
+notes), unless its owner wants none: `declined`.
 """
 
 from collections.abc import Sequence
@@ -86,7 +89,9 @@ def guard(
     answer.lives = bool(live)
     if live and view.market.kind is not MarketKind.LINEAR:
         answer.held_back = _without_coins(live, result, view)
-    ends = result.finished is not None or bool(answer.held_back) or _closes(result)
+    leaves = wanted is not None and view.market.kind is MarketKind.LINEAR
+    ends = (result.finished is not None and not leaves) or bool(answer.held_back)
+    ends |= _closes(result)
     target = ZERO if wanted is None or ends else _uncovered(result, view)
     price = None if wanted is None else wanted.trigger
     if wanted is None or not view.market.is_tradable(target, wanted.trigger):
@@ -104,6 +109,10 @@ def guard(
     if wanted is not None and target > 0 and not (live or refused or waits):
         answer.place = _stop(bot, wanted, target)
     answer.events = [_refused(bot, own) for own in refused if own.error != _known_refusal(bot)]
+    if leaves and result.finished is not None:
+        # The bot ends when its stop stands as it should, or can't.
+        moves = bool(answer.cancels) or answer.place is not None
+        answer.lives = moves or any(own not in fitting for own in live)
     tries = int((bot.protection or {}).get("refusals", 0)) + len(refused)
     _note(bot, wanted, fitting, answer.place, view)
     if refused and bot.protection is not None:
@@ -112,6 +121,73 @@ def guard(
             "refused": refused[-1].error, "refusals": tries, "asked_again": asked_again
         }  # fmt: skip
     return answer
+
+
+@exact
+def leave(bot: LiveBot, orders: Sequence[OwnOrder], held: Decimal) -> Event | None:
+    """Say what a bot that has just ended leaves to its position in a contract: its stop, or none.
+
+    None where it holds no contract.
+    """
+    if bot.market.kind is not MarketKind.LINEAR or held == 0:
+        return None
+    standing = next((own.order for own in orders if _is_left(own, held)), None)
+    if standing is None:
+        return Event(bot.id, "position_unprotected", {"held": exact_text(held)}, Severity.WARNING)
+    bot.protection = {**(bot.protection or {}), "left": True}
+    values = {
+        "quantity": exact_text(standing.remaining),
+        "price": exact_text(standing.price or ZERO),
+    }
+    return Event(bot.id, "stop_left", values, Severity.WARNING)
+
+
+@exact
+def mind_left(bot: LiveBot, orders: Sequence[OwnOrder], held: Decimal) -> Guarding:
+    """Mind the stop of a bot that does not run: it goes with its position, and its end is told.
+
+    What of it is to stay is in `held_stops`.
+    """
+    answer = Guarding()
+    if bot.protection is None:
+        return answer
+    stops = [own for own in orders if is_protection(own)]
+    fired = [own for own in stops if own.status.is_final and own.order.filled > 0]
+    for own in fired:
+        values = {
+            "quantity": exact_text(own.order.filled),
+            "price": exact_text(own.order.price or ZERO),
+        }
+        answer.events.append(Event(bot.id, "left_stop_fired", values, Severity.WARNING))
+    live = [own for own in stops if own.status.is_live]
+    if held == 0:
+        answer.cancels = [own for own in live if own.status in CANCELLABLE]
+    if not live and "trigger" in bot.protection:
+        bot.protection = _forgotten(bot.protection)
+    return answer
+
+
+def held_stops(bot: LiveBot, orders: Sequence[OwnOrder], held: Decimal) -> list[OwnOrder]:
+    """Return the stops of a position in a contract: they stay while it does, whoever gives up."""
+    if bot.market.kind is not MarketKind.LINEAR or stop_is_declined(bot):
+        return []
+    return [own for own in orders if _is_left(own, held)]
+
+
+def stop_is_declined(bot: LiveBot) -> bool:
+    """Say whether the owner of a kept position wants no stop for it."""
+    return bool((bot.protection or {}).get("declined"))
+
+
+def _is_left(own: OwnOrder, held: Decimal) -> bool:
+    # Sent already, or on its way; one that is only intended goes out no more.
+    stands = own.status.is_live and own.status is not Status.INTENDED
+    closing = Side.SELL if held > 0 else Side.BUY
+    return is_protection(own) and stands and held != 0 and own.order.key.side is closing
+
+
+def _forgotten(known: dict[str, Any]) -> dict[str, Any]:
+    return {name: known[name] for name in ("attempt", "declined") if name in known}
 
 
 def _pause(tries: int) -> timedelta:
@@ -200,7 +276,7 @@ def _note(
     """Keep for the bot's page what rests, and what only the engine would sell."""
     known = bot.protection or {}
     if wanted is None:
-        bot.protection = {"attempt": known["attempt"]} if "attempt" in known else None
+        bot.protection = _forgotten(known) or None
         return
     stands = any(own.status in AT_VENUE for own in fitting)
     resting = sum((own.order.remaining for own in fitting), ZERO)

@@ -77,7 +77,8 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         venue = open_venue(account.id)
         if seen.is_audit:
             for seat in seats:
-                if seat.id in leverages:
+                # One that ends trades no more, whatever the account has become.
+                if seat.id in leverages and seat.stop_request is None:
                     venue.set_leverage(seat.market.symbol, leverages[seat.id])
         _ask(venue, account, seats, orders, seen)
     return seen

@@ -334,6 +334,28 @@ def pause_bots(
     return owners
 
 
+_GIVE_UP_STOPS = text("""
+    update bots set state = 'error', state_since = now(), next_tick_at = null, stop_request = null,
+        state_reason = jsonb_build_object(
+            'code', cast(:code as text), 'values', jsonb_build_object()
+        )
+    where account_id = :account and state = 'stopping'
+    returning id, user_id
+""")
+WITHOUT_KEY = "stop_without_key"
+
+
+def give_up_stops(account_id: int, now: datetime) -> dict[int, int]:
+    """End the bots that can't be stopped, for the venue refuses the key; return their owners.
+
+    What they have there stays as it is, and they say so.
+    """
+    rows = db.session.execute(_GIVE_UP_STOPS, {"account": account_id, "code": WITHOUT_KEY})
+    owners = {row.id: row.user_id for row in rows}
+    write_events([Event(bot, WITHOUT_KEY, {}, Severity.ERROR) for bot in owners], now, "")
+    return owners
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A line for a bot's log."""

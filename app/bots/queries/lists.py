@@ -348,7 +348,10 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
     running = card.state in RUNNING
     if card.state in {"error", "locked"} and card.reason is not None:
         begun = card.state != "error" or card.started_at is not None or card.is_unexplained
-        lines.append(Line(f"notice_{card.state}" if begun else "notice_not_begun", {}, "error"))
+        code = f"notice_{card.state}" if begun else "notice_not_begun"
+        if card.reason.code == "stop_without_key":
+            code = "notice_without_key"
+        lines.append(Line(code, {}, "error"))
     if card.last_error is not None and card.state != "error":
         lines.append(replace(card.last_error, level="warning"))
     if card.stale:

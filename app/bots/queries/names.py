@@ -12,6 +12,7 @@ from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
 from app.trades.models import LIVE_STATES, OrderRow
+from app.trading.orders import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,15 @@ def named_bots(user_id: int) -> tuple[NamedBot, ...]:
 
 
 def unfinished_bots(user_id: int) -> list[tuple[int, str]]:
-    """Return number and name of each bot that runs, or has orders standing at the venue."""
+    """Return number and name of each bot that runs, or has orders standing at the venue.
+
+    The stop of a position that a stopped bot has kept may stand: it is its owner's.
+    """
     standing = exists().where(
-        OrderRow.bot_id == Bot.id, OrderRow.account_id == Bot.account_id, text(LIVE_STATES)
+        OrderRow.bot_id == Bot.id,
+        OrderRow.account_id == Bot.account_id,
+        text(LIVE_STATES),
+        OrderRow.purpose != Purpose.PROTECT.value,
     )
     query = select(Bot.id, Bot.name).where(
         Bot.user_id == user_id,

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, cast, func, or_, select, text
 
 from app.bots.figures import BotFigures, ContractFigures
 from app.bots.models import Bot, BotConfig, BotEvent, BotState
@@ -20,10 +20,10 @@ from app.listing.paging import PAGE_SIZE, Slice, offset_of
 from app.markets.models import MarketRow
 from app.markets.queries import to_market
 from app.money import exact_text
-from app.trades.models import OrderRow, TradeRow
+from app.trades.models import LIVE_STATES, OrderRow, TradeRow
 from app.trades.queries import OPEN_ORDER, Line, TradeView, bot_trades, count_orders
 from app.trading.market import ZERO, booked, exact
-from app.trading.orders import traded_value
+from app.trading.orders import Purpose, traded_value
 from app.trading.strategies import STRATEGIES
 from app.trading.strategy import Field, StopHow
 
@@ -95,7 +95,15 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
     held = left_position(card)
     if held:
         lines.append(Line("notice_left_position", {"quantity": exact_text(held)}, "warning"))
+        lines.append(_about_stop(left_stop(card)))
     return (*notices_of(card), *lines)
+
+
+def _about_stop(stop: "LeftStop | None") -> Line:
+    if stop is None:
+        return Line("notice_no_stop", {}, "warning")
+    values = {"price": exact_text(stop.price), "quantity": exact_text(stop.quantity)}
+    return Line("notice_left_stop", values, "info")
 
 
 def trades_of(card: BotCard, number: int) -> Slice[TradeView]:
@@ -393,7 +401,31 @@ def _contract_choices(
 
 def left_orders(card: BotCard) -> int:
     """Count the orders that a stopped bot has left on the exchange; another stop cancels them."""
-    return open_orders(card.id) if card.state == BotState.STOPPED.value else 0
+    if card.state != BotState.STOPPED.value:
+        return 0
+    return open_orders(card.id) - (left_stop(card) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftStop:
+    """The stop of a kept position: at which price it closes how much."""
+
+    price: Decimal
+    quantity: Decimal
+
+
+def left_stop(card: BotCard) -> LeftStop | None:
+    """Return the stop that stands for what a stopped bot holds; another stop takes it back."""
+    if card.state not in {BotState.STOPPED.value, BotState.ERROR.value}:
+        return None
+    query = select(OrderRow.price, OrderRow.quantity - OrderRow.filled).where(
+        OrderRow.account_id == card.account_id,
+        OrderRow.bot_id == card.id,
+        text(LIVE_STATES),
+        OrderRow.purpose == Purpose.PROTECT.value,
+    )
+    row = db.session.execute(query.limit(1)).first()
+    return None if row is None else LeftStop(row[0] or ZERO, row[1])
 
 
 def left_position(card: BotCard) -> Decimal:

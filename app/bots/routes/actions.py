@@ -83,7 +83,8 @@ def stop(bot_id: int) -> ResponseReturnValue:
     if form.validate_on_submit() and form.how.data in set(StopHow):
         how = StopHow(form.how.data)
         return _do(card, lambda: stopping.request_stop(current_user.id, bot_id, how))
-    left = queries.left_orders(card) or queries.left_position(card)
+    left_stop = queries.left_stop(card)
+    left = queries.left_orders(card) or queries.left_position(card) or left_stop
     if request.method == "GET" and not (card.actions.stop or left):
         return _gone(card, "cannot_stop")
     status = 200
@@ -96,6 +97,7 @@ def stop(bot_id: int) -> ResponseReturnValue:
         form=form,
         choices=_choices(card),
         open_orders=queries.open_orders(bot_id),
+        left_stop=None if card.actions.stop else left_stop,
         experience=current_user.profile.experience,
     )
     return page, status

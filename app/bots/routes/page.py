@@ -76,6 +76,7 @@ def _head(card: BotCard) -> dict[str, Any]:
         "notices": queries.notices_for(card),
         "left_orders": queries.left_orders(card),
         "left_position": queries.left_position(card),
+        "left_stop": queries.left_stop(card),
     }
 
 

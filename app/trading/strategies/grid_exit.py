@@ -78,7 +78,9 @@ def _targets(
     if params.take_profit is not None:
         limit = params.take_profit
         yield _Target(limit, short, "take_profit_reached", limit, stop_loss=False)
-    if state.phase not in {Phase.RUNNING, Phase.EDITING} or holdings.base == 0:
+    if state.phase not in {Phase.RUNNING, Phase.EDITING} and not _leaves(state):
+        return
+    if holdings.base == 0:
         return
     worth = investment if state.equity is None else state.equity
     if params.stop_loss_share is not None:
@@ -108,11 +110,13 @@ def protection_of(
 ) -> Protection | None:
     """Return the stop that should rest at the venue: of the stops by price and by equity the first.
 
-    Only where the exit sells, and while the grid runs.
+    Only where the exit sells, and while the grid runs. Where it ends and keeps a position in a
+    contract, its stop stays: nobody else would end a position on borrowed money.
     """
     if params.at_exit is not StopHow.SELL or holdings.base == 0:
         return None
-    if state.phase not in {Phase.ENTRY, Phase.RUNNING, Phase.EDITING}:
+    leaves = market.kind is MarketKind.LINEAR and _leaves(state)
+    if state.phase not in {Phase.ENTRY, Phase.RUNNING, Phase.EDITING} and not leaves:
         return None
     long = holdings.base > 0
     prices = [
@@ -126,6 +130,11 @@ def protection_of(
         trigger = market.price_down(max(prices))
         return Protection(Side.SELL, trigger) if trigger > 0 else None
     return Protection(Side.BUY, market.price_up(min(prices)))
+
+
+def _leaves(state: GridState) -> bool:
+    ends = state.phase in {Phase.CLOSING, Phase.FINISHED}
+    return ends and state.exit is not None and state.exit.how is not StopHow.SELL
 
 
 # --- closing ----------------------------------------------------------------------------------
