@@ -74,6 +74,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("renew-subscriptions", kept.renew_due, 60, QueueName.PAYMENTS),
     Periodic("remind-of-renewals", kept.remind, 300, QueueName.PAYMENTS),
     Periodic("send-provider-orders", provider.send_due, 30, QueueName.PAYMENTS),
+    Periodic("push-promo-codes", provider.push_promos, 60, QueueName.PAYMENTS),
     Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
     Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
     Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),

@@ -15,8 +15,10 @@ from sqlalchemy.dialects.postgresql import insert
 from app.adapters.payments.port import Created
 from app.db import db, utc_now
 from app.errors import Conflict, NotFound
+from app.events import publish
 from app.money import Money
 from app.payments import customers, invoices
+from app.payments.events import PageClosed
 from app.payments.models import Checkout, Invoice
 from app.payments.rules import PAYABLE, CheckoutState, InvoiceState, Purpose
 from app.queues import QueueName, enqueue_once
@@ -54,7 +56,12 @@ class Step:
     @property
     def reference(self) -> str:
         """Return our word for the page, which is its key at the rail too."""
-        return f"{_PREFIX}{self.checkout_id}"
+        return reference_of(self.checkout_id)
+
+
+def reference_of(checkout_id: int) -> str:
+    """Return our word for a page."""
+    return f"{_PREFIX}{checkout_id}"
 
 
 def want_invoice(user_id: int, invoice_id: int) -> Want:
@@ -120,6 +127,9 @@ def refuse(checkout_id: int, code: str) -> None:
 def close(checkout: Checkout, state: CheckoutState) -> None:
     """End a page; nobody is led to it any more."""
     checkout.state, checkout.closed_at = state.value, utc_now()
+    db.session.flush()
+    is_nothing = state is not CheckoutState.COMPLETED
+    publish(PageClosed(reference_of(checkout.id), checkout.user_id, is_nothing))
 
 
 def replace(checkout: Checkout) -> None:

@@ -29,6 +29,18 @@ class InvoiceClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class PageClosed:
+    """Nobody can pay on a page of a rail any more; `reference` is our word for it there.
+
+    `came_to_nothing` says that nobody did.
+    """
+
+    reference: str
+    user_id: int
+    came_to_nothing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentSettled:
     """Money came by a rail and is booked; `invoice_id` is set where it was meant for an invoice."""
 

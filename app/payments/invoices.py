@@ -174,6 +174,7 @@ def _columns(new: NewInvoice, totals: Totals) -> dict[str, object]:
         "currency": totals.total.currency,
         "subtotal": totals.subtotal.amount,
         "discount": totals.discount.amount,
+        "discount_name": new.discount_name,
         "tax": totals.tax.amount,
         "total": totals.total.amount,
     }

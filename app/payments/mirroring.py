@@ -116,6 +116,7 @@ def _copy(rail: str, user_id: int, seen: RailInvoice) -> NewInvoice:
         user_id=user_id,
         lines=_lines(rail, seen),
         discount=seen.discount,
+        discount_name=", ".join(seen.discount_names)[:MAX_DESCRIPTION],
         tax=seen.tax,
         due_at=seen.due_at,
         rail=rail,

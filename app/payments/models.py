@@ -77,6 +77,8 @@ class Invoice(Base):
     currency: Mapped[str]
     subtotal: Mapped[Decimal]
     discount: Mapped[Decimal]
+    # By which code, where that is known.
+    discount_name: Mapped[str] = mapped_column(default="", server_default="")
     tax: Mapped[Decimal]
     total: Mapped[Decimal]
     due_at: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.formatting.filters import day, money, number
 from app.payments.queries import InvoicePage
-from app.payments.texts import AMOUNT, STATE_LABELS
+from app.payments.texts import AMOUNT, STATE_LABELS, discount_words
 
 FONTS = Path(__file__).resolve().parent / "fonts"
 PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
@@ -95,7 +95,7 @@ def _lines(page: InvoicePage) -> list[object]:
 def _sums(page: InvoicePage) -> list[tuple[str, str]]:
     currency = page.card.currency
     sums = [
-        (_("Discount"), -page.discount),
+        (discount_words(page.discount_name), -page.discount),
         (_("Tax"), page.tax),
         (_("Total"), page.card.total),
         (_("Given back"), page.card.refunded),

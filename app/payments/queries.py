@@ -111,6 +111,7 @@ class InvoicePage:
     payments: tuple[PaymentView, ...]
     subtotal: Decimal
     discount: Decimal
+    discount_name: str
     tax: Decimal
     opened_at: datetime | None
     paid_at: datetime | None
@@ -307,6 +308,7 @@ def _page(row: Invoice) -> InvoicePage:
         payments=_payments(row.id),
         subtotal=row.subtotal,
         discount=row.discount,
+        discount_name=row.discount_name,
         tax=row.tax,
         opened_at=row.opened_at,
         paid_at=row.paid_at,

@@ -217,6 +217,7 @@ class NewInvoice:
     rail: str = ""
     external_id: str | None = None
     subscription_ref: str | None = None
+    discount_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,11 @@ def rail_label(name: str) -> str:
     return str(RAIL_LABELS.get(name, name.capitalize()))
 
 
+def discount_words(name: str) -> str:
+    """Return what a discount is called, with its code where that is known."""
+    return str(gettext("Discount (%(name)s)", name=name) if name else gettext("Discount"))
+
+
 def failure_label(code: str) -> str:
     """Return why a payment failed."""
     return str(FAILURES.get(code, OTHER_FAILURE))

@@ -75,13 +75,13 @@ def begin(person: Payer, choice: Choice, rail: str, key: str) -> Way:
     present = standing(person.id)
     if present is not None and not may_be_replaced(present):
         return _way_to(present, person)
-    _check_code(choice, rail)
     if rail in KEEPING and not choice.period.is_endless:
         if present is not None:
             with transaction():
                 kept.withdraw(person.id)
         return Way(Goal.ELSEWHERE, url=provider.start(person, choice, "/subscriptions"))
     with transaction():
+        subscribing.give_up_code(person.id, choice.promo)
         invoice_id = kept.start(person.id, choice, rail, key)
         # What is ordered here is not to be begun on the page of a provider too.
         subscribing.give_way_to_kept(person.id)
@@ -95,7 +95,8 @@ def may_be_replaced(present: Standing) -> bool:
 
 def quote(user_id: int, choice: Choice, rail: str) -> Preview:
     """Return what a choice costs somebody who has no subscription and pays by a rail."""
-    _check_code(choice, rail)
+    if rail in KEEPING and not choice.period.is_endless:
+        subscribing.check_code(user_id, choice)
     return kept.quote(user_id, choice)
 
 
@@ -170,12 +171,6 @@ def pay(person: Payer, invoice_id: int, rail: str) -> Way:
         f"/invoices/{invoice_id}",
     )
     return Way(Goal.ELSEWHERE, url=url)
-
-
-def _check_code(choice: Choice, rail: str) -> None:
-    """Refuse a promotion code where the provider keeps the subscription: it knows no such code."""
-    if choice.promo.strip() and rail in KEEPING and not choice.period.is_endless:
-        raise InvalidInput("promo_not_by_rail", field="promo")
 
 
 def _take(person: Payer, invoice_id: int, rail: str) -> Way:

@@ -3,11 +3,18 @@
 from app.accounts.deletion.events import PersonErasing, PersonLeaving
 from app.events import on
 from app.exchanges.events import AccountConnecting
-from app.payments.events import InvoiceClosed, InvoicePaid, PaymentFailed, PaymentSettled
+from app.payments.events import (
+    InvoiceClosed,
+    InvoicePaid,
+    PageClosed,
+    PaymentFailed,
+    PaymentSettled,
+)
 from app.subscriptions import service
 from app.subscriptions.kept import following
 from app.subscriptions.kept import service as kept
-from app.subscriptions.provider import beside, leaving, subscribing
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.provider import beside, leaving, promos, subscribing
 
 
 @on(AccountConnecting)
@@ -28,7 +35,15 @@ def end_plan_of_leaver(event: PersonErasing) -> None:
 def begin_what_is_paid(event: InvoicePaid) -> None:
     """Let a period or a change begin that was paid for."""
     following.follow_paid(event.invoice_id)
+    promos.follow_paid(event.invoice_id)
     subscribing.give_way_to_kept(event.user_id)
+
+
+@on(PageClosed)
+def give_code_back(event: PageClosed) -> None:
+    """Give a promotion code back whose page nobody has used."""
+    if event.came_to_nothing:
+        promotions.release(event.reference)
 
 
 @on(InvoiceClosed)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.adapters.payments.port import Piece
+from app.adapters.payments.port import Piece, RailDiscount
 from app.adapters.payments.port import RailSubscription as Seen
 from app.db import db, utc_now
 from app.events import publish
@@ -31,7 +31,7 @@ from app.subscriptions.models import (
     RailSubscription,
     SubscriptionItem,
 )
-from app.subscriptions.provider import beside, leaving, store
+from app.subscriptions.provider import beside, leaving, promos, store
 from app.subscriptions.provider import queries as provider
 from app.transactions import after_commit
 
@@ -68,6 +68,7 @@ def take_subscription(rail: str, seen: Seen) -> Taken:
     _follow(row, before, seen, OTHER if is_refused else PROVIDER)
     if is_refused:
         beside.give_back(rail, seen.id)
+    promos.follow(row)
     return TAKEN
 
 
@@ -144,6 +145,20 @@ def _values(seen: Seen) -> dict[str, object]:
         "cancel_at": seen.cancel_at,
         "is_collection_paused": seen.is_collection_paused,
         "has_pending_update": seen.has_pending_update,
+        "reference": seen.reference,
+        "discounts": [_lowered(one) for one in seen.discounts],
+    }
+
+
+def _lowered(seen: RailDiscount) -> dict[str, Any]:
+    """Return a discount as plain values."""
+    return {
+        "name": seen.name,
+        "percent": str(seen.percent) if seen.percent is not None else None,
+        "amount": str(seen.money.amount) if seen.money else None,
+        "currency": seen.money.currency if seen.money else None,
+        "until": _stamp(seen.until),
+        "is_once": seen.is_once,
     }
 
 

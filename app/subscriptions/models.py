@@ -175,6 +175,10 @@ class RailSubscription(Base):
     price_id: Mapped[int | None] = mapped_column(ForeignKey("plan_prices.id"))
     plan_code: Mapped[str | None] = mapped_column(ForeignKey("plans.code"))
     access_until: Mapped[datetime | None]
+    # Our word for the page on which it began: the key of its promotion code.
+    reference: Mapped[str] = mapped_column(default="", server_default="")
+    # What is taken off its invoices: name, percent or amount, until when.
+    discounts: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

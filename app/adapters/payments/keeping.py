@@ -5,6 +5,7 @@ Such a rail charges, renews and asks again; we order changes and copy what it sa
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +24,23 @@ class PriceOrder:
     unit: str
     count: int
     marks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PromoOrder:
+    """A promotion code of ours that a rail shall know; `key` makes it once.
+
+    `name` is how it is called there. It takes something off for so many `months`; without them off
+    one payment, or off all of them if it `is_endless`.
+    """
+
+    key: str
+    code: str
+    name: str
+    percent: Decimal | None
+    amount: Money | None
+    months: int
+    is_endless: bool
 
 
 class WithoutCard(StrEnum):
@@ -50,6 +68,8 @@ class SubscribeOrder:
     customer_id: str | None = None
     trial_days: int = 0
     without_card: WithoutCard | None = None
+    # The rail's word for the promotion code that lowers it.
+    promo: str | None = None
 
 
 class Verb(StrEnum):
@@ -66,12 +86,16 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeOrder:
-    """What a subscription shall consist of, and from when prorations are counted."""
+    """What a subscription shall consist of, and from when prorations are counted.
+
+    `without` names the promotion codes that do not go on with it.
+    """
 
     subscription_id: str
     pieces: tuple[Piece, ...]
     at: datetime
     is_later: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +118,13 @@ class RailPreviewLine:
 
 @dataclass(frozen=True, slots=True)
 class RailPreview:
-    """What a change costs at once, and with the next renewal."""
+    """What a change costs at once, and with the next renewal; `discount` is off the lines."""
 
     lines: tuple[RailPreviewLine, ...]
     due_now: Money
     next_charge: Money | None
     next_at: datetime | None
+    discount: Money
 
 
 @runtime_checkable
@@ -108,6 +133,12 @@ class SubscriptionRail(Rail, Protocol):
 
     def make_price(self, order: PriceOrder) -> str:
         """Make a price known at the rail; return its word for it."""
+
+    def make_promo(self, order: PromoOrder) -> str:
+        """Make a promotion code known at the rail, or usable again; return its word for it."""
+
+    def end_promo(self, promo: str, key: str) -> None:
+        """Let nobody begin with a promotion code any more; who has it keeps it."""
 
     def subscribe(self, order: SubscribeOrder) -> Created:
         """Make a page on which a subscription begins."""

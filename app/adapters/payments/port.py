@@ -6,6 +6,7 @@ The core never sees an object of a provider: only these frozen pictures of it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -185,6 +186,20 @@ class RailLine:
 
 
 @dataclass(frozen=True, slots=True)
+class RailDiscount:
+    """What a provider takes off the invoices of a subscription: a share in percent, or an amount.
+
+    `until` is when that ends; without it, it does not, or with the next payment if `is_once`.
+    """
+
+    name: str
+    percent: Decimal | None
+    money: Money | None
+    until: datetime | None
+    is_once: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RailInvoice:
     """An invoice that the provider keeps; all sums are its own and never counted again.
 
@@ -207,6 +222,8 @@ class RailInvoice:
     # The provider's page for it; who has the address may pay.
     pay_url: str | None = field(default=None, repr=False)
     payments: tuple[RailPayment, ...] = ()
+    # What the discount is called, as far as it is told.
+    discount_names: tuple[str, ...] = ()
 
 
 class RailSubscriptionState(StrEnum):
@@ -263,6 +280,7 @@ class RailSubscription:
     method: str = ""
     # Our own word for the page on which it began.
     reference: str = ""
+    discounts: tuple[RailDiscount, ...] = ()
 
 
 Snapshot = (

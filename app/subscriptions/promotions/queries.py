@@ -90,14 +90,19 @@ def terms_of(promo: PromoCode) -> Terms:
 
 def discount_at(key: str, number: int, plan: str | None, period: str) -> Discount | None:
     """Return what the code taken for a purchase takes off one of its periods, if anything."""
-    row = db.session.execute(
-        select(PromoCode, PromoRedemption.period)
-        .join(PromoRedemption, PromoRedemption.code_id == PromoCode.id)
-        .where(PromoRedemption.key == key, PromoRedemption.state != RedemptionState.RELEASED.value)
-    ).one_or_none()
+    row = _taken(key)
     if row is None:
         return None
     return rules.at(terms_of(row[0]), number, plan, same_period=period == row[1])
+
+
+def goes_on(key: str, plan: str | None, period: str) -> bool:
+    """Tell whether the code of a purchase holds for another plan and period; without one it does.
+
+    How many periods it lowers is not asked.
+    """
+    row = _taken(key)
+    return row is None or (rules.is_for(terms_of(row[0]), plan) and period == row[1])
 
 
 def code_of(key: str) -> str:
@@ -108,6 +113,16 @@ def code_of(key: str) -> str:
         .where(PromoRedemption.key == key, PromoRedemption.state != RedemptionState.RELEASED.value)
     )
     return found or ""
+
+
+def _taken(key: str) -> tuple[PromoCode, str] | None:
+    """Return the code that is taken for a purchase, and the period of that."""
+    row = db.session.execute(
+        select(PromoCode, PromoRedemption.period)
+        .join(PromoRedemption, PromoRedemption.code_id == PromoCode.id)
+        .where(PromoRedemption.key == key, PromoRedemption.state != RedemptionState.RELEASED.value)
+    ).one_or_none()
+    return (row[0], row[1]) if row is not None else None
 
 
 def plans() -> Sequence[tuple[str, str]]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from app.errors import Conflict, InvalidInput
 from app.money import Money
+from app.subscriptions.periods import Period, Unit
 from app.subscriptions.terms import HUNDRED, Choice, Discount
 
 MAX_CODE = 40
@@ -16,6 +17,8 @@ MAX_REDEMPTIONS = 1_000_000
 MAX_AMOUNT = Decimal(1_000_000)
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9_-]{2,39}")
 _CENTS = -2
+# In days.
+SHORTEST_MONTH = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,27 @@ def at(terms: Terms, number: int, plan: str | None, *, same_period: bool) -> Dis
     """
     holds = terms.discount.holds(number) and is_for(terms, plan)
     return terms.discount if holds and (same_period or number == 1) else None
+
+
+def months_there(discount: Discount, period: Period, trial_days: int) -> int | None:
+    """Return for how many months a code holds where time is counted in months instead of periods.
+
+    0: as often as it says itself, once or for ever. None: it can't be said in months. Whether free
+    days use up what holds once is not told by providers, so months say that too.
+    """
+    if discount.periods is None or (discount.periods == 1 and not trial_days):
+        return 0
+    if period.unit not in {Unit.MONTH, Unit.YEAR}:
+        return None
+    months = int(period.months)
+    # The first payment comes after the free days, within the first of the periods.
+    return months * discount.periods if trial_days < months * SHORTEST_MONTH else None
+
+
+def name_there(code: str, months: int) -> str:
+    """Return how a code is called where it is typed in letters, digits and hyphens only."""
+    name = code.replace("_", "-")
+    return f"{name}-{months}M" if months else name
 
 
 def discount_of(

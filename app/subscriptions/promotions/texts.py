@@ -14,8 +14,8 @@ TEXTS: Mapping[str, LazyString] = {
     "promo_used": _l("You have used this promotion code already; it holds once a person."),
     "promo_not_for_plan": _l("This promotion code does not hold for what you have chosen."),
     "promo_not_by_rail": _l(
-        "A promotion code does not work with this way to pay. Choose another one, or order "
-        "without the code."
+        "With this way to pay, the promotion code does not work for the period that you have "
+        "chosen. It does if you pay from the wallet."
     ),
     "promo_exists": _l("There is a promotion code of this name already."),
     "bad_promo_code": _l(

@@ -3,10 +3,11 @@
 The steps of an edge: the calls stand between transactions of their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.accounts.deletion import service as deletion
@@ -19,7 +20,7 @@ from app.payments.rules import InvoiceState
 from app.subscriptions.kept import baskets, rules
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import RailSubscription
-from app.subscriptions.provider import commands, prices, standing, store
+from app.subscriptions.provider import commands, prices, promos, standing, store
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import Choice, Preview, PreviewLine
 from app.transactions import transaction
@@ -75,11 +76,12 @@ def _plan(user_id: int, choice: Choice, at: datetime) -> _Plan:
         kept = present.items if present is not None and same else ()
         wanted = baskets.choose(choice, present.currency if present else CURRENCY, utc_now(), kept)
         verb = _verb(row, present, wanted)
+        without = promos.not_for(row, choice.plan, choice.period)
         rail, ref, state, end = row.rail, row.external_id, row.state, row.period_end
     names = prices.ensure(rail, [item.price_id for item in wanted.items])
     pieces = tuple(Piece(names[item.price_id], item.quantity) for item in wanted.items)
     is_later = verb is Verb.CHANGE_LATER
-    order = ChangeOrder(ref, pieces, at, is_later)
+    order = ChangeOrder(ref, pieces, at, is_later, without)
     return _Plan(rail, verb, order, state, end if is_later else at)
 
 
@@ -113,8 +115,11 @@ def _verb(row: RailSubscription, present: Basket | None, wanted: Basket) -> Verb
 
 def _preview(plan: _Plan) -> Preview:
     told = store.keeper(plan.rail).preview(_as_asked(plan))
+    lines = [PreviewLine(line.description, line.money) for line in told.lines]
+    if told.discount.amount:
+        lines.append(PreviewLine(_("Discount"), -told.discount))
     return Preview(
-        lines=tuple(PreviewLine(line.description, line.money) for line in told.lines),
+        lines=tuple(lines),
         due_now=told.due_now,
         next_charge=told.next_charge,
         next_at=told.next_at,
@@ -127,7 +132,7 @@ def _as_asked(plan: _Plan) -> ChangeOrder:
     """Return what is reckoned: for what is only taken back, the next renewal."""
     order = plan.order
     is_later = plan.verb is not Verb.CHANGE
-    return ChangeOrder(order.subscription_id, order.pieces, order.at, is_later)
+    return replace(order, is_later=is_later)
 
 
 def _token(plan: _Plan, told: RailPreview) -> str:
@@ -135,6 +140,7 @@ def _token(plan: _Plan, told: RailPreview) -> str:
         "subscription": [plan.rail, plan.order.subscription_id, plan.state],
         "verb": plan.verb,
         "pieces": [[piece.price, piece.quantity] for piece in plan.order.pieces],
+        "without": plan.order.without,
         "lines": [str(line.money.amount) for line in told.lines],
         "due": str(told.due_now.amount),
         "next": str(told.next_charge.amount) if told.next_charge else None,
@@ -146,6 +152,7 @@ def _params(plan: _Plan) -> dict[str, Any]:
     return {
         "pieces": [[piece.price, piece.quantity] for piece in plan.order.pieces],
         "at": int(plan.order.at.timestamp()),
+        "without": list(plan.order.without),
     }
 
 

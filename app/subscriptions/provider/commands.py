@@ -134,7 +134,8 @@ def _order_of(row: RailCommand) -> CommandOrder:
     if row.params:
         pieces = tuple(Piece(price, int(quantity)) for price, quantity in row.params["pieces"])
         at = datetime.fromtimestamp(row.params["at"], UTC)
-        change = ChangeOrder(row.subscription_ref, pieces, at)
+        without = tuple(row.params.get("without", ()))
+        change = ChangeOrder(row.subscription_ref, pieces, at, without=without)
     key = f"command:{row.id}" + (f":{row.round}" if row.round else "")
     return CommandOrder(key, Verb(row.verb), row.subscription_ref, change)
 

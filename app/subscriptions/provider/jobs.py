@@ -1,6 +1,6 @@
 """Queue entry points of subscriptions that a provider keeps."""
 
-from app.subscriptions.provider import commands, leaving
+from app.subscriptions.provider import commands, leaving, promos
 from app.transactions import transaction
 
 
@@ -17,3 +17,8 @@ def send_due() -> None:
         ids = commands.due()
     for command_id in ids:
         send_command(command_id)
+
+
+def push_promos() -> None:
+    """Make promotion codes known where subscriptions are kept, and end those that have ended."""
+    promos.push()

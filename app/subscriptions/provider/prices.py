@@ -48,7 +48,7 @@ def make_all(rail: str) -> dict[str, str]:
     A price that was archived there is made anew; who has it keeps it.
     """
     with transaction():
-        orders = {price_id: _order(price_id) for price_id in _on_sale()}
+        orders = {price_id: _order(price_id) for price_id in on_sale()}
     return {order.key: _make(rail, price_id, order) for price_id, order in orders.items()}
 
 
@@ -104,7 +104,8 @@ def _order(price_id: int) -> PriceOrder:
     )
 
 
-def _on_sale() -> list[int]:
+def on_sale() -> list[int]:
+    """Return the prices on sale that a provider can keep: what is paid for again and again."""
     newest = (
         select(PlanPrice.id)
         .ext(distinct_on(PlanPrice.plan_code, PlanPrice.currency, PlanPrice.period))

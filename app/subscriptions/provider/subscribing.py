@@ -5,7 +5,7 @@ What is stored comes first, then the call, then its answer. One page a person is
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from app.accounts.deletion import service as deletion
 from app.accounts.locks import lock_person
@@ -24,7 +24,10 @@ from app.subscriptions import queries, seats
 from app.subscriptions.kept import baskets
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import KeptState, KeptSubscription, Plan
-from app.subscriptions.provider import prices, store
+from app.subscriptions.promotions import queries as codes
+from app.subscriptions.promotions import service as promotions
+from app.subscriptions.promotions.rules import normal
+from app.subscriptions.provider import prices, promos, store
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import Choice
 from app.transactions import transaction
@@ -36,20 +39,25 @@ SUBJECT = "subscription"
 def lead_to_page(person: Payer, rail: str, choice: Choice, back: str) -> str:
     """Return where somebody subscribes to a choice; two clicks lead to the same page.
 
-    Raises Conflict for who has a subscription already, and InvalidInput for what is not sold.
+    Raises Conflict for who has a subscription already, InvalidInput for what is not sold, and what
+    there is against a promotion code.
     """
     with transaction():
         basket = _checked(person.id, choice, utc_now())
+        trial = _trial_days(person.id, basket)
+        discount = codes.discount_for(person.id, choice)
+        months = promos.months_of(discount, choice, trial) if discount else 0
     names = prices.ensure(rail, [item.price_id for item in basket.items])
     pieces = tuple(Piece(names[item.price_id], item.quantity) for item in basket.items)
+    promo = promos.ensure(rail, choice.promo, months) if discount else None
 
     def want() -> Want:
-        now = utc_now()
-        _checked(person.id, choice, now)
-        trial = _trial_days(person.id, basket)
+        _checked(person.id, choice, utc_now())
+        if trial != _trial_days(person.id, basket):
+            raise Conflict("subscription_moved")
         return Want(
             Purpose.SUBSCRIPTION,
-            basket.total,
+            basket.total - discount.off(basket.total) if discount else basket.total,
             basket.names,
             subject=SUBJECT,
             content={
@@ -58,26 +66,60 @@ def lead_to_page(person: Payer, rail: str, choice: Choice, back: str) -> str:
                 "without_card": _without_card() if trial else None,
                 "language": person.language,
                 "back": back,
+                **({"promo": promo} if promo else {}),
             },
         )
 
-    step, wanted = paying.prepare(person, rail, want)
-    return paying.make_page(
-        step, lambda: store.keeper(rail).subscribe(_order(person, step, wanted))
-    )
+    with transaction():
+        wanted = want()
+        step = checkouts.prepare(person.id, rail, wanted)
+        if promo:
+            promotions.reserve(person.id, choice.promo, choice, step.reference)
+    try:
+        return paying.make_page(
+            step, lambda: store.keeper(rail).subscribe(_order(person, step, wanted))
+        )
+    except Conflict:
+        if promo:
+            with transaction():
+                promos.doubt(rail, promo)
+        raise
+
+
+def check_code(user_id: int, choice: Choice) -> None:
+    """Raise what there is against the promotion code of a choice where a provider keeps it."""
+    discount = codes.discount_for(user_id, choice)
+    if discount is not None:
+        basket = baskets.choose(choice, CURRENCY, utc_now())
+        promos.months_of(discount, choice, _trial_days(user_id, basket))
+
+
+def give_up_code(user_id: int, code: str) -> None:
+    """Take back the page for which somebody has taken a code that another order shall have."""
+    query = _open_pages(user_id)
+    for checkout in db.session.scalars(query):
+        if codes.code_of(checkouts.reference_of(checkout.id)) == normal(code):
+            checkouts.replace(checkout)
 
 
 def give_way_to_kept(user_id: int) -> None:
     """Take back the page on which somebody could still subscribe, if we keep a subscription now."""
     if not _has_kept(user_id):
         return
-    query = select(Checkout).where(
-        Checkout.user_id == user_id,
-        Checkout.purpose == Purpose.SUBSCRIPTION.value,
-        Checkout.state == CheckoutState.OPEN.value,
-    )
-    for checkout in db.session.scalars(query.with_for_update()):
+    for checkout in db.session.scalars(_open_pages(user_id)):
         checkouts.replace(checkout)
+
+
+def _open_pages(user_id: int) -> Select[Checkout]:
+    return (
+        select(Checkout)
+        .where(
+            Checkout.user_id == user_id,
+            Checkout.purpose == Purpose.SUBSCRIPTION.value,
+            Checkout.state == CheckoutState.OPEN.value,
+        )
+        .with_for_update()
+    )
 
 
 def _order(person: Payer, step: Step, wanted: Want) -> SubscribeOrder:
@@ -96,6 +138,7 @@ def _order(person: Payer, step: Step, wanted: Want) -> SubscribeOrder:
         customer_id=step.customer_id,
         trial_days=content["trial_days"],
         without_card=WithoutCard(without) if without else None,
+        promo=content.get("promo"),
     )
 
 

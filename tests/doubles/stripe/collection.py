@@ -26,6 +26,7 @@ def _apply_update(account: Account, row: Json, held: Json) -> None:
     waited = row["pending_update"] is not None
     account.touch(row)["pending_update"] = None
     subscriptions.apply(account, row, held["items"], held["anchor"])
+    row["discounts"] = held.get("discounts", row["discounts"])
     account.hidden[row["id"]].pop("waits_for", None)
     if waited:
         account.settle(row)

@@ -77,7 +77,9 @@ def _expand(account: Account, place: Any, parts: list[str], path: str) -> None:
         return
     if isinstance(place, list):
         for each in place:
-            _expand(account, each, parts, path)
+            # Recorded objects name what was not recorded with them.
+            if not isinstance(each, str):
+                _expand(account, each, parts, path)
         return
     name, rest = parts[0], parts[1:]
     if name not in place:

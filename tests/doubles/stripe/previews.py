@@ -11,6 +11,10 @@ def create_preview(account: Account, params: Json) -> Json:
     details = params.get("subscription_details") or {}
     if params.get("subscription"):
         row = account.get("subscription", params["subscription"], "subscription")
+        if "discounts" in params:
+            # What is named takes the place of what there is.
+            known = [each.get("discount") for each in params["discounts"] or []]
+            row = {**row, "discounts": [one for one in row["discounts"] if one in known]}
         return _of_subscription(account, row, details, params)
     customer = account.get("customer", params.get("customer"), "customer")
     return _of_new(account, customer, details, params)
@@ -51,9 +55,9 @@ def _waiting(account: Account, row: Json) -> list[lines.Line]:
 
 def _draw(account: Account, row: Json, rows: list[lines.Line], end: int, params: Json) -> Json:
     reductions = changes.reductions(account, row)
-    if params.get("discounts"):
-        customer = account.objects[row["customer"]]
-        reductions += _imagined(account, params["discounts"], customer, rows)
+    new = [each for each in params.get("discounts") or [] if not each.get("discount")]
+    if new:
+        reductions += _imagined(account, new, account.objects[row["customer"]], rows)
     plan = invoices.Plan(
         row["customer"],
         rows,

@@ -53,7 +53,7 @@ def create_schedule(account: Account, params: Json) -> Json:
         "end_behavior": params.get("end_behavior", "release"),
         "livemode": account.settings.livemode,
         "metadata": params.get("metadata") or {},
-        "phases": [_phase(row["currency"], items, start, end)],
+        "phases": [_phase(row["currency"], items, start, end, discounts=row["discounts"])],
         "released_at": None,
         "released_subscription": None,
         "status": "active",
@@ -76,6 +76,7 @@ def update_schedule(account: Account, params: Json, schedule: str) -> Json:
             "start_date": row["phases"][0]["start_date"],
             "end_date": row["phases"][0]["end_date"],
         }
+        _set_discounts(account, account.get("subscription", row["subscription"]), row["phases"][0])
     row["end_behavior"] = params.get("end_behavior", row["end_behavior"])
     account.tell("subscription_schedule.updated", row)
     return row
@@ -115,7 +116,16 @@ def begin_phase(account: Account, subscription: Json, at: int) -> None:
     if _rhythm(items[0]) != _rhythm(former[0]):
         subscription["billing_cycle_anchor"] = at
     subscription["items"]["data"] = items
+    _set_discounts(account, subscription, phase)
     account.tell("subscription_schedule.updated", schedule)
+
+
+def _set_discounts(account: Account, subscription: Json, phase: Json) -> None:
+    """Leave a subscription the discounts that its phase names; those that are used up stay so."""
+    named = [row["discount"] for row in phase["discounts"]]
+    kept = [name for name in subscription["discounts"] if name in named]
+    if kept != subscription["discounts"]:
+        account.touch(subscription)["discounts"] = kept
 
 
 def _running(account: Account, name: str) -> Json:
@@ -148,7 +158,9 @@ def _phases(account: Account, schedule: Json, given: list[Json]) -> list[Json]:
         ]
         end = phase.get("end_date") or _end(start, phase.get("duration"))
         currency = items[0]["price"]["currency"]
-        told.append(_phase(currency, items, start, end, phase.get("proration_behavior")))
+        names = [row["discount"] for row in phase.get("discounts") or []]
+        how = phase.get("proration_behavior")
+        told.append(_phase(currency, items, start, end, how, discounts=names))
         start = end
     return told
 
@@ -160,7 +172,13 @@ def _end(start: int, duration: Json | None) -> int:
 
 
 def _phase(
-    currency: str, items: list[Json], start: int, end: int, proration: str | None = None
+    currency: str,
+    items: list[Json],
+    start: int,
+    end: int,
+    proration: str | None = None,
+    *,
+    discounts: list[str],
 ) -> Json:
     return {
         "add_invoice_items": [],
@@ -172,7 +190,9 @@ def _phase(
         "default_payment_method": None,
         "default_tax_rates": [],
         "description": None,
-        "discounts": [],
+        "discounts": [
+            {"coupon": None, "discount": name, "promotion_code": None} for name in discounts
+        ],
         "end_date": end,
         "invoice_settings": None,
         "items": [

@@ -46,6 +46,7 @@ def update_subscription(account: Account, params: Json, subscription: str) -> Js
     _set_plain(account, row, params)
     subscriptions.set_cancellation(account, row, params)
     _set_pause(row, params)
+    before = list(row["discounts"])
     if "discounts" in params:
         _set_discounts(account, row, params["discounts"])
     items = params.get("items") or []
@@ -53,6 +54,10 @@ def update_subscription(account: Account, params: Json, subscription: str) -> Js
         _set_trial(account, row, params)
     if items or params.get("billing_cycle_anchor") == "now":
         _change_items(account, row, items, params)
+    if row["pending_update"] is not None and row["discounts"] != before:
+        invoice = account.hidden[row["id"]]["waits_for"]
+        account.hidden[invoice]["update"]["discounts"] = row["discounts"]
+        row["discounts"] = before
     return row
 
 

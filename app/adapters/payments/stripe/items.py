@@ -5,6 +5,7 @@ from typing import Any
 
 from app.adapters.payments.keeping import ChangeOrder
 from app.adapters.payments.port import Piece
+from app.adapters.payments.stripe.discounts import discount_params
 from app.adapters.payments.stripe.values import Data, id_of
 
 
@@ -48,9 +49,14 @@ def change_params(found: Data, order: ChangeOrder) -> dict[str, Any]:
     }
 
 
-def phase_params(schedule: Data, order: ChangeOrder, rhythm: Data) -> dict[str, Any]:
-    """Return the phases of a schedule: what runs, then what follows; then it lets go."""
+def phase_params(found: Data, schedule: Data, order: ChangeOrder, rhythm: Data) -> dict[str, Any]:
+    """Return the phases of a schedule: what runs, then what follows; then it lets go.
+
+    Discounts that are not named with a phase would end with it.
+    """
     runs = schedule["phases"][0]
+    lowered = {"discounts": discount_params(found, ())} if found["discounts"] else {}
+    follows = {"discounts": discount_params(found, order.without)} if found["discounts"] else {}
     return {
         "end_behavior": "release",
         "phases": [
@@ -62,6 +68,7 @@ def phase_params(schedule: Data, order: ChangeOrder, rhythm: Data) -> dict[str, 
                 "start_date": runs["start_date"],
                 "end_date": runs["end_date"],
                 "proration_behavior": "none",
+                **lowered,
             },
             {
                 "items": [
@@ -72,6 +79,7 @@ def phase_params(schedule: Data, order: ChangeOrder, rhythm: Data) -> dict[str, 
                     "interval_count": rhythm["interval_count"],
                 },
                 "proration_behavior": "none",
+                **follows,
             },
         ],
     }

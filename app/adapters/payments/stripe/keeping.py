@@ -14,6 +14,7 @@ from app.adapters.payments.port import Created, RailSubscription, Ref
 from app.adapters.payments.stripe import items, previews
 from app.adapters.payments.stripe.caller import LANGUAGES, Caller
 from app.adapters.payments.stripe.calls import ask, find
+from app.adapters.payments.stripe.discounts import discount_params
 from app.adapters.payments.stripe.values import Data, id_of, minor_units, time_of
 from app.errors import Conflict, NotFound
 
@@ -55,7 +56,7 @@ class Keeping(Caller):
         begins: dict[str, Any] = {"metadata": marks}
         if order.trial_days:
             begins["trial_period_days"] = order.trial_days
-        params = {
+        params: dict[str, Any] = {
             "mode": "subscription",
             "customer": customer,
             "client_reference_id": order.reference,
@@ -66,6 +67,8 @@ class Keeping(Caller):
             "success_url": order.success_url,
             "cancel_url": order.cancel_url,
         }
+        if order.promo is not None:
+            params["discounts"] = [{"promotion_code": order.promo}]
         if order.trial_days and order.without_card is not None:
             params["payment_method_collection"] = "if_required"
             ends = {"missing_payment_method": order.without_card.value}
@@ -89,7 +92,7 @@ class Keeping(Caller):
         if order.is_later:
             return previews.later(renewal, present)
         details = items.change_params(present, order)
-        found = self._preview(order.subscription_id, details)
+        found = self._preview(order, present, details)
         return previews.at_once(found, renewal, present)
 
     def carry_out(self, order: CommandOrder) -> RailSubscription | None:
@@ -149,7 +152,7 @@ class Keeping(Caller):
         if items.pieces_of(present) == items.sorted_pieces(change.pieces):
             return
         self._release(order, present)
-        params = items.change_params(present, change)
+        params = items.change_params(present, change) | _discounts(present, change)
         self._update(order, {**params, "payment_behavior": "pending_if_incomplete"})
 
     def _change_later(self, order: CommandOrder, present: Data) -> None:
@@ -162,7 +165,8 @@ class Keeping(Caller):
                 begin, self._once(f"{order.key}:schedule")
             )
         )
-        params = items.phase_params(schedule, change, self._rhythm(change.pieces[0].price))
+        rhythm = self._rhythm(change.pieces[0].price)
+        params = items.phase_params(present, schedule, change, rhythm)
         ask(
             lambda: self._v1.subscription_schedules.update(
                 schedule["id"], params, self._once(f"{order.key}:phases")
@@ -196,8 +200,12 @@ class Keeping(Caller):
         recurring: Data = found["recurring"]
         return recurring
 
-    def _preview(self, subscription_id: str, details: dict[str, Any]) -> Data:
-        params = {"subscription": subscription_id, "subscription_details": details}
+    def _preview(self, order: ChangeOrder, present: Data, details: dict[str, Any]) -> Data:
+        params = {
+            "subscription": order.subscription_id,
+            "subscription_details": details,
+            **_discounts(present, order),
+        }
         return ask(lambda: self._v1.invoices.create_preview(params))
 
     def _preview_renewal(self, order: ChangeOrder, present: Data) -> Data:
@@ -206,16 +214,22 @@ class Keeping(Caller):
             "items": items.item_params(present, order.pieces),
             "proration_behavior": "none",
         }
-        return self._preview(order.subscription_id, details)
+        return self._preview(order, present, details)
 
     def _find(self, subscription_id: str) -> Data | None:
-        return find(lambda: self._v1.subscriptions.retrieve(subscription_id))
+        expand = {"expand": ["discounts"]}
+        return find(lambda: self._v1.subscriptions.retrieve(subscription_id, expand))
 
     def _present(self, subscription_id: str) -> Data:
         found = self._find(subscription_id)
         if found is None:
             raise NotFound("unknown_subscription")
         return found
+
+
+def _discounts(present: Data, order: ChangeOrder) -> dict[str, Any]:
+    """Return what of the discounts goes on, where some do not; nothing is said otherwise."""
+    return {"discounts": discount_params(present, order.without)} if order.without else {}
 
 
 def _change_of(order: CommandOrder) -> ChangeOrder:

@@ -2,6 +2,7 @@
 
 from app.adapters.payments.keeping import RailPreview, RailPreviewLine
 from app.adapters.payments.stripe.values import Data, money_of, time_of
+from app.money import Money
 
 
 def at_once(found: Data, renewal: Data, present: Data) -> RailPreview:
@@ -11,6 +12,7 @@ def at_once(found: Data, renewal: Data, present: Data) -> RailPreview:
         due_now=money_of(found["amount_due"], found["currency"]),
         next_charge=money_of(renewal["amount_due"], renewal["currency"]),
         next_at=time_of(_period_end(present)),
+        discount=_discount(found),
     )
 
 
@@ -21,7 +23,13 @@ def later(found: Data, present: Data) -> RailPreview:
         due_now=money_of(0, found["currency"]),
         next_charge=money_of(found["amount_due"], found["currency"]),
         next_at=time_of(_period_end(present)),
+        discount=_discount(found),
     )
+
+
+def _discount(found: Data) -> Money:
+    amount = sum(row["amount"] for row in found["total_discount_amounts"] or ())
+    return money_of(amount, found["currency"])
 
 
 def _lines(found: Data) -> tuple[RailPreviewLine, ...]:

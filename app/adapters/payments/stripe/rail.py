@@ -22,6 +22,7 @@ from app.adapters.payments.stripe.caller import LANGUAGES
 from app.adapters.payments.stripe.calls import ask, find, refusal
 from app.adapters.payments.stripe.event_log import StripeEventLog
 from app.adapters.payments.stripe.keeping import Keeping
+from app.adapters.payments.stripe.promotions import Promotions
 from app.adapters.payments.stripe.values import minor_units, time_of
 from app.errors import Conflict
 
@@ -30,7 +31,7 @@ PORTAL = "https://billing.stripe.com"
 INVOICES = "https://invoice.stripe.com"
 
 
-class StripeRail(Keeping):
+class StripeRail(Keeping, Promotions):
     """Stripe: money on its pages, and subscriptions that it keeps."""
 
     name = NAME

@@ -7,7 +7,7 @@ from typing import Any
 import stripe
 
 from app.adapters.payments.port import RailInvoice, RailPayment, RailSubscription, Ref, Snapshot
-from app.adapters.payments.stripe import snapshots, subscriptions
+from app.adapters.payments.stripe import discounts, snapshots, subscriptions
 from app.adapters.payments.stripe.calls import ask, find
 from app.adapters.payments.stripe.values import Data, id_of
 
@@ -94,7 +94,8 @@ class Reader:
         return snapshots.customer(found, self._tag) if found else None
 
     def _invoice(self, invoice_id: str) -> RailInvoice | None:
-        found = find(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]}))
+        expand = {"expand": ["payments", *discounts.EXPAND]}
+        found = find(lambda: self._v1.invoices.retrieve(invoice_id, expand))
         if found is None:
             return None
         rows = (found.get("payments") or {}).get("data") or []
@@ -118,7 +119,8 @@ class Reader:
         return _with_invoice(payment, invoice_id) if payment else None
 
     def _subscription(self, subscription_id: str) -> RailSubscription | None:
-        expand = {"expand": ["latest_invoice", "schedule", "default_payment_method"]}
+        whole = ("latest_invoice", "schedule", "default_payment_method", *discounts.EXPAND)
+        expand = {"expand": list(whole)}
         found = find(lambda: self._v1.subscriptions.retrieve(subscription_id, expand))
         if found is None:
             return None

@@ -20,6 +20,7 @@ from app.adapters.payments.port import (
     RailRefund,
     RailState,
 )
+from app.adapters.payments.stripe import discounts
 from app.adapters.payments.stripe.values import (
     Data,
     id_of,
@@ -170,6 +171,7 @@ def invoice(
         next_attempt_at=optional_time(found["next_payment_attempt"]),
         pay_url=found["hosted_invoice_url"],
         payments=payments,
+        discount_names=discounts.names(found, tag),
     )
 
 

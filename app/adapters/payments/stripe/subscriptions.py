@@ -9,6 +9,7 @@ from app.adapters.payments.port import (
     RailSubscription,
     RailSubscriptionState,
 )
+from app.adapters.payments.stripe import discounts
 from app.adapters.payments.stripe.values import (
     Data,
     id_of,
@@ -54,6 +55,7 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
         open_invoice_id=newest["id"] if newest and newest["status"] in _WAITING else None,
         method=method_words(found["default_payment_method"]),
         reference=word_in(found["metadata"], tag, "reference"),
+        discounts=discounts.picture(found, tag),
     )
 
 
