@@ -20,6 +20,7 @@ from app.accounts.access import current_may
 from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView, asked_number
+from app.admin.filters import read_whole
 from app.admin.forms import CountField
 from app.db import db
 from app.errors import DomainError
@@ -35,6 +36,9 @@ from app.subscriptions.promotions.rules import (
     normal,
 )
 from app.subscriptions.promotions.texts import REDEMPTION_LABELS
+from app.subscriptions.provider import promos
+from app.subscriptions.provider import queries as provider
+from app.subscriptions.provider.texts import PROMO_LABELS
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import HUNDRED, Discount
 from app.subscriptions.texts import plan_label
@@ -131,6 +135,8 @@ class PromoCodeView(AdminView):
             "admin/promo_code.html",
             promo=queries.page_of(asked_number()),
             labels=REDEMPTION_LABELS,
+            there=provider.promos_of(asked_number()),
+            there_labels=PROMO_LABELS,
             sees_people=current_may(Permission.USERS_VIEW),
         )
 
@@ -140,6 +146,15 @@ class PromoCodeView(AdminView):
         with transaction():
             service.switch(current_user.id, asked_number(), active=request.form.get("to") == "on")
         return redirect(url_for("admin_promo_codes.page", id=asked_number()), 303)
+
+    @expose("/push", methods=("POST",))
+    def push(self) -> ResponseReturnValue:
+        """Ask a provider again about a code."""
+        row = request.form.get("id", 0, type=read_whole)
+        with transaction():
+            code_id = promos.retry(current_user.id, row)
+        flash(gettext("The provider is asked again within a minute."), "success")
+        return redirect(url_for("admin_promo_codes.page", id=code_id), 303)
 
 
 def views() -> Iterable[BaseView]:

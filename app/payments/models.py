@@ -150,7 +150,7 @@ class Checkout(Base):
         UniqueConstraint("rail", "external_id"),
         _one_of("purpose", Purpose),
         _one_of("state", CheckoutState),
-        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("amount >= 0", name="amount"),
         Index(
             "uq_checkouts_open",
             "user_id",

@@ -76,6 +76,7 @@ def begin(person: Payer, choice: Choice, rail: str, key: str) -> Way:
     if present is not None and not may_be_replaced(present):
         return _way_to(present, person)
     if rail in KEEPING and not choice.period.is_endless:
+        subscribing.check_code(person.id, choice)
         if present is not None:
             with transaction():
                 kept.withdraw(person.id)

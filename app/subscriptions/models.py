@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
@@ -178,7 +179,9 @@ class RailSubscription(Base):
     # Our word for the page on which it began: the key of its promotion code.
     reference: Mapped[str] = mapped_column(default="", server_default="")
     # What is taken off its invoices: name, percent or amount, until when.
-    discounts: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
+    discounts: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, server_default=text("'[]'::jsonb")
+    )
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

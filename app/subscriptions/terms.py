@@ -92,6 +92,26 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Lowered:
+    """What lowers the charges of a subscription now: its name, and a share or an amount.
+
+    It holds until a moment, or for one more payment if it `is_once`, else without an end.
+    """
+
+    name: str
+    percent: Decimal | None
+    amount: Money | None
+    until: datetime | None
+    is_once: bool = False
+
+    def off(self, total: Money, at: datetime) -> Money:
+        """Return how much this takes off what is charged at a moment."""
+        if self.until is not None and self.until <= at:
+            return Money(Decimal(0), total.currency)
+        return Discount(self.name, percent=self.percent, amount=self.amount).off(total)
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How somebody's subscription stands, whoever keeps it."""
 
@@ -116,3 +136,4 @@ class Standing:
     pay_url: str | None
     has_portal: bool
     may: frozenset[Verb]
+    lowered: tuple[Lowered, ...] = ()

@@ -14,7 +14,7 @@ from app.payments.texts import rail_label
 from app.subscriptions import queries
 from app.subscriptions.history import Change
 from app.subscriptions.periods import LIFETIME, MONTH, YEAR, Period
-from app.subscriptions.terms import Standing, Verb
+from app.subscriptions.terms import HUNDRED, Lowered, Standing, Verb
 from app.subscriptions.texts import allowance_name, period_words, plan_label
 
 WORDS: Mapping[str, LazyString] = {
@@ -131,6 +131,20 @@ def taken_by(one: Standing) -> str:
     return rail_label(one.rail)
 
 
+def lowered_words(one: Lowered) -> str:
+    """Say what a code takes off, and for how long."""
+    if one.percent is not None:
+        whole = one.percent == one.percent.to_integral_value()
+        off = filters.percent(one.percent / HUNDRED, 0 if whole else 2)
+    else:
+        off = written(one.amount) if one.amount else ""
+    if one.is_once:
+        return str(_("%(off)s off the next payment", off=off))
+    if one.until is None:
+        return str(_("%(off)s off every payment", off=off))
+    return str(_("%(off)s off until %(date)s", off=off, date=filters.day(one.until)))
+
+
 def change_words(change: Change) -> str:
     """Say what happened to a subscription."""
     if change.what not in CHANGES:
@@ -187,6 +201,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "standing_tone": standing_tone,
     "standing_sentence": standing_sentence,
     "taken_by": taken_by,
+    "lowered_words": lowered_words,
     "change_words": change_words,
     "sold_label": sold_label,
     "plan_label": plan_label,

@@ -66,6 +66,13 @@ def _guard(new: str, old: str) -> None:
     op.execute(MOVE.replace("{new}", new).replace("{old}", old))
 
 
+def _pages_of(amount: str) -> None:
+    """Let pages be for these amounts; those that were there before are not asked."""
+    name = op.f("ck_checkouts_amount")
+    op.drop_constraint(name, "checkouts", type_="check")
+    op.create_check_constraint(name, "checkouts", f"amount {amount}", postgresql_not_valid=True)
+
+
 def upgrade() -> None:
     op.create_table(
         TABLE,
@@ -110,11 +117,13 @@ def upgrade() -> None:
     op.add_column(
         "invoices", sa.Column("discount_name", sa.Text(), server_default="", nullable=False)
     )
+    _pages_of(">= 0")
     _guard(" new.discount_name,", " old.discount_name,")
 
 
 def downgrade() -> None:
     _guard("", "")
+    _pages_of("> 0")
     op.drop_column("invoices", "discount_name")
     op.drop_column("rail_subscriptions", "discounts")
     op.drop_column("rail_subscriptions", "reference")

@@ -12,6 +12,7 @@ from app.subscriptions import service as plans
 from app.subscriptions.kept import service as kept
 from app.subscriptions.periods import MONTH
 from app.subscriptions.promotions.models import PromoCode
+from app.subscriptions.provider.models import RailPromo
 from app.subscriptions.terms import Choice
 from app.transactions import transaction
 from tests.client import Client
@@ -103,3 +104,25 @@ def test_nobody_else_sees_or_makes_codes(
     assert client.post_form(MAKE, data=SPRING).status_code == status
     assert client.post_form(f"{LIST}switch?id=1", data={"to": "off"}).status_code == status
     assert db.session.scalars(select(PromoCode)).all() == []
+
+
+def test_what_a_provider_refused_is_seen_and_asked_again(manager: Client) -> None:
+    manager.post_form(MAKE, data=SPRING)
+    with transaction():
+        row = RailPromo(
+            rail="stripe", code_id=code().id, months=3, state="refused", error="rail_refused",
+            attempts=1,
+        )  # fmt: skip
+        db.session.add(row)
+        db.session.flush()
+        row_id = row.id
+    page = manager.get(f"{LIST}page?id={code().id}").text
+    assert "Refused" in page and "rail_refused" in page and "3 months" in page
+    assert manager.post_form(f"{LIST}push", data={"id": str(row_id)}).status_code == 303
+    db.session.rollback()
+    row = db.session.get_one(RailPromo, row_id)
+    assert (row.state, row.attempts) == ("waiting", 0)
+    asked = select(AuditEntry.id).where(AuditEntry.action == "promo.pushed")
+    assert len(db.session.scalars(asked).all()) == 1
+    for wrong in ("", "x", "9" * 400, str(10**15)):
+        assert manager.post_form(f"{LIST}push", data={"id": wrong}).status_code == 404

@@ -11,17 +11,16 @@ from sqlalchemy import func, select, update
 
 from app.accounts.models import Role, User
 from app.db import db, utc_now
-from app.errors import InvalidInput
 from app.money import Money
 from app.payments.models import Invoice
-from app.subscriptions import buying, queries, rules, service, usage
+from app.subscriptions import queries, rules, service, usage
 from app.subscriptions.kept import jobs
 from app.subscriptions.models import KeptSubscription, PlanPrice
 from app.subscriptions.periods import LIFETIME, MONTH
 from app.subscriptions.promotions import service as promotions
 from app.subscriptions.promotions.rules import MAX_CODE, Terms
 from app.subscriptions.rules import RunningBots
-from app.subscriptions.terms import Choice, Discount
+from app.subscriptions.terms import Discount
 from app.transactions import transaction
 from app.wallet import service as wallet
 from tests.client import Client
@@ -485,13 +484,6 @@ def test_a_code_that_does_not_hold_is_refused_with_a_sentence(client: Client, co
     assert quote.status_code == (400 if "\x00" in code else 200)
     assert "Order and pay" not in quote.text
     assert count(Invoice) == 0
-
-
-def test_a_provider_that_keeps_subscriptions_takes_no_code(user: User) -> None:
-    make_code()
-    with pytest.raises(InvalidInput, match="promo_not_by_rail"):
-        buying.quote(user.id, Choice("pro", MONTH, promo="SPRING"), "stripe")
-    assert buying.quote(user.id, Choice("pro", MONTH), "stripe").due_now.amount == 29
 
 
 def test_a_price_that_nobody_has_read_is_not_taken_from_the_wallet(

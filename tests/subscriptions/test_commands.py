@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -121,3 +122,58 @@ def test_a_subscription_is_shown_changed_canceled_and_resumed(app: Flask, email:
     assert "Done." in run(app, ["subscriptions", "cancel", email, "--now"]).output
     assert run(app, ["subscriptions", "show", email]).exit_code == 1
     assert "no subscription" in run(app, ["subscriptions", "resume", email]).output
+
+
+def codes(app: Flask, *arguments: str) -> list[dict[str, object]]:
+    result = run(app, ["promo", *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    told: list[dict[str, object]] = json.loads(result.output)
+    return told
+
+
+def test_a_script_makes_lists_and_ends_promotion_codes(app: Flask, email: str) -> None:
+    assert codes(app, "list") == []
+    made = codes(
+        app, "create", "spring", "--percent", "12.50", "--periods", "0", "--max", "7",
+        "--expires", "2999-01-31", "--plan", "pro",
+    )  # fmt: skip
+    assert [one.pop("created_at") is not None for one in made] == [True]
+    assert made == [
+        {
+            "code": "SPRING", "percent": "12.5", "amount": None, "currency": None, "periods": None,
+            "plans": ["pro"], "expires_at": "2999-01-31T00:00:00+00:00", "max_redemptions": 7,
+            "redeemed": 0, "state": "active",
+        }
+    ]  # fmt: skip
+    (five,) = codes(app, "create", "FIVE", "--amount", "5")
+    assert (five["amount"], five["currency"], five["periods"]) == ("5", "USD", 1)
+    assert [one["code"] for one in codes(app, "list")] == ["FIVE", "SPRING"]
+    for _ in range(2):
+        assert codes(app, "end", "five")[0]["state"] == "ended"
+    assert [one["code"] for one in codes(app, "list")] == ["SPRING"]
+    assert [one["state"] for one in codes(app, "list", "--all")] == ["ended", "active"]
+    audited = select(AuditEntry.action).where(AuditEntry.object_type == "promo_code")
+    assert sorted(db.session.scalars(audited)) == ["promo.made", "promo.made", "promo.switched"]
+    words = run(app, ["promo", "list"]).output
+    assert "12.5 % off all periods, taken 0 of 7, for pro, active" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("create", "x", "--percent", "5"), "3 to 40 letters"),
+        (("create", "BOTH", "--percent", "5", "--amount", "5"), "either a share or an amount"),
+        (("create", "NONE"), "either a share or an amount"),
+        (("create", "MUCH", "--percent", "101"), "up to 100"),
+        (("create", "ODD", "--percent", "NaN"), "is not a number"),
+        (("create", "LONG", "--percent", "9" * 400), "up to 100"),
+        (("create", "PAST", "--percent", "5", "--expires", "2020-01-01"), "in the future"),
+        (("create", "GOLD", "--percent", "5", "--plan", "gold"), "plan"),
+        (("end", "NOBODY"), "no promotion code like this"),
+    ],
+)
+def test_what_can_be_no_promotion_code_is_told(
+    app: Flask, email: str, arguments: tuple[str, ...], said: str
+) -> None:
+    result = run(app, ["promo", *arguments, "--json"])
+    assert result.exit_code != 0 and said in result.output

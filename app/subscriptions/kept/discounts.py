@@ -9,24 +9,44 @@ from app.db import db
 from app.money import Money
 from app.payments.models import Invoice
 from app.payments.rules import InvoiceState
-from app.subscriptions.kept import store
+from app.subscriptions.kept import baskets, store
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.rules import InvoiceKind, Reason
-from app.subscriptions.models import KeptSubscription
+from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.promotions import queries as promotions
+from app.subscriptions.terms import Lowered
 
 
-def off_next(kept: KeptSubscription, basket: Basket) -> Money | None:
-    """Return what is taken off the invoice for the next period, if anything is."""
+def of_next(kept: KeptSubscription, basket: Basket) -> tuple[Money | None, str]:
+    """Return what is taken off the invoice for the next period, if anything is, and its name."""
     plan = basket.plan
     code = plan.plan_code if plan else None
     found = promotions.discount_at(store.source_of(kept), kept.number + 1, code, basket.period.code)
-    return found.off(basket.total) if found is not None else None
+    return (found.off(basket.total), found.code) if found is not None else (None, "")
+
+
+def lowered(kept: KeptSubscription) -> tuple[Lowered, ...]:
+    """Return the code that lowers the present period or a coming one, and until when it does.
+
+    Of what is not paid yet the invoice tells.
+    """
+    if kept.state == KeptState.INCOMPLETE:
+        return ()
+    basket, number = baskets.present_of(kept), max(kept.number, 1)
+    plan = basket.plan.plan_code if basket.plan else None
+    found = promotions.discount_at(store.source_of(kept), number, plan, basket.period.code)
+    if found is None:
+        return ()
+    until = None
+    if found.periods is not None and kept.anchor is not None:
+        until = store.course_of(kept).end(max(found.periods, number))
+    is_once = found.periods == 1 and not kept.number
+    return (Lowered(found.code, found.percent, found.amount, until, is_once),)
 
 
 def next_sum(kept: KeptSubscription, basket: Basket) -> Money:
     """Return what the next period costs."""
-    off = off_next(kept, basket)
+    off, _name = of_next(kept, basket)
     return basket.total - off if off is not None else basket.total
 
 

@@ -45,6 +45,7 @@ def standing(user_id: int) -> Standing | None:
         pay_url=None,
         has_portal=False,
         may=_may(kept, invoice),
+        lowered=discounts.lowered(kept),
     )
 
 

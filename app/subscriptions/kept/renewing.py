@@ -159,12 +159,14 @@ def _ask(kept: KeptSubscription) -> None:
     basket, start = baskets.next_of(kept), kept.period_end
     with use_locale(people.user_by_id(kept.user_id).language):
         lines = baskets.period_lines(basket, start, store.next_end(kept))
+    discount, discount_name = discounts.of_next(kept, basket)
     invoice = payments.issue(
         NewInvoice(
             key=store.reason_of_next(kept).key,
             user_id=kept.user_id,
             lines=lines,
-            discount=discounts.off_next(kept, basket),
+            discount=discount,
+            discount_name=discount_name,
             due_at=start,
             kept_id=kept.id,
         ),

@@ -200,12 +200,14 @@ def _begin(
         actor_id=actor_id,
         cause="asked",
     )
+    discount, discount_name = discounts.of_next(kept, basket)
     invoice = payments.issue(
         NewInvoice(
             key=store.reason_of_next(kept).key,
             user_id=kept.user_id,
             lines=_in_language(kept.user_id, basket, now),
-            discount=discounts.off_next(kept, basket),
+            discount=discount,
+            discount_name=discount_name,
             due_at=now + rules.PATIENCE,
             kept_id=kept.id,
         ),

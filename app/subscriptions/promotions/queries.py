@@ -40,7 +40,12 @@ class CodePage:
     terms: Terms
     redeemed: int
     created_at: datetime
-    redemptions: Sequence[Redemption]
+    redemptions: Sequence[Redemption] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether somebody could begin with it now, if there are places left."""
+        return rules.is_live(self.terms, utc_now())
 
 
 def discount_for(user_id: int, choice: Choice) -> Discount | None:
@@ -135,6 +140,20 @@ def plans() -> Sequence[tuple[str, str]]:
     return [(code, name) for code, name in rows]
 
 
+def listed(*, everything: bool) -> list[CodePage]:
+    """Return the codes that can be used, the newest first; with `everything` those too that ended.
+
+    Who took them is left out.
+    """
+    found = db.session.scalars(select(PromoCode).order_by(PromoCode.id.desc()))
+    pages = [_page(promo) for promo in found]
+    return [page for page in pages if everything or page.is_live]
+
+
+def _page(promo: PromoCode, taken: Sequence[Redemption] = ()) -> CodePage:
+    return CodePage(promo.id, terms_of(promo), promo.redeemed, promo.created_at, taken)
+
+
 def page_of(code_id: int) -> CodePage:
     """Return a code and who took it last; raise NotFound if there is none."""
     promo = db.session.get(PromoCode, code_id)
@@ -158,4 +177,4 @@ def page_of(code_id: int) -> CodePage:
         )
         for one, email in rows
     ]
-    return CodePage(promo.id, terms_of(promo), promo.redeemed, promo.created_at, taken)
+    return _page(promo, taken)

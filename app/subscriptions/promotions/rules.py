@@ -63,13 +63,18 @@ def check_new(terms: Terms, now: datetime) -> None:
 
 def check_usable(terms: Terms, choice: Choice, currency: str, now: datetime) -> None:
     """Raise InvalidInput or Conflict with the reason why a code does not hold for a choice."""
-    if not terms.active or (terms.expires_at is not None and terms.expires_at <= now):
+    if not is_live(terms, now):
         raise Conflict("promo_ended", field="promo")
     if not is_for(terms, choice.plan):
         raise InvalidInput("promo_not_for_plan", field="promo")
     amount = terms.discount.amount
     if amount is not None and amount.currency != currency:
         raise InvalidInput("promo_not_for_plan", field="promo")
+
+
+def is_live(terms: Terms, now: datetime) -> bool:
+    """Tell whether a code is switched on and has not ended."""
+    return terms.active and (terms.expires_at is None or terms.expires_at > now)
 
 
 def is_for(terms: Terms, plan: str | None) -> bool:

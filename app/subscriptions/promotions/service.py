@@ -61,7 +61,7 @@ def make(actor_id: int | None, terms: Terms) -> int:
     return int(made)
 
 
-def switch(actor_id: int, code_id: int, *, active: bool) -> None:
+def switch(actor_id: int | None, code_id: int, *, active: bool) -> None:
     """Switch a code off for new purchases, or on again; audited. Again: nothing."""
     promo = db.session.get(PromoCode, code_id, with_for_update=True, populate_existing=True)
     if promo is None:

@@ -24,7 +24,7 @@ from app.subscriptions.promotions import queries as codes
 from app.subscriptions.promotions import rules
 from app.subscriptions.promotions import service as promotions
 from app.subscriptions.promotions.models import PromoCode, PromoRedemption, RedemptionState
-from app.subscriptions.provider import prices, store
+from app.subscriptions.provider import beside, prices, store
 from app.subscriptions.provider.models import PromoState, RailPromo
 from app.subscriptions.terms import Choice, Discount
 from app.transactions import after_commit, transaction
@@ -101,8 +101,8 @@ def push() -> None:
             log.warning("promo_not_pushed promo=%s error=%s", promo_id, error.code)
 
 
-def retry(actor_id: int, promo_id: int) -> None:
-    """Ask a provider again about a code; audited. Raises NotFound if there is no such row."""
+def retry(actor_id: int, promo_id: int) -> int:
+    """Ask a provider again about a code, and return that; audited. Raises NotFound for no row."""
     row = _locked(promo_id)
     if row is None:
         raise NotFound("unknown_promo")
@@ -117,6 +117,7 @@ def retry(actor_id: int, promo_id: int) -> None:
         after={"rail": row.rail, "months": row.months},
     )
     after_commit(lambda: enqueue_once(QueueName.PAYMENTS, PUSH_JOB, key="push-promo-codes"))
+    return row.code_id
 
 
 def follow(row: RailSubscription) -> None:
@@ -133,7 +134,9 @@ def follow(row: RailSubscription) -> None:
         # That of the days to try is for nothing; one that a code brings to nothing is not.
         Invoice.subtotal > 0,
     )
-    if db.session.scalar(paid.limit(1)) is not None:
+    if beside.is_refused(row.user_id, row.rail, row.external_id):
+        promotions.release(row.reference)
+    elif db.session.scalar(paid.limit(1)) is not None:
         promotions.use(row.reference)
     elif row.state in store.OVER:
         promotions.release(row.reference)

@@ -1,17 +1,57 @@
 """Reads for the desk about subscriptions that a provider keeps."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from sqlalchemy import Select, func, literal, select, union_all
 
 from app.db import db
 from app.subscriptions.models import KeptSubscription, RailSubscription
 from app.subscriptions.provider import store
+from app.subscriptions.provider.models import RailPromo
 from app.subscriptions.queries import GIVING
 
 SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PromoThere:
+    """A promotion code of ours as a provider has it; `months` 0: as often as it says itself."""
+
+    id: int
+    rail: str
+    months: int
+    external_id: str
+    state: str
+    error: str
+    attempts: int
+
+
 _LIVE = union_all(
     select(RailSubscription.user_id).where(RailSubscription.state.not_in(store.OVER)),
     select(KeptSubscription.user_id).where(KeptSubscription.state.in_(GIVING)),
 ).subquery()
+
+
+def promos_of(code_id: int) -> Sequence[PromoThere]:
+    """Return where a promotion code is known, and how that stands."""
+    query = (
+        select(RailPromo)
+        .where(RailPromo.code_id == code_id)
+        .order_by(RailPromo.rail, RailPromo.months)
+    )
+    return [
+        PromoThere(
+            row.id,
+            row.rail,
+            row.months,
+            row.external_id or "",
+            row.state,
+            row.error or "",
+            row.attempts,
+        )
+        for row in db.session.scalars(query)
+    ]
 
 
 def doubles() -> tuple[int, ...]:

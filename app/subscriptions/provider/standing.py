@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import select
 
@@ -16,7 +17,7 @@ from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import PlanPrice, RailSubscription, SubscriptionItem
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.provider import store
-from app.subscriptions.terms import Source, Standing, Verb
+from app.subscriptions.terms import Lowered, Source, Standing, Verb
 from app.subscriptions.texts import plan_label
 
 _LATE = (State.PAST_DUE.value, State.UNPAID.value)
@@ -55,6 +56,7 @@ def standing(user_id: int) -> Standing | None:
         pay_url=invoice.pay_url if invoice else None,
         has_portal=has_portal,
         may=_may(row, invoice, has_portal=has_portal),
+        lowered=_lowered(row),
     )
 
 
@@ -107,12 +109,31 @@ def _open_invoice(row: RailSubscription) -> Invoice | None:
 def _next_charge(
     row: RailSubscription, present: Basket | None
 ) -> tuple[Money | None, datetime | None]:
-    """Return what is charged next and when, before taxes and discounts; nothing where it ends."""
+    """Return what is charged next and when, before taxes; nothing where it ends."""
     is_running = row.state in {*_RUNNING, State.PAST_DUE.value}
     if row.cancel_at is not None or row.is_collection_paused or not is_running:
         return None, None
     following = next_of(row) or present
-    return (following.total if following else None), row.period_end
+    if following is None:
+        return None, row.period_end
+    total = following.total
+    for one in _lowered(row):
+        total -= one.off(total, row.period_end)
+    return total, row.period_end
+
+
+def _lowered(row: RailSubscription) -> tuple[Lowered, ...]:
+    """Return what the provider takes off, as it was told last."""
+    return tuple(
+        Lowered(
+            name=one["name"],
+            percent=Decimal(one["percent"]) if one["percent"] else None,
+            amount=Money(Decimal(one["amount"]), one["currency"]) if one["amount"] else None,
+            until=datetime.fromisoformat(one["until"]) if one["until"] else None,
+            is_once=one["is_once"],
+        )
+        for one in row.discounts
+    )
 
 
 def _may(row: RailSubscription, invoice: Invoice | None, *, has_portal: bool) -> frozenset[Verb]:

@@ -96,9 +96,9 @@ def check_code(user_id: int, choice: Choice) -> None:
 
 def give_up_code(user_id: int, code: str) -> None:
     """Take back the page for which somebody has taken a code that another order shall have."""
-    query = _open_pages(user_id)
-    for checkout in db.session.scalars(query):
-        if codes.code_of(checkouts.reference_of(checkout.id)) == normal(code):
+    wanted = normal(code)
+    for checkout in db.session.scalars(_open_pages(user_id)):
+        if wanted and codes.code_of(checkouts.reference_of(checkout.id)) == wanted:
             checkouts.replace(checkout)
 
 

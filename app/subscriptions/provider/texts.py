@@ -16,6 +16,13 @@ TEXTS: Mapping[str, LazyString] = {
     "not_sold_there": _l("This can't be had as a subscription by card. Choose another way to pay."),
 }
 
+PROMO_LABELS: Mapping[str, LazyString] = {
+    "waiting": _l("Waits to be made there"),
+    "made": _l("Can be used"),
+    "ending": _l("Waits to be switched off there"),
+    "ended": _l("Switched off"),
+    "refused": _l("Refused"),
+}
 COMMAND_LABELS: Mapping[str, LazyString] = {
     "waiting": _l("Waits for the provider"),
     "done": _l("Done"),
