@@ -30,7 +30,8 @@ PROVISIONAL = timedelta(hours=1)
 FRESH = timedelta(minutes=15)
 BATCH = 50
 CLOSE_JOB = "app.payments.jobs.close_page"
-_PREFIX = "checkout:"
+# How our words for pages begin.
+PREFIX = "checkout:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Step:
 
 def reference_of(checkout_id: int) -> str:
     """Return our word for a page."""
-    return f"{_PREFIX}{checkout_id}"
+    return f"{PREFIX}{checkout_id}"
 
 
 def want_invoice(user_id: int, invoice_id: int) -> Want:
@@ -159,8 +160,8 @@ def page_of(checkout_id: int) -> tuple[str, str]:
 def find(rail: str, external_id: str | None, reference: str) -> Checkout | None:
     """Return the page that a rail speaks of, by its id there or by our own word."""
     known = [Checkout.external_id == external_id] if external_id else []
-    number = reference.removeprefix(_PREFIX)
-    if reference.startswith(_PREFIX) and number.isdecimal() and len(number) <= len(str(2**62)):
+    number = reference.removeprefix(PREFIX)
+    if reference.startswith(PREFIX) and number.isdecimal() and len(number) <= len(str(2**62)):
         known.append(Checkout.id == int(number))
     if not known:
         return None

@@ -82,7 +82,6 @@ def begin(person: Payer, choice: Choice, rail: str, key: str) -> Way:
                 kept.withdraw(person.id)
         return Way(Goal.ELSEWHERE, url=provider.start(person, choice, "/subscriptions"))
     with transaction():
-        subscribing.give_up_code(person.id, choice.promo)
         invoice_id = kept.start(person.id, choice, rail, key)
         # What is ordered here is not to be begun on the page of a provider too.
         subscribing.give_way_to_kept(person.id)

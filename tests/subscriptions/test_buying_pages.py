@@ -13,7 +13,7 @@ from app.accounts.models import Role, User
 from app.db import db, utc_now
 from app.money import Money
 from app.payments.models import Invoice
-from app.subscriptions import queries, rules, service, usage
+from app.subscriptions import buying, queries, rules, service, usage
 from app.subscriptions.kept import jobs
 from app.subscriptions.models import KeptSubscription, PlanPrice
 from app.subscriptions.periods import LIFETIME, MONTH

@@ -393,6 +393,8 @@ def test_a_planned_change_keeps_a_discount_or_takes_it_off(
     provider.change(user.id, choice, preview.token)
     settle(fake)
     assert mirrored(user.id).discounts[0]["name"] == "SAVE", "until then it holds"
+    standing = provider.standing(user.id)
+    assert standing is not None and standing.next_charge == preview.next_charge
     renew(fake)
     assert totals(user) == [Decimal("63.2"), wanted]
 

@@ -13,7 +13,7 @@ from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.i18n import use_locale
 from app.money import Money
-from app.payments import invoices
+from app.payments import checkouts, invoices
 from app.payments import service as payments
 from app.payments.rules import Line, NewInvoice
 from app.subscriptions import history, queries, seats
@@ -108,7 +108,8 @@ def start(
     seats.take(basket.items)
     kept = _store(user_id, basket, rail, key, now)
     if choice.promo.strip():
-        promotions.reserve(user_id, choice.promo, choice, store.source_of(kept))
+        source = store.source_of(kept)
+        promotions.reserve(user_id, choice.promo, choice, source, over=checkouts.PREFIX)
     return _begin(kept, basket, actor_id, notify)
 
 

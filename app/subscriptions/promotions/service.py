@@ -80,10 +80,11 @@ def switch(actor_id: int | None, code_id: int, *, active: bool) -> None:
     )
 
 
-def reserve(user_id: int, code: str, choice: Choice, key: str) -> Discount:
+def reserve(user_id: int, code: str, choice: Choice, key: str, *, over: str = "") -> Discount:
     """Take one place of a code for a purchase, and return what it takes off.
 
-    The same purchase again takes no second place. Raises InvalidInput or Conflict with the reason
+    The same purchase again takes no second place, nor does one that takes the place of another:
+    `over` is how the keys of such begin. Raises InvalidInput or Conflict with the reason
     why the code does not hold: unknown, ended, not for this choice, used before; and, as the last
     part of the transaction, promo_taken where no place is left.
     """
@@ -98,6 +99,10 @@ def reserve(user_id: int, code: str, choice: Choice, key: str) -> Discount:
     )
     if mine is not None and mine.state != RedemptionState.RELEASED:
         if mine.key == key:
+            return terms.discount
+        if over and mine.key.startswith(over) and mine.state == RedemptionState.RESERVED:
+            mine.key, mine.period, mine.reserved_at = key, choice.period.code, utc_now()
+            db.session.flush()
             return terms.discount
         raise Conflict("promo_used", field="promo")
     if not _store(promo.id, user_id, choice.period.code, key):

@@ -16,6 +16,7 @@ from app.subscriptions.kept import baskets
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import PlanPrice, RailSubscription, SubscriptionItem
 from app.subscriptions.periods import MONTH, Period
+from app.subscriptions.promotions import queries as codes
 from app.subscriptions.provider import store
 from app.subscriptions.terms import Lowered, Source, Standing, Verb
 from app.subscriptions.texts import plan_label
@@ -117,9 +118,18 @@ def _next_charge(
     if following is None:
         return None, row.period_end
     total = following.total
-    for one in _lowered(row):
+    for one in _going_on(row, following):
         total -= one.off(total, row.period_end)
     return total, row.period_end
+
+
+def _going_on(row: RailSubscription, following: Basket) -> Iterable[Lowered]:
+    """Return what lowers what follows: our code only where it is for that."""
+    plan = following.plan.plan_code if following.plan else None
+    if codes.goes_on(row.reference, plan, following.period.code):
+        return _lowered(row)
+    ours = codes.code_of(row.reference)
+    return (one for one in _lowered(row) if one.name != ours)
 
 
 def _lowered(row: RailSubscription) -> tuple[Lowered, ...]:

@@ -26,7 +26,6 @@ from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import KeptState, KeptSubscription, Plan
 from app.subscriptions.promotions import queries as codes
 from app.subscriptions.promotions import service as promotions
-from app.subscriptions.promotions.rules import normal
 from app.subscriptions.provider import prices, promos, store
 from app.subscriptions.seeds import CURRENCY
 from app.subscriptions.terms import Choice
@@ -92,14 +91,6 @@ def check_code(user_id: int, choice: Choice) -> None:
     if discount is not None:
         basket = baskets.choose(choice, CURRENCY, utc_now())
         promos.months_of(discount, choice, _trial_days(user_id, basket))
-
-
-def give_up_code(user_id: int, code: str) -> None:
-    """Take back the page for which somebody has taken a code that another order shall have."""
-    wanted = normal(code)
-    for checkout in db.session.scalars(_open_pages(user_id)):
-        if wanted and codes.code_of(checkouts.reference_of(checkout.id)) == wanted:
-            checkouts.replace(checkout)
 
 
 def give_way_to_kept(user_id: int) -> None:
