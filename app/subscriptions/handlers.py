@@ -10,11 +10,16 @@ from app.payments.events import (
     PaymentFailed,
     PaymentSettled,
 )
+from app.payments.rules import Purpose
+from app.queues import QueueName, enqueue_once
 from app.subscriptions import service
 from app.subscriptions.kept import following
 from app.subscriptions.kept import service as kept
 from app.subscriptions.promotions import service as promotions
 from app.subscriptions.provider import beside, leaving, promos, subscribing
+from app.transactions import after_commit
+
+PAY_JOB = "app.subscriptions.kept.jobs.pay_overdue"
 
 
 @on(AccountConnecting)
@@ -58,6 +63,15 @@ def remember_rail(event: PaymentSettled) -> None:
     if event.invoice_id is not None:
         following.follow_settled(event.payment_id, event.invoice_id)
         beside.give_back_late(event.payment_id)
+
+
+@on(PaymentSettled)
+def pay_overdue_from_new_money(event: PaymentSettled) -> None:
+    """Ask a wallet that was filled for what is overdue; with Redis down the next run does it."""
+    if event.purpose == Purpose.TOP_UP:
+        user_id = event.user_id
+        key = f"pay-overdue-{user_id}"
+        after_commit(lambda: enqueue_once(QueueName.PAYMENTS, PAY_JOB, user_id, key=key))
 
 
 @on(PaymentFailed)

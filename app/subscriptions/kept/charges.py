@@ -13,8 +13,12 @@ from app.payments.rules import InvoiceState
 from app.subscriptions.kept import rules, store
 from app.subscriptions.kept.rules import InvoiceKind, Reason
 from app.subscriptions.models import KeptState, KeptSubscription
+from app.wallet import queries as wallet
+from app.wallet.service import WALLET
 
 BATCH = 200
+# Why a wallet pays nothing, as it is noted with the try.
+WALLET_SHORT = "wallet_short"
 _CHARGED = (KeptState.TRIALING.value, KeptState.ACTIVE.value, KeptState.PAST_DUE.value)
 
 
@@ -45,6 +49,38 @@ def due_invoices(now: datetime) -> list[int]:
     )
     found = ((invoice_id, Reason.parse(key)) for invoice_id, key in rows)
     return [one for one, reason in found if reason and reason.kind is InvoiceKind.PERIOD]
+
+
+def payable_again(now: datetime, user_id: int | None = None) -> list[int]:
+    """Return overdue invoices that a wallet could not pay and now can; of one person or of all."""
+    query = (
+        select(Invoice.id, Invoice.user_id, Invoice.total, Invoice.currency)
+        .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
+        .where(
+            Invoice.state == InvoiceState.OPEN.value,
+            Invoice.due_at <= now,
+            Invoice.failure == WALLET_SHORT,
+            KeptSubscription.rail == WALLET,
+            KeptSubscription.state.in_(_CHARGED),
+        )
+        .order_by(Invoice.due_at.desc())
+        .limit(BATCH)
+    )
+    if user_id is not None:
+        query = query.where(Invoice.user_id == user_id)
+    return [
+        number
+        for number, owner, total, currency in db.session.execute(query)
+        if wallet.available(owner, currency) >= total
+    ]
+
+
+def ask_again(invoice_id: int) -> None:
+    """Let the money of an overdue invoice be asked for now, before the planned day."""
+    invoice, now = invoices.lock(invoice_id), utc_now()
+    waits = invoice.next_attempt_at is None or invoice.next_attempt_at > now
+    if invoice.state == InvoiceState.OPEN and invoice.failure == WALLET_SHORT and waits:
+        invoice.next_attempt_at = now
 
 
 def charge_of(invoice_id: int, now: datetime) -> Charge | None:

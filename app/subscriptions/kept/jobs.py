@@ -27,10 +27,17 @@ T = TypeVar("T")
 def renew_due() -> None:
     """Take the money that is due, open the invoices of coming periods, and end what is over."""
     # First the money: who pays in time is never overdue, not even for a moment.
+    _ask_again()
     _charge_due()
     _each(_due_subscriptions(), renewing.tend)
     # What was opened late, after a run that was missed, is due at once.
     _charge_due()
+
+
+def pay_overdue(user_id: int) -> None:
+    """Pay what somebody owes as soon as their wallet has it; again: nothing."""
+    for invoice_id in _ask_again(user_id):
+        _charge(invoice_id)
 
 
 def remind() -> None:
@@ -55,6 +62,14 @@ def subscribe(user_id: int, plan: str, period: str, key: str) -> None:
 def _due_subscriptions() -> list[int]:
     with transaction():
         return renewing.due_ids(utc_now())
+
+
+def _ask_again(user_id: int | None = None) -> list[int]:
+    """Let the money be asked for at once that a wallet has by now; return whose invoices it is."""
+    with transaction():
+        found = charges.payable_again(utc_now(), user_id)
+    _each(found, charges.ask_again)
+    return found
 
 
 def _charge_due() -> None:

@@ -6,15 +6,20 @@ from decimal import Decimal
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app import events
+from app import events, queues
 from app.accounts.models import User
 from app.db import db
 from app.payments import invoices, paying, wallet_rail
 from app.payments import service as payments
-from app.payments.models import Invoice
-from app.payments.rules import Line, LineKind, NewInvoice
+from app.payments.checkouts import Want
+from app.payments.demo import provider
+from app.payments.jobs import look_at_checkout
+from app.payments.models import Checkout, Invoice
+from app.payments.rules import Line, LineKind, NewInvoice, Purpose
+from app.queues import QueueName
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.events import PlanEnded
@@ -225,6 +230,39 @@ def test_the_money_of_the_wallet_is_asked_for_again_and_again(person: Person) ->
     assert (standing.state, standing.failure) == ("past_due", "wallet_short")
     person.fill_wallet("29")
     person.live_on(days=1)
+    assert (person.state(), person.wallet()) == ("active", Decimal(0))
+
+
+def test_money_that_comes_in_the_grace_is_taken_at_once_and_once(person: Person) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    go_to_end(person, hours=1)
+    assert person.state() == "past_due"
+    person.fill_wallet("28")
+    jobs.pay_overdue(person.id)
+    assert (person.state(), person.invoices()[-1].attempts) == ("past_due", 1), "still too little"
+    with transaction():
+        user = db.session.get_one(User, person.id)
+        db.session.expunge(user)
+    wanted = Want(Purpose.TOP_UP, usd("30"), "Top-up")
+    url = paying.lead_to_page(user, "demo", lambda: wanted, "/wallet")
+    page = url.rpartition("/")[2]
+    provider.pay(page, PAYS)
+    (number,) = db.session.scalars(select(Checkout.id).where(Checkout.purpose == "top_up"))
+    db.session.rollback()
+    look_at_checkout(number)
+    assert queues.queue(QueueName.PAYMENTS).fetch_job(f"pay-overdue-{person.id}") is not None
+    for _ in range(2):
+        jobs.pay_overdue(person.id)
+    assert (person.state(), person.wallet()) == ("active", Decimal(28 + 30 - 29))
+
+
+def test_a_gift_in_the_grace_is_taken_with_the_next_run(person: Person) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    go_to_end(person, hours=1)
+    person.fill_wallet("29")
+    person.run()
     assert (person.state(), person.wallet()) == ("active", Decimal(0))
 
 
