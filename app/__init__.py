@@ -94,8 +94,7 @@ def _rails(config: configuration.Config) -> "dict[str, Rail]":
 
     rails: dict[str, Rail] = {}
     if config.demo_rail:
-        pages = f"{config.base_url}/demo-pay"
-        rails[NAME] = DemoRail(provider, pages, (provider.webhook_secret(),))
+        rails[NAME] = DemoRail(provider, config.base_url, (provider.webhook_secret(),))
     if config.stripe_secret_key:
         # Its library is large: only who uses it loads it.
         from app.adapters.payments import stripe

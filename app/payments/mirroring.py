@@ -27,6 +27,7 @@ from app.formatting.filters import day, money
 from app.i18n import use_locale
 from app.money import Money
 from app.notifications.service import send_mail
+from app.notifications.stream import hint
 from app.payments import customers, invoices
 from app.payments.events import PaymentSettled
 from app.payments.models import Invoice, Payment
@@ -42,6 +43,7 @@ from app.payments.rules import (
     tax_share,
 )
 from app.payments.settling import TAKEN, Taken, references, take_ref, takes
+from app.transactions import after_commit
 from app.wallet import service as wallet
 from app.wallet.rules import Line as Income
 
@@ -86,6 +88,7 @@ def take_customer(rail: str, seen: RailCustomer) -> Taken:
     if owner is None:
         return Taken(False, "not_ours")
     customers.remember(owner, rail, seen.id, seen.method or "")
+    after_commit(lambda: hint(owner, "dashboard"))
     return TAKEN
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from app.adapters.payments import rail_named
+from app.adapters.payments.keeping import CardOrder, CardRail
 from app.adapters.payments.port import Created, Order, RailState
 from app.config import current_config
-from app.errors import Conflict, DomainError, Unavailable
-from app.payments import checkouts
+from app.errors import Conflict, DomainError, NotFound, Unavailable
+from app.payments import checkouts, customers
 from app.payments.checkouts import Step, Want
 from app.payments.settling import take
 from app.transactions import transaction
@@ -89,6 +90,22 @@ def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState
         if payment.state in {RailState.FAILED, RailState.CANCELED}:
             checkouts.refuse(step.checkout_id, payment.failure or payment.state.value)
     return payment.state
+
+
+def lead_to_cards(payer: Payer, rail: str, back: str) -> str:
+    """Return where somebody says by which card they pay from now on; nothing is charged.
+
+    Raises NotFound for a rail that keeps no card without a payment.
+    """
+    known = rail_named(rail)
+    if not isinstance(known, CardRail):
+        raise NotFound("unknown_rail")
+    with transaction():
+        customer = customers.customer_of(payer.id, rail)
+    page = known.card_page(CardOrder(payer.id, payer.email, customer, site_url(back)))
+    with transaction():
+        customers.remember(payer.id, rail, page.customer_id)
+    return page.url
 
 
 def prepare(payer: Payer, rail: str, want: Callable[[], Want]) -> tuple[Step, Want]:

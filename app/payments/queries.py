@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 
-from app.adapters.payments import rails
+from app.adapters.payments import rail_named, rails
 from app.adapters.payments.demo import NAME as DEMO
+from app.adapters.payments.keeping import CardRail
 from app.db import Base, db, utc_now
 from app.errors import NotFound
 from app.payments import customers, refunds
@@ -159,6 +160,11 @@ class EventCount:
 def offered_rails() -> tuple[str, ...]:
     """Return the rails that are set up and that staff have not switched off."""
     return tuple(name for name in rails() if _is_on(name))
+
+
+def card_rails() -> tuple[str, ...]:
+    """Return the rails that keep another card without a payment."""
+    return tuple(name for name in offered_rails() if isinstance(rail_named(name), CardRail))
 
 
 def list_invoices(user_id: int) -> tuple[InvoiceCard, ...]:

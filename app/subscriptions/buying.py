@@ -14,6 +14,7 @@ from app.payments import queries as payments
 from app.payments.paying import Payer
 from app.subscriptions.kept import queries as kept_queries
 from app.subscriptions.kept import service as kept
+from app.subscriptions.kept import ways
 from app.subscriptions.provider import service as provider
 from app.subscriptions.provider import subscribing
 from app.subscriptions.seeds import CURRENCY
@@ -138,6 +139,18 @@ def undo_cancel(user_id: int) -> None:
         return
     with transaction():
         kept.undo_cancel(user_id)
+
+
+def pay_by(user_id: int, rail: str) -> None:
+    """Let later periods of a subscription that we keep be paid by another way."""
+    with transaction():
+        ways.pay_by(user_id, rail, actor_id=user_id)
+
+
+def take_way_back(user_id: int) -> None:
+    """Let later periods be paid as before the last change, while nothing was taken since."""
+    with transaction():
+        ways.take_back(user_id, actor_id=user_id)
 
 
 def pause(user_id: int) -> None:

@@ -94,6 +94,19 @@ class ChangeForm(ChoiceForm):
         return self.choice(None if self.plan.data == NO_PLAN else self.plan.data)
 
 
+class WayForm(FlaskForm):
+    """By which way later periods are paid."""
+
+    rail = RadioField(_l("Pay the next periods by"), [_required])
+
+
+def way_form(ways: Iterable[tuple[str, str]], **given: Any) -> WayForm:
+    """Return the form for a way to pay; `given` is what it begins with."""
+    form = WayForm(**given)
+    _offer(form.rail, ways)
+    return form
+
+
 def order_form(
     periods: Sequence[Period],
     addons: Iterable[Offer],

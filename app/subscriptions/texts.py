@@ -107,6 +107,8 @@ TEXTS: Mapping[str, LazyString] = {
         "one you were not charged."
     ),
     "subscription_moved": _l("Something has changed meanwhile. Look again and repeat it."),
+    "no_charge_to_come": _l("Nothing more is to be charged, so there is no way to pay to change."),
+    "way_is_used": _l("This way to pay was used meanwhile. Choose another one instead."),
     "no_subscription": _l("There is no subscription."),
     "preview_changed": _l("What it costs has changed meanwhile. Look at it again."),
     "nothing_changes": _l("This is what you have already."),

@@ -48,7 +48,7 @@ def shop(address: str) -> Iterator[str]:
     """Return the address of a server to which the demonstration leads back, with old prices."""
     before, rails_before = current_config(), dict(rails())
     use_config(replace(before, base_url=address))
-    use_rails({"demo": DemoRail(demo, f"{address}/demo-pay", (demo.webhook_secret(),))})
+    use_rails({"demo": DemoRail(demo, address, (demo.webhook_secret(),))})
     with transaction():
         yesterday = utc_now() - timedelta(days=1)
         db.session.execute(update(PlanPrice).values(valid_from=yesterday))

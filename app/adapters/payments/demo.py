@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from app.adapters.payments import signing
 from app.adapters.payments.books import Entry, Page, sum_figures
+from app.adapters.payments.keeping import CardOrder, CardPage
 from app.adapters.payments.port import (
     BadCallback,
     CheckoutState,
@@ -16,6 +17,7 @@ from app.adapters.payments.port import (
     Incoming,
     Order,
     RailCheckout,
+    RailCustomer,
     RailDispute,
     RailPayment,
     RailRefund,
@@ -28,7 +30,7 @@ from app.money import Money
 
 NAME = "demo"
 HEADER = "Demo-Signature"
-KINDS = frozenset({"checkout", "payment", "refund", "dispute"})
+KINDS = frozenset({"checkout", "payment", "refund", "dispute", "customer"})
 _LONGEST_ID = 100
 
 Data = Mapping[str, Any]
@@ -38,6 +40,8 @@ class Provider(Protocol):
     """What the other side offers; its answers are plain data."""
 
     def create_checkout(self, key: str, details: Data) -> Data: ...
+
+    def create_card_page(self, details: Data) -> Data: ...
 
     def close_checkout(self, page_id: str) -> None: ...
 
@@ -56,9 +60,9 @@ class DemoRail:
     name = NAME
     hosts: tuple[str, ...] = ()
 
-    def __init__(self, provider: Provider, pages: str, secrets: tuple[str, ...]) -> None:
+    def __init__(self, provider: Provider, site: str, secrets: tuple[str, ...]) -> None:
         self._provider = provider
-        self._pages = pages
+        self._site = site
         self._secrets = secrets
         self.books = DemoBooks(provider)
 
@@ -67,7 +71,7 @@ class DemoRail:
         page = self._provider.create_checkout(order.key, _details(order))
         return Created(
             external_id=page["id"],
-            url=f"{self._pages}/{page['id']}",
+            url=f"{self._site}/demo-pay/{page['id']}",
             expires_at=_time(page["expires_at"]),
             customer_id=page["customer"],
         )
@@ -75,6 +79,17 @@ class DemoRail:
     def close(self, external_id: str) -> None:
         """Take a page back, if it is not paid yet."""
         self._provider.close_checkout(external_id)
+
+    def card_page(self, order: CardOrder) -> CardPage:
+        """Make a page on which a customer says what to pay with."""
+        details = {
+            "user": order.user_id,
+            "email": order.email,
+            "customer": order.customer_id,
+            "back_url": order.back_url,
+        }
+        page = self._provider.create_card_page(details)
+        return CardPage(f"{self._site}/demo-card/{page['id']}", page["customer"])
 
     def charge(self, order: Order) -> RailPayment:
         """Take money by the card that was kept; raise Conflict if there is none."""
@@ -200,11 +215,16 @@ def _dispute(found: Data) -> RailDispute:
     )
 
 
+def _customer(found: Data) -> RailCustomer:
+    return RailCustomer(id=found["id"], owner=found.get("user"), method=found.get("method"))
+
+
 READERS: Mapping[str, Callable[[Data], Snapshot]] = {
     "checkout": _checkout,
     "payment": _payment,
     "refund": _refund,
     "dispute": _dispute,
+    "customer": _customer,
 }
 
 

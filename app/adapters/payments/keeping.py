@@ -127,6 +127,32 @@ class RailPreview:
     discount: Money
 
 
+@dataclass(frozen=True, slots=True)
+class CardOrder:
+    """Whose card is to be kept for later payments, and where its owner goes on."""
+
+    user_id: int
+    email: str
+    customer_id: str | None
+    back_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardPage:
+    """A page on which a card is kept, and who its owner is at the rail."""
+
+    url: str
+    customer_id: str
+
+
+@runtime_checkable
+class CardRail(Rail, Protocol):
+    """A rail that keeps another card without a payment."""
+
+    def card_page(self, order: CardOrder) -> CardPage:
+        """Make a page on which a customer says what to pay with; it opens for anybody."""
+
+
 @runtime_checkable
 class SubscriptionRail(Rail, Protocol):
     """A rail that keeps subscriptions. Every call has a time-out."""

@@ -26,6 +26,8 @@ from app.queues import QueueName, enqueue_once
 
 API_VERSION = "2026-11-01"
 PAGE_LIVES = timedelta(hours=24)
+CARD_PAGE = "card_page"
+CARD_PAGE_LIVES = timedelta(hours=1)
 DELIVER_JOB = "app.payments.demo.jobs.deliver_events"
 DISPUTE_FEE = Decimal(15)
 _PERCENT, _FIXED = Decimal("0.029"), Decimal("0.30")
@@ -62,6 +64,8 @@ def find(kind: str, object_id: str) -> Data | None:
         row = _row(connection, kind, object_id)
         if row is None:
             return None
+        if kind == "customer" and row.get("card"):
+            return {**row, "method": Card(row["card"], Outcome(row["outcome"])).label}
         if kind != "checkout":
             return row
         paid = select(_objects.c.id).where(
@@ -90,6 +94,30 @@ def pay(page_id: str, card: Card) -> Data:
             _complete(connection, page, card)
     _request_delivery()
     return payment
+
+
+def create_card_page(details: Data) -> Data:
+    """Make a page on which a customer says by which card they pay from now on."""
+    page_id = f"dcp_{secrets.token_hex(20)}"
+    with db.engine.begin() as connection:
+        customer = details.get("customer") or _new_customer(connection, details)
+        expires = _seconds(utc_now() + CARD_PAGE_LIVES)
+        data = {**details, "state": "open", "customer": customer, "expires_at": expires}
+        _insert(connection, page_id, CARD_PAGE, "", data)
+        return _get(connection, CARD_PAGE, page_id)
+
+
+def keep_card(page_id: str, card: Card) -> None:
+    """Keep a card for later payments; raise Conflict with the reason if its bank says no."""
+    with db.engine.begin() as connection:
+        page = _open_page(connection, page_id, CARD_PAGE)
+        if card.outcome in {Outcome.DECLINED, Outcome.NO_FUNDS}:
+            raise Conflict(card.outcome.value)
+        customer = _get(connection, "customer", page["customer"], lock=True)
+        _change(connection, customer, card=card.number, outcome=card.outcome.value)
+        _change(connection, page, state="completed")
+        _emit(connection, "customer.updated", page, ("customer", page["customer"]))
+    _request_delivery()
 
 
 def confirm(payment_id: str, agreed: bool) -> Data:
@@ -284,8 +312,8 @@ def _open_dispute(connection: Connection, payment: Data) -> None:
     _emit(connection, "dispute.created", dispute, ("dispute", dispute_id))
 
 
-def _open_page(connection: Connection, page_id: str) -> Data:
-    page = _get(connection, "checkout", page_id, lock=True)
+def _open_page(connection: Connection, page_id: str, kind: str = "checkout") -> Data:
+    page = _get(connection, kind, page_id, lock=True)
     if page["state"] != "open" or page["expires_at"] < utc_now().timestamp():
         raise Conflict("demo_page_closed")
     return page
@@ -294,7 +322,8 @@ def _open_page(connection: Connection, page_id: str) -> Data:
 def _new_customer(connection: Connection, details: Data) -> str:
     word = f"customer {details['user']}"
     customer_id = f"dcu_{_derived(word)[:24]}"
-    _insert(connection, customer_id, "customer", "", {"email": details["email"]})
+    data = {"email": details["email"], "user": details["user"]}
+    _insert(connection, customer_id, "customer", "", data)
     return customer_id
 
 

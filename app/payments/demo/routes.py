@@ -55,6 +55,25 @@ def pay(page_id: str) -> ResponseReturnValue:
     return _form(page, failure_label(payment["failure"]))
 
 
+@blueprint.route("/demo-card/<page_id>", methods=["GET", "POST"])
+@public
+@limiter.limit("60 per minute", methods=["POST"])
+def card(page_id: str) -> ResponseReturnValue:
+    """Ask for a test card to be kept for later payments; nothing is charged."""
+    page = _page(page_id, provider.CARD_PAGE)
+    if request.method == "GET":
+        return _card_form(page)
+    chosen = card_numbered(request.form.get("number", "")[:100])
+    if chosen is None:
+        return _card_form(page, _("This is no test card. No other number is taken here."))
+    try:
+        provider.keep_card(page_id, chosen)
+    except DomainError as error:
+        is_refused = error.code == chosen.outcome.value
+        return _card_form(page, failure_label(error.code) if is_refused else describe(error))
+    return redirect(page["back_url"], 303)
+
+
 @blueprint.route("/demo-pay/<page_id>/<try_id>", methods=["GET", "POST"])
 @public
 @limiter.limit("60 per minute", methods=["POST"])
@@ -79,13 +98,20 @@ def confirm(page_id: str, try_id: str) -> ResponseReturnValue:
     return redirect(url_for("demo_rail.pay", page_id=page_id), 303)
 
 
-def _page(page_id: str) -> Data:
-    found = provider.find("checkout", page_id[:100]) if NAME in rails() else None
+def _page(page_id: str, kind: str = "checkout") -> Data:
+    found = provider.find(kind, page_id[:100]) if NAME in rails() else None
     if found is None:
         raise NotFound("unknown_demo_object")
     # A form here ends at the site that sent the payer, whatever name it was opened by.
     g.form_targets = [current_config().base_url]
     return found
+
+
+def _card_form(page: Data, error: str = "") -> ResponseReturnValue:
+    shown = render_template(
+        "demo_rail/card.html", page=page, cards=CARDS, outcomes=OUTCOMES, error=error
+    )
+    return shown, UNPROCESSABLE if error else 200
 
 
 def _form(page: Data, error: str = "") -> ResponseReturnValue:
