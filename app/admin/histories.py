@@ -12,22 +12,9 @@ from flask_babel.speaklater import LazyString
 from app.formatting.filters import time
 from app.payments.texts import rail_label
 from app.subscriptions.history import Change
+from app.subscriptions.retelling import change_words
 from app.subscriptions.service import STAFF
 
-WHAT_LABELS: Mapping[str, LazyString] = {
-    "given": _l("Given by staff"),
-    "ended": _l("Ended"),
-    "ordered": _l("Ordered"),
-    "paid": _l("Paid"),
-    "trial": _l("Trial began"),
-    "changed": _l("Changed"),
-    "change_planned": _l("Change planned"),
-    "change_dropped": _l("Planned change dropped"),
-    "canceled": _l("Cancelled"),
-    "resumed": _l("Goes on"),
-    "revived": _l("Began again"),
-    "past_due": _l("Payment overdue"),
-}
 FIELD_LABELS: Mapping[str, LazyString] = {
     "plan": _l("Plan"),
     "addons": _l("Add-ons"),
@@ -41,6 +28,9 @@ FIELD_LABELS: Mapping[str, LazyString] = {
     "trial_end": _l("End of the trial"),
     "cancels": _l("Ends with the period"),
     "next": _l("From the next period on"),
+    "cancel_at": _l("Cancelled for"),
+    "paused": _l("Charges paused"),
+    "waits_for_payment": _l("A change waits for its payment"),
 }
 STATE_LABELS: Mapping[str, LazyString] = {
     "incomplete": _l("Waits for the first payment"),
@@ -78,12 +68,12 @@ class Told:
 
 
 def told(change: Change) -> Told:
-    """Put a change into words; a word that nobody has a name for stands as it is."""
+    """Put a change into words; its sentence, and the values that moved."""
     before, after = change.before or {}, change.after or {}
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return Told(
         at=change.at,
-        what=str(WHAT_LABELS.get(change.what, change.what)),
+        what=change_words(change),
         keeper=_keeper(change.source),
         moved=tuple(
             Moved(

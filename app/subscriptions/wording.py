@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -12,7 +11,6 @@ from app.formatting import filters
 from app.money import Money
 from app.payments.texts import rail_label
 from app.subscriptions import queries
-from app.subscriptions.history import Change
 from app.subscriptions.periods import LIFETIME, MONTH, YEAR, Period
 from app.subscriptions.terms import HUNDRED, Lowered, Standing, Verb
 from app.subscriptions.texts import allowance_name, period_words, plan_label
@@ -35,22 +33,6 @@ TONES = {
     "paused": "warning",
     "cancelled": "warning",
 }
-
-# What happened, by the words of `history.note`.
-CHANGES: Mapping[str, LazyString] = {
-    "ordered": _l("Ordered: %(now)s."),
-    "trial": _l("The free days of %(now)s began."),
-    "paid": _l("Paid: %(now)s."),
-    "revived": _l("Paid after the end: %(now)s begins anew."),
-    "changed": _l("Changed from %(before)s to %(now)s."),
-    "change_planned": _l("From the next period on: %(next)s."),
-    "change_dropped": _l("The planned change was dropped."),
-    "canceled": _l("Cancelled: %(now)s ends with what is paid."),
-    "resumed": _l("The cancellation was taken back."),
-    "past_due": _l("The payment was overdue."),
-    "ended": _l("%(now)s ended."),
-}
-
 
 # How people call paying for a period, how a price is read for it, and what stands beside a price.
 USUAL: Mapping[Period, tuple[LazyString, LazyString, LazyString]] = {
@@ -145,25 +127,6 @@ def lowered_words(one: Lowered) -> str:
     return str(_("%(off)s off until %(date)s", off=off, date=filters.day(one.until)))
 
 
-def change_words(change: Change) -> str:
-    """Say what happened to a subscription."""
-    if change.what not in CHANGES:
-        return change.what
-    now = change.after or change.before or {}
-    return str(CHANGES[change.what]) % {
-        "now": contents(now),
-        "before": contents(change.before or {}),
-        "next": contents(now.get("next") or {}),
-    }
-
-
-def contents(picture: Mapping[str, Any]) -> str:
-    """Name what a subscription holds, as it was noted: a plan and how many of each add-on."""
-    plan = picture.get("plan")
-    addons = [f"{count} × {sold_label(code)}" for code, count in picture.get("addons", {}).items()]
-    return ", ".join([*([sold_label(plan)] if plan else []), *addons]) or "—"
-
-
 def _situation(one: Standing, access_until: datetime | None) -> tuple[str, datetime | None]:
     """Return which sentence says it, and the moment that it names."""
     if one.state == "incomplete":
@@ -202,7 +165,6 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "standing_sentence": standing_sentence,
     "taken_by": taken_by,
     "lowered_words": lowered_words,
-    "change_words": change_words,
     "sold_label": sold_label,
     "plan_label": plan_label,
     "period": period_words,

@@ -173,7 +173,7 @@ def test_support_sees_the_history_and_may_not_give(
     give(staff, user, days_form(staff, user))
     support = login_as(make_user(Role.SUPPORT))
     page = support.get(f"/admin/users/details/?id={user.id}").text
-    assert "Given by staff" in page
+    assert "was given by staff" in page
     assert "/admin/subscriptions/give" not in page
     for path in ("give", "change", "end"):
         address = f"/admin/subscriptions/{path}?user={user.id}"
