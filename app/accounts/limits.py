@@ -69,8 +69,13 @@ def is_within(limit: Limit, *who: str) -> bool:
 
 def is_used_up(limit: Limit, *who: str) -> bool:
     """Tell, without counting, whether the limit was reached."""
+    return used(limit, *who) >= limit.count
+
+
+def used(limit: Limit, *who: str) -> int:
+    """Return how often it was done in the present window, without counting."""
     raw: Any = redis_client.client.get(_key(limit, who))
-    return int(raw or 0) >= limit.count
+    return int(raw or 0)
 
 
 def forget(limit: Limit, *who: str) -> None:

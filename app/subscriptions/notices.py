@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from app.db import utc_now
 from app.money import Money
 from app.subscriptions import buying, queries
 from app.subscriptions.buying import WALLET
-from app.subscriptions.terms import Standing
+from app.subscriptions.terms import Source, Standing
 
 # So long before the end of free days, and before the wallet is to pay, people hear of it.
 TRIAL_ENDS = timedelta(days=3)
 WALLET_PAYS = timedelta(days=7)
+# So long before it a renewal is told of, as by mail; of shorter periods than this nobody is.
+RENEWAL = timedelta(days=7)
+SHORTEST = Decimal("0.5")
 RUNNING = frozenset({"active", "trialing"})
 
 
@@ -22,6 +26,7 @@ class Kind(StrEnum):
     UNPAID = "unpaid"
     TRIAL_ENDS = "trial_ends"
     WALLET_SHORT = "wallet_short"
+    RENEWS = "renews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,18 @@ def notice_for(user_id: int) -> Notice | None:
     comes = one.state in RUNNING and one.cancel_at is None
     if not comes or one.next_at is None or one.next_charge is None:
         return None
-    left = one.next_at - utc_now()
+    return _coming(user_id, one, one.next_charge, one.next_at - utc_now())
+
+
+def _coming(user_id: int, one: Standing, charge: Money, left: timedelta) -> Notice | None:
+    """Return what has to be told of a charge that is to come in so much time."""
     if one.rail == WALLET and left < WALLET_PAYS:
-        missing = one.next_charge - buying.in_wallet(user_id)
+        missing = charge - buying.in_wallet(user_id)
         if missing.amount > 0:
             return Notice(Kind.WALLET_SHORT, one, missing=missing)
-    if one.state == "trialing" and left < TRIAL_ENDS:
-        return Notice(Kind.TRIAL_ENDS, one)
+    if one.state == "trialing":
+        return Notice(Kind.TRIAL_ENDS, one) if left < TRIAL_ENDS else None
+    is_asked = one.source is Source.KEPT and one.pay_invoice_id is not None
+    if is_asked and left < RENEWAL and one.period.months >= SHORTEST:
+        return Notice(Kind.RENEWS, one)
     return None

@@ -99,6 +99,9 @@ class Allowance(StrEnum):
     JOB_PRIORITY = "job_priority"
 
 
+# What is counted as it is done; the rest is a measure that is never used up.
+COUNTED = (Allowance.PAST_RUNS, Allowance.API_CALLS)
+
 # What a plan allows of it that says nothing else.
 LEAST_ALLOWED: Mapping[Allowance, int] = {
     Allowance.PAST_RUNS: 30,

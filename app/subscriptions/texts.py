@@ -123,7 +123,7 @@ ALLOWANCE_NAMES: Mapping[Allowance, LazyString] = {
     Allowance.PAST_RUNS: _l("Calculations of the past a day"),
     Allowance.API_CALLS: _l("API calls a minute"),
     Allowance.HISTORY_DAYS: _l("Days of history shown"),
-    Allowance.JOB_PRIORITY: _l("Seconds ahead while workers are busy"),
+    Allowance.JOB_PRIORITY: _l("Head start when many bots wait, seconds"),
 }
 
 PLAN_NAMES: Mapping[str, LazyString] = {

@@ -3,10 +3,15 @@
 Bots stand above plans and may not be imported here, so they register how they are counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from redis.exceptions import RedisError
+
+from app.accounts import limits
+from app.accounts.limits import Limit
 from app.exchanges import queries as exchanges
-from app.subscriptions.rules import Limits, RunningBots
+from app.subscriptions import rules
+from app.subscriptions.rules import Allowance, Limits, RunningBots
 
 BotCounter = Callable[[int], RunningBots]
 BotNamer = Callable[[int, int, int], Sequence[str]]
@@ -38,11 +43,22 @@ def name_bots_beyond_with(namer: BotNamer) -> BotNamer:
     return namer
 
 
-def bots_beyond(user_id: int, limits: Limits) -> tuple[str, ...]:
+def bots_beyond(user_id: int, own: Limits) -> tuple[str, ...]:
     """Return the names of a person's running bots that would stop under other limits."""
     if _Registered.namer is None:
         raise RuntimeError("nobody names bots: name_bots_beyond_with() has not been called")
-    return tuple(_Registered.namer(user_id, limits.max_bots, limits.max_live_bots))
+    return tuple(_Registered.namer(user_id, own.max_bots, own.max_live_bots))
+
+
+def spent(user_id: int) -> Mapping[Allowance, int]:
+    """Return how often a person has done in the present window what a plan allows so often.
+
+    With Redis down nothing is told.
+    """
+    try:
+        return {what: limits.used(Limit(what.value, 0, 0), str(user_id)) for what in rules.COUNTED}
+    except RedisError:
+        return {}
 
 
 def connected_accounts(user_id: int) -> int:

@@ -323,5 +323,5 @@ def test_public_routes_are_the_ones_that_were_meant_to_be(app: Flask) -> None:
         "openid.log_in", "openid.back", "openid.register",
         "passkeys.log_in", "passkeys.options_to_log_in", "passkeys.password",
         "passkeys.second_step", "passkeys.options_for_second_step", "webhooks.receive",
-        "demo_rail.pay", "demo_rail.confirm",
+        "demo_rail.pay", "demo_rail.card", "demo_rail.confirm",
     }  # fmt: skip

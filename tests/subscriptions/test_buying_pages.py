@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from app.accounts.models import Role, User
 from app.db import db, utc_now
 from app.money import Money
+from app.payments import wallet_rail
 from app.payments.models import Invoice
 from app.subscriptions import buying, queries, rules, service, usage
 from app.subscriptions.kept import jobs
@@ -375,6 +376,26 @@ def test_a_wallet_that_is_too_empty_for_the_next_period_is_told(client: Client, 
     assert 'id="plan-notice"' not in client.get("/dashboard").text
     live_on(user, 28)
     assert "28.00\u00a0USD short" in client.get("/dashboard").text
+
+
+def test_a_renewal_is_told_in_the_week_before_it_until_it_is_paid(
+    client: Client, user: User
+) -> None:
+    fill_wallet(user, "58")
+    order(client, rail="wallet")
+    live_on(user, 20)
+    jobs.renew_due()
+    assert 'id="plan-notice"' not in client.get("/dashboard").text
+    live_on(user, 5)
+    jobs.renew_due()
+    page = client.get("/dashboard").text
+    assert "Pro renews on" in page and "Pay ahead" in page
+    db.session.rollback()
+    number = db.session.scalars(select(Invoice.id).where(Invoice.state == "open")).one()
+    db.session.rollback()
+    with transaction():
+        wallet_rail.pay_invoice(user.id, number)
+    assert 'id="plan-notice"' not in client.get("/dashboard").text
 
 
 def test_the_end_of_free_days_is_told(client: Client, user: User) -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from redis.exceptions import RedisError
 from sqlalchemy import update
 
+from app.accounts import limits
 from app.accounts.models import Role, User
 from app.bots import jobs, wake
 from app.bots.queries import results
@@ -19,7 +21,7 @@ from app.subscriptions.models import Plan
 from app.subscriptions.priority import leads
 from app.subscriptions.queries import allowed_by, plan_by_code
 from app.subscriptions.rules import FREE_LIMITS, LEAST_ALLOWED, Allowance, check_limits
-from app.subscriptions.service import give_plan, seed_plans
+from app.subscriptions.service import give_plan, seed_plans, spend
 from app.trades.ledger import trades_before
 from app.trades.models import TradeRow
 from app.transactions import transaction
@@ -103,7 +105,28 @@ def test_what_staff_change_holds_at_once(shop: Shop, login_as: Login) -> None:
     assert profits(customer) == ["1", "2", "0"]
     page = customer.get("/subscriptions").text
     assert "Days of history shown" in page and ">120<" in page
-    assert "Seconds ahead while workers are busy" in page and ">7<" in page
+    assert "Head start when many bots wait, seconds" in page and ">7<" in page
+    assert "yours have the head start" in page
+
+
+def test_what_is_counted_is_shown_beside_its_limit(
+    shop: Shop, login_as: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = login_as(shop.user)
+    assert "0 of 30" in customer.get("/subscriptions").text
+    for _ in range(3):
+        spend(shop.user.id, Allowance.PAST_RUNS, 86_400)
+    for _ in range(7):
+        spend(shop.user.id, Allowance.API_CALLS, 60)
+    page = customer.get("/subscriptions").text
+    assert "3 of 30" in page and "7 of 120" in page
+
+    def away(*_args: object) -> int:
+        raise RedisError
+
+    monkeypatch.setattr(limits, "used", away)
+    answer = customer.get("/subscriptions")
+    assert answer.status_code == 200 and " of 30" not in answer.text
 
 
 @pytest.mark.parametrize(

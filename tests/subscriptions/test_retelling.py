@@ -14,7 +14,13 @@ from app.subscriptions.retelling import CHANGES, change_words
 from app.transactions import transaction
 
 DAY = "2026-12-24T10:00:00+00:00"
-PRO = {"plan": "pro", "addons": {}, "state": "active", "rail": "wallet", "period_end": None}
+PRO: dict[str, Any] = {
+    "plan": "pro",
+    "addons": {},
+    "state": "active",
+    "rail": "wallet",
+    "period_end": None,
+}
 
 
 @pytest.fixture(autouse=True)

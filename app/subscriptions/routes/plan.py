@@ -39,6 +39,7 @@ def index() -> ResponseReturnValue:
         arrived=_arrived(user_id),
         running=usage.running_bots(user_id),
         accounts=usage.connected_accounts(user_id),
+        spent=usage.spent(user_id),
         invoices=payments.list_invoices(user_id)[:SHOWN_INVOICES],
         changes=history.history_of(user_id, SHOWN_CHANGES),
         shelf=offers.shelf(shared.reader(standing)) if standing is None else None,
