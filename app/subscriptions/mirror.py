@@ -200,7 +200,7 @@ def _access_of(seen: Seen) -> rules.Access | None:
 
 
 def _paused_from(seen: Seen) -> datetime | None:
-    return seen.paid_until if seen.is_collection_paused else None
+    return seen.paid_until if seen.is_collection_paused or seen.is_unpaid else None
 
 
 def _known_prices(rail: str, seen: Seen) -> Known:
@@ -221,7 +221,7 @@ def _paid_plan(seen: Seen, known: Known) -> PlanPrice | None:
     for pieces in seen.settled:
         for piece in pieces:
             price, kind = known.get(piece.price, (None, ""))
-            if price is not None and kind == PlanKind.PLAN:
+            if price is not None and kind == PlanKind.PLAN and piece.quantity:
                 return price
     return None
 

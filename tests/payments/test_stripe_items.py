@@ -52,6 +52,8 @@ OPEN = {
     "id": "in_2",
     "status": "open",
     "created": 1_500,
+    "billing_reason": "subscription_update",
+    "attempt_count": 1,
     "status_transitions": {"finalized_at": None},
 }
 
@@ -103,6 +105,34 @@ def test_what_is_not_paid_is_not_settled_and_the_newest_paid_invoice_counts_firs
     )
     assert seen.paid_price_id == "larger" and seen.open_invoice_id == "in_2"
     assert seen.paid_until is not None and seen.paid_until.timestamp() == 2_000
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "tries", "end", "unpaid"),
+    [
+        ("subscription_cycle", "void", 0, 1_800, True),
+        ("subscription_cycle", "uncollectible", 0, 1_800, True),
+        ("subscription_update", "void", 1, 1_800, True),
+        # What was asked for in vain was forgiven; what is not closed is waited for.
+        ("subscription_cycle", "void", 1, 1_800, False),
+        ("subscription_cycle", "draft", 0, 1_800, False),
+        ("subscription_update", "open", 1, 1_800, False),
+        # An upgrade that was dropped: the period is paid.
+        ("subscription_update", "void", 1, 2_000, False),
+    ],
+)
+def test_a_period_that_passed_in_a_pause_is_not_paid(
+    reason: str, status: str, tries: int, end: int, unpaid: bool
+) -> None:
+    newest = {**OPEN, "status": status, "attempt_count": tries, "billing_reason": reason}
+    paid = invoice(("plan", 1, 2_900, end))
+    assert picture(subscription(("plan", 1)), newest, (paid,), "botyard").is_unpaid is unpaid
+
+
+def test_of_none_there_is_none() -> None:
+    seen = picture(subscription(("plan", 1), ("bot", 0)), None, (), "botyard")
+    assert seen.pieces == (Piece("plan", 1), Piece("bot", 0))
+    assert items.pieces_of(subscription(("bot", 0))) == (Piece("bot", 0),)
 
 
 def test_without_a_paid_invoice_nothing_is_settled() -> None:

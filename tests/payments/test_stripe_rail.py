@@ -247,6 +247,7 @@ def test_c14_an_event_of_an_old_version_is_read_by_what_stripe_says_now(client: 
 def test_amounts_are_counted_as_each_currency_is() -> None:
     assert money_of(1_999, "usd") == Money(Decimal("19.99"), "USD")
     assert money_of(1_999, "jpy") == Money(Decimal(1_999), "JPY")
+    assert money_of(1_990, "kwd") == Money(Decimal("1.99"), "KWD")
     assert minor_units(usd("19.99")) == 1_999
     assert minor_units(Money(Decimal(5), "JPY")) == 5
     with pytest.raises(ValueError, match="finer"):

@@ -552,6 +552,36 @@ def test_c36_a_pause_gives_what_is_paid_and_no_more(fake: FakeStripe, user: User
     assert mirrored(user.id).is_collection_paused is False
 
 
+def test_c36_a_pause_that_outlasts_the_paid_period_gives_no_other_one_for_nothing(
+    fake: FakeStripe, user: User
+) -> None:
+    name = subscribe(fake, user)
+    fake.advance(days=27)
+    settle(fake)
+    provider.pause(user.id)
+    paid_until = mirrored(user.id).access_until
+    fake.advance(days=5)
+    settle(fake)
+    # Somebody of us lets it go on at Stripe's own desk.
+    fake.client().v1.subscriptions.update(name, {"pause_collection": ""})
+    settle(fake)
+    assert mirrored(user.id).access_until == paid_until is not None
+    provider.pause(user.id)
+    fake.portal.new_card(fake.latest("customer")["id"], DECLINES_LATER)
+    with pytest.raises(Conflict, match="card_refused"):
+        provider.resume(user.id)
+    settle(fake)
+    row = mirrored(user.id)
+    assert row.is_collection_paused and row.access_until == paid_until
+    fake.portal.new_card(fake.latest("customer")["id"])
+    provider.resume(user.id)
+    settle(fake)
+    row = mirrored(user.id)
+    assert (row.is_collection_paused, row.access_until, row.plan_code) == (False, None, "pro")
+    paid = [charge["amount"] for charge in fake.every("charge") if charge["paid"]]
+    assert paid == [2_900, 2_900]
+
+
 def test_c30_a_first_payment_that_fails_gives_nothing_and_can_be_dropped(
     fake: FakeStripe, user: User
 ) -> None:

@@ -256,6 +256,7 @@ class RailSubscription:
     invoice began to wait for money, and `open_invoice_id` which it is. `pieces` is all that is
     subscribed to, `next_pieces` what follows at the end of the period. `settled` is what paid
     invoices were for, the newest first and the dearest first in each: all pieces, if nothing waits.
+    `is_unpaid` says that the present period is not paid and will not be: it passed in a pause.
     """
 
     id: str
@@ -276,6 +277,7 @@ class RailSubscription:
     settled: tuple[tuple[Piece, ...], ...] = ()
     next_pieces: tuple[Piece, ...] = ()
     paid_until: datetime | None = None
+    is_unpaid: bool = False
     open_invoice_id: str | None = None
     method: str = ""
     # Our own word for the page on which it began.

@@ -40,6 +40,8 @@ def update_subscription(account: Account, params: Json, subscription: str) -> Js
         )
     if params.get("payment_behavior") == "pending_if_incomplete":
         _only_pending(params)
+    if params.get("payment_behavior") == "error_if_incomplete":
+        _only_paid(account, row, params)
     if row["schedule"] and params.keys() & {"cancel_at", "cancel_at_period_end"}:
         raise invalid(schedules.MANAGED.format(row["schedule"]))
     account.touch(row)
@@ -69,6 +71,20 @@ def _only_pending(params: Json) -> None:
             f"supported params. {odd[0]} is not supported.",
             odd[0],
         )
+
+
+def _only_paid(account: Account, row: Json, params: Json) -> None:
+    """Refuse all that is asked for, before any of it is done, where a card does not pay."""
+    items = params.get("items") or []
+    if not items and params.get("billing_cycle_anchor") != "now":
+        return
+    change = changes.plan(account, row, items, params)
+    behaviour = params.get("proration_behavior", "create_prorations")
+    if change.reset or (behaviour == "always_invoice" and change.prorations):
+        method = subscriptions.method_of(account, row)
+        if method is None:
+            raise invalid(invoices.NO_METHOD, code="resource_missing")
+        subscriptions.refuse_bad_card(account, method, off_session=params.get("off_session", False))
 
 
 def _set_plain(account: Account, row: Json, params: Json) -> None:
@@ -149,11 +165,6 @@ def _change_items(account: Account, row: Json, items: list[Json], params: Json) 
         subscriptions.apply(account, row, change.items, change.at if change.reset else None)
         return
     how = params.get("payment_behavior", "allow_incomplete")
-    if how == "error_if_incomplete":
-        method = subscriptions.method_of(account, row)
-        if method is None:
-            raise invalid(invoices.NO_METHOD, code="resource_missing")
-        subscriptions.refuse_bad_card(account, method, off_session=params.get("off_session", False))
     _drop_pending(account, row)
     former = clone(row["items"]["data"]), row["billing_cycle_anchor"]
     subscriptions.apply(account, row, change.items, change.at if change.reset else None)

@@ -6,14 +6,13 @@ from typing import Any
 from app.adapters.payments.keeping import ChangeOrder
 from app.adapters.payments.port import Piece
 from app.adapters.payments.stripe.discounts import discount_params
-from app.adapters.payments.stripe.values import Data, id_of
+from app.adapters.payments.stripe.values import Data, id_of, quantity_of
 
 
 def pieces_of(found: Data) -> tuple[Piece, ...]:
     """Return what a subscription consists of, in the order of its prices' names."""
     return sorted_pieces(
-        Piece(str(id_of(item["price"])), item.get("quantity") or 1)
-        for item in found["items"]["data"]
+        Piece(str(id_of(item["price"])), quantity_of(item)) for item in found["items"]["data"]
     )
 
 

@@ -137,7 +137,7 @@ class Keeping(Caller):
 
     def _resume(self, order: CommandOrder, present: Data) -> None:
         if present["pause_collection"] is not None:
-            self._update(order, {"pause_collection": ""})
+            self._update(order, {"pause_collection": "", **self._new_period(order)})
         if present["status"] == _PAUSED:
             # Else a card that declines would give a period that nobody pays.
             params = {
@@ -146,6 +146,18 @@ class Keeping(Caller):
             }
             key = self._once(f"{order.key}:resume")
             ask(lambda: self._v1.subscriptions.resume(order.subscription_id, params, key))
+
+    def _new_period(self, order: CommandOrder) -> dict[str, Any]:
+        """Have a period begin that is paid at once, where the pause outlasted the paid one."""
+        seen = self._reader.fetch(Ref("subscription", order.subscription_id))
+        if not isinstance(seen, RailSubscription) or not seen.is_unpaid:
+            return {}
+        return {
+            "billing_cycle_anchor": "now",
+            "proration_behavior": "none",
+            # What is not paid goes on being paused.
+            "payment_behavior": "error_if_incomplete",
+        }
 
     def _change(self, order: CommandOrder, present: Data) -> None:
         change = _change_of(order)

@@ -17,11 +17,13 @@ from app.adapters.payments.stripe.values import (
     optional_time,
     owner_in,
     price_of,
+    quantity_of,
     time_of,
     word_in,
 )
 
 _SETTLED = frozenset({RailInvoiceState.PAID.value})
+_CLOSED = frozenset({RailInvoiceState.VOID.value, RailInvoiceState.UNCOLLECTIBLE.value})
 _WAITING = frozenset({RailInvoiceState.OPEN.value, RailInvoiceState.UNCOLLECTIBLE.value})
 
 
@@ -32,13 +34,15 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
     is_settled = newest is None or newest["status"] in _SETTLED
     pieces = tuple(_piece(one) for one in found["items"]["data"])
     settled = (pieces,) if is_settled else _settled(sold)
+    period_end = _period_end(found)
+    paid_until = period_end if is_settled else _paid_until(sold)
     return RailSubscription(
         id=found["id"],
         state=RailSubscriptionState(found["status"]),
         price_id=item["price"]["id"],
         quantity=item.get("quantity") or 1,
         started_at=time_of(found["start_date"]),
-        period_end=_period_end(found),
+        period_end=period_end,
         customer_id=id_of(found["customer"]),
         owner=owner_in(found["metadata"], tag),
         # A change counts once its invoice is paid.
@@ -51,7 +55,8 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
         pieces=pieces,
         settled=settled,
         next_pieces=_next_pieces(found),
-        paid_until=_period_end(found) if is_settled else _paid_until(sold),
+        paid_until=paid_until,
+        is_unpaid=_is_unpaid(newest, paid_until, period_end),
         open_invoice_id=newest["id"] if newest and newest["status"] in _WAITING else None,
         method=method_words(found["default_payment_method"]),
         reference=word_in(found["metadata"], tag, "reference"),
@@ -60,7 +65,7 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
 
 
 def _piece(item: Data) -> Piece:
-    return Piece(str(id_of(item["price"])), item.get("quantity") or 1)
+    return Piece(str(id_of(item["price"])), quantity_of(item))
 
 
 def _period_end(found: Data) -> datetime:
@@ -96,6 +101,18 @@ def _sold_piece(line: Data) -> Piece:
 def _paid_until(sold: Iterable[Iterable[Data]]) -> datetime | None:
     ends = [line["period"]["end"] for lines in sold for line in lines]
     return time_of(max(ends)) if ends else None
+
+
+def _is_unpaid(newest: Data | None, paid_until: datetime | None, period_end: datetime) -> bool:
+    """Tell whether the present period is not paid and will not be.
+
+    What may still be paid is waited for. A renewal whose money was asked for in vain, and that was
+    taken back then, was forgiven.
+    """
+    if newest is None or paid_until is None or paid_until >= period_end:
+        return False
+    is_forgiven = newest["billing_reason"] == "subscription_cycle" and newest["attempt_count"] > 0
+    return newest["status"] in _CLOSED and not is_forgiven
 
 
 def _subscription_of(line: Data) -> str | None:

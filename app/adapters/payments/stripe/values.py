@@ -9,7 +9,7 @@ from app.money import Money
 
 Data = Mapping[str, Any]
 
-# Currencies without a smaller unit; all others count in hundredths.
+# Currencies without a smaller unit, and those that count in thousandths; all others in hundredths.
 # https://docs.stripe.com/currencies#zero-decimal
 WITHOUT_MINOR = frozenset(
     {
@@ -17,6 +17,7 @@ WITHOUT_MINOR = frozenset(
         "XAF", "XOF", "XPF",
     }
 )  # fmt: skip
+IN_THOUSANDTHS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 _LONGEST_USER_ID = 18
 
 
@@ -72,6 +73,12 @@ def price_of(line: Data) -> str | None:
     return id_of((pricing.get("price_details") or {}).get("price"))
 
 
+def quantity_of(item: Data) -> int:
+    """Return how many of a price an item is; what is not counted is one."""
+    quantity = item.get("quantity")
+    return 1 if quantity is None else int(quantity)
+
+
 def method_words(found: Any) -> str:
     """Return what money is taken by, in words such as "Visa 4242"; nothing if it is not told."""
     if not isinstance(found, Mapping):
@@ -83,4 +90,6 @@ def method_words(found: Any) -> str:
 
 
 def _digits(code: str) -> int:
-    return 0 if code in WITHOUT_MINOR else 2
+    if code in WITHOUT_MINOR:
+        return 0
+    return 3 if code in IN_THOUSANDTHS else 2
