@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from app.web import MAX_BODY_BYTES
+from dev import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = (ROOT / "deploy" / "nginx.conf").read_text()
@@ -104,7 +106,7 @@ def backend() -> Iterator[ThreadingHTTPServer]:
     thread.start()
     yield server
     server.shutdown()
-    thread.join()
+    thread.join(30)
     server.server_close()
 
 
@@ -132,10 +134,12 @@ def proxy(backend: ThreadingHTTPServer, tmp_path: Path) -> Iterator[str]:
     command = [binary, "-c", str(config), "-p", str(tmp_path), "-e", str(tmp_path / "error.log")]
     tested = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stderr
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
         wait_for(port)
         yield f"http://127.0.0.1:{port}"
-        process.terminate()
+    finally:
+        processes.stop(process, (signal.SIGTERM, signal.SIGKILL), 10)
 
 
 def wait_for(port: int) -> None:

@@ -6,6 +6,7 @@ what the product waits for minutes, it waits for a moment here.
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from tests.chaos.crash_points import Crash, arm
 
 ROOT = Path(__file__).resolve().parents[2]
 CALL_TIMEOUT_MS = 700
+# It loads the product first.
+ANSWERS_WITHIN_S = 90
 
 
 class ForkServer:
@@ -53,6 +56,10 @@ class ForkServer:
             raise RuntimeError("no pipes")
         stdin.write(json.dumps(values).encode() + b"\n")
         stdin.flush()
+        # One line answers each one, so that nothing waits in the buffer of this pipe.
+        ready, _, _ = select.select([stdout], [], [], ANSWERS_WITHIN_S)
+        if not ready:
+            raise TimeoutError(f"the process that forks workers does not answer {values}")
         answer: dict[str, Any] = json.loads(stdout.readline())
         return answer
 

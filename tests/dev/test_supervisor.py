@@ -47,7 +47,7 @@ class Run:
             text=True,
         )
         self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     @property
@@ -69,8 +69,13 @@ class Run:
     def end(self, number: signal.Signals | None = None) -> int:
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(60)
-        self._reader.join()
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        self._reader.join(30)
+        assert not self._reader.is_alive(), "something that it started still writes"
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code

@@ -1,6 +1,7 @@
 """The fake Stripe: its postman, and its face over HTTP."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 import requests
 import stripe
 
+from dev import processes
 from tests.doubles.stripe import Control, FakeStripe, serve, signed
 from tests.doubles.stripe.scenarios import START, Shop
 from tests.doubles.stripe.server import StripeServer
@@ -126,14 +128,18 @@ def test_an_endpoint_made_over_the_api_gets_what_it_asked_for(server: StripeServ
 def test_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     ready = tmp_path / "address"
     command = [sys.executable, "-m", "tests.doubles.stripe", "--ready", str(ready), "--unchecked"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        try:
-            assert ready.read_text() == url
-            assert Control(url).do("pending") == []
-        finally:
-            process.terminate()
+    written = tmp_path / "written"
+    with written.open("w") as output:
+        process = subprocess.Popen(command, stdout=output)
+    try:
+        deadline = time.monotonic() + 60
+        while not (url := written.read_text()).endswith("\n"):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        assert ready.read_text() == url.strip()
+        assert Control(url.strip()).do("pending") == []
+    finally:
+        processes.stop(process, (signal.SIGTERM, signal.SIGKILL), 10)
 
 
 def test_what_falls_due_happens_by_itself_where_the_clock_runs() -> None:

@@ -75,7 +75,7 @@ def test_every_thread_has_objects_of_its_own(account_id: int, app: Flask) -> Non
 
     thread = threading.Thread(target=look)
     thread.start()
-    thread.join()
+    thread.join(30)
     assert found[0] is not venues.open_venue(account_id)
 
 

@@ -247,7 +247,7 @@ def test_run_feeds_until_told_to_stop_and_beats(redis_db: Redis) -> None:
     thread.start()
     began = time.monotonic()
     feed.run(stop)
-    thread.join()
+    thread.join(30)
     assert time.monotonic() - began < 8
     assert btc().last_seq > last
     assert float(redis_db.get("feed:heartbeat") or 0) > time.time() - 60
@@ -271,7 +271,7 @@ def test_second_process_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -> 
         waiter.start()
         with feed._only_feed(stop) as second:
             entered.append(second)
-        waiter.join()
+        waiter.join(30)
     assert entered == [False]
     with feed._only_feed(threading.Event()) as third:
         assert third

@@ -13,6 +13,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 TAKEN = "250 taken"
 USER, PASSWORD = "user", "pass@word"  # the only log-in that is right
+ENDS_WITHIN_S = 30
 
 
 class MailServer:
@@ -85,6 +86,13 @@ class _AnyPort(Controller):
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd says no types there
 
+    def end(self) -> None:
+        """Stop it; unlike `stop`, which waits for its thread without end."""
+        assert self._thread is not None
+        self.loop.call_soon_threadsafe(self.cancel_tasks)
+        self._thread.join(ENDS_WITHIN_S)
+        assert not self._thread.is_alive(), "the mail server does not end"
+
 
 @contextmanager
 def mail_server(
@@ -107,4 +115,4 @@ def mail_server(
     try:
         yield catcher
     finally:
-        controller.stop()
+        controller.end()

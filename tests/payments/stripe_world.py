@@ -1,13 +1,18 @@
 """Stripe's stand-in behind the real rail, its endpoint and its worker."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from app.adapters.payments.stripe.rail import StripeRail
+from app.db import db
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe
+from tests.payments.world import work
 
 SECRET = "whsec_of_the_endpoint"
 TAG = "botyard"
+# What is applied may bring more news; so many times in a row it never does.
+MOST_ROUNDS = 20
 
 
 def rail_over(fake: FakeStripe) -> StripeRail:
@@ -29,3 +34,14 @@ def post_all(client: Client, deliveries: Iterable[tuple[bytes, dict[str, str]]])
     """Post signed callbacks; every one is taken."""
     for raw, headers in deliveries:
         assert post(client, raw, headers) == 200
+
+
+def settle(fake: FakeStripe, **how: Any) -> None:
+    """Deliver and apply until nothing is left."""
+    for _ in range(MOST_ROUNDS):
+        if not fake.deliver(**how):
+            db.session.rollback()
+            return
+        work()
+    left = [(note.type, note.delivered) for note in fake.pump.pending()]
+    raise AssertionError(f"news without end, or not taken: {left}")

@@ -25,7 +25,7 @@ from tests.conftest import new_client
 from tests.doubles.stripe import FakeStripe, signed
 from tests.doubles.stripe.values import Json
 from tests.factories import make_user
-from tests.payments.stripe_world import SECRET, TAG, door, post, rail_over
+from tests.payments.stripe_world import SECRET, TAG, door, post, rail_over, settle
 from tests.payments.world import issue, postings, state_of, work
 
 Login = Callable[[User], Client]
@@ -83,9 +83,7 @@ class Scene:
 
     def tell(self) -> None:
         """Deliver and apply until nothing is left."""
-        while self.fake.deliver():
-            work()
-        db.session.rollback()
+        settle(self.fake)
 
     @property
     def purse(self) -> Decimal:

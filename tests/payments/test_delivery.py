@@ -59,7 +59,7 @@ def site(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(configuration._Current, "config", present)
     yield address
     server.shutdown()
-    thread.join()
+    thread.join(30)
     server.server_close()
 
 

@@ -64,8 +64,7 @@ def compare(rail: str = "stripe", *, awaited: bool = True) -> Reconciliation:
         run_id = reconcile.begin(rail, utc_now() - LONG_AGO)
         if not awaited:
             db.session.execute(delete(ReconciliationAwaited))
-    while not reconcile.go_on(rail, 60):
-        pass
+    assert reconcile.go_on(rail, 60)
     db.session.rollback()
     return queries.run_of(run_id)
 
@@ -224,7 +223,7 @@ def test_one_process_at_a_time_compares(app: Flask, client: Client) -> None:
 
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join()
+        thread.join(60)
     assert left == [True]
     assert db.session.scalars(select(Reconciliation.compared)).one() == 0
 

@@ -33,7 +33,7 @@ from tests.doubles.stripe import FakeStripe, Fault, signed
 from tests.doubles.stripe.contract import SHARED
 from tests.factories import make_user
 from tests.payments import world
-from tests.payments.stripe_world import SECRET, TAG, door, post, rail_over
+from tests.payments.stripe_world import SECRET, TAG, door, post, rail_over, settle
 from tests.payments.world import issue, state_of, usd
 
 Login = Callable[[User], Client]
@@ -95,13 +95,6 @@ def press_pay(client: Client, invoice_id: int) -> str:
     return str(
         db.session.scalars(select(Checkout.external_id).order_by(Checkout.id.desc())).first()
     )
-
-
-def settle(fake: FakeStripe, **how: Any) -> None:
-    """Deliver and apply until nothing is left."""
-    while fake.deliver(**how):
-        world.work()
-    db.session.rollback()
 
 
 def is_taken(header: str, raw: bytes, secrets: tuple[str, ...], now: int) -> bool:

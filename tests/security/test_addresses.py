@@ -6,10 +6,12 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 from sqlalchemy import select
 
 from app.accounts import invites
@@ -32,12 +34,20 @@ INPUTS = re.compile(r'<input[^>]*type="hidden"[^>]*>')
 HIDDEN = re.compile(r'\b(name|value)="([^"]*)"')
 
 
+class Patient(HTTPAdapter):
+    """Waits for no answer without end."""
+
+    def send(self, *args: Any, **more: Any) -> requests.Response:
+        return super().send(*args, **{**more, "timeout": 60})
+
+
 class Browser:
     """A person with a browser: keeps cookies, follows redirects, remembers every address."""
 
     def __init__(self, base: str) -> None:
         self.base = base
         self.session = requests.Session()
+        self.session.mount(base, Patient())
         self.seen: list[str] = []
 
     def get(self, path: str) -> str:

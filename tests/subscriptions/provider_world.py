@@ -16,8 +16,7 @@ from app.subscriptions.provider.models import RailCommand
 from app.transactions import transaction
 from tests.conftest import new_client
 from tests.doubles.stripe import FakeStripe
-from tests.payments import world
-from tests.payments.stripe_world import SECRET, TAG, door, rail_over
+from tests.payments.stripe_world import SECRET, TAG, door, rail_over, settle
 
 
 @contextmanager
@@ -32,13 +31,6 @@ def stand_in(app: Flask) -> Iterator[FakeStripe]:
         service.seed_plans()
     yield fake
     use_rails(before)
-
-
-def settle(fake: FakeStripe, **how: Any) -> None:
-    """Deliver and apply until nothing is left."""
-    while fake.deliver(**how):
-        world.work()
-    db.session.rollback()
 
 
 def price_of(fake: FakeStripe, plan: str = "pro", amount: int = 2_900) -> str:

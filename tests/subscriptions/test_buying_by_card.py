@@ -13,8 +13,8 @@ from app.transactions import transaction
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe
 from tests.factories import make_user
+from tests.payments.stripe_world import settle
 from tests.subscriptions import provider_world
-from tests.subscriptions.provider_world import settle
 from tests.subscriptions.test_buying_pages import ORDER, plan_of, token_on
 
 STRIPE = {**ORDER, "rail": "stripe"}

@@ -21,7 +21,7 @@ from tests.client import Client
 from tests.conftest import new_client
 from tests.doubles.stripe.scenarios import ALWAYS_ASKS, DECLINES_LATER, GOOD, Shop
 from tests.factories import make_user
-from tests.payments.stripe_world import SECRET, door, rail_over
+from tests.payments.stripe_world import SECRET, door, rail_over, settle
 from tests.payments.world import work
 
 
@@ -50,9 +50,7 @@ class Story:
 
     def tell(self, duplicate: int = 1) -> None:
         """Deliver and apply until nothing is left."""
-        while self.fake.deliver(duplicate=duplicate):
-            work()
-        db.session.rollback()
+        settle(self.fake, duplicate=duplicate)
 
     @property
     def state(self) -> str:

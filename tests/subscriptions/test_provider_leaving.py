@@ -23,11 +23,11 @@ from app.transactions import transaction
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
+from tests.payments.stripe_world import settle
 from tests.subscriptions.provider_world import (
     mirrored,
     orders,
     price_of,
-    settle,
     stand_in,
     subscribed,
 )

@@ -33,7 +33,8 @@ from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
 from tests.payments import world
-from tests.subscriptions.provider_world import mirrored, orders, settle, stand_in
+from tests.payments.stripe_world import settle
+from tests.subscriptions.provider_world import mirrored, orders, stand_in
 
 Login = Callable[[User], Client]
 PRO, PREMIUM = Choice("pro", MONTH), Choice("premium", MONTH)

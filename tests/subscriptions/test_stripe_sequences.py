@@ -2,7 +2,6 @@
 
 import os
 import random
-import threading
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
@@ -23,6 +22,7 @@ from app.subscriptions.models import RailPrice, Subscription
 from app.subscriptions.queries import limits_of
 from app.subscriptions.rules import access_of
 from app.transactions import transaction
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 from tests.doubles.stripe import signed
@@ -91,7 +91,7 @@ def test_c06_own_sequences_end_as_expected_in_any_order(client: Client) -> None:
     all_ways(client, own_sequences(), OWN_SHUFFLES)
 
 
-def at_once(app: Flask, sequences: Iterable[EventSequence]) -> None:
+def in_threads(app: Flask, sequences: Iterable[EventSequence]) -> None:
     theatre = Theatre()
     theatre.open()
     play_at_once(app, theatre, [Template(one) for one in sequences], THREADS)
@@ -101,11 +101,11 @@ def at_once(app: Flask, sequences: Iterable[EventSequence]) -> None:
 def test_c05_recorded_sequences_in_twenty_threads_end_as_expected(
     app: Flask, client: Client
 ) -> None:
-    at_once(app, recorded())
+    in_threads(app, recorded())
 
 
 def test_c05_own_sequences_in_twenty_threads_end_as_expected(app: Flask, client: Client) -> None:
-    at_once(app, own_sequences())
+    in_threads(app, own_sequences())
 
 
 def fetched_afterwards(client: Client, sequences: Iterable[EventSequence]) -> None:
@@ -163,16 +163,7 @@ def test_c09_events_of_one_person_in_parallel_end_as_in_order(app: Flask, client
     ready = stage(named("10-"), 3)
     post_all(client, ready.sequence.deliveries([SECRET]))
 
-    def apply() -> None:
-        with app.app_context():
-            work()
-            db.session.remove()
-
-    threads = [threading.Thread(target=apply) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(app, 4, lambda _number: work())
     work()
     check_expected(ready)
 

@@ -54,6 +54,20 @@ def test_coins_that_are_missing_but_too_few_to_buy_come_from_the_highest_sells()
     assert not any(given[:-3])
 
 
+def test_however_many_tiny_lots_are_missing_they_are_taken_in_even_shares() -> None:
+    on = market(lot=D("0.00000001"), min_notional=D(5))
+    whole = GRID.start_state(grid(grids=10), on, D(100), Holdings(D(0), D(1000)))
+    before = [s.quantity for s in whole.slots if s.side is Side.SELL]
+    held = sum(before, D(0)) - D("0.04000001")
+    state = GRID.start_state(grid(grids=10), on, D(100), Holdings(held, D(1000)))
+    assert state.entry is None
+    asked = [s.quantity for s in state.slots if s.side is Side.SELL]
+    given = [b - a for a, b in zip(asked, before, strict=True)]
+    assert sum(asked, D(0)) == held
+    # Four millions of lots; one taken after the other they would take minutes.
+    assert given == sorted(given) and max(given) - min(given) <= D("0.00000001")
+
+
 def test_a_short_position_that_lacks_too_little_to_sell_is_taken_from_the_lowest_buys() -> None:
     short = grid(direction="short", grids=20, reserve="0.1")
     on = market(kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE)

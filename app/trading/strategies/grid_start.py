@@ -1,7 +1,8 @@
 """How a grid begins at a price: its gaps, its first trade, or its wait for a trigger price."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from app.trading.market import ZERO, Market, MarketKind, exact
 from app.trading.orders import Side
@@ -120,24 +121,40 @@ def _within_held(
 ) -> tuple[Slot, ...]:
     """Take from the orders that close, farthest first, what is missing but too little to be traded.
 
-    Each gives a lot, as long as something is missing; without a lot the farthest gives it all.
+    Each gives a lot in turn, as long as something is missing, and keeps one; without a lot the
+    farthest gives it all.
     """
-    changed = list(slots)
+    if missing <= 0:
+        return slots
     step = market.lot or missing
-    farthest_first = range(len(changed))[:: 1 if side is Side.BUY else -1]
-    while missing > 0:
-        before = missing
-        for gap in farthest_first:
-            slot = changed[gap]
-            if missing <= 0 or slot.side is not side or slot.quantity <= step:
-                continue
-            quantity = slot.quantity - step
-            opening = None if slot.opening is None else slot.opening.split(quantity)[0]
-            changed[gap] = replace(slot, quantity=quantity, opening=opening)
-            missing -= step
-        if missing == before:
-            break
+    order = range(len(slots))[:: 1 if side is Side.BUY else -1]
+    # How many lots each may give: with tiny lots too many to be taken one by one.
+    most = {gap: _lots(slots[gap].quantity, step) - 1 for gap in order if slots[gap].side is side}
+    given = _dealt(most, _lots(missing, step))
+    changed = list(slots)
+    for gap, lots in given.items():
+        slot = slots[gap]
+        quantity = slot.quantity - lots * step
+        opening = None if slot.opening is None else slot.opening.split(quantity)[0]
+        changed[gap] = replace(slot, quantity=quantity, opening=opening)
     return tuple(changed)
+
+
+def _lots(quantity: Decimal, step: Decimal) -> int:
+    """Return how many lots a quantity needs, a part of one counted as a whole."""
+    return int((quantity / step).to_integral_value(ROUND_CEILING))
+
+
+def _dealt(most: Mapping[int, int], count: int) -> dict[int, int]:
+    """Deal so many out, one to each in turn, to none more than it takes."""
+    given = dict.fromkeys(most, 0)
+    while count > 0 and (open_ := [gap for gap in most if given[gap] < most[gap]]):
+        # Whole rounds at once, until somebody has enough or less than a round is left.
+        rounds = min(count // len(open_), *(most[gap] - given[gap] for gap in open_))
+        for gap in open_ if rounds else open_[:count]:
+            given[gap] += rounds or 1
+        count -= rounds * len(open_) or min(count, len(open_))
+    return given
 
 
 def _cycled(slot: Slot, cycle: int) -> Slot:

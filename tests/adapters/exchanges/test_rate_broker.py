@@ -108,7 +108,8 @@ def test_cancel_passes_everything_that_waits(redis: Redis) -> None:
     for thread in cancels:
         thread.start()
     for thread in reads + cancels:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     # A read or two may have slipped through before the cancels came.
     assert done.index(Lane.CANCEL) <= 2
     assert Counter(done[:7])[Lane.CANCEL] == 4
@@ -132,7 +133,8 @@ def test_account_with_many_callers_does_not_starve_the_others(redis: Redis) -> N
     for thread in greedy + modest:
         thread.start()
     for thread in greedy + modest:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     fewest = min(served["modest0"], served["modest1"])
     # A third each; six callers against two would leave an eighth each.
     assert fewest >= sum(served.values()) * 0.19, served
@@ -161,7 +163,8 @@ def test_several_processes_together_keep_to_one_limit(redis: Redis, redis_url: s
     made = [results.get(timeout=60) for _ in processes]
     took = time.monotonic() - began
     for process in processes:
-        process.join()
+        process.join(60)
+        assert process.exitcode == 0
     assert sum(made) <= 100 + 100 * took
     assert min(made) > 0
     # And the limit is used, not wasted.
