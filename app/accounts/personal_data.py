@@ -298,6 +298,7 @@ HOLDINGS: tuple[Holding, ...] = (
             "sealed_secret": None,
             "sealed_passphrase": None,
             "key_fingerprint": None,
+            "account_fingerprint": None,
             "last_four": "",
             "permissions": {},
             "check_error": None,

@@ -45,6 +45,13 @@ class ExchangeAccount(Base):
             unique=True,
             postgresql_where=text("deleted_at is null"),
         ),
+        # Two keys of one account there would be two writers, and spend its money twice.
+        Index(
+            "uq_exchange_accounts_account",
+            "account_fingerprint",
+            unique=True,
+            postgresql_where=text("deleted_at is null"),
+        ),
         CheckConstraint("(mode = 'paper') = (exchange = 'paper')", name="paper_mode"),
     )
 
@@ -63,6 +70,8 @@ class ExchangeAccount(Base):
     last_four: Mapped[str] = mapped_column(default="")
     # Hash of exchange, site and API key: the same key must never have two writers.
     key_fingerprint: Mapped[str | None]
+    # The same of the account's number at the exchange, where it is told.
+    account_fingerprint: Mapped[str | None]
     # The operator's partner id with which its orders go out; it may be part of their ids, so it
     # never changes.
     partner_id: Mapped[str] = mapped_column(default="")

@@ -62,6 +62,11 @@ def fingerprint(exchange: str, testnet: bool, key: str) -> str:
     return hashlib.sha256(f"{exchange}|{site}|{key}".encode()).hexdigest()
 
 
+def account_fingerprint(exchange: str, testnet: bool, account: str | None) -> str | None:
+    """Return by what an account at an exchange is known again; None if the exchange is silent."""
+    return None if account is None else fingerprint(exchange, testnet, f"account {account}")
+
+
 def last_four(key: str) -> str:
     """Return the end of a key that its owner may see again."""
     return key[-LAST_CHARACTERS:]

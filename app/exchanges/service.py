@@ -116,7 +116,12 @@ def connect_keys(user_id: int, checked: CheckedKeys) -> ExchangeAccount:
     found = rules.fingerprint(wanted.exchange, wanted.testnet, wanted.keys.key)
     if _key_is_known(found):
         raise Conflict("key_already_connected", field="key")
+    number = checked.check.rights.account
+    there = rules.account_fingerprint(wanted.exchange, wanted.testnet, number)
+    if there is not None and _account_is_known(there):
+        raise Conflict("exchange_account_connected", field="key", exchange=venue.name)
     account = _new_account(user_id, wanted.label, venue, exchange=venue.code, mode="live")
+    account.account_fingerprint = there
     account.testnet = wanted.testnet
     account.key_fingerprint = found
     account.last_four = rules.last_four(wanted.keys.key)
@@ -186,7 +191,12 @@ def check_again(user_id: int, account_id: int, checker: Checker = check_keys) ->
 
 def store_check(user_id: int, account_id: int, check: KeyCheck) -> None:
     """Keep what a new check has found."""
-    _note_check(_locked(user_id, account_id), check)
+    account = _locked(user_id, account_id)
+    _note_check(account, check)
+    there = rules.account_fingerprint(account.exchange, account.testnet, check.rights.account)
+    # Connected before accounts were told apart.
+    if account.account_fingerprint is None and there and not _account_is_known(there):
+        account.account_fingerprint = there
 
 
 def switch(user_id: int, account_id: int, *, on: bool) -> None:
@@ -208,7 +218,7 @@ def delete(user_id: int, account_id: int) -> None:
     account.deleted_at = utc_now()
     account.active = False
     account.sealed_key = account.sealed_secret = account.sealed_passphrase = None
-    account.key_fingerprint = None
+    account.key_fingerprint = account.account_fingerprint = None
     after_commit(lambda: snapshots.forget(account_id))
     audit.record("account.deleted", "exchange_account", account.id, actor_id=user_id)
 
@@ -303,6 +313,13 @@ def _check_label_free(user_id: int, label: str) -> None:
 def _key_is_known(found: str) -> bool:
     query = select(ExchangeAccount.id).where(
         ExchangeAccount.key_fingerprint == found, ExchangeAccount.deleted_at.is_(None)
+    )
+    return db.session.scalar(query) is not None
+
+
+def _account_is_known(found: str) -> bool:
+    query = select(ExchangeAccount.id).where(
+        ExchangeAccount.account_fingerprint == found, ExchangeAccount.deleted_at.is_(None)
     )
     return db.session.scalar(query) is not None
 

@@ -30,6 +30,11 @@ TEXTS: Mapping[str, LazyString] = {
         "This key is connected already. Make a new key for each account here: two users of "
         "one key get in each other's way."
     ),
+    "exchange_account_connected": _l(
+        "This key belongs to an account at %(exchange)s that is connected already with another "
+        "key. Bots over two keys would spend the same money twice. Delete the other one here "
+        "first, or make a key of a sub-account there."
+    ),
     "keys_not_checked": _l("The check of this key did not pass, so nothing was saved."),
     "paper_balance_out_of_range": _l(
         "A paper account begins with %(minimum)s to %(maximum)s USDT."

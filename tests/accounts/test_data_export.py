@@ -108,7 +108,7 @@ def test_no_secret_is_in_the_file() -> None:
     user = make_person()
     account = make_account(user)
     account.sealed_key = account.sealed_secret = "v1:planted"
-    account.key_fingerprint = "planted-print"
+    account.key_fingerprint = account.account_fingerprint = "planted-print"
     secret = turn_factor_on(user)
     archive = built(user.id)
     everything = b"".join(archive.read(name) for name in archive.namelist()).decode()

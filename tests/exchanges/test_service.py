@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -292,6 +293,36 @@ def test_same_key_is_never_connected_twice_even_by_somebody_else(user: User) -> 
     with transaction():
         service.delete(user.id, account.id)
     connected(other, wanted("Mine"))
+
+
+def test_an_account_there_is_never_connected_with_two_keys(user: User) -> None:
+    """Each would spend its money and take the other's orders for strays."""
+
+    def connect(key: str, number: str | None, label: str) -> ExchangeAccount:
+        told = replace(PASSED, rights=replace(PASSED.rights, account=number))
+        keys = NewKeys("okx", label, ApiKeys(key, *SECRETS[1:]))
+        with transaction():
+            person = user.id if label == "First" else make_user().id
+        checked = service.check_new_keys(person, keys, Checker(told))
+        with transaction():
+            return service.connect_keys(person, checked)
+
+    first = connect("first-key-of-it", "4711", "First")
+    assert "4711" not in (first.account_fingerprint or "")
+    with pytest.raises(Conflict, match="exchange_account_connected"):
+        connect("second-key-of-it", "4711", "Second")
+    for number in ("4712", None):
+        connect(f"a-key-of-{number}", number, f"Other {number}")
+    # One that was connected before is known from its next check on.
+    older = connect("an-older-key", None, "Older")
+    with transaction():
+        told = replace(PASSED, rights=replace(PASSED.rights, account="4713"))
+        service.store_check(older.user_id, older.id, told)
+    with pytest.raises(Conflict, match="exchange_account_connected"):
+        connect("a-newer-key", "4713", "Newer")
+    with transaction():
+        service.delete(user.id, first.id)
+    connect("second-key-of-it", "4711", "Second")
 
 
 BAD_KEYS = [

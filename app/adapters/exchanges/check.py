@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -50,13 +50,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a key may do; None where the exchange does not say."""
+    """What a key may do, and of which account it is; None where the exchange does not say."""
 
     read: bool | None = None
     trade: bool | None = None
     contracts: bool | None = None
     withdraw: bool | None = None
     bound_to_address: bool | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,9 @@ class _Check:
             self._add(StepName.ADDRESS, StepState.WARNING, "address_open")
 
     def _check_balance(self) -> None:
-        self._balances = self._ask(StepName.BALANCE, lambda: _balances(self._client))
+        told, self._balances = self._ask(StepName.BALANCE, lambda: _balances(self._client))
+        if self._rights.account is None and self._quirks.balance_account is not None:
+            self._rights = replace(self._rights, account=_text(told, self._quirks.balance_account))
         self._add(StepName.BALANCE, StepState.OK, "balance_read", currencies=len(self._balances))
 
     def _read_rights(self) -> Rights:
@@ -211,13 +214,15 @@ class _Check:
         raise _Failed
 
 
-def _balances(client: Any) -> Mapping[str, Balance]:
+def _balances(client: Any) -> tuple[Mapping[str, Any], Mapping[str, Balance]]:
     from app.adapters.exchanges.reading import to_balances
 
     # Reading balances needs no rules of pairs; an empty set spares loading all of them.
     if client.markets is None:
         client.set_markets([])
-    return to_balances(client.fetch_balance())
+    answer = client.fetch_balance()
+    told = answer.get("info")
+    return told if isinstance(told, dict) else {}, to_balances(answer)
 
 
 def _bybit_rights(client: Any) -> Rights:
@@ -232,6 +237,7 @@ def _bybit_rights(client: Any) -> Rights:
         and {"Order", "Position"} <= {*(permissions.get("ContractTrade") or [])},
         withdraw=not read_only and "Withdraw" in (permissions.get("Wallet") or []),
         bound_to_address=bool(addresses),
+        account=_text(told, "userID"),
     )
 
 
@@ -253,6 +259,7 @@ def _okx_rights(client: Any) -> Rights:
         trade="trade" in allowed,
         withdraw="withdraw" in allowed,
         bound_to_address=bool(str(told.get("ip") or "").strip()),
+        account=_text(told, "uid"),
     )
 
 
@@ -264,6 +271,8 @@ def _kucoin_rights(client: Any) -> Rights:
         trade="spot" in allowed or "trade" in allowed,
         withdraw=bool(allowed & {"withdrawal", "withdraw", "transfer"}),
         bound_to_address=bool(str(told.get("ipWhitelist") or "").strip()),
+        # Accounts below another one may share its number.
+        account=_text(told, "uid", "subName"),
     )
 
 
@@ -280,6 +289,13 @@ _READERS: Mapping[str, Callable[[Any], Rights]] = {
     "kucoin": _kucoin_rights,
     "mexc": _mexc_rights,
 }
+
+
+def _text(told: Mapping[str, Any], name: str, *more: str) -> str | None:
+    """Return what names an account; None where its number is not told."""
+    if not told.get(name):
+        return None
+    return "/".join(str(told.get(each) or "") for each in (name, *more))
 
 
 def _yes(value: Any) -> bool:

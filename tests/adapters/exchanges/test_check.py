@@ -79,6 +79,21 @@ def test_good_key_passes_every_step(name: str) -> None:
     assert (found.rights.trade, found.rights.withdraw) == (True, False)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_account_of_a_key_is_read_where_it_is_told(name: str) -> None:
+    told, balance = rights(name), BALANCES[name]
+    assert check(name, told).rights.account is None
+    if name == "bybit":
+        told["result"]["userID"] = 4711
+    elif name == "binance":
+        balance = {**balance, "uid": 4711}
+    elif name in {"okx", "kucoin"}:
+        part = told["data"][0] if name == "okx" else told["data"]
+        part["uid"] = 4711
+    found = check(name, told, balance=balance).rights.account
+    assert found == {"mexc": None, "kucoin": "4711/"}.get(name, "4711")
+
+
 def test_exchange_that_does_not_tell_rights_passes_with_a_note() -> None:
     found = check("mexc", rights("mexc"))
     assert found.passed

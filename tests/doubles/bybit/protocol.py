@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import random
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -211,7 +212,7 @@ def _rights(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answer:
         "createdAt": "2025-10-13T03:20:45Z",
         "unified": 0,
         "uta": 1,
-        "userID": 1,
+        "userID": zlib.crc32(customer.key.encode()),
         "isMaster": True,
     }
 

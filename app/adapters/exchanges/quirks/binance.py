@@ -16,6 +16,7 @@ from app.adapters.exchanges.quirks.kinds import (
 
 BINANCE = Quirks(
     code="binance",
+    balance_account="uid",
     name="Binance",
     maker_fee=Decimal("0.001"),
     taker_fee=Decimal("0.001"),

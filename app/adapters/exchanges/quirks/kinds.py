@@ -154,6 +154,8 @@ class Quirks:
     fill_client_id: str | None = None
     # Name of the currency of its fee; None: as the library tells it.
     fill_fee_currency: str | None = None
+    # Where an answer about balances names the account, if the one about the key does not.
+    balance_account: str | None = None
     # What it usually takes of the traded value on contracts, as maker and as taker.
     contract_fees: tuple[Decimal, Decimal] | None = None
     # Fields of a contract's raw ticker: the rate that falls due next, and when (ms).
