@@ -21,7 +21,7 @@ from tests.client import Client
 from tests.clock import Clock
 from tests.factories import make_user
 from tests.payments import world
-from tests.subscriptions.kept.world import DECLINED, Person, choice, usd
+from tests.subscriptions.kept.world import DECLINED, PAYS, Person, choice, usd
 
 VISA, CONFIRMS = "4242424242424242", "4000002500003155"
 
@@ -81,6 +81,17 @@ def test_what_is_overdue_is_taken_the_new_way_at_once(person: Person) -> None:
     buying.pay_by(person.id, "wallet")
     person.run()
     assert (person.state(), person.wallet()) == ("active", Decimal(71))
+
+
+def test_another_card_of_the_same_rail_pays_what_is_overdue(person: Person) -> None:
+    person.change_card(DECLINED)
+    go_to_end(person)
+    person.change_card(PAYS)
+    person.run()
+    assert person.state() == "past_due", "until it is said, or the next try"
+    buying.pay_by(person.id, "demo")
+    person.run()
+    assert (person.state(), person.wallet()) == ("active", Decimal(100))
 
 
 def test_a_way_that_is_not_there_is_refused(person: Person) -> None:

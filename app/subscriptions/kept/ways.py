@@ -10,6 +10,7 @@ from app.db import db, utc_now
 from app.errors import Conflict
 from app.money import Money
 from app.payments import queries as payments
+from app.payments.models import Invoice
 from app.subscriptions.kept import queries, store
 from app.subscriptions.kept.rules import InvoiceKind, Reason
 from app.subscriptions.kept.store import hold_live, writing
@@ -37,6 +38,7 @@ class Ways:
     present: str
     means: tuple[Means, ...]
     before: str | None
+    is_overdue: bool
     next_charge: Money | None
     next_at: datetime | None
 
@@ -54,15 +56,16 @@ def ways_of(user_id: int) -> Ways | None:
         present=kept.rail,
         means=means,
         before=before if before in {one.rail for one in means} else None,
+        is_overdue=standing.is_past_due,
         next_charge=standing.next_charge,
         next_at=standing.next_at,
     )
 
 
 def pay_by(user_id: int, rail: str, *, actor_id: int | None = None) -> None:
-    """Let later periods be paid by another way; audited. The same one again: nothing.
+    """Let later periods be paid by another way; audited. The same one again changes nothing.
 
-    What is overdue is asked for by the new way with the next run.
+    What is overdue is asked for with the next run, by another card of the same rail too.
     """
     held = hold_live(user_id)
     kept, invoice = held.kept, held.invoice
@@ -70,24 +73,30 @@ def pay_by(user_id: int, rail: str, *, actor_id: int | None = None) -> None:
         raise Conflict("no_charge_to_come")
     if rail != WALLET and rail not in {one.rail for one in payments.saved_methods(user_id)}:
         raise Conflict("no_saved_method")
+    if rail != kept.rail:
+        _write(kept, rail, actor_id)
+    if invoice is not None:
+        _ask_if_overdue(invoice)
+
+
+def _write(kept: KeptSubscription, rail: str, actor_id: int | None) -> None:
     before = kept.rail
-    if rail == before:
-        return
     with writing(kept, CHANGED, cause="asked", actor_id=actor_id):
         kept.rail = rail
     audit.record(
         "subscription.way_changed",
         "user",
-        user_id,
+        kept.user_id,
         actor_id=actor_id,
         before={"rail": before},
         after={"rail": rail},
     )
-    now = utc_now()
-    if invoice is None or invoice.due_at is None or invoice.due_at > now:
-        return
-    reason = Reason.parse(invoice.key)
-    if reason is not None and reason.kind is InvoiceKind.PERIOD:
+
+
+def _ask_if_overdue(invoice: Invoice) -> None:
+    now, reason = utc_now(), Reason.parse(invoice.key)
+    is_period = reason is not None and reason.kind is InvoiceKind.PERIOD
+    if is_period and invoice.due_at is not None and invoice.due_at <= now:
         invoice.next_attempt_at = now
 
 

@@ -39,7 +39,7 @@ def payment() -> ResponseReturnValue:
         except DomainError as error:
             attach(form, error)
         else:
-            return _done(found.present != form.rail.data)
+            return _done(found.is_overdue)
     shared.let_forms_lead_away()
     return form_page(
         "subscriptions/payment.html",
@@ -60,7 +60,8 @@ def payment_undo() -> ResponseReturnValue:
     except DomainError as error:
         flash(describe(error), "danger")
         return redirect(url_for("subscriptions.payment"), 303)
-    return _done(True)
+    found = ways.ways_of(current_user.id)
+    return _done(found is not None and found.is_overdue)
 
 
 @blueprint.post("/subscriptions/payment/card/<rail>")
@@ -82,7 +83,9 @@ def _name(one: Means) -> str:
     return f"{rail_label(one.rail)} · {one.method}" if one.method else rail_label(one.rail)
 
 
-def _done(is_new: bool) -> ResponseReturnValue:
-    if is_new:
+def _done(is_overdue: bool) -> ResponseReturnValue:
+    if is_overdue:
+        flash(_("The open payment is taken this way within a minute."), "success")
+    else:
         flash(_("The next period is paid this way. Nothing was charged now."), "success")
     return redirect(url_for("subscriptions.payment"), 303)
