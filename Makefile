@@ -104,7 +104,8 @@ check-parity: setup ## Live = paper = back-test over long stretches of every rec
 	@PARITY_CANDLES=60 $(PY) -m pytest -n $(JOBS) tests/doubles/test_parity.py
 
 check-billing: setup ## Every sequence of Stripe's events in a hundred orders
-	@BILLING_SHUFFLES=100 $(PY) -m pytest -n $(JOBS) tests/subscriptions/test_stripe_sequences.py
+	@# One test plays all sequences in all orders: longer than a test of the suite may take.
+	@BILLING_SHUFFLES=100 $(PY) -m pytest -n $(JOBS) -o timeout=3600 tests/subscriptions/test_stripe_sequences.py
 
 check-properties: setup ## The properties with twenty times as many made-up cases
 	@EXAMPLES=20 $(PY) -m pytest -n $(JOBS) --dist load -m hypothesis
