@@ -30,7 +30,8 @@ from app.subscriptions.terms import Choice, Discount
 from app.transactions import transaction
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
-from tests.subscriptions.provider_world import mirrored, price_of, settle, stand_in, subscribed
+from tests.payments.stripe_world import settle
+from tests.subscriptions.provider_world import mirrored, price_of, stand_in, subscribed
 
 PRO = Choice("pro", MONTH, promo="save")
 WEEK = Period.parse("week")

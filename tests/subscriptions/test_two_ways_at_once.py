@@ -30,7 +30,8 @@ from app.wallet import service as wallet
 from tests.at_once import at_once
 from tests.doubles.stripe import FakeStripe
 from tests.factories import make_user
-from tests.subscriptions.provider_world import mirrored, orders, settle, stand_in
+from tests.payments.stripe_world import settle
+from tests.subscriptions.provider_world import mirrored, orders, stand_in
 
 PRO, PREMIUM = Choice("pro", MONTH), Choice("premium", MONTH)
 
