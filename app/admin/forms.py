@@ -40,8 +40,8 @@ class ReasonForm(FlaskForm):
 
     @property
     def why(self) -> str:
-        """Return the reason as it was given."""
-        return self.reason.data or ""
+        """Return the reason as it was given, without what no column holds."""
+        return (self.reason.data or "").replace("\x00", "")
 
 
 class BlockForm(ReasonForm):

@@ -30,7 +30,7 @@ def give_days(
     present = queries.present_right(user_id)
     goes_on = present is not None and present.plan_code == plan_code and not present.rail
     if present is None or not goes_on:
-        end = shown_at + timedelta(days=days)
+        end = _after(shown_at, days)
     elif present.until is None:
         raise Conflict("right_has_no_end")
     else:
@@ -44,7 +44,15 @@ def _later_end(
     present: datetime, days: int, seen_end: datetime | None, shown_at: datetime
 ) -> datetime:
     """Return the end after so many days more; the same again where that has been done."""
-    end = (seen_end or shown_at) + timedelta(days=days)
+    end = _after(seen_end or shown_at, days)
     if present not in {end, seen_end}:
         raise Conflict("right_moved")
     return end
+
+
+def _after(moment: datetime, days: int) -> datetime:
+    """Return the moment so many days later; raise Conflict beyond the end of the calendar."""
+    try:
+        return moment + timedelta(days=days)
+    except OverflowError:
+        raise Conflict("right_has_no_end") from None

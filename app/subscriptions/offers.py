@@ -10,7 +10,7 @@ from app.money import Money
 from app.subscriptions import queries, seats
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.queries import Coming, Offer
-from app.subscriptions.rules import FREE_LIMITS, Limits, with_addons
+from app.subscriptions.rules import FREE_PLAN, Limits, with_addons
 
 # An extra bot more than this is a mistake of typing.
 MOST_ADDONS = 100
@@ -96,9 +96,7 @@ def shelf(reader: Reader | None, period_code: str = MONTH.code) -> Shelf:
 
 def limits_for(plan: str | None, addons: Mapping[str, int]) -> Limits:
     """Return what a plan, or without one the free plan, allows together with add-ons."""
-    free = FREE_LIMITS.plan
-    known = {offer.limits.plan: offer.limits for offer in queries.price_list()}
-    own = known.get(plan or free, FREE_LIMITS)
+    own = queries.limits_of_plan(plan or FREE_PLAN)
     more = {offer.limits.plan: offer.limits for offer in queries.addons_on_offer()}
     return with_addons(own, ((more[code], n) for code, n in addons.items() if code in more))
 

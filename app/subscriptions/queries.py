@@ -222,6 +222,12 @@ def plan_by_code(code: str) -> Plan:
     return plan
 
 
+def limits_of_plan(code: str) -> Limits:
+    """Return what a plan allows, offered or not; an unknown one no more than the free one."""
+    plan = db.session.get(Plan, code)
+    return _limits(plan) if plan is not None else FREE_LIMITS
+
+
 def allowed_by(plan: Plan) -> Mapping[str, int]:
     """Return how often a plan allows what it counts, by name."""
     return {what.value: times for what, times in _allowed(plan).items()}

@@ -10,6 +10,8 @@ LONGEST_SUBJECT = 150
 LONGEST_TEXT = 5_000
 # Control marks and halves of characters; emoji and every direction of writing are welcome.
 _UNWRITABLE = frozenset({"Cc", "Cs"})
+# What leaves no mark on a page: spaces, and signs that only tell how others are set.
+_INVISIBLE = frozenset({"Cf", "Zs", "Zl", "Zp"})
 
 
 class State(StrEnum):
@@ -74,7 +76,7 @@ def known_topic(text: str) -> Topic:
 
 
 def _checked(text: str, field: str, longest: int, keep: str = "") -> str:
-    if not text:
+    if all(unicodedata.category(mark) in _INVISIBLE for mark in text):
         raise InvalidInput("ticket_empty", field=field)
     if len(text) > longest:
         raise InvalidInput("ticket_too_long", field=field, maximum=longest)

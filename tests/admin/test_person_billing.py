@@ -256,5 +256,25 @@ def test_ids_of_stripe_have_a_page_there_and_other_texts_none() -> None:
     assert page_of("in_1/../../x", is_live=True) is None
 
 
+def test_no_days_are_given_beyond_the_end_of_the_calendar(user: User, staff: Client) -> None:
+    form = {"plan": "pro", "until": "9999-12-31T23:00", "reason": REASON}
+    staff.post_form(f"/admin/subscriptions/change?user={user.id}", form)
+    before = right_of(user)
+    assert give(staff, user, days_form(staff, user)) and right_of(user) == before
+    assert audited("subscription.given") == 1
+
+
+def test_a_reason_is_kept_without_what_no_column_holds(user: User, staff: Client) -> None:
+    path = "/admin/invoices/issue"
+    form = {
+        "user_id": str(user.id), "kind": "plan", "description": "Pro", "amount": "5.00",
+        "currency": "USD", "days": "1", "reason": f"{REASON}\x00", "key": "ab" * 16,
+    }  # fmt: skip
+    assert staff.post_form(path, form).status_code == 303
+    assert db.session.scalars(select(AuditEntry.reason).order_by(AuditEntry.id.desc())).first() == (
+        REASON
+    )
+
+
 def test_the_hidden_moment_of_a_form_is_a_time(user: User, staff: Client) -> None:
     assert datetime.fromisoformat(days_form(staff, user)["shown_at"]).tzinfo is not None

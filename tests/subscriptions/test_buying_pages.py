@@ -520,3 +520,22 @@ def test_a_price_that_nobody_has_read_is_not_taken_from_the_wallet(
     order(client, rail="wallet", seen=seen_on(answer.text))
     assert plan_of(user) == "pro"
     assert buying.in_wallet(user.id) == Money(Decimal("51.00"), "USD")
+
+
+def test_who_has_a_plan_that_is_not_sold_any_more_keeps_it_beside_more_bots(
+    client: Client, user: User
+) -> None:
+    fill_wallet(user, "100.00")
+    order(client, rail="wallet")
+    with transaction():
+        service.change_plan(None, "pro", queries.limits_of_plan("pro"), visible=False)
+    page = client.get("/subscriptions/change").text
+    assert re.search(r'<input checked[^>]*name="plan"[^>]*value="pro"', page)
+    wanted = {"plan": "pro", "period": "month", "addon_extra_bot": "2"}
+    shown = client.get("/subscriptions/change/preview", query_string=wanted).text
+    answer = client.post_form("/subscriptions/change", {**wanted, "token": token_on(shown)})
+    assert answer.status_code == 303, answer.text
+    db.session.rollback()
+    standing = buying.standing(user.id)
+    assert standing is not None
+    assert (standing.plan_code, standing.addons) == ("pro", {"extra_bot": 2})

@@ -31,7 +31,7 @@ def test_only_what_is_not_closed_can_be_closed() -> None:
         following(State.CLOSED, Act.CLOSE)
 
 
-@pytest.mark.parametrize("text", ["", " \t\n ", "\r\n"])
+@pytest.mark.parametrize("text", ["", " \t\n ", "\r\n", "\u200b", "\u202e \u2060"])
 def test_nothing_is_not_a_message(text: str) -> None:
     for tidy in (tidy_subject, tidy_text):
         with pytest.raises(InvalidInput, match="ticket_empty"):

@@ -85,6 +85,9 @@ def _form(standing: Standing, **given: Any) -> ChangeForm:
     ]
     plans.append((NO_PLAN, _("Free plan, extra bots only")))
     own = standing.plan_code or NO_PLAN
+    if own not in dict(plans):
+        # It is not sold any more; who has it keeps it.
+        plans.insert(0, (own, standing.plan_name))
     wanted = request.args.get("plan", own)
     code = request.args.get("period") or standing.period.code
     first = {
