@@ -4,9 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask_babel.speaklater import LazyString
+from wtforms import SelectMultipleField
 
 # The stubs are older.
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.widgets import CheckboxInput, ListWidget
+
+
+class BoxesField(SelectMultipleField):
+    """Boxes to tick, one for each option."""
+
+    widget = ListWidget(prefix_label=False)
+    option_widget = CheckboxInput()
 
 
 def choices(options: Iterable[tuple[str, str | LazyString]]) -> list[Any]:

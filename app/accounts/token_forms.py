@@ -2,11 +2,10 @@
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, PasswordField, SelectField, SelectMultipleField, StringField
+from wtforms import HiddenField, PasswordField, SelectField, StringField
 from wtforms.validators import InputRequired
-from wtforms.widgets import CheckboxInput, ListWidget
 
-from app.accounts.choices import choices
+from app.accounts.choices import BoxesField, choices
 from app.accounts.tokens import LIVES, MAX_LABEL, USUAL_LIFE, Scope
 
 SCOPE_LABELS = {
@@ -19,13 +18,6 @@ _LIFE_LABELS = {1: _l("24 hours"), 30: _l("30 days"), 90: _l("90 days"), 365: _l
 _required = InputRequired(_l("Please fill this in."))
 
 
-class ScopeField(SelectMultipleField):
-    """Boxes to tick, one for each right."""
-
-    widget = ListWidget(prefix_label=False)
-    option_widget = CheckboxInput()
-
-
 class TokenForm(FlaskForm):
     """Name, rights, life, and the password once more."""
 
@@ -36,7 +28,7 @@ class TokenForm(FlaskForm):
         description=_l("Which program will use it, for example “home server”."),
         render_kw={"maxlength": MAX_LABEL},
     )
-    scopes = ScopeField(
+    scopes = BoxesField(
         _l("What the program may do"),
         choices=choices((scope.value, SCOPE_LABELS[scope]) for scope in Scope),
         default=[Scope.BOTS_READ.value, Scope.TRADES_READ.value],

@@ -12,11 +12,12 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import DateTimeLocalField, DecimalField, SelectMultipleField
+from wtforms import DateTimeLocalField, DecimalField
 from wtforms import StringField as TextField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from app.accounts.access import current_may
+from app.accounts.choices import BoxesField
 from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView, asked_number
@@ -56,18 +57,23 @@ class PromoForm(FlaskForm):
         _l("or takes off, USD"), places=2, validators=[Optional(), NumberRange(0, MAX_AMOUNT)]
     )
     periods = CountField(
-        _l("Off how many periods (empty: all of them)"),
+        _l("Off how many periods"),
         default=1,
+        description=_l("Leave it empty for all of them."),
         validators=[Optional(), NumberRange(1, MAX_PERIODS)],
     )
     max_redemptions = CountField(
-        _l("Used how often at most (empty: without end)"),
+        _l("Used how often at most"),
+        description=_l("Leave it empty for no limit."),
         validators=[Optional(), NumberRange(1, MAX_REDEMPTIONS)],
     )
     expires_at = DateTimeLocalField(
-        _l("Ends (UTC; empty: never)"), format="%Y-%m-%dT%H:%M", validators=[Optional()]
+        _l("Ends"),
+        format="%Y-%m-%dT%H:%M",
+        description=_l("In UTC. Leave it empty if it does not end by itself."),
+        validators=[Optional()],
     )
-    plans = SelectMultipleField(_l("For which plans (none chosen: for all)"))
+    plans = BoxesField(_l("For which plans"), description=_l("Tick none for all of them."))
 
     def terms(self) -> Terms:
         """Return what was typed."""

@@ -173,4 +173,7 @@ def cause_label(cause: str) -> str:
     number = cause.removeprefix(_PAYMENT)
     if cause.startswith(_PAYMENT) and number.isdecimal():
         return str(gettext("by payment %(id)s", id=number))
+    rail, told, _name = cause.partition(":")
+    if told and rail in RAIL_LABELS:
+        return str(gettext("as its provider says"))
     return str(CAUSES.get(cause, cause))
