@@ -1,5 +1,6 @@
 """How the items of a subscription at Stripe become others; pure."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ def subscription(*pieces: tuple[str, int]) -> dict[str, Any]:
             "id": f"si_{price}",
             "price": {"id": price},
             "quantity": quantity,
+            "current_period_start": 1_000,
             "current_period_end": 2_000,
         }
         for price, quantity in pieces
@@ -127,6 +129,18 @@ def test_a_period_that_passed_in_a_pause_is_not_paid(
     newest = {**OPEN, "status": status, "attempt_count": tries, "billing_reason": reason}
     paid = invoice(("plan", 1, 2_900, end))
     assert picture(subscription(("plan", 1)), newest, (paid,), "botyard").is_unpaid is unpaid
+
+
+@pytest.mark.parametrize(
+    ("status", "end", "since"),
+    [("open", 1_000, 1_500), ("draft", 1_000, None), ("open", 900, 900), ("draft", 900, 900)],
+)
+def test_a_further_unpaid_period_begins_no_new_wait(
+    status: str, end: int, since: int | None
+) -> None:
+    paid = invoice(("plan", 1, 2_900, end))
+    seen = picture(subscription(("plan", 1)), {**OPEN, "status": status}, (paid,), "botyard")
+    assert seen.unpaid_since == (datetime.fromtimestamp(since, UTC) if since else None)
 
 
 def test_of_none_there_is_none() -> None:

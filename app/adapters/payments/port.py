@@ -252,8 +252,8 @@ class RailSubscription:
     """A subscription that the provider keeps.
 
     `price_id` is what is subscribed to first; `paid_price_id` what the newest settled invoice was
-    for, None while none is settled, and `paid_until` to when. `unpaid_since` is when the newest
-    invoice began to wait for money, and `open_invoice_id` which it is. `pieces` is all that is
+    for, None while none is settled, and `paid_until` to when. `unpaid_since` is since when money is
+    missing, and `open_invoice_id` the newest invoice that waits for it. `pieces` is all that is
     subscribed to, `next_pieces` what follows at the end of the period. `settled` is what paid
     invoices were for, the newest first and the dearest first in each: all pieces, if nothing waits.
     `is_unpaid` says that the present period is not paid and will not be: it passed in a pause.

@@ -47,7 +47,7 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
         owner=owner_in(found["metadata"], tag),
         # A change counts once its invoice is paid.
         paid_price_id=settled[0][0].price if settled else None,
-        unpaid_since=_unpaid_since(newest),
+        unpaid_since=_unpaid_since(newest, paid_until, _period_start(found)),
         trial_end=optional_time(found["trial_end"]),
         cancel_at=_cancel_at(found, item),
         is_collection_paused=found["pause_collection"] is not None,
@@ -66,6 +66,10 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
 
 def _piece(item: Data) -> Piece:
     return Piece(str(id_of(item["price"])), quantity_of(item))
+
+
+def _period_start(found: Data) -> datetime:
+    return min(time_of(item["current_period_start"]) for item in found["items"]["data"])
 
 
 def _period_end(found: Data) -> datetime:
@@ -124,7 +128,12 @@ def _subscription_of(line: Data) -> str | None:
     return None
 
 
-def _unpaid_since(newest: Data | None) -> datetime | None:
+def _unpaid_since(
+    newest: Data | None, paid_until: datetime | None, period_start: datetime
+) -> datetime | None:
+    """Return since when money is missing: a further unpaid period begins no new wait."""
+    if paid_until is not None and paid_until < period_start:
+        return paid_until
     if newest is None or newest["status"] not in _WAITING:
         return None
     told = newest["status_transitions"]["finalized_at"]
