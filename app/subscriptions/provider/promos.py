@@ -187,7 +187,11 @@ def _sold() -> list[tuple[int, int]]:
 
 
 def _want(rail: str, wanted: Iterable[tuple[int, int]]) -> None:
-    values = [{"rail": rail, "code_id": code_id, "months": months} for code_id, months in wanted]
+    known = db.session.execute(
+        select(RailPromo.code_id, RailPromo.months).where(RailPromo.rail == rail)
+    )
+    missing = set(wanted) - {(code_id, months) for code_id, months in known}
+    values = [{"rail": rail, "code_id": code_id, "months": months} for code_id, months in missing]
     if values:
         db.session.execute(insert(RailPromo).values(values).on_conflict_do_nothing())
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import DomainError, InvalidInput
 from app.money import Money
-from app.subscriptions.periods import MONTH
+from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.promotions import rules
 from app.subscriptions.promotions.rules import Terms
 from app.subscriptions.terms import Choice, Discount
@@ -127,3 +127,36 @@ def test_it_lowers_no_plan_that_it_is_not_for_and_holds_on_after_its_end() -> No
 
 def test_large_and_small_letters_are_the_same() -> None:
     assert rules.normal(" sPring_26 ") == "SPRING_26"
+
+
+@pytest.mark.parametrize(
+    ("periods", "period", "trial_days", "months"),
+    [
+        (None, "day", 400, 0),
+        (1, "day", 0, 0),
+        (1, "year", 0, 0),
+        (3, "month", 0, 3),
+        (3, "3-month", 0, 9),
+        (3, "year", 0, 36),
+        (2, "2-year", 0, 48),
+        (2, "day", 0, None),
+        (2, "3-week", 0, None),
+        # Free days: one payment is said in months too, and they end within the first period.
+        (1, "month", 27, 1),
+        (1, "month", 28, None),
+        (1, "3-month", 83, 3),
+        (1, "3-month", 84, None),
+        (1, "week", 1, None),
+        (3, "year", 30, 36),
+    ],
+)
+def test_periods_are_said_in_months_where_months_are_counted(
+    periods: int | None, period: str, trial_days: int, months: int | None
+) -> None:
+    found = rules.months_there(percent(periods=periods), Period.parse(period), trial_days)
+    assert found == months
+
+
+def test_a_name_has_letters_digits_and_hyphens_only_and_tells_the_months() -> None:
+    assert rules.name_there("A_B-1", 0) == "A-B-1"
+    assert rules.name_there("SPRING", 36) == "SPRING-36M"
