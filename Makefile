@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-annotate --no-header --no-build
 
 .PHONY: help setup setup-run run test checks compiled lint types style templates imports floats dead-code bandit audit fmt \
-	test-fast check-chaos check-parity check-billing check-properties check-sequences chaos stripe-stand-in drift translations bench-ticks bench-webhooks bench-idle bench-login \
+	test-fast check-long check-changed check-migrations check-chaos check-parity check-billing check-properties check-sequences chaos stripe-stand-in drift translations bench-ticks bench-webhooks bench-idle bench-login \
 	bench-sessions bench-backtest bench-ledger bench-revenue screenshots vendor messages lock lock-check clean
 
 help: ## List the targets
@@ -95,23 +95,30 @@ fmt: setup ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff format .
 
 test-fast: setup translations ## The tests without browser, chaos and recorded data
-	@$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not journey and not chaos and not shared"
+	@$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not journey and not chaos and not shared and not long"
+
+check-long: setup translations ## The larger part of what `make test` tries a part of: sweeps, widths, files, kills
+	@echo "== long tests"
+	@$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m long
+
+check-changed: setup ## The checks beyond `make test` for what differs from main (BASE=main DRY=1)
+	@$(PY) -m dev.changed $(if $(DRY),--dry) $(BASE)
 
 check-chaos: setup translations ## Only the tests that kill processes and servers
 	@$(PY) -m pytest -m chaos
 
 check-parity: setup ## Live = paper = back-test over long stretches of every recording, over HTTP too
-	@PARITY_CANDLES=60 $(PY) -m pytest -n $(JOBS) tests/doubles/test_parity.py
+	@PARITY_CANDLES=60 $(PY) -m pytest -n $(JOBS) -m "" tests/doubles/test_parity.py
 
 check-billing: setup ## Every sequence of Stripe's events in a hundred orders
 	@# One test plays all sequences in all orders: longer than a test of the suite may take.
-	@BILLING_SHUFFLES=100 $(PY) -m pytest -n $(JOBS) -o timeout=3600 tests/subscriptions/test_stripe_sequences.py
+	@BILLING_SHUFFLES=100 $(PY) -m pytest -n $(JOBS) -o timeout=3600 -m "" tests/subscriptions/test_stripe_sequences.py
 
 check-properties: setup ## The properties with twenty times as many made-up cases
 	@EXAMPLES=20 $(PY) -m pytest -n $(JOBS) --dist load -m hypothesis
 
 check-sequences: setup ## Random lives of every kind of grid (LIVES=20 SEED=1 STEPS=20 KINDS=all)
-	@SEEDS=$(LIVES) SEED=$(SEED) STEPS=$(STEPS) KINDS=$(KINDS) $(PY) -m pytest -n $(JOBS) --dist load tests/bots/test_sequences.py
+	@SEEDS=$(LIVES) SEED=$(SEED) STEPS=$(STEPS) KINDS=$(KINDS) $(PY) -m pytest -n $(JOBS) --dist load -m "" tests/bots/test_sequences.py
 
 chaos: setup ## Kill workers at a hostile exchange, then compare the books (KILLS=1000 SEED=1)
 	@$(PY) -m tests.chaos.run --kills $(KILLS) --seed $(SEED)
@@ -119,6 +126,10 @@ chaos: setup ## Kill workers at a hostile exchange, then compare the books (KILL
 drift: setup ## Do the migrations make exactly the models' tables?
 	@echo "== migrations"
 	@$(PY) -m dev.drift
+
+check-migrations: setup ## Each migration back and forth with rows in the tables
+	@echo "== migrations, back and forth"
+	@$(PY) -m dev.drift --walk
 
 translations: setup
 	@echo "== translations"

@@ -14,6 +14,7 @@ from app.trading import engine
 from app.trading.backtest import BacktestResult, run_backtest
 from app.trading.market import FeeSide, Market
 from tests.bots.live_world import GRID, World, candles_of, path_of, wander
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -186,7 +187,7 @@ def play_late(world: World, prices: list[Decimal], seed: int) -> None:
             pass
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", few(range(8), 4))
 def test_late_ticks_trade_exactly_as_the_back_test(world: World, seed: int) -> None:
     candles = candles_of(wander(seed, 400))
     expected = run_backtest("grid", GRID, paper_market(), candles, Decimal(1000))

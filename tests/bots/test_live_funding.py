@@ -26,6 +26,7 @@ from app.trading.market import Candle, booked, candle_path
 from app.trading.performance import figures
 from app.transactions import transaction
 from tests.bots.live_world import GRID, HOLDER, World, candles_of, wander
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -84,7 +85,7 @@ def assert_ties(world: World, bot: int) -> None:
 
 
 @pytest.mark.parametrize("direction", ["long", "short", "neutral"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", few((1, 2), 2))
 def test_funding_at_random_times_is_in_both_books_to_the_last_unit(
     world: World, direction: str, seed: int
 ) -> None:
@@ -158,7 +159,7 @@ def funded(candles: Sequence[Candle], every: int) -> list[FundingRate]:
 
 
 @pytest.mark.parametrize("direction", ["long", "short", "neutral"])
-@pytest.mark.parametrize("leverage", ["3", "20"])
+@pytest.mark.parametrize("leverage", few(("3", "20"), 2))
 def test_paper_is_the_back_test_with_funding_and_liquidation(
     world: World, direction: str, leverage: str
 ) -> None:

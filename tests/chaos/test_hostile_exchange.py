@@ -37,6 +37,7 @@ def rig(environment: dict[str, str], database: None, tmp_path: Path) -> Iterator
             forget_markets()
 
 
+@pytest.mark.long
 def test_a_worker_paused_beyond_its_lease_does_no_harm_when_it_wakes(rig: Rig) -> None:
     first = rig.workers.places[0]
     for _ in range(3):
@@ -65,6 +66,7 @@ def test_a_worker_paused_beyond_its_lease_does_no_harm_when_it_wakes(rig: Rig) -
     assert not first.is_dead
 
 
+@pytest.mark.long
 def test_a_worker_killed_inside_its_lease_goes_on_at_once_in_its_place(rig: Rig) -> None:
     campaign = Campaign(rig, lambda line: None)
     campaign.leave_alone(3)

@@ -75,6 +75,7 @@ def test_twenty_kills_in_the_middle_of_a_tick_change_nothing(
     assert_undisturbed(world, bots, list(candles))
 
 
+@pytest.mark.long
 def test_two_workers_and_one_that_was_paused_beyond_its_leases_do_no_harm(
     environment: dict[str, str],
 ) -> None:
@@ -120,6 +121,7 @@ def end_what_was_frozen() -> None:
         )
 
 
+@pytest.mark.long
 def test_bots_of_a_frozen_worker_are_marked_stale_and_ticked_by_another(
     environment: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:

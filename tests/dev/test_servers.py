@@ -199,6 +199,7 @@ def test_a_closed_folder_stays_closed_and_its_data_stand_elsewhere(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only")
+@pytest.mark.long
 def test_binaries_in_a_closed_folder_are_copied(
     closed_folder: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

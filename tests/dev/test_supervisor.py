@@ -1,5 +1,6 @@
 """`make run` as a whole, over a copy of the product: start, second start, kill -9, stop."""
 
+import json
 import os
 import re
 import shutil
@@ -227,6 +228,30 @@ def _what_is_killed_comes_back(run: Run, port: int) -> None:
         while child(run.process.pid, part) in (None, old):
             assert time.monotonic() < deadline, f"{name} did not come back"
             time.sleep(0.1)
+
+
+@pytest.mark.long
+def test_beside_a_run_its_servers_are_found_and_nothing_is_left_to_set_up(
+    checkout: Path, port: int
+) -> None:
+    run = Run(checkout, PORT=str(port))
+    try:
+        run.wait_for("Ctrl-C stops everything")
+        beside = flask(checkout, "bots", "list", "--json")
+        assert beside.returncode == 0, beside.stderr
+        assert len(json.loads(beside.stdout)) > 0
+        _has_no_set_up_left(checkout)
+    finally:
+        code = run.end(signal.SIGTERM)
+    assert code == 0, run.text
+
+
+def _has_no_set_up_left(checkout: Path) -> None:
+    """See that the next start without the demo would have nothing to ask for."""
+    env = {**os.environ, **read_pairs(checkout / "var" / "run.env"), "DEMO": "0"}
+    command = [sys.executable, "-m", "dev.prepare"]
+    done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
 
 
 def test_a_port_in_use_is_named_before_anything_starts(checkout: Path) -> None:

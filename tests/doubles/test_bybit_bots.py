@@ -25,6 +25,7 @@ from tests.doubles.bybit.faults import Fault, every_fault
 from tests.doubles.bybit.server import DoubleServer
 from tests.doubles.live import CONTRACT, DEPOSIT, LiveWorld
 from tests.doubles.wire import product_at_double
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -71,7 +72,9 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_haste")
-@pytest.mark.parametrize("fault", every_fault(0.3, longest_ms=300), ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault", few(every_fault(0.3, longest_ms=300), 3), ids=lambda fault: fault.name
+)
 def test_each_fault_alone_leaves_the_books_equal_and_no_level_missing(
     live: LiveWorld, server: DoubleServer, fault: Fault
 ) -> None:

@@ -38,6 +38,7 @@ from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
 from tests.doubles.live import CONTRACT, LiveWorld
 from tests.doubles.wire import product_at_double
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -178,7 +179,7 @@ def busiest(path: Path) -> list[Candle]:
     return [scaled(candle, factor) for candle in stretch]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", few(range(2), 2))
 def test_live_is_paper_is_back_test_over_made_candles(as_object: Opened, seed: int) -> None:
     compare_made(as_object, 40 + seed, 120)
 
@@ -259,13 +260,15 @@ def joined(candles: Sequence[Candle]) -> list[Candle]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", few(RECORDED, 5), ids=lambda path: path.name)
 def test_live_is_paper_is_back_test_over_recorded_candles(as_object: Opened, path: Path) -> None:
     compare_recorded(as_object, path)
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", RECORDED if IN_FULL else RECORDED[:2], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", few(RECORDED, 1 if IN_FULL else len(RECORDED)), ids=lambda path: path.name
+)
 def test_live_over_http_is_paper_is_back_test_over_recorded_candles(
     over_http: Opened, path: Path
 ) -> None:

@@ -33,6 +33,7 @@ from tests.journeys.test_pages import (
     pytestmark,
     sign_in,
 )
+from tests.long import few
 from tests.payments import world
 
 __all__ = ["address", "bot_id", "pytestmark"]
@@ -57,7 +58,7 @@ def shop(address: str) -> Iterator[str]:
     use_rails(rails_before)
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", few((1280, 360), 2))
 def test_from_the_prices_to_money_back(app: Flask, browser: Browser, shop: str, width: int) -> None:
     provider = new_client(app)
     context = browser.new_context(viewport={"width": width, "height": 800})
@@ -109,7 +110,7 @@ def test_from_the_prices_to_money_back(app: Flask, browser: Browser, shop: str, 
     context.close()
 
 
-@pytest.mark.parametrize(("language", "word"), [("ru", "Цены"), ("pt_BR", "Preços")])
+@pytest.mark.parametrize(("language", "word"), few((("ru", "Цены"), ("pt_BR", "Preços")), 2))
 def test_the_prices_and_an_order_stand_in_every_language(
     app: Flask, browser: Browser, address: str, language: str, word: str
 ) -> None:

@@ -13,6 +13,7 @@ from tests import services
 from tests.conftest import MASTER_KEYS, SECRET_KEY, shared_folder
 from tests.journeys.prices import lively_candles
 from tests.journeys.product import Product, running_product
+from tests.long import twin
 from tests.services import Addresses
 
 pytestmark = pytest.mark.journey
@@ -35,6 +36,7 @@ def variables(addresses: Addresses, worker_number: int, tmp_path: Path) -> dict[
     }
 
 
+@twin
 def test_a_grid_bot_on_made_prices(
     browser: Browser, variables: dict[str, str], tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 from app.wallet import queries, service
 from tests.conftest import new_client
+from tests.long import thinned
 
 pytestmark = pytest.mark.journey
 
@@ -168,8 +169,11 @@ def address(app: Flask, bot_id: int) -> Iterator[str]:
     thread.join(timeout=10)
 
 
-def test_pages_of_the_cabinet(app: Flask, browser: Browser, address: str, bot_id: int) -> None:
-    assert look_at(app, browser, address, CABINET, CUSTOMER, bot_id) == []
+@thinned(2)
+def test_pages_of_the_cabinet(
+    app: Flask, browser: Browser, address: str, bot_id: int, step: int
+) -> None:
+    assert look_at(app, browser, address, CABINET[::step], CUSTOMER, bot_id) == []
 
 
 def test_public_pages(app: Flask, browser: Browser, address: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from app.markets.recordings import choose_recordings
 from app.markets.replay import PATH, ReplaySource
 from app.trading.market import candle_path
+from tests.long import few
 from tests.markets.recorded import state_of
 
 SHARED = Path(os.environ.get("BOTYARD_SHARED") or Path(__file__).parents[3] / "shared").resolve()
@@ -29,7 +30,7 @@ CANDLES = 1000
 pytestmark = pytest.mark.shared
 
 
-@pytest.mark.parametrize("file", KNOWN, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", few(KNOWN, 4), ids=lambda file: file.name)
 def test_recording_is_good_and_its_first_thousand_candles_are_played(file: Path) -> None:
     choice = choose_recordings(file)
     recording = choice.chosen[0]

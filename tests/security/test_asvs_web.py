@@ -33,6 +33,7 @@ from tests.api.programs import Program, give_token
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_user
+from tests.long import thinned
 from tests.security.tenants import Owner, address, make_owner, methods, rules
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,7 @@ INLINE = re.compile(
     r"<[^>]+\son[a-z]+\s*=|<[^>]+\sstyle\s*=|<script(?![^>]*\ssrc=)[^>]*>|<style|javascript:",
     re.IGNORECASE,
 )
+SQL_RUNNERS = re.compile(r"\b(?:text|execute|scalars?|executemany)\b")
 
 
 @pytest.fixture
@@ -63,15 +65,19 @@ def walk(app: Flask, owner: Owner, login_as: Login) -> list[tuple[str, Client]]:
     return found
 
 
-def test_v1_2_4_no_search_sort_or_filter_reaches_the_sql(app: Flask, login_as: Login) -> None:
+@thinned(4)
+def test_v1_2_4_no_search_sort_or_filter_reaches_the_sql(
+    app: Flask, login_as: Login, step: int
+) -> None:
+    """Each address gets every so-manieth text; which one is first goes round."""
     customer, staff = login_as(make_user()), login_as(make_user(Role.ADMIN))
-    hostile = ("1' OR 1=1; drop table users--", "\\%' union select 1--")
+    hostile = ("' OR 1=1--", "1; drop table users--", "\\", "%' union select 1--")
     names = ("q", "search", "sort", "dir", "state", "mode", "symbol", "page", "bot", "from", "to")
     for client, desk in ((customer, False), (staff, True)):
-        for rule in rules(app, desk=desk):
+        for turn, rule in enumerate(rules(app, desk=desk)):
             if "GET" not in methods(rule) or rule.arguments or rule.endpoint == NEVER_ENDS:
                 continue
-            for value in hostile:
+            for value in hostile[turn % step :: step]:
                 answer = client.get(
                     rule.rule, query_string=dict.fromkeys(names, value), buffered=True
                 )
@@ -83,10 +89,11 @@ def test_v1_2_4_no_statement_is_put_together_from_what_people_send() -> None:
     """What a function runs is written whole; modules may put theirs together from constants."""
     found = []
     for path in sorted((ROOT / "app").rglob("*.py")):
+        source = path.read_text()
+        if not SQL_RUNNERS.search(source):
+            continue
         functions = [
-            node
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.FunctionDef)
+            node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)
         ]
         for node in (inner for function in functions for inner in ast.walk(function)):
             if isinstance(node, ast.Call) and _runs_sql(node.func) and node.args:
@@ -103,7 +110,7 @@ def test_v1_2_4_no_statement_is_put_together_from_what_people_send() -> None:
 
 def _runs_sql(function: ast.expr) -> bool:
     name = getattr(function, "id", None) or getattr(function, "attr", "")
-    return name in {"text", "execute", "scalar", "scalars", "executemany"}
+    return SQL_RUNNERS.fullmatch(str(name)) is not None
 
 
 def _is_constant(value: ast.expr) -> bool:

@@ -28,6 +28,7 @@ from tests.conftest import new_client
 from tests.doubles.stripe import signed
 from tests.doubles.stripe.scenarios import own_sequences
 from tests.doubles.stripe.sequences import EventSequence, SequenceStripe, shared_sequences
+from tests.long import thinned
 from tests.payments.stripe_world import SECRET, post_all
 from tests.payments.world import work
 from tests.subscriptions.many_replays import (
@@ -51,7 +52,7 @@ from tests.subscriptions.stripe_replay import (
 
 # `make check-billing` asks for more, of our own ones too.
 SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "10"))
-OWN_SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "2"))
+OWN_SHUFFLES = int(os.environ.get("BILLING_SHUFFLES", "1"))
 THREADS, LOST = 20, 5
 NO_ACCESS = ("incomplete", "incomplete_expired", "unpaid", "paused", "canceled")
 
@@ -104,8 +105,11 @@ def test_c05_recorded_sequences_in_twenty_threads_end_as_expected(
     in_threads(app, recorded())
 
 
-def test_c05_own_sequences_in_twenty_threads_end_as_expected(app: Flask, client: Client) -> None:
-    in_threads(app, own_sequences())
+@thinned(3)
+def test_c05_own_sequences_in_twenty_threads_end_as_expected(
+    app: Flask, client: Client, step: int
+) -> None:
+    in_threads(app, own_sequences()[::step])
 
 
 def fetched_afterwards(client: Client, sequences: Iterable[EventSequence]) -> None:
@@ -129,8 +133,9 @@ def test_c13_recorded_sequences_with_lost_events_end_as_expected(client: Client)
     fetched_afterwards(client, recorded())
 
 
-def test_c13_own_sequences_with_lost_events_end_as_expected(client: Client) -> None:
-    fetched_afterwards(client, own_sequences()[::3])
+@thinned(3)
+def test_c13_own_sequences_with_lost_events_end_as_expected(client: Client, step: int) -> None:
+    fetched_afterwards(client, own_sequences()[::step])
 
 
 def named(name: str) -> EventSequence:

@@ -10,6 +10,7 @@ import pytest
 
 from app.trading.candles import BadCandle, Gap, check_candles, parse_candles
 from tests.conftest import shared_folder
+from tests.long import few
 
 HEADER = "ts_ms,open,high,low,close,volume\n"
 T = 1_767_225_600_000
@@ -123,7 +124,7 @@ def recorded_files() -> list[Path]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", recorded_files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", few(recorded_files(), 4), ids=lambda path: path.name)
 def test_a_recorded_file_is_good_and_has_the_gaps_that_are_known(path: Path) -> None:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         report = check_candles(lines)

@@ -17,6 +17,7 @@ from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_news import answering_order
 from app.trading.strategies.grid_state import NOTHING, Sums
 from tests.examples import tried
+from tests.long import thinned
 from tests.trading.world import Desk, Faults, candles, grid, market
 
 # The rules of a big venue for its largest pair: a lot is worth about 1 USDT.
@@ -72,7 +73,8 @@ def sweep(bottom: str, top: str, times: int) -> list[tuple[str, str, str, str]]:
     return [(bottom, top, bottom, top), (top, top, bottom, bottom)] * times
 
 
-def test_ten_thousand_round_trips_starve_no_level() -> None:
+@thinned(10)
+def test_ten_thousand_round_trips_starve_no_level(step: int) -> None:
     params = {
         "lower": "60000",
         "upper": "70000",
@@ -84,9 +86,9 @@ def test_ten_thousand_round_trips_starve_no_level() -> None:
         "grid",
         params,
         BTC,
-        candles(("65000", "65000", "65000", "65000"), *sweep("59990", "70010", 205)),
+        candles(("65000", "65000", "65000", "65000"), *sweep("59990", "70010", 210 // step)),
     )
-    assert len(result.matches) > 10_000
+    assert len(result.matches) > 10_000 // step
     assert not [line.code for line in result.events if line.code.startswith("denied_")]
     assert result.figures.grid > 0
     assert all(match.profit > 0 for match in result.matches[-50:])
