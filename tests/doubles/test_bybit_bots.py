@@ -459,3 +459,24 @@ def test_a_position_closed_by_its_owners_hand_is_booked_and_ends_the_bot(
         trade(sides[1], abs(there.size))
         live.audit()
     assert world.metrics(bot).base == there.size == 0
+
+
+def test_a_position_that_own_fills_have_closed_which_are_told_late_ends_no_bot(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    seat = live.add_seat(key, 1, (CONTRACT,), direction="long", leverage="3", **FEW_ORDERS)
+    (bot,) = seat.bots
+    live.tick()
+    server.operator.habits(late_fills=1, late_ms=3_600_000)
+    live.play("104", symbol=CONTRACT)
+    for _ in range(3):
+        live.audit()
+    assert live.world.bot(bot).state == "active"
+    for row in server.venue.customers[key].executions:
+        row.shown_from = 0
+    server.operator.habits(late_fills=0)
+    live.audit()
+    assert live.missing_levels() == live.differences() == []

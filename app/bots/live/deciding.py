@@ -201,12 +201,21 @@ class _Desk:
         """End bots whose position is gone for sure: their closing orders would open another."""
         for bot in bots:
             held = self.seen[bot.account_id].positions.get(bot.market.symbol)
-            if held is None or not (bot.is_running or bot.is_paused):
+            if held is None or not (bot.is_running or bot.is_paused) or self._waits_for_fills(bot):
                 continue
             if lacks(self.books, bot, held):
                 known = self.books.metrics[bot.id].books.position.base
                 ours, venue = exact_text(known), exact_text(held)
                 system_stop(bot.id, "position_changed_outside", ours=ours, venue=venue)
+
+    def _waits_for_fills(self, bot: LiveBot) -> bool:
+        """Say whether the venue shows an order as filled of which it has yet to tell the fills."""
+        found = self.seen[bot.account_id].found
+        return any(
+            (shown := found.get(own.order.client_id)) is not None
+            and shown.filled > own.order.filled
+            for own in self.books.orders[bot.id]
+        )
 
     def tell_pages(self) -> None:
         """Hint to open pages, after the commit, which bots have news."""
