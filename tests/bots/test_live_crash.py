@@ -68,6 +68,7 @@ def test_a_kill_at_any_commit_of_a_start_leaves_one_ladder(world: World, after: 
     number = 0
     while world.bot(bot).state == "starting" or number < 3:
         number += 1
+        assert number < 100, "it never starts"
         with killed_at(number % 9 + 1, after=after):
             try:
                 world.tick()

@@ -47,9 +47,10 @@ def test_recording_is_good_and_its_first_thousand_candles_are_played(file: Path)
     played: list[Decimal] = []
     now = NOW
     times = []
-    while len(played) < len(expected):
+    # Each look that is due brings a point.
+    for _ in expected:
         due = source.next_due()
-        if due is None:
+        if due is None or len(played) >= len(expected):
             break
         now = max(now, due) + timedelta(milliseconds=1)
         for point in source.take(now).points.get(1, []):
