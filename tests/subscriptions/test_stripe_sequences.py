@@ -83,6 +83,8 @@ def all_ways(client: Client, sequences: Iterable[EventSequence], shuffles: int) 
         assert len(ends) == 1, (sequence.name, ends)
 
 
+# It takes as long as there are recordings.
+@pytest.mark.timeout(1800)
 @pytest.mark.shared
 def test_c06_recorded_sequences_end_as_expected_in_any_order(client: Client) -> None:
     all_ways(client, recorded(), SHUFFLES)
