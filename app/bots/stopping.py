@@ -5,17 +5,20 @@ has left on the exchange.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from sqlalchemy import Select, select
 
 from app.accounts import audit
 from app.accounts.queries import is_expert
 from app.bots import rules
+from app.bots.funds import read_funds
 from app.bots.models import Bot, BotState
 from app.bots.rules import Action
 from app.bots.verbs import (
     LARGEST_ID,
     announce,
+    coins_to_sell,
     has_left_stop,
     has_live_orders,
     holds_contract,
@@ -27,6 +30,7 @@ from app.bots.verbs import (
 from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.exchanges.models import ExchangeAccount
+from app.markets.models import MarketRow
 from app.trading.strategy import StopHow
 
 MAX_REASON = 500
@@ -56,6 +60,8 @@ def request_stop(user_id: int, bot_id: int, how: StopHow, *, by_operator: bool =
     if how is StopHow.KEEP and bot.state == BotState.STOPPED.value and has_left_stop(bot):
         # Whoever asks once more wants the rest gone too, the stop of a kept position.
         bot.protection = {**(bot.protection or {}), "declined": True}
+    if _sells_coins(bot, how):
+        _check_coins_are_its_own(bot)
     _stop(bot, how, user_id, "stopped_by_owner", {"how": how.value})
 
 
@@ -100,7 +106,7 @@ def _stop(
     bot: Bot, how: StopHow, actor_id: int | None, code: str, values: Mapping[str, str | int]
 ) -> None:
     following = rules.next_state(bot.state, Action.STOP)
-    if _may_clear(bot, how):
+    if _may_clear(bot, how) or _sells_coins(bot, how):
         following = BotState.STOPPING.value
         renew(bot)
     if following is None or bot.stop_request in {EMERGENCY, how.value}:
@@ -121,6 +127,29 @@ def _may_clear(bot: Bot, how: StopHow) -> bool:
     if how is StopHow.KEEP and has_left_stop(bot) and not (bot.protection or {}).get("declined"):
         return has_live_orders(bot, but_stop=True)
     return has_live_orders(bot) or (how is StopHow.SELL and holds_contract(bot))
+
+
+def _sells_coins(bot: Bot, how: StopHow) -> bool:
+    """Tell whether a stop sells coins that a stopped bot has kept; dust stays."""
+    if bot.state != BotState.STOPPED.value or how is not StopHow.SELL:
+        return False
+    return coins_to_sell(bot) > 0
+
+
+def _check_coins_are_its_own(bot: Bot) -> None:
+    """Raise Conflict where another bot may have taken over the coins that a stopped one has kept.
+
+    They were free for others since. What a real account holds is not known here, so one that is
+    busy with the same coin is enough there.
+    """
+    account = db.session.get_one(ExchangeAccount, bot.account_id)
+    base = db.session.get_one(MarketRow, bot.market_id).base
+    paper = account.mode == "paper"
+    funds = read_funds(account, but=bot.id, balances=None if paper else {})
+    claimed = funds.claimed.get(base, Decimal(0))
+    is_free = funds.free(base) >= coins_to_sell(bot) if paper else claimed <= 0
+    if not is_free:
+        raise Conflict("coins_in_use", field="how", currency=base)
 
 
 def emergency_stop(user_id: int, bot_id: int, *, by_staff: tuple[int, str] | None = None) -> None:

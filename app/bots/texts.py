@@ -157,6 +157,10 @@ _REFUSALS: Mapping[str, LazyString] = {
     ),
     "cannot_stop": _l("A bot that is %(state)s can't be stopped."),
     "cannot_emergency": _l("A bot that is %(state)s needs no emergency stop."),
+    "coins_in_use": _l(
+        "Another bot of this account works with %(currency)s, and the coins of this one were free "
+        "for it since it stopped. Stop the other one first, or sell them on the exchange."
+    ),
     "contract_is_taken": _l(
         "“%(name)s” trades this contract on the same account, and an account has only one position "
         "in it."

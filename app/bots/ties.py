@@ -25,6 +25,9 @@ from app.trading.contracts import Stake
 from app.trading.market import ZERO, exact
 from app.trading.orders import Side
 
+# What a part of a position has cost is rounded to 18 decimals at each closing, so it depends in the
+# last of them on the order of fills that happened at the same moment. No venue moves so little.
+ROUNDING = Decimal("1e-15")
 AUDITS: Table = AccountAudit.__table__  # type: ignore[assignment]  # typed FromClause, is a Table
 Sums = Mapping[str, Decimal]
 
@@ -46,12 +49,16 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Both sides at a moment; `foreign_fees` are fees in a third currency up to a fill."""
+    """Both sides at a moment; `foreign_fees` are fees in a third currency up to a fill.
+
+    Our sums of the currencies in `rounded` hold the cost of positions in contracts.
+    """
 
     venue: Sums
     ours: Sums
     foreign_fees: Sums
     fill_id: int = 0
+    rounded: frozenset[str] = frozenset()
 
 
 # What all bots of an account, ended and deleted ones too, have moved since they began.
@@ -128,6 +135,7 @@ def stands_of(
     """Return both sides of some accounts as they are now."""
     known = known or {}
     ours: dict[int, defaultdict[str, Decimal]] = {n: defaultdict(lambda: ZERO) for n in balances}
+    rounded: dict[int, set[str]] = {n: set() for n in balances}
     for row in db.session.execute(_MOVED, {"accounts": list(balances)}):
         sums = ours[row.account_id]
         sums[row.quote] += row.cash
@@ -135,6 +143,7 @@ def stands_of(
             sums[row.held] += row.coins
             continue
         sums[row.quote] += row.stake
+        rounded[row.account_id].add(row.quote)
         if row.held in balances[row.account_id]:
             # A venue that does not tell its positions is compared by its money alone.
             sums[row.held] += row.coins
@@ -152,7 +161,13 @@ def stands_of(
     for number, venue in balances.items():
         for currency, amount in fees[number].items():
             ours[number][currency] += amount
-        stands[number] = Stand(dict(venue), dict(ours[number]), dict(fees[number]), last[number])
+        stands[number] = Stand(
+            venue=dict(venue),
+            ours=dict(ours[number]),
+            foreign_fees=dict(fees[number]),
+            fill_id=last[number],
+            rounded=frozenset(rounded[number]),
+        )
     return stands
 
 
@@ -163,7 +178,7 @@ def differences(account_id: int, before: Stand, after: Stand) -> list[Difference
     for currency in sorted({*before.ours, *after.ours}):
         ours = after.ours.get(currency, ZERO) - before.ours.get(currency, ZERO)
         venue = after.venue.get(currency, ZERO) - before.venue.get(currency, ZERO)
-        if ours != venue:
+        if abs(ours - venue) > (ROUNDING if currency in after.rounded else ZERO):
             found.append(Difference(account_id, currency, ours, venue))
     return found
 

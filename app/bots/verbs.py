@@ -14,6 +14,7 @@ from app.bots.wake import request_ticks
 from app.db import db
 from app.errors import NotFound
 from app.markets.models import MarketRow
+from app.markets.queries import to_market
 from app.notifications.stream import hint
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.intents import plain_values
@@ -68,6 +69,17 @@ def holds_contract(bot: Bot) -> bool:
         )
     )
     return bool(db.session.scalar(select(held.exists())))
+
+
+def coins_to_sell(bot: Bot) -> Decimal:
+    """Return what a bot on spot holds in whole lots, or 0 if no order can sell it now."""
+    row = db.session.get_one(MarketRow, bot.market_id)
+    sums = db.session.get(BotMetrics, bot.id)
+    if sums is None or row.kind != MarketKind.SPOT.value or row.last_price is None:
+        return Decimal(0)
+    market = to_market(row)
+    quantity = market.quantity_down(sums.base)
+    return quantity if market.is_tradable(quantity, row.last_price) else Decimal(0)
 
 
 def turn(

@@ -134,8 +134,7 @@ class PaperAccount:
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
         """Set how many times its margin the position in a contract may be worth."""
         market_id = self._market_ids[symbol]
-        if self._leverage.get(market_id) != leverage:
-            self._book.set_leverage(symbol, leverage)
+        if self._leverage.get(market_id) != leverage and self._book.set_leverage(symbol, leverage):
             self._leverage[market_id] = leverage
 
     # --- time ---------------------------------------------------------------------------------

@@ -145,11 +145,18 @@ class Book:
     # --- acting -------------------------------------------------------------------------------
 
     @exact
-    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
-        """Set how many times its margin a position in this contract may be worth."""
-        contract = self._ledger.contracts[symbol]
+    def set_leverage(self, symbol: str, leverage: Decimal) -> bool:
+        """Set how many times its margin a position in this contract may be worth.
+
+        Return False, and leave it, where the money for a greater margin is not there; venues do so.
+        """
+        contract, market = self._ledger.contracts[symbol], self._sides[symbol].market
+        more = margin(contract.stake, contract.orders, leverage) - contract.bound
+        if more > max(ZERO, self._ledger.balance(market.quote).free):
+            return False
         contract.leverage = leverage
-        self._ledger.bind(self._sides[symbol].market, contract)
+        self._ledger.bind(market, contract)
+        return True
 
     @exact
     def fund(self, symbol: str, rate: Decimal, price: Decimal) -> Decimal:

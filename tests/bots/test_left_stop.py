@@ -1,28 +1,29 @@
 """A position in a contract is not left without its stop when a bot ends and keeps it."""
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from app.bots import jobs, stopping
+from app.bots import jobs, service, stopping
 from app.bots.funds import read_funds
 from app.bots.live.rows import give_up_stops
 from app.bots.models import Bot, BotMetrics
-from app.bots.queries import bot_card, notices_for
+from app.bots.queries import bot_card, left_coins, notices_for
 from app.bots.queries.names import unfinished_bots
 from app.bots.starting import start_as_planned_now
 from app.bots.wording import say
 from app.db import db, utc_now
+from app.errors import Conflict
 from app.exchanges.models import PaperBalance, PaperOrder, PaperStake
 from app.notifications.queries import caught_mails
 from app.trades.queries import Line
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.live_world import World
-from tests.bots.shop import Shop
+from tests.bots.shop import GRID, Shop
 from tests.bots.test_running import as_contract
 
 LONG: dict[str, Any] = {
@@ -260,3 +261,56 @@ def test_orders_that_were_left_and_would_open_more_claim_their_margin_too(desk: 
         balance = db.session.scalar(select(PaperBalance).where(PaperBalance.currency == "USDT"))
         assert balance is not None
         assert abs(read_funds(account).free("USDT") - balance.free) <= Decimal("1e-17")
+
+
+# --- coins that a stopped bot on spot has kept ----------------------------------------------------
+
+
+def kept_coins() -> tuple[Shop, World, int]:
+    shop = Shop.open()
+    bot = shop.run_bot("97.9", "95.9")
+    ask(shop, bot, StopHow.KEEP)
+    world = World(shop.market_id)
+    assert world.metrics(bot).base > 1
+    return shop, world, bot
+
+
+def ask(shop: Shop, bot: int, how: StopHow) -> None:
+    with transaction():
+        stopping.request_stop(shop.user_id, bot, how)
+    for _ in range(4):
+        shop.tick()
+
+
+def test_a_second_stop_sells_the_coins_that_the_first_one_kept(database: None) -> None:
+    shop, world, bot = kept_coins()
+    held = world.metrics(bot).base.quantize(Decimal("0.0001"), ROUND_DOWN)
+    with transaction():
+        assert left_coins(bot_card(shop.user_id, bot)) == held
+    ask(shop, bot, StopHow.SELL)
+    assert world.metrics(bot).base < Decimal("0.0001")
+    assert world.bot(bot).state == "stopped"
+    assert {trade.status for trade in world.trades(bot)} <= {"closed"}
+    world.assert_books_agree()
+    # What is left is dust: asking once more changes nothing.
+    epoch = world.bot(bot).epoch
+    ask(shop, bot, StopHow.SELL)
+    assert world.bot(bot).epoch == epoch
+
+
+def test_coins_that_another_bot_took_over_are_not_sold_and_the_owner_reads_why(
+    database: None,
+) -> None:
+    shop, world, bot = kept_coins()
+    before = world.metrics(bot).base
+    with transaction():
+        # Another one holds as many of these coins as the account has.
+        other = service.create_bot(
+            shop.user_id, shop.account_id, shop.market_id, "grid", GRID, "Other"
+        )
+        db.session.get_one(Bot, other).state = "active"
+        db.session.get_one(BotMetrics, other).base = before
+    with pytest.raises(Conflict) as refusal:
+        ask(shop, bot, StopHow.SELL)
+    assert refusal.value.code == "coins_in_use"
+    assert world.metrics(bot).base == before

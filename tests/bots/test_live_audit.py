@@ -425,6 +425,26 @@ def test_bots_of_a_key_that_the_exchange_refuses_pause_and_go_on_when_it_is_take
     desk.assert_one_chain()
 
 
+def test_a_bot_that_was_to_stop_says_so_where_the_key_is_refused_for_good(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise Unavailable("exchange_key_refused", exchange="bybit")
+
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="keep")
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.venue, "look", refuse)
+        for _ in range(4):
+            desk.tick()
+    row = desk.world.bot(desk.bot)
+    assert (row.state, row.state_reason["code"]) == ("error", "stop_without_key")
+    assert desk.world.events(desk.bot).count("stop_without_key") == 1
+    # With the key back its orders are taken back all the same.
+    for _ in range(2):
+        desk.tick()
+    assert desk.venue.standing() == set()
+
+
 def test_a_bot_whose_key_may_read_but_not_trade_pauses_and_its_stop_says_what_it_waits_for(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,17 @@ def test_what_moves_alike_is_no_difference_whatever_else_lies_there() -> None:
     assert found == Difference(1, "AAA", Decimal(5), Decimal(4))
 
 
+def test_the_last_digit_of_what_a_position_has_cost_is_no_difference() -> None:
+    # Which of two fills of one moment came first decides how it was rounded.
+    before = stand({"USDT": 500}, {"USDT": 0})
+    after = replace(before, ours={"USDT": Decimal("1e-18")}, rounded=frozenset({"USDT"}))
+    assert differences(1, before, after) == []
+    (found,) = differences(1, before, replace(after, ours={"USDT": Decimal("1e-12")}))
+    assert found.gap == Decimal("1e-12")
+    # Coins are not rounded.
+    assert differences(1, before, replace(after, rounded=frozenset()))
+
+
 def test_a_bot_that_trades_ties_to_its_venue_to_the_last_unit(desk: Desk) -> None:
     for price in wander(3, 40, step="5"):
         desk.play(str(price))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.trading.market import MarginRule, MarketKind, exact
+from app.trading.market import FeeSide, MarginRule, MarketKind, exact
 from app.trading.orders import Side, Status
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_state import Phase
@@ -19,7 +19,10 @@ VAIN = {Status.REJECTED, Status.DENIED}
 
 
 def contract(**changes: Any) -> Any:
-    rules = {"kind": MarketKind.LINEAR, "margin_rule": MarginRule.POSITION, "maker_fee": D(0)}
+    rules = {
+        "kind": MarketKind.LINEAR, "margin_rule": MarginRule.POSITION, "maker_fee": D(0),
+        "fee_side": FeeSide.QUOTE,
+    }  # fmt: skip
     return market(**{**rules, "taker_fee": D(0), **changes})
 
 
@@ -175,3 +178,20 @@ def test_whatever_the_rules_become_nothing_is_refused_and_books_stay_exact(
         assert started.state.phase is Phase.RUNNING
         assert_exact(started)
         assert GRID.decode_state(GRID.encode_state(started.state)) == started.state
+
+
+@pytest.mark.parametrize("direction", ["long", "short"])
+def test_without_a_reserve_the_last_order_of_a_leveraged_grid_is_smaller_not_denied(
+    direction: str,
+) -> None:
+    started = desk(
+        contract(maker_fee=D("0.001"), taker_fee=D("0.001")),
+        direction=direction, leverage="5", reserve="0",
+    )  # fmt: skip
+    assert in_vain(started) == []
+    assert len(started.resting()) == 4
+    for price in ("79", "121", "79", "121", "95"):
+        started.see(price)
+        assert in_vain(started) == []
+    assert started.book.balance("USDT").free >= 0
+    assert_exact(started)

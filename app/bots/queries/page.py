@@ -14,6 +14,7 @@ from app.bots.queries.cards import BotCard, label_of, number_of
 from app.bots.queries.ladder import Rungs, rungs_of
 from app.bots.queries.lists import notices_of
 from app.bots.rules import RUNNING
+from app.bots.verbs import coins_to_sell
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.listing.paging import PAGE_SIZE, Slice, offset_of
@@ -432,6 +433,13 @@ def left_position(card: BotCard) -> Decimal:
     """Return what a stopped bot holds of its contract (negative: owes); another stop closes it."""
     contract = card.figures.contract if card.figures else None
     return contract.base if contract and card.state == BotState.STOPPED.value else ZERO
+
+
+def left_coins(card: BotCard) -> Decimal:
+    """Return the coins of a stopped bot on spot that another stop can sell."""
+    if card.state != BotState.STOPPED.value:
+        return ZERO
+    return coins_to_sell(db.session.get_one(Bot, card.id))
 
 
 def open_orders(bot_id: int) -> int:

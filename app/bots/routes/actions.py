@@ -85,6 +85,7 @@ def stop(bot_id: int) -> ResponseReturnValue:
         return _do(card, lambda: stopping.request_stop(current_user.id, bot_id, how))
     left_stop = queries.left_stop(card)
     left = queries.left_orders(card) or queries.left_position(card) or left_stop
+    left = left or queries.left_coins(card)
     if request.method == "GET" and not (card.actions.stop or left):
         return _gone(card, "cannot_stop")
     status = 200
@@ -105,10 +106,13 @@ def stop(bot_id: int) -> ResponseReturnValue:
 
 def _choices(card: BotCard) -> list[queries.StopChoice]:
     expert = current_user.profile.experience == "expert"
+    # Keeping is nothing new to a bot that has stopped and left nothing at the exchange.
+    keeps = card.actions.stop or queries.open_orders(card.id) > 0
     return [
         choice
         for choice in queries.stop_choices(card)
-        if (expert and card.actions.stop) or choice.how != StopHow.LEAVE_ORDERS
+        if ((expert and card.actions.stop) or choice.how != StopHow.LEAVE_ORDERS)
+        and (choice.how != StopHow.KEEP or keeps)
     ]
 
 

@@ -77,6 +77,7 @@ def _head(card: BotCard) -> dict[str, Any]:
         "left_orders": queries.left_orders(card),
         "left_position": queries.left_position(card),
         "left_stop": queries.left_stop(card),
+        "left_coins": queries.left_coins(card),
     }
 
 

@@ -17,7 +17,7 @@ from app.trading.strategy import LogLine, Severity, View, log_line
 
 # What is told, as the state remembers it.
 SMALLER, TOO_SMALL, NO_MEANS = "smaller", "too_small", "without_means"
-MONEY = "money"
+MONEY, MARGIN = "money", "margin"
 
 
 @dataclass(slots=True)
@@ -58,8 +58,9 @@ class Fitter:
     def within_means(self, gap: int, slot: Slot, price: Decimal) -> Slot | None:
         """Return an order that takes no more than others leave, or None while it waits.
 
-        One that closes more than is held would open the other way, or sell what is not there. Where
-        coins wait that the venue does not take, money may be missing for buys as well.
+        One that closes more than is held would open the other way, or sell what is not there. On a
+        contract the margin may not reach to the last order that opens. Where coins wait that the
+        venue does not take, money may be missing for buys as well.
         """
         kind = self._means_of(slot)
         if kind is None or self.has_strays:
@@ -67,7 +68,7 @@ class Fitter:
         if kind not in self._left:
             self._left[kind] = _unclaimed(self.view, kind)
         market, whole = self.view.market, slot.remaining
-        cost = price * _with_fee(market) if kind == MONEY else ONE
+        cost = ONE if isinstance(kind, Side) else price * _share(self.view, kind)
         if whole * cost > self._left[kind]:
             quantity = market.quantity_down(max(ZERO, self._left[kind] / cost))
             if not market.is_tradable(quantity, price):
@@ -79,10 +80,12 @@ class Fitter:
         return slot
 
     def _means_of(self, slot: Slot) -> Side | str | None:
-        if slot.opening is not None and slot.side is closing_side(self.view.params):
-            return slot.side
-        spot = self.view.market.kind is MarketKind.SPOT
-        return MONEY if spot and slot.side is Side.BUY and self.state.told else None
+        closing = closing_side(self.view.params)
+        if slot.side is closing:
+            return None if slot.opening is None else slot.side
+        if self.view.market.kind is MarketKind.SPOT:
+            return MONEY if self.state.told else None
+        return None if closing is None else MARGIN
 
     def finish(self) -> list[LogLine]:
         """Return what has to be told for the first time under these rules, and remember it."""
@@ -121,18 +124,32 @@ def closing_side(params: GridParams) -> Side | None:
 
 def _unclaimed(view: View, kind: Side | str) -> Decimal:
     """Return the coins (or the position, or the money) that no order claims which stands."""
-    side = Side.BUY if kind == MONEY else kind
+    side = kind if isinstance(kind, Side) else _opening_side(view.params)
     standing = (o for o in view.orders if o.status not in FINAL and o.key.side is side)
+    if isinstance(kind, Side):
+        held = view.holdings.base if side is Side.SELL else -view.holdings.base
+        return held - sum((order.remaining for order in standing), ZERO)
+    value = sum(((order.price or view.price) * order.remaining for order in standing), ZERO)
     if kind == MONEY:
-        fee = _with_fee(view.market)
-        claims = ((order.price or view.price) * order.remaining * fee for order in standing)
-        return view.holdings.quote - sum(claims, ZERO)
-    held = view.holdings.base if side is Side.SELL else -view.holdings.base
-    return held - sum((order.remaining for order in standing), ZERO)
+        return view.holdings.quote - value * _share(view, kind)
+    bound: Decimal = (view.holdings.cost + value) / view.params.leverage
+    return view.holdings.wallet - bound
 
 
-def _with_fee(market: Market) -> Decimal:
-    return ONE + max(ZERO, market.buy_fee_in_quote(market.maker_fee))
+def _opening_side(params: GridParams) -> Side:
+    return Side.SELL if params.is_short else Side.BUY
+
+
+def _share(view: View, kind: str) -> Decimal:
+    """Return what an order takes of the money for each unit of its value.
+
+    A contract's venue wants the fee beside the margin, also for the order that will close it.
+    """
+    market = view.market
+    if kind == MONEY:
+        return ONE + max(ZERO, market.buy_fee_in_quote(market.maker_fee))
+    leverage: Decimal = view.params.leverage
+    return ONE / leverage + 2 * max(ZERO, market.maker_fee)
 
 
 def shrunk(slot: Slot, quantity: Decimal) -> tuple[Slot, Sums]:
