@@ -569,11 +569,15 @@ def test_a_second_stop_changes_nothing(shop: Shop, client: Client) -> None:
     for _ in range(3):
         assert client.post_form(f"/bots/{bot_id}/stop", {"how": "keep"}).status_code == 303
     shop.tick()
-    assert client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"}).status_code == 303
-    assert shop.bot(bot_id).state == "stopped"
     with transaction():
         stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
     assert shop.bot(bot_id).stop_request is None
+    # But the coins that it has kept are sold when asked for, once.
+    for _ in range(2):
+        assert client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"}).status_code == 303
+        shop.tick()
+        assert shop.bot(bot_id).state == "stopped"
+    assert shop.bot(bot_id).epoch == 2
 
 
 def test_a_locked_bot_offers_no_emergency_stop(shop: Shop, client: Client) -> None:
@@ -735,7 +739,12 @@ def test_orders_that_a_stopped_bot_has_left_are_cancelled_from_its_page(
         shop.tick()
     page = client.get(f"/bots/{bot_id}")
     assert "Nobody watches them." not in page.text
-    assert f'href="/bots/{bot_id}/stop"' not in page.text
+    # Its coins are left, and can be sold.
+    assert "Cancel its orders" not in page.text
+    assert "Sell its coins" in page.text
+    question = client.get(f"/bots/{bot_id}/stop")
+    assert 'value="sell"' in question.text
+    assert 'value="keep"' not in question.text
 
 
 def test_a_bot_that_could_not_begin_does_not_say_that_its_orders_are_taken_back(
