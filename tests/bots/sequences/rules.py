@@ -148,7 +148,8 @@ class Watch:
         wanted = {
             place: want
             for place, want in every.items()
-            if want.tries < MOST_REFUSALS and market.is_tradable(want.quantity, want.price)
+            if want.tries < MOST_REFUSALS
+            and market.is_tradable(market.quantity_down(want.quantity), want.price)
         }
         have = {(order.side, order.level or 0): order for order in standing}
         strange = set(have) - set(every)
@@ -251,7 +252,12 @@ class Watch:
         if scene.bot.state == "locked":
             return
         if how is not StopHow.LEAVE_ORDERS:
-            assert not scene.orders, "orders are left after a stop"
+            # The stop of a position that is kept stays with it.
+            others = [order for order in scene.orders if order.purpose != "protect"]
+            stops = [order for order in scene.orders if order not in others]
+            assert not others, "orders are left after a stop"
+            kept = self.life.is_contract and how is StopHow.KEEP and scene.sums.base != 0
+            assert kept or not stops, "a stop is left without a position"
         if how is StopHow.SELL:
             held = abs(scene.sums.base)
             left = market.quantity_down(held)
