@@ -9,7 +9,7 @@ from sqlalchemy import text
 from app.bots import jobs, silence, wake
 from app.bots.models import BotState
 from app.db import db, utc_now
-from app.exchanges.leases import acquire
+from app.exchanges.leases import acquire, release, renew
 from app.logs import mask_secrets
 from app.notifications.queries import caught_mails
 from app.trades.models import OrderRow
@@ -84,9 +84,10 @@ def test_a_bot_that_stays_silent_through_all_tries_is_given_up_and_its_owner_is_
     # Somebody holds the account and does nothing: no worker gets at it, however often it is due.
     with transaction():
         tokens = acquire([account], "stuck")
-        db.session.execute(text("update account_leases set expires_at = 'infinity'"))
     jobs.mark_stale()
     for tries in range(1, silence.MOST_RESTARTS):
+        with transaction():
+            assert renew(tokens)
         run_waiting()
         sweep(world, bot)
         assert (world.bot(bot).restarts, world.bot(bot).state) == (tries, "active")
@@ -107,8 +108,7 @@ def test_a_bot_that_stays_silent_through_all_tries_is_given_up_and_its_owner_is_
     assert f"/bots/{bot}" in mail
     # Whoever gets at the account first takes its orders back.
     with transaction():
-        db.session.execute(text("update account_leases set expires_at = now()"))
-    assert tokens
+        release(tokens)
     world.change_bot(bot, last_tick_at=utc_now() - LONG_AGO)
     jobs.enqueue_due()
     run_waiting()
