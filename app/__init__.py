@@ -217,11 +217,16 @@ def _register_texts() -> None:
 def _join_subjects() -> None:
     """Load what answers to events, and hand lower subjects the counts of upper ones."""
     from app.accounts import second_factor
-    from app.accounts.deletion.unfinished import count_money_with, name_unfinished_with
+    from app.accounts.deletion.unfinished import (
+        count_money_with,
+        name_unfinished_with,
+        read_left_with,
+    )
     from app.bots import handlers as bots_handlers  # noqa: F401
     from app.bots import queries as bots
-    from app.bots.queries import names
+    from app.bots.queries import left, names
     from app.exchanges import handlers as exchanges_handlers  # noqa: F401
+    from app.exchanges import remains, wording
     from app.exchanges import service as exchanges
     from app.payments import arrivals, disputes, links, mirroring, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401
@@ -244,6 +249,8 @@ def _join_subjects() -> None:
     usage.name_bots_beyond_with(names.names_beyond)
     name_unfinished_with(names.unfinished_names)
     count_money_with(wallet.money_of)
+    read_left_with(wording.left_at_exchanges)
+    remains.trace_with(left.traces_of)
     limit_history_with(subscriptions.reach_of)
     owners.name_bots_with(bots.bot_labels, bots.settings_at)
 

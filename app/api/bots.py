@@ -110,9 +110,13 @@ def change_limits(bot_id: int) -> ResponseReturnValue:
 @blueprint.delete("/bots/<int:bot_id>")
 @needs(Scope.BOTS_WRITE)
 def delete_bot(bot_id: int) -> ResponseReturnValue:
-    """Take a stopped bot out of the lists; its trades stay in the history."""
+    """Take a stopped bot out of the lists; its trades stay in the history.
+
+    With `leave=position` also one that has kept a position: it stays at the exchange.
+    """
+    leaves = read_choice(read_query(("leave",)), "leave", ("position",)) == "position"
     with transaction():
-        service.delete_bot(caller().user_id, bot_id)
+        service.delete_bot(caller().user_id, bot_id, leaves=leaves)
     return "", NO_CONTENT
 
 

@@ -3,10 +3,11 @@
 import logging
 
 from redis.exceptions import RedisError
-from sqlalchemy import select, text, update
+from sqlalchemy import ColumnElement, select, text, update
 
-from app.accounts.deletion.events import PersonLeaving
+from app.accounts.deletion.events import PersonErasing, PersonLeaving
 from app.bots import wake
+from app.bots.leaving import let_go
 from app.bots.models import Bot
 from app.bots.queries.names import bots_beyond, unfinished_bots
 from app.bots.rules import RUNNING
@@ -16,10 +17,12 @@ from app.db import db, utc_now
 from app.errors import Conflict
 from app.events import on
 from app.exchanges.events import AccountClosing, AccountSwitchedOff
+from app.exchanges.models import ExchangeAccount
 from app.markets.events import PairsTurned, PricesMoved
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.queries import limits_of
 from app.trades.models import LIVE_STATES, OrderRow
+from app.trading.orders import Purpose
 from app.trading.strategy import StopHow
 
 log = logging.getLogger(__name__)
@@ -57,14 +60,32 @@ def refuse_closing_a_used_account(event: AccountClosing) -> None:
     name = db.session.scalar(running.order_by(Bot.id).limit(1))
     if name is not None:
         raise Conflict("bot_runs_on_account", name=name)
+    is_stop = OrderRow.purpose == Purpose.PROTECT.value
+    if not event.leaves_orders:
+        _refuse_standing(event.account_id, ~is_stop, "account_has_orders")
+    if not event.leaves_stops:
+        _refuse_standing(event.account_id, is_stop, "account_has_stop")
+    let_go([event.account_id])
+
+
+def _refuse_standing(account_id: int, which: ColumnElement[bool], code: str) -> None:
     waiting = (
         select(Bot.name)
         .join(OrderRow, OrderRow.bot_id == Bot.id)
-        .where(OrderRow.account_id == event.account_id, text(LIVE_STATES))
+        .where(OrderRow.account_id == account_id, text(LIVE_STATES), which)
     )
     name = db.session.scalar(waiting.order_by(Bot.id).limit(1))
     if name is not None:
-        raise Conflict("account_has_orders", name=name)
+        raise Conflict(code, name=name)
+
+
+@on(PersonErasing)
+def let_go_of_accounts(event: PersonErasing) -> None:
+    """End the books of what somebody who is erased has left at exchanges."""
+    accounts = select(ExchangeAccount.id).where(
+        ExchangeAccount.user_id == event.user_id, ExchangeAccount.deleted_at.is_(None)
+    )
+    let_go(db.session.scalars(accounts).all())
 
 
 @on(AccountSwitchedOff)

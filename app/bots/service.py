@@ -16,7 +16,14 @@ from app.bots.planning import (
     limit_problems,
 )
 from app.bots.rules import Action
-from app.bots.verbs import announce, has_live_orders, holds_contract, locked_bot, tell
+from app.bots.verbs import (
+    announce,
+    has_account,
+    has_live_orders,
+    holds_contract,
+    locked_bot,
+    tell,
+)
 from app.db import db, utc_now
 from app.errors import Conflict
 from app.trading.codec import to_json
@@ -214,16 +221,29 @@ def limits_text(guard: Mapping[str, object] | None) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted((guard or {}).items()))
 
 
-def delete_bot(user_id: int, bot_id: int) -> None:
-    """Take a stopped bot out of all lists; its orders and trades stay in the history."""
+def delete_bot(user_id: int, bot_id: int, *, leaves: bool = False) -> None:
+    """Take a stopped bot out of all lists; its orders and trades stay in the history.
+
+    A position that it has kept at an exchange, and its stop, stay there if its owner `leaves` them.
+    """
     bot = locked_bot(bot_id, user_id)
     rules.next_state(bot.state, Action.DELETE)
-    if has_live_orders(bot):
-        raise Conflict("orders_still_open")
-    if bot.mode == "paper" and holds_contract(bot):
-        # It lives here alone: nobody could close it any more, and it keeps other bots out.
-        raise Conflict("position_still_held")
+    if has_account(bot):
+        _check_leaving(bot, leaves=leaves)
     bot.deleted_at = utc_now()
     db.session.execute(delete(BotShare).where(BotShare.bot_id == bot_id))
     tell(bot, "bot_deleted", user_id, {}, bot.deleted_at)
     announce(bot)
+
+
+def _check_leaving(bot: Bot, *, leaves: bool) -> None:
+    """Raise Conflict if a bot can't be deleted with what it has left."""
+    if has_live_orders(bot, but_stop=bot.mode != "paper" and holds_contract(bot)):
+        raise Conflict("orders_still_open")
+    if not holds_contract(bot):
+        return
+    if bot.mode == "paper":
+        # It lives here alone: nobody could close it any more, and it keeps other bots out.
+        raise Conflict("position_still_held")
+    if not leaves:
+        raise Conflict("position_stays")

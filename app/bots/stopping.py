@@ -19,6 +19,7 @@ from app.bots.verbs import (
     LARGEST_ID,
     announce,
     coins_to_sell,
+    has_account,
     has_left_stop,
     has_live_orders,
     holds_contract,
@@ -122,7 +123,7 @@ def _stop(
 
 def _may_clear(bot: Bot, how: StopHow) -> bool:
     """Tell whether a stop clears what an earlier one has left: orders, or a contract's position."""
-    if bot.state != BotState.STOPPED.value or how is StopHow.LEAVE_ORDERS:
+    if bot.state != BotState.STOPPED.value or how is StopHow.LEAVE_ORDERS or not has_account(bot):
         return False
     if how is StopHow.KEEP and has_left_stop(bot) and not (bot.protection or {}).get("declined"):
         return has_live_orders(bot, but_stop=True)
@@ -133,7 +134,7 @@ def _sells_coins(bot: Bot, how: StopHow) -> bool:
     """Tell whether a stop sells coins that a stopped bot has kept; dust stays."""
     if bot.state != BotState.STOPPED.value or how is not StopHow.SELL:
         return False
-    return coins_to_sell(bot) > 0
+    return has_account(bot) and coins_to_sell(bot) > 0
 
 
 def _check_coins_are_its_own(bot: Bot) -> None:

@@ -150,6 +150,10 @@ _REFUSALS: Mapping[str, LazyString] = {
         "This bot still holds a position in its contract. Stop it once more to close the position, "
         "then delete it."
     ),
+    "position_stays": _l(
+        "This bot has kept a position at the exchange. Close it first, or say that it stays there "
+        "with its stop."
+    ),
     "cannot_start": _l("A bot that is %(state)s can't be started."),
     "leave_orders_for_experts": _l(
         "Leaving orders on the exchange is for experts: nothing watches them there. "
@@ -183,6 +187,10 @@ _REFUSALS: Mapping[str, LazyString] = {
     "account_has_orders": _l(
         "Orders of the bot %(name)s still stand on this account. With the account switched on, "
         "stop that bot once more to cancel them; then delete the account."
+    ),
+    "account_has_stop": _l(
+        "The stop of the bot %(name)s still stands on this account. Remove it on the page of that "
+        "bot, or say that it stays at the exchange."
     ),
     "impossible_order_change": _l(
         "An order can't go from %(old)s to %(new)s: the books disagree with the exchange."
@@ -308,6 +316,19 @@ _LOG: Mapping[str, LazyString] = {
         "The position is kept, and its stop stays on the exchange: %(quantity)s are closed at "
         "%(price)s. Remove the stop or close the position on this page."
     ),
+    "left_with_account": _l(
+        "The account was deleted here. The position of %(held)s and its stop stay at the exchange; "
+        "nobody here watches them."
+    ),
+    "left_unprotected_with_account": _l(
+        "The account was deleted here. The position of %(held)s stays at the exchange without a "
+        "stop; nobody here watches it."
+    ),
+    "orders_left_with_account": _l(
+        "The account was deleted here. Orders of this bot stay at the exchange: %(orders)s. Nobody "
+        "here watches them."
+    ),
+    "account_deleted": _l("The account of this bot was deleted here."),
     "left_stop_fired": _l(
         "The stop that was left on the exchange at %(price)s was reached and closed %(quantity)s."
     ),
@@ -407,6 +428,9 @@ ORDERS: Mapping[str, LazyString] = {
     "resolved_by_staff": _l("Our staff found out that this order does not stand."),
     "vanished": _l("The exchange no longer knows this order, and nobody was told of a fill."),
     "cancelled_outside": _l("Somebody else cancelled this order on the exchange."),
+    "left_with_account": _l(
+        "The account was deleted here while this order stood: it is left to its owner."
+    ),
     "never_arrived": _l("The order never reached the exchange."),
     "clock_differs": _l("Our clock and the exchange's differed too much."),
     "exchange_closed": _l("The exchange did not take orders at that moment."),
@@ -464,6 +488,10 @@ _NOTICES: Mapping[str, LazyString] = {
         "Its stop at %(price)s stays on the exchange and closes %(quantity)s there, also while "
         "Botyard is off. It does not follow what you trade by hand. Remove it or close the "
         "position here; a new start takes it over."
+    ),
+    "notice_left_with_account": _l(
+        "The account of this bot was deleted here while the bot held %(quantity)s. That stays at "
+        "the exchange, and nobody here sees or watches it."
     ),
     "notice_no_stop": _l("No stop protects this position: nobody closes it when it loses."),
     "notice_without_key": _l(

@@ -10,6 +10,7 @@ from app.bots.live.rows import RUNNING_STATES
 from app.bots.metrics import read_metrics, write_equity
 from app.bots.models import Bot, BotMetrics, BotState
 from app.db import db, utc_now
+from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
 from app.trades.models import OrderRow
 from app.trading.market import MarketKind, Triggers
@@ -54,7 +55,12 @@ def find_due_accounts(limit: int) -> set[int]:
         )
         .with_only_columns(Bot.account_id)
     )
-    return {*db.session.scalars(due), *db.session.scalars(left)}
+    found = {*db.session.scalars(due), *db.session.scalars(left)}
+    # What stood on a deleted account is its owner's alone.
+    here = select(ExchangeAccount.id).where(
+        ExchangeAccount.id.in_(found), ExchangeAccount.deleted_at.is_(None)
+    )
+    return set(db.session.scalars(here))
 
 
 def sample_equity() -> None:

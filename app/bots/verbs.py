@@ -13,6 +13,7 @@ from app.bots.models import Bot, BotEvent, BotMetrics
 from app.bots.wake import request_ticks
 from app.db import db
 from app.errors import NotFound
+from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
 from app.markets.queries import to_market
 from app.notifications.stream import hint
@@ -57,18 +58,24 @@ def _live(bot: Bot) -> ColumnElement[bool]:
     return and_(OrderRow.account_id == bot.account_id, OrderRow.bot_id == bot.id, text(LIVE_STATES))
 
 
+def has_account(bot: Bot) -> bool:
+    """Tell whether a bot's account is still here; without it nothing of the bot can be reached."""
+    return db.session.get_one(ExchangeAccount, bot.account_id).deleted_at is None
+
+
+def contract_held(bot: Bot) -> Decimal:
+    """Return a bot's position in a contract as our books say, negative when it owes coins."""
+    held = (
+        select(BotMetrics.base)
+        .join(MarketRow, MarketRow.id == bot.market_id)
+        .where(BotMetrics.bot_id == bot.id, MarketRow.kind != MarketKind.SPOT.value)
+    )
+    return db.session.scalar(held) or Decimal(0)
+
+
 def holds_contract(bot: Bot) -> bool:
     """Tell whether a bot has a position in a contract, as our books say."""
-    held = (
-        select(BotMetrics.bot_id)
-        .join(MarketRow, MarketRow.id == bot.market_id)
-        .where(
-            BotMetrics.bot_id == bot.id,
-            BotMetrics.base != 0,
-            MarketRow.kind != MarketKind.SPOT.value,
-        )
-    )
-    return bool(db.session.scalar(select(held.exists())))
+    return contract_held(bot) != 0
 
 
 def coins_to_sell(bot: Bot) -> Decimal:

@@ -13,9 +13,14 @@ class AccountConnecting:
 
 @dataclass(frozen=True, slots=True)
 class AccountClosing:
-    """An account is about to be deleted; raise Conflict while something runs on it."""
+    """An account is about to be deleted; raise Conflict while something runs on it.
+
+    Its owner wants stops of positions, or all orders, to stay at the exchange.
+    """
 
     account_id: int
+    leaves_stops: bool = False
+    leaves_orders: bool = False
 
 
 @dataclass(frozen=True, slots=True)

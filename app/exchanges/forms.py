@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, PasswordField, SelectField, StringField
+from wtforms import BooleanField, HiddenField, PasswordField, SelectField, StringField
 from wtforms.validators import InputRequired, Length
 
 from app.exchanges.catalogue import Venue
@@ -84,5 +85,25 @@ class RenameForm(FlaskForm):
     )
 
 
-class ActionForm(FlaskForm):
-    """A button: nothing but its token."""
+class LettingGoForm(FlaskForm):
+    """Delete what may leave something at an exchange: its reader has seen what, and means it."""
+
+    understood = BooleanField(
+        _l("I understand that this stays at the exchange, and that nobody here watches it any more")
+    )
+    seen = HiddenField()
+
+    def agrees_with(self, seen: str) -> bool:
+        """Say whether it was sent for what stays now; name what is missing, and ask anew."""
+        read = self.seen.data or ""
+        self.seen.data = seen
+        if not self.validate_on_submit():
+            return False
+        if read != seen:
+            self.understood.data = False
+            self.understood.errors = [
+                _("What stays at the exchange is not the same any more. Please read it again.")
+            ]
+        elif seen and not self.understood.data:
+            self.understood.errors = [_("Please tick this, or take back first what is listed.")]
+        return not self.errors

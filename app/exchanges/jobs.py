@@ -10,7 +10,7 @@ from app.adapters.exchanges import public
 from app.config import current_config
 from app.encryption import DecryptionError
 from app.errors import DomainError, NotFound, Unavailable
-from app.exchanges import service, snapshots
+from app.exchanges import remains, service, snapshots
 from app.exchanges.queries import account_of, live_sites
 from app.extensions import redis_client
 from app.health import ADDRESS_KEY
@@ -55,15 +55,36 @@ def check_address() -> None:
 def read_balances(user_id: int, account_id: int) -> None:
     """Ask an exchange what an account holds, keep it for whoever waits, and tell open pages."""
     try:
-        with transaction():
-            door = service.door_of(account_of(user_id, account_id))
-        snapshots.keep(account_id, service.read_balances(door))
+        snapshots.keep(account_id, service.read_balances(_door(user_id, account_id)))
     except NotFound:
         snapshots.forget(account_id)
         return
-    except DecryptionError:
-        log.error("keys_do_not_open account=%s", account_id)
-        snapshots.keep_failure(account_id, Unavailable("keys_do_not_open"))
     except DomainError as error:
         snapshots.keep_failure(account_id, error)
     hint(user_id, snapshots.topic_of(account_id))
+
+
+def read_remains(user_id: int, account_id: int, symbols: str) -> None:
+    """Ask an exchange what an account has there, orders too, for whoever is about to let go of it.
+
+    `symbols` are the pairs whose orders are asked for, with commas between.
+    """
+    try:
+        door = _door(user_id, account_id)
+        balances, orders = service.read_remains(door, filter(None, symbols.split(",")))
+    except NotFound:
+        return
+    except DomainError as error:
+        remains.keep_failure(account_id, error)
+    else:
+        snapshots.keep(account_id, balances)
+        remains.keep(account_id, balances, orders)
+
+
+def _door(user_id: int, account_id: int) -> service.Door:
+    try:
+        with transaction():
+            return service.door_of(account_of(user_id, account_id))
+    except DecryptionError:
+        log.error("keys_do_not_open account=%s", account_id)
+        raise Unavailable("keys_do_not_open") from None

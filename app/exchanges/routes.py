@@ -17,10 +17,11 @@ from app.adapters.exchanges.check import KeyCheck
 from app.adapters.exchanges.keys import ApiKeys
 from app.config import current_config
 from app.errors import Conflict, DomainError, NotFound
-from app.exchanges import queries, service, snapshots
+from app.exchanges import queries, remains, service, snapshots
 from app.exchanges.catalogue import VENUES, Venue
-from app.exchanges.forms import ActionForm, KeysForm, PaperForm, RenameForm
+from app.exchanges.forms import KeysForm, LettingGoForm, PaperForm, RenameForm
 from app.exchanges.texts import FINDINGS, STEPS
+from app.exchanges.wording import describe_named, trouble_of
 from app.extensions import limiter
 from app.formatting import parse_decimal
 from app.i18n import describe
@@ -191,7 +192,7 @@ def _money(account_id: int) -> dict[str, Any]:
         "account_id": account_id,
         "is_real": not queries.is_paper(queries.account_of(current_user.id, account_id)),
         "balances": found.balances,
-        "error": _named(found.error) if found.error else "",
+        "error": describe_named(found.error) if found.error else "",
         "is_asked": found.is_asked,
     }
 
@@ -249,16 +250,30 @@ def toggle(account_id: int) -> ResponseReturnValue:
 @requires(Permission.EXCHANGES_OWN)
 @proves_again
 def delete(account_id: int) -> ResponseReturnValue:
-    """Ask once more, then delete the account and its keys."""
+    """Say what stays at the exchange and ask once more, then delete the account and its keys."""
     account = queries.account_of(current_user.id, account_id)
-    form = ActionForm()
-    if not form.validate_on_submit():
-        return render_template(
-            "exchanges/delete.html", account=account, venue=VENUES[account.venue]
+    traces = remains.traces_of(account_id)
+    left = remains.remains_now(current_user.id, account_id, traces.symbols)
+    form = LettingGoForm()
+    if not form.agrees_with(left.seen):
+        page = render_template(
+            "exchanges/delete.html",
+            account=account,
+            venue=VENUES[account.venue],
+            form=form,
+            left=left,
+            trouble=trouble_of(left),
+            keepers=traces.keepers,
         )
+        return page, UNPROCESSABLE if form.errors else 200
     try:
         with transaction():
-            service.delete(current_user.id, account_id)
+            service.delete(
+                current_user.id,
+                account_id,
+                leaves_stops=bool(left.seen),
+                leaves_orders=left.has_dead_key,
+            )
     except NotFound:
         raise
     except DomainError as error:
@@ -281,14 +296,6 @@ def _lines(check: KeyCheck, venue: Venue) -> list[StepLine]:
 
 def _finding(code: str, values: Mapping[str, object]) -> str:
     return str(FINDINGS[code]) % values if code in FINDINGS else ""
-
-
-def _named(error: DomainError) -> str:
-    """Describe an exchange's error by the exchange's name instead of its code."""
-    venue = VENUES.get(str(error.values.get("exchange", "")))
-    if venue is not None:
-        error.values = {**error.values, "exchange": venue.name}
-    return describe(error)
 
 
 def _attach(form: Any, error: DomainError) -> None:

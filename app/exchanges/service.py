@@ -5,7 +5,8 @@ calls `check_new_keys`, then opens the transaction for `connect_keys`.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
 from app.exchanges.queries import Balances, account_of, has_keys, is_enabled, is_paper
 from app.settings import queries as settings
 from app.settings.rules import KEYS_MAY_WITHDRAW, KEYS_NEED_ADDRESS, KEYS_NEED_FACTOR, PARTNER_IDS
+from app.trading.ports import VenueOrder
 from app.transactions import after_commit
 
 if TYPE_CHECKING:
@@ -211,10 +213,18 @@ def switch(user_id: int, account_id: int, *, on: bool) -> None:
         events.publish(AccountSwitchedOff(account.id))
 
 
-def delete(user_id: int, account_id: int) -> None:
-    """Delete an account on which nothing runs: its keys are gone, its trades stay."""
+def delete(
+    user_id: int, account_id: int, *, leaves_stops: bool = False, leaves_orders: bool = False
+) -> None:
+    """Delete an account on which nothing runs: its keys are gone, its trades stay.
+
+    What stands at the exchange stays there only if its owner wants that: stops of positions, or
+    all orders, where the key can't take them back any more.
+    """
     account = _locked(user_id, account_id)
-    events.publish(AccountClosing(account.id))
+    # On paper nothing stays anywhere.
+    leaves_stops |= is_paper(account)
+    events.publish(AccountClosing(account.id, leaves_stops, leaves_orders))
     account.deleted_at = utc_now()
     account.active = False
     account.sealed_key = account.sealed_secret = account.sealed_passphrase = None
@@ -277,14 +287,26 @@ def read_balances(door: Door) -> Balances:
     Call it outside any transaction. Raise Unavailable or KeyRefusedError when the exchange does
     not tell.
     """
-    venue = door.open()
-    try:
-        positions = venue.positions()
-        # Without positions the margin can be isolated when a bot needs it: no need to ask.
-        isolated = not positions or venue.is_isolated()
-        return Balances(venue.balances(), utc_now(), positions, isolated)
-    finally:
-        venue.close()
+    with closing(door.open()) as venue:
+        return _balances(venue)
+
+
+def read_remains(door: Door, symbols: Iterable[str]) -> tuple[Balances, tuple[VenueOrder, ...]]:
+    """Return what a real account holds and which orders stand there; as `read_balances`.
+
+    Those of these pairs, and of the contracts that it holds.
+    """
+    with closing(door.open()) as venue:
+        found = _balances(venue)
+        held = (one.symbol for one in found.positions)
+        return found, venue.standing(sorted({*symbols, *held}))
+
+
+def _balances(venue: "CcxtExchange") -> Balances:
+    positions = venue.positions()
+    # Without positions the margin can be isolated when a bot needs it: no need to ask.
+    isolated = not positions or venue.is_isolated()
+    return Balances(venue.balances(), utc_now(), positions, isolated)
 
 
 def _admit(user_id: int, label: str, mode: str) -> None:

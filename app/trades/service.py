@@ -11,7 +11,7 @@ from sqlalchemy import Table, select, text
 
 from app.bulk import bulk_insert, bulk_update, plain_columns
 from app.db import db, utc_now
-from app.trades.models import FillRow, FundingRow, OrderRow, TradeRow
+from app.trades.models import LIVE_STATES, FillRow, FundingRow, OrderRow, TradeRow
 from app.trading.intents import Reason
 from app.trading.market import Market
 from app.trading.orders import Fill, Order, OrderKey, OrderKind, Purpose, Side, Status
@@ -142,14 +142,16 @@ _BY_CLIENT_ID = text(
     f"{_READ_ORDERS} join unnest(cast(:accounts as bigint[]), cast(:client_ids as text[]))"
     " as asked (number, name) on account_id = asked.number and client_id = asked.name order by id"
 )
-# Two keys of one account at an exchange show each other's orders.
+# Two keys of one account at an exchange show each other's orders; an account that was deleted here
+# may have left some to its owner.
 _BESIDE = text("""
     select own.client_id
     from exchange_accounts as mine
     join exchange_accounts as other
-        on other.exchange = mine.exchange and other.id <> mine.id and other.deleted_at is null
+        on other.exchange = mine.exchange and other.id <> mine.id
     join orders as own
         on own.account_id = other.id and own.client_id = any(cast(:client_ids as text[]))
+        and (other.deleted_at is null or own.error = :left)
     where mine.id = :account
 """)
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
@@ -179,11 +181,35 @@ def orders_by_client_id(wanted: Collection[tuple[int, str]]) -> list[OwnOrder]:
     return [_own_order(*row) for row in db.session.execute(_BY_CLIENT_ID, values).all()]
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOrder:
+    """An order that stays at the exchange, and is no business of ours any more."""
+
+    bot_id: int
+    purpose: str
+
+
+# How an order ends whose account was taken away while it stood.
+LEFT = "left_with_account"
+_LEAVE = text(f"""
+    update orders set status = 'CANCELLED', error = '{LEFT}', settled = true, final_at = :now,
+        updated_at = :now, doubtful_since = null
+    where account_id = any(cast(:accounts as bigint[])) and not settled and {LIVE_STATES}
+    returning bot_id, purpose
+""")  # noqa: S608 - words of our own
+
+
+def leave_orders(account_ids: Collection[int], now: datetime) -> list[LeftOrder]:
+    """End our books of all orders that stand on these accounts; what becomes of them is unknown."""
+    rows = db.session.execute(_LEAVE, {"accounts": list(account_ids), "now": now})
+    return [LeftOrder(*row) for row in rows]
+
+
 def ids_beside(account_id: int, client_ids: Collection[str]) -> set[str]:
     """Return which of these client ids belong to orders of other accounts at the same exchange."""
     if not client_ids:
         return set()
-    values = {"account": account_id, "client_ids": list(client_ids)}
+    values = {"account": account_id, "client_ids": list(client_ids), "left": LEFT}
     return set(db.session.scalars(_BESIDE, values))
 
 

@@ -1,8 +1,9 @@
 """The form with which people leave."""
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, RadioField
+from wtforms import BooleanField, HiddenField, RadioField
 from wtforms.validators import InputRequired, Optional
 
 from app.accounts.choices import choices
@@ -22,7 +23,23 @@ class LeaveForm(FlaskForm):
             )
         ),
     )
+    left = BooleanField(
+        _l("I understand that what is listed stays at the exchanges, and that nobody watches it")
+    )
+    seen = HiddenField()
     sure = BooleanField(
         _l("I understand that after the waiting time nothing can be brought back"),
         [InputRequired(_l("Please tick this: after the waiting time there is no way back."))],
     )
+
+    def leaves(self, seen: str) -> bool:
+        """Say whether it was sent for what stays at exchanges now; else name what is missing."""
+        read, self.seen.data = self.seen.data or "", seen
+        if read != seen:
+            self.left.data = False
+            self.left.errors = [
+                _("What stays at the exchanges is not the same any more. Please read it again.")
+            ]
+        elif seen and not self.left.data:
+            self.left.errors = [_("Please tick this, or take back first what is listed.")]
+        return not self.left.errors

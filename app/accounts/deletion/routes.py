@@ -18,6 +18,7 @@ from app.accounts import impersonation
 from app.accounts.access import GUARD, lacks_factor, proves_again, requires
 from app.accounts.deletion import service
 from app.accounts.deletion.forms import LeaveForm
+from app.accounts.deletion.unfinished import left_at_exchanges
 from app.accounts.form_pages import attach, form_page
 from app.accounts.permissions import Permission
 from app.accounts.sessions import current_session
@@ -52,7 +53,9 @@ def ask() -> ResponseReturnValue:
     if standing.is_waiting:
         return redirect(url_for("deletion.index"), 303)
     form = LeaveForm()
-    if form.validate_on_submit():
+    left = left_at_exchanges(current_user.id)
+    seen = "|".join(f"{one.account}:{one.seen}" for one in left if one.seen)
+    if form.validate_on_submit() and form.leaves(seen):
         try:
             with transaction():
                 leaves_at = service.ask(
@@ -63,7 +66,10 @@ def ask() -> ResponseReturnValue:
         else:
             session[TOLD] = leaves_at.isoformat()
             return redirect(url_for("deletion.index"), 303)
-    return form_page("accounts/delete_ask.html", form, standing=standing)
+    form.seen.data = seen
+    return form_page(
+        "accounts/delete_ask.html", form, standing=standing, left=left, stays=bool(seen)
+    )
 
 
 @blueprint.post("/settings/delete/undo")

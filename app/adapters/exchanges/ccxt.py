@@ -159,6 +159,12 @@ class CcxtExchange:
         """List what stands at the venue."""
         return self._read(lambda: self._reader.open_orders(symbol))
 
+    def standing(self, symbols: Iterable[str]) -> tuple[VenueOrder, ...]:
+        """List what stands in these pairs, and in others where the same calls tell it."""
+        wanted = [symbol for symbol in symbols if symbol in (self._client.markets or {})]
+        found = self._read(lambda: self._reader.all_open_orders(wanted))
+        return tuple(order for orders in found.values() for order in orders)
+
     def fills_since(self, symbol: str, cursor: str) -> FillPage:
         """List fills after a cursor and some before it; an empty cursor reaches back a day."""
         now = self._venue_ms()

@@ -10,16 +10,19 @@ from app.bots.queries.cards import (
 )
 from app.bots.queries.chart import bot_chart, market_chart
 from app.bots.queries.draft import Draft, find_pairs, make_draft
+from app.bots.queries.left import (
+    leaves_at_venue,
+    left_coins,
+    left_orders,
+    left_position,
+    left_stop,
+)
 from app.bots.queries.lists import BotFilter, Dashboard, dashboard, list_bots, notices_of
 from app.bots.queries.names import NamedBot, named_bots, tags_of
 from app.bots.queries.page import (
     StopChoice,
     counts_of,
     current_settings,
-    left_coins,
-    left_orders,
-    left_position,
-    left_stop,
     levels_of,
     limits_of_bot,
     log_of,
@@ -65,6 +68,7 @@ __all__ = [
     "named_bots",
     "notices_for",
     "notices_of",
+    "leaves_at_venue",
     "left_coins",
     "left_orders",
     "left_position",

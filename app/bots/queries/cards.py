@@ -104,6 +104,8 @@ class BotCard:
     protection: Protection | None
     # Where no stop can rest although one is wanted: the exchange's name.
     watched_here: str = ""
+    # Its account was deleted here: what it left at the exchange is out of our reach.
+    account_deleted: bool = False
 
     @property
     def is_unexplained(self) -> bool:
@@ -257,6 +259,7 @@ def _card(
         spark=spark,
         protection=_protection(bot.protection),
         watched_here=without_resting_stop(account.exchange, params),
+        account_deleted=account.deleted_at is not None,
     )
 
 

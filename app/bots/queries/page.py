@@ -6,25 +6,25 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, func, or_, select, text
+from sqlalchemy import ColumnElement, String, cast, func, or_, select
 
 from app.bots.figures import BotFigures, ContractFigures
-from app.bots.models import Bot, BotConfig, BotEvent, BotState
+from app.bots.models import Bot, BotConfig, BotEvent
 from app.bots.queries.cards import BotCard, label_of, number_of
 from app.bots.queries.ladder import Rungs, rungs_of
+from app.bots.queries.left import left_notices
 from app.bots.queries.lists import notices_of
 from app.bots.rules import RUNNING
-from app.bots.verbs import coins_to_sell
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.listing.paging import PAGE_SIZE, Slice, offset_of
 from app.markets.models import MarketRow
 from app.markets.queries import to_market
 from app.money import exact_text
-from app.trades.models import LIVE_STATES, OrderRow, TradeRow
+from app.trades.models import OrderRow, TradeRow
 from app.trades.queries import OPEN_ORDER, Line, TradeView, bot_trades, count_orders
 from app.trading.market import ZERO, booked, exact
-from app.trading.orders import Purpose, traded_value
+from app.trading.orders import traded_value
 from app.trading.strategies import STRATEGIES
 from app.trading.strategy import Field, StopHow
 
@@ -90,21 +90,7 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
         )
         for price, since in unclear
     ]
-    left = left_orders(card)
-    if left:
-        lines.append(Line("notice_left_orders", {"orders": left}, "warning"))
-    held = left_position(card)
-    if held:
-        lines.append(Line("notice_left_position", {"quantity": exact_text(held)}, "warning"))
-        lines.append(_about_stop(left_stop(card)))
-    return (*notices_of(card), *lines)
-
-
-def _about_stop(stop: "LeftStop | None") -> Line:
-    if stop is None:
-        return Line("notice_no_stop", {}, "warning")
-    values = {"price": exact_text(stop.price), "quantity": exact_text(stop.quantity)}
-    return Line("notice_left_stop", values, "info")
+    return (*notices_of(card), *lines, *left_notices(card))
 
 
 def trades_of(card: BotCard, number: int) -> Slice[TradeView]:
@@ -398,48 +384,6 @@ def _contract_choices(
         StopChoice(StopHow.SELL.value, *closed),
         StopChoice(StopHow.LEAVE_ORDERS.value, *keep),
     )
-
-
-def left_orders(card: BotCard) -> int:
-    """Count the orders that a stopped bot has left on the exchange; another stop cancels them."""
-    if card.state != BotState.STOPPED.value:
-        return 0
-    return open_orders(card.id) - (left_stop(card) is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class LeftStop:
-    """The stop of a kept position: at which price it closes how much."""
-
-    price: Decimal
-    quantity: Decimal
-
-
-def left_stop(card: BotCard) -> LeftStop | None:
-    """Return the stop that stands for what a stopped bot holds; another stop takes it back."""
-    if card.state not in {BotState.STOPPED.value, BotState.ERROR.value}:
-        return None
-    query = select(OrderRow.price, OrderRow.quantity - OrderRow.filled).where(
-        OrderRow.account_id == card.account_id,
-        OrderRow.bot_id == card.id,
-        text(LIVE_STATES),
-        OrderRow.purpose == Purpose.PROTECT.value,
-    )
-    row = db.session.execute(query.limit(1)).first()
-    return None if row is None else LeftStop(row[0] or ZERO, row[1])
-
-
-def left_position(card: BotCard) -> Decimal:
-    """Return what a stopped bot holds of its contract (negative: owes); another stop closes it."""
-    contract = card.figures.contract if card.figures else None
-    return contract.base if contract and card.state == BotState.STOPPED.value else ZERO
-
-
-def left_coins(card: BotCard) -> Decimal:
-    """Return the coins of a stopped bot on spot that another stop can sell."""
-    if card.state != BotState.STOPPED.value:
-        return ZERO
-    return coins_to_sell(db.session.get_one(Bot, card.id))
 
 
 def open_orders(bot_id: int) -> int:

@@ -17,6 +17,9 @@ from app.bots.routes import blueprint
 from app.bots.venue_check import ask_venue
 from app.bots.wording import say
 from app.errors import Conflict, DomainError
+from app.exchanges.forms import LettingGoForm
+from app.exchanges.remains import remains_now
+from app.exchanges.wording import trouble_of
 from app.trades.queries import Line
 from app.trading.strategy import StopHow
 from app.transactions import transaction
@@ -150,20 +153,32 @@ def unlock(bot_id: int) -> ResponseReturnValue:
 @blueprint.route("/bots/<int:bot_id>/delete", methods=["GET", "POST"])
 @requires(Permission.BOTS_OWN)
 def delete(bot_id: int) -> ResponseReturnValue:
-    """Ask, then take a stopped bot out of the lists."""
+    """Say what stays at the exchange and ask, then take a stopped bot out of the lists."""
     card = queries.bot_card(current_user.id, bot_id)
-    form = PlainForm()
-    if form.validate_on_submit():
+    left = None
+    if card.actions.delete and queries.leaves_at_venue(card):
+        symbol = card.pair.symbol
+        left = remains_now(current_user.id, card.account_id, [symbol]).of(symbol)
+    form = LettingGoForm()
+    if form.agrees_with("" if left is None else left.seen):
         return _do(
             card,
-            lambda: service.delete_bot(current_user.id, bot_id),
+            lambda: service.delete_bot(current_user.id, bot_id, leaves=left is not None),
             gettext("%(name)s is deleted. Its trades stay in your history.", name=card.name),
             url_for("bots.index"),
         )
     if not card.actions.delete:
         return _gone(card, "cannot_delete")
-    held = queries.left_position(card)
-    return render_template("bots/delete.html", bot=card, form=form, left_position=held)
+    page = render_template(
+        "bots/delete.html",
+        bot=card,
+        form=form,
+        left=left,
+        trouble="" if left is None else trouble_of(left),
+        left_position=queries.left_position(card),
+        left_coins=queries.left_coins(card),
+    )
+    return page, UNPROCESSABLE if form.errors else 200
 
 
 def _do(
