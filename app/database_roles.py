@@ -29,6 +29,7 @@ RIGHTS = {
     "payments": ("select", "insert", "update"),
     "refunds": ("select", "insert", "update"),
     "disputes": ("select", "insert", "update"),
+    "payment_alerts": ("select", "insert", "update"),
     "credit_notes": ("select", "insert"),
     # What was said is not said otherwise later; it goes with its person.
     "support_messages": ("select", "insert", "delete"),

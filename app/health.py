@@ -36,6 +36,7 @@ ADDRESS_KEY = "outgoing:address"
 LEDGER_KEY = "ledger:verified"
 LEDGER_LATE = timedelta(hours=49)
 # The nightly comparison with a provider's books: the check of each is called by its name.
+PAYMENT_ALERTS = "payment_alerts"
 BOOKS = "books:"
 BOOKS_LATE = timedelta(hours=49)
 _SHORT = text("set local statement_timeout = '2s'")
@@ -142,7 +143,7 @@ def overview() -> Health:
     if database.grade is Grade.OK:
         try:
             exchanges = tuple(_exchanges())
-            callbacks = (*_callbacks(), *_books())
+            callbacks = (*_callbacks(), *_payment_alerts(), *_books())
         except SQLAlchemyError as error:
             database = _down("database", error)
     redis, heartbeats = check_redis(), tuple[Check, ...](_UNSEEN)
@@ -315,6 +316,20 @@ def _callbacks() -> Iterator[Check]:
         row.oldest,
         figures={"waiting": row.waiting, "dead": row.dead},
     )
+
+
+def _payment_alerts() -> Iterator[Check]:
+    """Tell how many payments wait for a person to look into them; silent if none does."""
+    with db.engine.connect() as connection:
+        connection.execute(_SHORT)
+        row = connection.execute(
+            text(
+                "select count(*) as open, min(created_at) as oldest"
+                " from payment_alerts where state = 'open'"
+            )
+        ).one()
+    if row.open:
+        yield Check(PAYMENT_ALERTS, Grade.LATE, row.oldest, figures={"open": row.open})
 
 
 def _books() -> Iterator[Check]:

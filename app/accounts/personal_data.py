@@ -173,6 +173,12 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding("credit_notes", BOOKS, owner="invoice_id", through=INVOICES, exported=True),
     Holding("disputes", BOOKS, owner="payment_id", through=PAYMENTS, exported=True),
     Holding(
+        "payment_alerts",
+        "payments that staff look into; of the inside",
+        owner="payment_id",
+        through=PAYMENTS,
+    ),
+    Holding(
         "refunds",
         BOOKS + "; the reason is free text",
         owner="payment_id",

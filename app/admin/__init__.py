@@ -7,6 +7,7 @@ from flask_admin import Admin, BaseView
 from flask_babel import lazy_gettext as _l
 
 from app.admin import (
+    alerts,
     audit,
     billing,
     bots,
@@ -74,7 +75,7 @@ def _menu() -> dict[str, Iterable[BaseView]]:
             invites,
             roles,
         ),
-        "money": (revenue, *billing.views(), *provider.views(), *ledger.views()),
+        "money": (revenue, *billing.views(), *alerts.views(), *provider.views(), *ledger.views()),
         "exchanges": exchanges.views(),
         "help": (*support.views(), *faq.views()),
         "system": (services, queues, statistics, settings, *audit.views()),

@@ -30,7 +30,7 @@ from app.payments.demo import provider
 from app.payments.links import provider_page
 from app.payments.models import Dispute, Invoice, Payment
 from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
-from app.payments.texts import AMOUNT, PAYMENT_LABELS, STATE_LABELS
+from app.payments.texts import AMOUNT, DISPUTE_LABELS, PAYMENT_LABELS, STATE_LABELS
 from app.transactions import transaction
 
 
@@ -203,17 +203,18 @@ class PaymentView(AdminView):
 
 
 class DisputeView(AdminView):
-    """Payments that banks take back."""
+    """Payments that banks take back or ask about."""
 
-    column_formatters = {"external_id": at_provider}
+    column_formatters = {"external_id": at_provider, "state": label(DISPUTE_LABELS)}
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [
         EndpointLinkRowAction("check", ".decide", title=_l("Play the bank (demonstration)"))
     ]
     column_list = (
         "id", "payment_id", "rail", "external_id", "state", "amount", "currency", "fee",
-        "created_at", "closed_at",
+        "answer_by", "created_at", "closed_at",
     )  # fmt: skip
+    column_searchable_list = ("external_id",)
     column_filters = ("rail", "state", "created_at")
 
     @expose("/decide", methods=("GET", "POST"))
@@ -242,6 +243,7 @@ class DisputeView(AdminView):
         "amount": AMOUNT,
         "currency": _l("Currency"),
         "fee": _l("Fee"),
+        "answer_by": _l("Answer until"),
         "created_at": _l("Created"),
         "closed_at": _l("Closed"),
     }

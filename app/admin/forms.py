@@ -12,7 +12,7 @@ from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Option
 from app.accounts.choices import choices
 from app.admin.words import ROLE_LABELS
 from app.payments.forms import CURRENCIES
-from app.payments.texts import AMOUNT, LINE_LABELS, TARGET_LABELS
+from app.payments.texts import AMOUNT, LINE_LABELS, SETTLEMENTS, TARGET_LABELS
 
 MIN_REASON = 3
 MAX_REASON = 300
@@ -133,6 +133,12 @@ class RefundForm(KeyedForm):
 
     amount = StringField(AMOUNT, validators=[InputRequired(), Length(max=40)])
     target = SelectField(_l("Where to"), choices=choices(tuple(TARGET_LABELS.items())))
+
+
+class SettleForm(ReasonForm):
+    """What was done about a payment that a person had to look into."""
+
+    how = SelectField(_l("What is done"), choices=choices(tuple(SETTLEMENTS.items())))
 
 
 class DecideForm(ReasonForm):

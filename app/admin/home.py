@@ -23,6 +23,8 @@ class HomePage(StaffHome):
             "admin/home.html",
             desk=statistics.desk_counts(),
             dead=payments.dead_events() if current_may(Permission.BILLING_VIEW) else None,
+            alerts=payments.to_look_into() if current_may(Permission.BILLING_VIEW) else None,
+            disputes=payments.undecided() if current_may(Permission.BILLING_VIEW) else None,
             tickets=queries.waiting() if current_may(Permission.TICKETS) else None,
             health=health.overview(),
         )

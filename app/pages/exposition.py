@@ -41,6 +41,7 @@ def collect() -> list[Metric]:
         *_of_queues(seen),
         _bots(seen),
         *_of_callbacks(seen),
+        *_of_alerts(seen),
         *_of_books(seen),
         *_of_cache(),
         _of_exchange_calls(),
@@ -145,6 +146,15 @@ def _of_callbacks(seen: Health) -> Iterator[Metric]:
         "rail_event_oldest_seconds",
         "How long the oldest callback has waited to be applied; 0 with none.",
         (({}, waits),),
+    )
+
+
+def _of_alerts(seen: Health) -> Iterator[Metric]:
+    waiting = [one for one in seen.services if one.name == health.PAYMENT_ALERTS]
+    yield _gauge(
+        "payment_alerts",
+        "Payments that a person has to look into.",
+        (({}, int(waiting[0].figures["open"]) if waiting else 0),),
     )
 
 

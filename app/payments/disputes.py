@@ -1,4 +1,8 @@
-"""Payments that a bank takes back: frozen while it decides, then returned or lost."""
+"""Payments that a bank takes back: frozen while it decides, then returned or lost.
+
+An inquiry comes before some disputes: the bank asks and takes nothing, so nothing is booked until
+it becomes one. Staff see both, and may give the money of an inquiry back.
+"""
 
 from decimal import Decimal
 
@@ -17,6 +21,7 @@ from app.wallet import disputes as wallet
 from app.wallet.service import record_fee
 
 ZERO = Decimal(0)
+_NOTHING_TAKEN = frozenset({DisputeState.INQUIRY, DisputeState.CLOSED})
 
 
 @takes(RailDispute)
@@ -25,29 +30,42 @@ def take_dispute(rail: str, seen: RailDispute) -> Taken:
     payment = known_payment(rail, seen.payment_id)
     if payment is None:
         return Taken(False, "unknown_payment")
-    dispute = _row_of(payment, seen)
+    dispute, told = _row_of(payment, seen), DisputeState(seen.state.value)
+    before = dispute.state if dispute else None
     if dispute is None:
-        dispute = _open(payment, seen)
-        _announce(payment, dispute)
-    if dispute.state == DisputeState.OPEN and seen.state.value != DisputeState.OPEN:
-        _decide(dispute, seen)
+        dispute = _note(payment, seen)
+    dispute.answer_by = seen.answer_by
+    if dispute.state in _NOTHING_TAKEN and told not in _NOTHING_TAKEN:
+        _open(payment, dispute, seen)
+    if dispute.state == DisputeState.OPEN and told not in {DisputeState.OPEN, DisputeState.INQUIRY}:
+        _decide(dispute, told)
+    elif told is DisputeState.CLOSED:
+        _end(dispute, told)
+    if dispute.state != before:
         _announce(payment, dispute)
     return TAKEN
 
 
-def _open(payment: Payment, seen: RailDispute) -> Dispute:
-    fee = seen.fee.amount if seen.fee else ZERO
+def _note(payment: Payment, seen: RailDispute) -> Dispute:
     dispute = Dispute(
         payment_id=payment.id,
         rail=payment.rail,
         external_id=seen.id,
-        state=DisputeState.OPEN.value,
+        state=DisputeState.INQUIRY.value,
         amount=seen.money.amount,
         currency=seen.money.currency,
-        fee=fee,
+        fee=ZERO,
     )
     db.session.add(dispute)
     db.session.flush()
+    return dispute
+
+
+def _open(payment: Payment, dispute: Dispute, seen: RailDispute) -> None:
+    """Book that the bank has taken the money."""
+    fee = seen.fee.amount if seen.fee else ZERO
+    dispute.state, dispute.closed_at = DisputeState.OPEN.value, None
+    dispute.amount, dispute.fee = seen.money.amount, fee
     word = _word(dispute)
     part = min(max(refunds.in_wallet_of(payment), ZERO), seen.money.amount)
     wallet.open_dispute(
@@ -56,15 +74,19 @@ def _open(payment: Payment, seen: RailDispute) -> Dispute:
     if fee:
         money = Money(fee, seen.money.currency)
         record_fee(f"{word}:fee", payment.rail, money, refs=references(payment))
-    return dispute
 
 
-def _decide(dispute: Dispute, seen: RailDispute) -> None:
-    if seen.state.value == DisputeState.WON:
-        wallet.win_dispute(_word(dispute))
-    else:
+def _decide(dispute: Dispute, told: DisputeState) -> None:
+    if told is DisputeState.LOST:
         wallet.lose_dispute(_word(dispute))
-    dispute.state, dispute.closed_at = seen.state.value, utc_now()
+    else:
+        wallet.win_dispute(_word(dispute))
+    _end(dispute, told)
+
+
+def _end(dispute: Dispute, told: DisputeState) -> None:
+    if dispute.state != told:
+        dispute.state, dispute.closed_at = told.value, utc_now()
 
 
 def _announce(payment: Payment, dispute: Dispute) -> None:

@@ -38,7 +38,16 @@ LONGEST_PAUSE = timedelta(hours=1)
 KEPT_FOR = timedelta(days=90)
 PRUNED_AT_ONCE = 5000
 WAITING = (EventState.RECEIVED.value, EventState.FAILED.value)
-TURNS = ("customer", "checkout", "payment", "invoice", "refund", "dispute", "subscription")
+TURNS = (
+    "customer",
+    "checkout",
+    "payment",
+    "invoice",
+    "refund",
+    "dispute",
+    "fraud_warning",
+    "subscription",
+)
 _LONGEST_ERROR = 4000
 _LOCK_SPACE = "rail_events"
 

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, CreatedAt, RowId
 from app.payments.rules import (
+    AlertKind,
+    AlertState,
     CheckoutState,
     DisputeState,
     EventState,
@@ -20,6 +22,7 @@ from app.payments.rules import (
     PaymentState,
     Purpose,
     RefundTarget,
+    Settlement,
 )
 
 
@@ -273,7 +276,7 @@ class CreditNote(Base):
 
 
 class Dispute(Base):
-    """A payment that the payer's bank takes back, until it has decided."""
+    """A payment that the payer's bank takes back or asks about, until it has decided."""
 
     __tablename__ = "disputes"
     __table_args__ = (
@@ -290,6 +293,40 @@ class Dispute(Base):
     amount: Mapped[Decimal]
     currency: Mapped[str]
     fee: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    # Until when the bank takes an answer, where that is told.
+    answer_by: Mapped[datetime | None]
+    created_at: Mapped[CreatedAt]
+    closed_at: Mapped[datetime | None]
+
+
+class PaymentAlert(Base):
+    """What a provider tells of a payment that a person has to look into; it moves no money.
+
+    `told` is the provider's word for it. `settlement` is what a person did about it.
+    """
+
+    __tablename__ = "payment_alerts"
+    __table_args__ = (
+        UniqueConstraint("rail", "kind", "external_id"),
+        _one_of("kind", AlertKind),
+        _one_of("state", AlertState),
+        _one_of("settlement", Settlement),
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("(state = 'settled') = (settlement is not null)", name="settled"),
+        Index("ix_payment_alerts_open", "created_at", postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[RowId]
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
+    kind: Mapped[str]
+    rail: Mapped[str]
+    external_id: Mapped[str]
+    told: Mapped[str]
+    amount: Mapped[Decimal]
+    currency: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default=AlertState.OPEN.value)
+    settlement: Mapped[str | None]
+    actor_id: Mapped[int | None]
     created_at: Mapped[CreatedAt]
     closed_at: Mapped[datetime | None]
 

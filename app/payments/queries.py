@@ -23,11 +23,14 @@ from app.payments.models import (
     InvoiceEvent,
     InvoiceLine,
     Payment,
+    PaymentAlert,
     RailEvent,
     Refund,
 )
 from app.payments.rules import (
     PAYABLE,
+    UNDECIDED,
+    AlertState,
     EventState,
     InvoiceState,
     PaymentState,
@@ -40,6 +43,7 @@ from app.settings.rules import RAIL_SWITCHES
 LISTED = 200
 LARGEST_ID = 2**63 - 1
 R = TypeVar("R", bound=Base)
+P = TypeVar("P", Dispute, PaymentAlert)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,9 @@ class PaymentView:
     to_rail: Decimal
     to_wallet: Decimal
     refunds: tuple[RefundView, ...]
+    # For staff only.
+    disputes: tuple[Dispute, ...]
+    alerts: tuple[PaymentAlert, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +148,8 @@ class CheckoutView:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadEvents:
-    """Callbacks that wait for a person, and since when the oldest does."""
+class Waiting:
+    """How much waits for a person, and since when the oldest does."""
 
     count: int
     oldest: datetime | None
@@ -253,14 +260,32 @@ def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
     return tuple(one for one in customers.saved_methods(user_id) if one.rail in offered)
 
 
-def dead_events() -> DeadEvents:
+def dead_events() -> Waiting:
     """Return how many callbacks nobody tries to apply any more, and when the oldest came."""
     count, oldest = db.session.execute(
         select(func.count(), func.min(RailEvent.received_at)).where(
             RailEvent.state == EventState.DEAD.value
         )
     ).one()
-    return DeadEvents(count, oldest)
+    return Waiting(count, oldest)
+
+
+def to_look_into() -> Waiting:
+    """Return how many payments a person has to look into."""
+    count, oldest = db.session.execute(
+        select(func.count(), func.min(PaymentAlert.created_at)).where(
+            PaymentAlert.state == AlertState.OPEN.value
+        )
+    ).one()
+    return Waiting(count, oldest)
+
+
+def undecided() -> Waiting:
+    """Return how many disputes and inquiries wait for an answer or a decision."""
+    count, oldest = db.session.execute(
+        select(func.count(), func.min(Dispute.created_at)).where(Dispute.state.in_(UNDECIDED))
+    ).one()
+    return Waiting(count, oldest)
 
 
 def event_counts() -> tuple[EventCount, ...]:
@@ -361,7 +386,14 @@ def _payment(row: Payment) -> PaymentView:
         to_rail=refunds.refundable(row, RefundTarget.RAIL, back, disputed),
         to_wallet=refunds.refundable(row, RefundTarget.WALLET, back, disputed),
         refunds=_refunds(row.id),
+        disputes=_about(Dispute, row.id),
+        alerts=_about(PaymentAlert, row.id),
     )
+
+
+def _about(model: type[P], payment_id: int) -> tuple[P, ...]:
+    query = select(model).where(model.payment_id == payment_id).order_by(model.id)
+    return tuple(db.session.scalars(query))
 
 
 def _refunds(payment_id: int) -> tuple[RefundView, ...]:

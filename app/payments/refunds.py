@@ -16,10 +16,11 @@ from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.events import publish
 from app.money import Money
+from app.payments import alerts
 from app.payments.events import RefundSettled
 from app.payments.invoices import next_number
 from app.payments.models import CreditNote, Dispute, Invoice, Payment, Refund
-from app.payments.rules import DisputeState, PaymentState, RefundTarget, tax_share
+from app.payments.rules import TAKEN_BY_BANK, PaymentState, RefundTarget, tax_share
 from app.payments.settling import TAKEN, Taken, known_payment, references, takes
 from app.queues import QueueName, enqueue_once
 from app.transactions import after_commit
@@ -121,9 +122,10 @@ def take_refund(rail: str, seen: RailRefund) -> Taken:
     payment = known_payment(rail, seen.payment_id)
     if payment is None:
         return Taken(False, "unknown_payment")
-    refund = _row_of(payment, seen)
+    refund = None if alerts.is_settled(payment, seen) else _row_of(payment, seen)
     if refund is None:
-        return Taken(False, "refund_exceeds_payment")
+        return alerts.take_excess(payment, seen)
+    alerts.end_excess(payment, seen)
     refund.external_id = seen.id
     if seen.state.value == PaymentState.SUCCEEDED and refund.state == PaymentState.PENDING:
         _settle(payment, refund)
@@ -161,7 +163,7 @@ def disputed_of(payment_id: int) -> Decimal:
     """Return what a bank has taken back of a payment, or holds until it has decided."""
     total = db.session.scalar(
         select(func.sum(Dispute.amount)).where(
-            Dispute.payment_id == payment_id, Dispute.state != DisputeState.WON.value
+            Dispute.payment_id == payment_id, Dispute.state.in_(TAKEN_BY_BANK)
         )
     )
     return total or ZERO
@@ -289,7 +291,6 @@ def _row_of(payment: Payment, seen: RailRefund) -> Refund | None:
     if found is not None:
         return found if found.payment_id == payment.id else None
     if seen.money.amount > payment.amount - payment.refunded:
-        log.error("refund_exceeds_payment payment=%s refund=%s", payment.id, seen.id)
         return None
     refund = _reserve(
         payment,

@@ -75,11 +75,42 @@ class RefundTarget(StrEnum):
 
 
 class DisputeState(StrEnum):
-    """How a payment stands that a bank takes back."""
+    """How a payment stands that a bank takes back, or asks about; an inquiry moves no money."""
 
+    INQUIRY = "inquiry"
+    CLOSED = "closed"
     OPEN = "open"
     WON = "won"
     LOST = "lost"
+
+
+# What a bank has taken, or holds until it has decided.
+TAKEN_BY_BANK = frozenset({DisputeState.OPEN, DisputeState.LOST})
+# What waits for an answer of ours, or for the bank's.
+UNDECIDED = frozenset({DisputeState.INQUIRY, DisputeState.OPEN})
+
+
+class AlertKind(StrEnum):
+    """Why a person has to look into a payment."""
+
+    FRAUD_WARNING = "fraud_warning"
+    REFUND_EXCESS = "refund_excess"
+
+
+class AlertState(StrEnum):
+    """Whether a person has to look still: OVER says that the provider took it back itself."""
+
+    OPEN = "open"
+    OVER = "over"
+    SETTLED = "settled"
+
+
+class Settlement(StrEnum):
+    """How a person settles what was found at a payment."""
+
+    NOTED = "noted"
+    LOSS = "loss"
+    WALLET = "wallet"
 
 
 class EventState(StrEnum):

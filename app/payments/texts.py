@@ -6,7 +6,7 @@ from flask_babel import gettext, lazy_pgettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from app.payments.rules import LineKind, Note
+from app.payments.rules import AlertKind, AlertState, LineKind, Note, Settlement
 
 TEXTS: Mapping[str, LazyString] = {
     "unknown_invoice": _l("There is no such invoice. Open your list of invoices and try again."),
@@ -56,6 +56,15 @@ TEXTS: Mapping[str, LazyString] = {
     "refund_too_much": _l("At most %(maximum)s %(currency)s of this payment can still go back."),
     "refund_no_rail": _l("This was paid from the wallet: it can only go back there."),
     "refund_refused": _l("The provider does not give this back."),
+    "unknown_payment_alert": _l("There is nothing to look into by this number."),
+    "payment_alert_over": _l("The provider has taken this back itself: nothing is to be done."),
+    "payment_alert_moves_nothing": _l(
+        "A warning moves no money: choose that it was looked into, and give the payment back on "
+        "the page of its invoice if you want to."
+    ),
+    "payment_alert_pending": _l(
+        "This refund is under way at the provider still. Book it once it is done there."
+    ),
     "unknown_rail_event": _l("There is no such callback."),
     "rail_event_waits": _l("This callback waits to be applied already."),
     "unknown_demo_object": _l("There is no such page of the demonstration."),
@@ -122,6 +131,41 @@ LINE_LABELS: Mapping[str, LazyString] = {
     LineKind.PROMOTION: _l("Promotion"),
     LineKind.PRORATION: _l("Change of plan"),
     LineKind.OTHER: _l("Other"),
+}
+
+DISPUTE_LABELS: Mapping[str, LazyString] = {
+    "inquiry": _l("The bank asks; nothing was taken"),
+    "closed": _l("The bank asked; nothing was taken"),
+    "open": _l("The bank has taken it and decides"),
+    "won": _l("The money stays with us"),
+    "lost": _l("The payer gets it"),
+}
+ALERT_LABELS: Mapping[str, LazyString] = {
+    AlertKind.FRAUD_WARNING: _l("Warning of fraud by the bank of the card"),
+    AlertKind.REFUND_EXCESS: _l("Refund at the provider, larger than our books allow"),
+}
+ALERT_STATES: Mapping[str, LazyString] = {
+    AlertState.OPEN: _l("Waits for a person"),
+    AlertState.OVER: _l("Over, as its provider says"),
+    AlertState.SETTLED: _l("Settled"),
+}
+SETTLEMENTS: Mapping[str, LazyString] = {
+    Settlement.NOTED: _l("Looked into; nothing is booked"),
+    Settlement.LOSS: _l("Book the refund as our loss"),
+    Settlement.WALLET: _l("Take the refund from the wallet, the rest is our loss"),
+}
+# What an alert is about, by the words of providers.
+ALERT_WORDS: Mapping[str, LazyString] = {
+    "card_never_received": _l("The card never reached its owner"),
+    "fraudulent_card_application": _l("The card was applied for in a false name"),
+    "made_with_counterfeit_card": _l("The card was counterfeit"),
+    "made_with_lost_card": _l("The card was lost"),
+    "made_with_stolen_card": _l("The card was stolen"),
+    "unauthorized_use_of_card": _l("The owner of the card knows nothing of it"),
+    "misc": _l("Other fraud"),
+    "pending": PAYMENT_LABELS["pending"],
+    "succeeded": PAYMENT_LABELS["succeeded"],
+    "failed": PAYMENT_LABELS["failed"],
 }
 
 # Causes of moves that the product writes; what staff give as a reason stands as they wrote it.

@@ -8,13 +8,14 @@ from app.accounts.reasons import checked_reason
 from app.errors import InvalidInput
 from app.money import Money
 from app.wallet import rules
-from app.wallet.ledger import Posted, post
+from app.wallet.ledger import Posted, account, lock_available, post
 from app.wallet.rules import ZERO, Entry, Line, wallet_of
 
 # What payments and subscriptions call.
 __all__ = [
     "exchange",
     "grant",
+    "lose_refund",
     "pay_from_wallet",
     "pay_out",
     "record_fee",
@@ -28,6 +29,7 @@ __all__ = [
 # The rail of what moves inside our books.
 WALLET = "wallet"
 _EXCHANGE = "clearing:exchange"
+_LOST_REFUNDS = "loss:refund"
 
 
 def top_up(
@@ -140,6 +142,31 @@ def refund_top_up(
         Entry(f"psp:{rail}", money.currency, -money.amount),
     )
     return post(key, "top_up_refund", entries, refs=refs, rail=rail)
+
+
+def lose_refund(
+    key: str,
+    user_id: int,
+    rail: str,
+    money: Money,
+    *,
+    from_wallet: bool,
+    refs: Sequence[str] = (),
+) -> Posted:
+    """Book money that went back by a rail though nothing was owed: it is our loss.
+
+    With `from_wallet` the wallet of whoever has it pays as far as it can.
+    """
+    rules.checked_positive(money.amount, money.currency)
+    purse = account(wallet_of(user_id), money.currency)
+    free = lock_available(purse.id) if from_wallet else ZERO
+    paid = min(max(free, ZERO), money.amount)
+    entries = (
+        Entry(purse.name, money.currency, paid),
+        Entry(_LOST_REFUNDS, money.currency, money.amount - paid),
+        Entry(f"psp:{rail}", money.currency, -money.amount),
+    )
+    return post(key, "lost_refund", entries, refs=refs, rail=rail)
 
 
 def grant(

@@ -41,6 +41,7 @@ KIND_LABELS: Mapping[str, LazyString] = {
     "top_up_refund": _l("Top-up sent back"),
     "provider_fee": _l("Fee of the provider"),
     "grant": _l("Credit from us"),
+    "lost_refund": _l("Refund that was not owed"),
     "exchange": _l("Currency exchange"),
     "payout": _l("Payout of the provider"),
     "dispute": _l("Payment disputed"),
@@ -76,6 +77,7 @@ ACCOUNT_LABELS: Mapping[str, LazyString] = {
     "expense:grants": _l("Credit from us"),
     "clearing:exchange": _l("Currency exchange"),
     "loss:chargeback": _l("Borne by us"),
+    "loss:refund": _l("Borne by us"),
     "others:wallet": _l("Wallet of somebody else"),
 }
 ACCOUNT_KIND_LABELS: Mapping[str, LazyString] = {

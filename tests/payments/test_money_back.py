@@ -3,27 +3,31 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.accounts.models import User
 from app.adapters.payments.port import (
     DisputeState,
     RailDispute,
+    RailFraudWarning,
     RailPayment,
     RailRefund,
     RailState,
 )
 from app.db import db, utc_now
-from app.errors import Conflict
-from app.payments import checkouts, refunds, wallet_rail
+from app.errors import Conflict, InvalidInput
+from app.payments import alerts, checkouts, refunds, wallet_rail
+from app.payments.books.sides import sides
 from app.payments.checkouts import Want
-from app.payments.models import CreditNote, Payment
-from app.payments.rules import Purpose, RefundTarget
-from app.payments.settling import take
+from app.payments.models import CreditNote, Dispute, Payment, PaymentAlert
+from app.payments.queries import to_look_into, undecided
+from app.payments.rules import Purpose, RefundTarget, Settlement
+from app.payments.settling import Taken, take
 from app.transactions import transaction
+from app.wallet.models import LedgerAccount, LedgerEntry
 from app.wallet.queries import available
 from tests.factories import make_user
-from tests.payments.world import issue, payments, usd
+from tests.payments.world import issue, payments, postings, usd
 
 
 @pytest.fixture
@@ -65,6 +69,37 @@ def refund_there(name: str, amount: str) -> None:
     )
     with transaction():
         assert take("demo", seen).applied
+
+
+def refund_too_much(name: str = "re_1", state: RailState = RailState.SUCCEEDED) -> Taken:
+    """Hear of a whole refund of what went back to the wallet already."""
+    seen = RailRefund(id=name, payment_id="py_1", state=state, money=usd("29.00"), at=utc_now())
+    with transaction():
+        taken = take("demo", seen)
+    db.session.rollback()
+    return taken
+
+
+def alerts_of() -> list[PaymentAlert]:
+    db.session.rollback()
+    return list(db.session.scalars(select(PaymentAlert).order_by(PaymentAlert.id)))
+
+
+def settle_alert(how: Settlement) -> None:
+    with transaction():
+        alerts.settle(1, alerts_of()[0].id, how, "looked at it")
+
+
+def balances() -> dict[str, Decimal]:
+    """Return what stands on our accounts that a lost refund moves."""
+    db.session.rollback()
+    query = (
+        select(LedgerAccount.name, func.sum(LedgerEntry.amount))
+        .join(LedgerEntry, LedgerEntry.account_id == LedgerAccount.id)
+        .where(LedgerAccount.name.in_(("psp:demo", "loss:refund")))
+        .group_by(LedgerAccount.name)
+    )
+    return {name: total for name, total in db.session.execute(query)}
 
 
 def dispute(state: DisputeState, amount: str = "29.00") -> None:
@@ -123,3 +158,115 @@ def test_a_payment_whose_dispute_was_won_may_be_given_back(user: User) -> None:
     dispute(DisputeState.WON)
     give_back(payment_id, "29.00", RefundTarget.WALLET)
     assert available(user.id, "USD") == 29
+
+
+def test_an_inquiry_of_a_bank_moves_nothing_and_lets_the_money_go_back(user: User) -> None:
+    payment_id = pay_invoice(user.id)
+    before = postings()
+    dispute(DisputeState.INQUIRY)
+    dispute(DisputeState.INQUIRY)
+    assert postings() == before and undecided().count == 1
+    give_back(payment_id, "9.00", RefundTarget.WALLET)
+    dispute(DisputeState.CLOSED)
+    assert available(user.id, "USD") == 9 and undecided().count == 0
+    assert db.session.scalars(select(Dispute.state)).all() == ["closed"]
+
+
+@pytest.mark.parametrize("first", [DisputeState.INQUIRY, DisputeState.CLOSED])
+@pytest.mark.parametrize(
+    ("end", "left"), [(DisputeState.OPEN, 9), (DisputeState.LOST, 9), (DisputeState.WON, 20)]
+)
+def test_an_inquiry_that_becomes_a_dispute_is_booked_then(
+    user: User, first: DisputeState, end: DisputeState, left: int
+) -> None:
+    payment_id = pay_invoice(user.id)
+    give_back(payment_id, "20.00", RefundTarget.WALLET)
+    dispute(first)
+    assert available(user.id, "USD") == 20
+    dispute(end, "11.00")
+    dispute(end, "11.00")
+    assert available(user.id, "USD") == left
+    found = db.session.scalars(select(Dispute)).one()
+    assert found.state == end.value and found.amount == 11
+
+
+def test_what_was_booked_as_a_dispute_and_was_an_inquiry_comes_back(user: User) -> None:
+    """Rows from before inquiries were known apart."""
+    give_back(pay_invoice(user.id), "20.00", RefundTarget.WALLET)
+    dispute(DisputeState.OPEN)
+    dispute(DisputeState.INQUIRY)
+    dispute(DisputeState.CLOSED)
+    assert available(user.id, "USD") == 20
+
+
+def test_a_warning_of_fraud_is_noted_once_and_moves_nothing(user: User) -> None:
+    pay_invoice(user.id)
+    before = postings()
+    for is_open in (True, True, False):
+        seen = RailFraudWarning("fw_1", "py_1", "made_with_stolen_card", is_open, utc_now())
+        with transaction():
+            assert take("demo", seen).applied
+        assert to_look_into().count == int(is_open)
+    with transaction():
+        unknown = RailFraudWarning("fw_2", "py_9", "misc", True, utc_now())
+        assert not take("demo", unknown).applied
+    assert [one.state for one in alerts_of()] == ["over"] and postings() == before
+
+
+def test_a_warning_of_fraud_books_nothing_when_it_is_settled(user: User) -> None:
+    pay_invoice(user.id)
+    with transaction():
+        take("demo", RailFraudWarning("fw_1", "py_1", "misc", True, utc_now()))
+    with pytest.raises(InvalidInput, match="payment_alert_moves_nothing"):
+        settle_alert(Settlement.LOSS)
+    settle_alert(Settlement.NOTED)
+    assert to_look_into().count == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "provider", "lost", "wallet"),
+    [
+        (Settlement.NOTED, 29, None, 20),
+        (Settlement.LOSS, 0, 29, 20),
+        (Settlement.WALLET, 0, 9, 0),
+    ],
+)
+def test_a_refund_larger_than_the_books_allow_is_booked_as_a_person_says(
+    user: User, how: Settlement, provider: int, lost: int | None, wallet: int
+) -> None:
+    give_back(pay_invoice(user.id), "20.00", RefundTarget.WALLET)
+    assert refund_too_much() == Taken(False, "refund_exceeds_payment")
+    refund_too_much()
+    assert to_look_into().count == 1 and balances() == {"psp:demo": 29}
+    assert sides()["refund"].figures("demo", ["re_1"]) == {}
+    settle_alert(how)
+    settle_alert(how)
+    assert refund_too_much().applied and to_look_into().count == 0
+    assert balances().get("psp:demo") == provider and balances().get("loss:refund") == lost
+    assert available(user.id, "USD") == wallet
+    settled = {"state": "succeeded", "amount": "29.00", "currency": "USD"}
+    assert sides()["refund"].figures("demo", ["re_1"]) == {"re_1": settled}
+    refund_too_much(state=RailState.FAILED)
+    refund_too_much(state=RailState.FAILED)
+    assert balances().get("psp:demo") == 29 and not balances().get("loss:refund")
+    assert available(user.id, "USD") == 20
+
+
+def test_a_refund_that_came_back_or_fits_by_now_waits_for_nobody(user: User) -> None:
+    payment_id = pay_invoice(user.id)
+    with transaction():
+        refund_id = refunds.ask("a", payment_id, Decimal(20), RefundTarget.RAIL, None, "wished")
+    refund_too_much()
+    refund_too_much("re_2", RailState.PENDING)
+    with pytest.raises(Conflict, match="payment_alert_pending"), transaction():
+        alerts.settle(1, alerts_of()[1].id, Settlement.LOSS, "too early")
+    refund_too_much("re_2", RailState.CANCELED)
+    with transaction():
+        refunds.refuse(refund_id, "card_refused")
+    assert refund_too_much() == Taken(True)
+    assert [(one.state, one.told) for one in alerts_of()] == [
+        ("over", "succeeded"), ("over", "failed"),
+    ]  # fmt: skip
+    assert payments()[0].refunded == 29
+    with pytest.raises(Conflict, match="payment_alert_over"):
+        settle_alert(Settlement.LOSS)

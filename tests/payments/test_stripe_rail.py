@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from app.accounts.models import User
+from app.accounts.models import Role, User
 from app.adapters.payments import rails, use_rails
 from app.adapters.payments.port import BadCallback, Order, RailState, Ref, RefundOrder
 from app.adapters.payments.stripe import callbacks
@@ -23,7 +23,7 @@ from app.db import db
 from app.errors import Conflict, Unavailable
 from app.money import Money
 from app.payments import jobs, refunds
-from app.payments.models import Checkout, Dispute, RailCustomer
+from app.payments.models import Checkout, Dispute, PaymentAlert, RailCustomer
 from app.payments.rules import RefundTarget
 from app.transactions import transaction
 from app.wallet.queries import available
@@ -540,3 +540,31 @@ def test_a_refund_order_names_what_stripe_took_the_money_by() -> None:
 
 def test_the_door_is_closed_while_there_are_no_keys(app: Flask, database: None) -> None:
     assert new_client(app).post("/webhooks/stripe", data=b"{}").status_code == 404
+
+
+def test_warnings_and_inquiries_of_banks_are_shown_to_staff_and_move_nothing(
+    client: Client, user: User, fake: FakeStripe, login_as: Login
+) -> None:
+    issue_id = issue(user.id)
+    fake.checkout.pay(press_pay(client, issue_id))
+    settle(fake)
+    before, charge = world.picture(issue_id), fake.latest("charge")["id"]
+    fake.bank.warn_of_fraud(charge)
+    inquiry = fake.bank.inquire(charge)["id"]
+    settle(fake)
+    assert world.picture(issue_id) == before
+    staff = login_as(make_user(Role.MANAGER))
+    page = staff.get(f"/admin/invoices/page?id={issue_id}").text
+    assert "The card was stolen" in page and "The bank asks; nothing was taken" in page
+    assert "Payments to look into" in staff.get("/admin/").text
+    alert = db.session.scalars(select(PaymentAlert)).one()
+    assert alert.external_id in staff.get("/admin/payment-alerts/").text
+    path = f"/admin/payment-alerts/settle?id={alert.id}"
+    assert staff.post_form(path, {"how": "noted", "reason": "knows the payer"}).status_code == 303
+    db.session.rollback()
+    assert db.session.scalars(select(PaymentAlert.state)).one() == "settled"
+    fake.bank.escalate(inquiry)
+    settle(fake)
+    dispute = db.session.scalars(select(Dispute)).one()
+    assert dispute.state == "open" and dispute.fee == 15 and dispute.answer_by
+    assert "opened" in " ".join(world.postings())

@@ -31,8 +31,13 @@ class CheckoutState(StrEnum):
 
 
 class DisputeState(StrEnum):
-    """A payment that the payer's bank takes back, until it decides."""
+    """A payment that the payer's bank takes back, until it decides.
 
+    An INQUIRY only asks about it, and no money has moved; CLOSED is one that came to nothing.
+    """
+
+    INQUIRY = "inquiry"
+    CLOSED = "closed"
     OPEN = "open"
     WON = "won"
     LOST = "lost"
@@ -141,7 +146,10 @@ class RailRefund:
 
 @dataclass(frozen=True, slots=True)
 class RailDispute:
-    """A payment taken back by the payer's bank; `fee` is what the provider asks for it."""
+    """A payment taken back by the payer's bank; `fee` is what the provider asks for it.
+
+    `answer_by` is until when the bank takes an answer.
+    """
 
     id: str
     payment_id: str
@@ -149,6 +157,21 @@ class RailDispute:
     money: Money
     at: datetime
     fee: Money | None = None
+    answer_by: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RailFraudWarning:
+    """The issuer of a card takes a payment for fraud; `told` is its word for why.
+
+    It is not `is_open` any more once the payment was disputed or given back in full.
+    """
+
+    id: str
+    payment_id: str
+    told: str
+    is_open: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +313,7 @@ Snapshot = (
     | RailPayment
     | RailRefund
     | RailDispute
+    | RailFraudWarning
     | RailCustomer
     | RailInvoice
     | RailSubscription

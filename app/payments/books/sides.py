@@ -10,8 +10,9 @@ from sqlalchemy import Select, or_, select
 from app.adapters.payments.books import Figures, sum_figures
 from app.db import db
 from app.money import Money
+from app.payments import alerts
 from app.payments.models import Dispute, Invoice, Payment, Refund
-from app.payments.rules import DisputeState, InvoiceState, PaymentState, RefundTarget
+from app.payments.rules import UNDECIDED, InvoiceState, PaymentState, RefundTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,14 @@ def _refunds(rail: str, ids: Collection[str]) -> dict[str, Figures]:
         .join(Payment, Payment.id == Refund.payment_id)
         .where(Payment.rail == rail, Refund.external_id.in_(ids))
     )
-    return {
+    booked = {
         str(row.external_id): {
             "state": row.state,
             **sum_figures(Money(row.amount, row.currency)),
         }
         for row in rows
     }
+    return {**alerts.known_refunds(rail, ids), **booked}
 
 
 def _refunded_since(rail: str, since: datetime) -> Select[Any]:
@@ -115,9 +117,8 @@ def _disputes(rail: str, ids: Collection[str]) -> dict[str, Figures]:
 
 
 def _disputed_since(rail: str, since: datetime) -> Select[Any]:
-    is_open = Dispute.state == DisputeState.OPEN.value
     return select(Dispute.external_id).where(
-        Dispute.rail == rail, or_(is_open, Dispute.created_at >= since)
+        Dispute.rail == rail, or_(Dispute.state.in_(UNDECIDED), Dispute.created_at >= since)
     )
 
 

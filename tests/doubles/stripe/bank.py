@@ -130,16 +130,46 @@ def fail_refund(account: Account, refund: Json) -> Json:
 
 def open_dispute(account: Account, charge: Json, reason: str) -> Json:
     """Have the customer's bank take the money back for now."""
-    name = account.id("du")
+    dispute = _dispute(account, charge, reason)
+    _withdraw(account, charge, dispute)
+    account.add(dispute, "charge.dispute.created")
+    account.tell("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def inquire(account: Account, charge: Json, reason: str) -> Json:
+    """Have the customer's bank ask about a payment; no money moves."""
+    dispute = _dispute(account, charge, reason)
+    dispute.update(status="warning_needs_response", is_charge_refundable=True)
+    dispute["payment_method_details"]["card"]["case_type"] = "inquiry"
+    return account.add(dispute, "charge.dispute.created")
+
+
+def escalate(account: Account, dispute: Json) -> Json:
+    """Have the bank make a dispute of what it only asked about."""
+    charge = account.get("charge", dispute["charge"])
+    account.touch(dispute).update(status="needs_response", is_charge_refundable=False)
+    _withdraw(account, charge, dispute)
+    account.tell("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def _withdraw(account: Account, charge: Json, dispute: Json) -> None:
     taken = balance.movement(
-        account, name, -charge["amount"], DISPUTE_FEE, "adjustment", charge["currency"]
+        account, dispute["id"], -charge["amount"], DISPUTE_FEE, "adjustment", charge["currency"]
     )
     taken["description"] = f"Chargeback withdrawal for {charge['id']}"
-    dispute = {
+    dispute["balance_transactions"].append(taken)
+    account.touch(charge)["disputed"] = True
+
+
+def _dispute(account: Account, charge: Json, reason: str) -> Json:
+    name = account.id("du")
+    return {
         "id": name,
         "object": "dispute",
         "amount": charge["amount"],
-        "balance_transactions": [taken],
+        "balance_transactions": [],
         "charge": charge["id"],
         "created": account.now,
         "currency": charge["currency"],
@@ -168,10 +198,6 @@ def open_dispute(account: Account, charge: Json, reason: str) -> Json:
         "reason": reason,
         "status": "needs_response",
     }
-    account.add(dispute, "charge.dispute.created")
-    account.tell("charge.dispute.funds_withdrawn", dispute)
-    account.touch(charge)["disputed"] = True
-    return dispute
 
 
 def answer_dispute(account: Account, params: Json, dispute: str) -> Json:
@@ -201,7 +227,11 @@ def close_dispute(account: Account, params: Json, dispute: str) -> Json:
 
 
 def end_dispute(account: Account, dispute: Json, *, won: bool) -> Json:
-    """Have the bank decide; what was won comes back."""
+    """Have the bank decide; what was won comes back. An inquiry is closed."""
+    if not dispute["balance_transactions"]:
+        account.touch(dispute)["status"] = "warning_closed"
+        account.tell_change("charge.dispute.closed", dispute)
+        return dispute
     account.touch(dispute)["status"] = "won" if won else "lost"
     if won:
         back = balance.movement(

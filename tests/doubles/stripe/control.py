@@ -38,6 +38,8 @@ class Operator:
             "pay_invoice": hosted.pay_invoice,
             "authenticate": hosted.authenticate,
             "dispute": bank.dispute,
+            "inquire": bank.inquire,
+            "escalate": bank.escalate,
             "close_dispute": bank.close_dispute,
             "fail_refund": bank.fail_refund,
             "warn_of_fraud": bank.warn_of_fraud,

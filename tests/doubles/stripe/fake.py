@@ -130,6 +130,17 @@ class BankHand:
             row = self._account.get("charge", charge)
             return clone(bank.open_dispute(self._account, row, reason))
 
+    def inquire(self, charge: str, reason: str = "fraudulent") -> Json:
+        """Ask about a charge; no money moves."""
+        with self._account.working():
+            row = self._account.get("charge", charge)
+            return clone(bank.inquire(self._account, row, reason))
+
+    def escalate(self, dispute: str) -> Json:
+        """Make a dispute of an inquiry."""
+        with self._account.working():
+            return clone(bank.escalate(self._account, self._account.get("dispute", dispute)))
+
     def close_dispute(self, dispute: str, *, won: bool) -> Json:
         """Decide a dispute."""
         with self._account.working():

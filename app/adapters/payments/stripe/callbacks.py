@@ -18,6 +18,7 @@ KINDS: Mapping[str, str] = {
     "charge": "payment",
     "refund": "refund",
     "dispute": "dispute",
+    "radar.early_fraud_warning": "fraud_warning",
     "invoice": "invoice",
     "subscription": "subscription",
     "customer": "customer",

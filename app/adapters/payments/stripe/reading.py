@@ -28,6 +28,7 @@ class Reader:
             "payment": self.payment,
             "refund": self._refund,
             "dispute": self._dispute,
+            "fraud_warning": self._fraud_warning,
             "customer": self._customer,
             "invoice": self._invoice,
             "subscription": self._subscription,
@@ -87,6 +88,10 @@ class Reader:
     def _dispute(self, dispute_id: str) -> Snapshot | None:
         found = find(lambda: self._v1.disputes.retrieve(dispute_id))
         return snapshots.dispute(found) if found else None
+
+    def _fraud_warning(self, warning_id: str) -> Snapshot | None:
+        found = find(lambda: self._v1.radar.early_fraud_warnings.retrieve(warning_id))
+        return snapshots.fraud_warning(found) if found else None
 
     def _customer(self, customer_id: str) -> Snapshot | None:
         expand = {"expand": ["invoice_settings.default_payment_method"]}

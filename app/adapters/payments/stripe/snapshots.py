@@ -13,6 +13,7 @@ from app.adapters.payments.port import (
     RailCheckout,
     RailCustomer,
     RailDispute,
+    RailFraudWarning,
     RailInvoice,
     RailInvoiceState,
     RailLine,
@@ -49,10 +50,12 @@ _REFUNDS = {
     "failed": RailState.FAILED,
     "canceled": RailState.CANCELED,
 }
-# A warning that was closed took no money; it is a dispute that was won.
+# What is called a warning here is an inquiry: the bank asks, and has taken nothing.
 _DISPUTES = {
+    "warning_needs_response": DisputeState.INQUIRY,
+    "warning_under_review": DisputeState.INQUIRY,
+    "warning_closed": DisputeState.CLOSED,
     "won": DisputeState.WON,
-    "warning_closed": DisputeState.WON,
     "prevented": DisputeState.WON,
     "lost": DisputeState.LOST,
 }
@@ -134,6 +137,18 @@ def dispute(found: Data) -> RailDispute:
         money=money_of(found["amount"], currency),
         at=time_of(found["created"]),
         fee=money_of(fee, currency) if fee > 0 else None,
+        answer_by=optional_time((found.get("evidence_details") or {}).get("due_by")),
+    )
+
+
+def fraud_warning(found: Data) -> RailFraudWarning:
+    """Picture an early warning of fraud."""
+    return RailFraudWarning(
+        id=found["id"],
+        payment_id=id_of(found.get("payment_intent")) or id_of(found["charge"]) or "",
+        told=str(found["fraud_type"]),
+        is_open=bool(found["actionable"]),
+        at=time_of(found["created"]),
     )
 
 

@@ -1,0 +1,98 @@
+"""Payments that a person has to look into, and what they say of each."""
+
+from collections.abc import Iterable
+
+from flask import flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+from flask_admin.model.template import EndpointLinkRowAction
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from flask_login import current_user
+
+from app.accounts.access import current_may
+from app.accounts.permissions import Permission
+from app.admin.base import AdminView, asked_number
+from app.admin.billing import at_provider
+from app.admin.forms import SettleForm
+from app.admin.words import label
+from app.db import db
+from app.errors import DomainError
+from app.i18n import describe
+from app.payments import alerts
+from app.payments.models import PaymentAlert
+from app.payments.rules import Settlement
+from app.payments.texts import (
+    ALERT_LABELS,
+    ALERT_STATES,
+    ALERT_WORDS,
+    AMOUNT,
+    RAIL_LABELS,
+    SETTLEMENTS,
+)
+from app.transactions import transaction
+
+
+class AlertView(AdminView):
+    """Warnings of fraud, and refunds that our books do not allow."""
+
+    permission = Permission.BILLING_VIEW
+    column_extra_row_actions = [EndpointLinkRowAction("check", ".settle", title=_l("Settle"))]
+    column_list = (
+        "id", "payment_id", "kind", "told", "amount", "currency", "state", "settlement", "rail",
+        "external_id", "created_at", "closed_at",
+    )  # fmt: skip
+    column_formatters = {
+        "kind": label(ALERT_LABELS),
+        "told": label(ALERT_WORDS),
+        "state": label(ALERT_STATES),
+        "settlement": label(SETTLEMENTS),
+        "rail": label(RAIL_LABELS),
+        "external_id": at_provider,
+    }
+    column_searchable_list = ("external_id",)
+    column_filters = ("payment_id", "rail", "kind", "state", "created_at")
+    column_labels = {
+        "payment_id": _l("Payment"),
+        "kind": _l("Kind"),
+        "told": _l("What is told"),
+        "amount": AMOUNT,
+        "currency": _l("Currency"),
+        "state": _l("State"),
+        "settlement": _l("What was done"),
+        "rail": _l("Way to pay"),
+        "external_id": _l("Id at the provider"),
+        "created_at": _l("Found"),
+        "closed_at": _l("Closed"),
+    }
+
+    @expose("/settle", methods=("GET", "POST"))
+    def settle(self) -> ResponseReturnValue:
+        """Say what was done about a payment, with a reason; a refund may be booked."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("settle")
+        form = SettleForm()
+        if form.validate_on_submit():
+            try:
+                with transaction():
+                    alerts.settle(
+                        current_user.id, asked_number(), Settlement(form.how.data), form.why
+                    )
+            except DomainError as error:
+                flash(describe(error), "danger")
+            else:
+                flash(gettext("Done."), "success")
+            return redirect(url_for("admin_alerts.index_view"), 303)
+        heading = gettext("Settle payment to look into %(id)s", id=asked_number())
+        return self.form_page(form, heading, gettext("Settle"))
+
+
+def views() -> Iterable[BaseView]:
+    """Make the views of this desk."""
+    yield AlertView(
+        PaymentAlert,
+        db,
+        name=_l("Payments to look into"),
+        endpoint="admin_alerts",
+        url="/admin/payment-alerts",
+    )

@@ -1,0 +1,191 @@
+"""What a provider tells of a payment that a person has to look into: noted once, settled once.
+
+Nothing moves by itself. A warning of fraud often comes before a dispute, so staff may give the
+money back or end the plan by the usual verbs. A refund that was made at the provider and is larger
+than our books allow stays out of them until a person says how it is booked.
+"""
+
+import logging
+from collections.abc import Collection
+
+from sqlalchemy import select
+
+from app.accounts import audit
+from app.accounts.reasons import checked_reason
+from app.adapters.payments.books import Figures, sum_figures
+from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState
+from app.db import db, utc_now
+from app.errors import Conflict, InvalidInput, NotFound
+from app.money import Money
+from app.payments.models import Payment, PaymentAlert
+from app.payments.rules import AlertKind, AlertState, Settlement
+from app.payments.settling import TAKEN, Taken, known_payment, references, takes
+from app.wallet import ledger
+from app.wallet import service as wallet
+
+log = logging.getLogger(__name__)
+
+EXCESS = "refund_exceeds_payment"
+# Ways of a refund that came back to us.
+_CAME_BACK = frozenset({RailState.FAILED, RailState.CANCELED})
+
+
+@takes(RailFraudWarning)
+def take_warning(rail: str, seen: RailFraudWarning) -> Taken:
+    """Note that the issuer of a card takes a payment for fraud."""
+    payment = known_payment(rail, seen.payment_id)
+    if payment is None:
+        return Taken(False, "unknown_payment")
+    money = Money(payment.amount, payment.currency)
+    alert = _note(payment, AlertKind.FRAUD_WARNING, seen.id, seen.told, money)
+    if not seen.is_open:
+        _end(alert)
+    return TAKEN
+
+
+def take_excess(payment: Payment, seen: RailRefund) -> Taken:
+    """Note a refund that our books do not allow; what a person has settled is only followed."""
+    told = _word(seen)
+    alert = _note(payment, AlertKind.REFUND_EXCESS, seen.id, told, seen.money)
+    if seen.state in _CAME_BACK:
+        _take_back(alert)
+    return Taken(False, EXCESS) if alert.state == AlertState.OPEN else TAKEN
+
+
+def is_settled(payment: Payment, seen: RailRefund) -> bool:
+    """Tell whether a person has said how a refund is booked, so that it is not booked again."""
+    found = _row(payment.rail, AlertKind.REFUND_EXCESS, seen.id)
+    return found is not None and found.state == AlertState.SETTLED
+
+
+def end_excess(payment: Payment, seen: RailRefund) -> None:
+    """Let a refund be, that our books allow by now."""
+    found = _row(payment.rail, AlertKind.REFUND_EXCESS, seen.id)
+    if found is not None:
+        _end(found)
+
+
+def known_refunds(rail: str, ids: Collection[str]) -> dict[str, Figures]:
+    """Return how refunds stand that nobody has to look into any more, though none is booked."""
+    query = select(PaymentAlert).where(
+        PaymentAlert.rail == rail,
+        PaymentAlert.kind == AlertKind.REFUND_EXCESS.value,
+        PaymentAlert.external_id.in_(ids),
+        PaymentAlert.state != AlertState.OPEN.value,
+    )
+    return {
+        row.external_id: {"state": row.told, **sum_figures(Money(row.amount, row.currency))}
+        for row in db.session.scalars(query)
+    }
+
+
+def settle(actor_id: int, alert_id: int, how: Settlement, reason: str) -> None:
+    """Note that a person has looked into a payment, and book what they say; audited.
+
+    A refund is booked as our loss, or taken from the wallet as far as that has it. Again: nothing.
+    """
+    reason = checked_reason(reason)
+    payment_id = db.session.scalar(
+        select(PaymentAlert.payment_id).where(PaymentAlert.id == alert_id)
+    )
+    if payment_id is None:
+        raise NotFound("unknown_payment_alert")
+    # In the order in which news of the provider take them.
+    payment = db.session.get_one(Payment, payment_id, with_for_update=True)
+    alert = db.session.get_one(PaymentAlert, alert_id, with_for_update=True)
+    if alert.state == AlertState.SETTLED:
+        return
+    if alert.state == AlertState.OVER:
+        raise Conflict("payment_alert_over")
+    if how is not Settlement.NOTED:
+        _book(payment, alert, how)
+    alert.state, alert.settlement = AlertState.SETTLED.value, how.value
+    alert.actor_id, alert.closed_at = actor_id, utc_now()
+    audit.record(
+        "payment.alert_settled",
+        "payment",
+        payment.id,
+        actor_id=actor_id,
+        after={"alert": alert.id, "kind": alert.kind, "settlement": how.value},
+        reason=reason,
+    )
+
+
+def _book(payment: Payment, alert: PaymentAlert, how: Settlement) -> None:
+    if alert.kind != AlertKind.REFUND_EXCESS:
+        raise InvalidInput("payment_alert_moves_nothing", field="how")
+    if alert.told != RailState.SUCCEEDED:
+        raise Conflict("payment_alert_pending")
+    wallet.lose_refund(
+        _key(alert),
+        payment.user_id,
+        payment.rail,
+        Money(alert.amount, alert.currency),
+        from_wallet=how is Settlement.WALLET,
+        refs=references(payment),
+    )
+
+
+def _note(
+    payment: Payment, kind: AlertKind, external_id: str, told: str, money: Money
+) -> PaymentAlert:
+    """Return the row of an alert; its payment is locked, so nobody else makes it now."""
+    alert = _row(payment.rail, kind, external_id)
+    if alert is not None:
+        alert.told = told
+        return alert
+    alert = PaymentAlert(
+        payment_id=payment.id,
+        kind=kind.value,
+        rail=payment.rail,
+        external_id=external_id,
+        told=told,
+        amount=money.amount,
+        currency=money.currency,
+        state=AlertState.OPEN.value,
+    )
+    db.session.add(alert)
+    db.session.flush()
+    log.error(
+        "payment_needs_a_person payment=%s kind=%s object=%s told=%s",
+        payment.id,
+        alert.kind,
+        external_id,
+        told,
+    )
+    return alert
+
+
+def _row(rail: str, kind: AlertKind, external_id: str) -> PaymentAlert | None:
+    return db.session.scalar(
+        select(PaymentAlert)
+        .where(
+            PaymentAlert.rail == rail,
+            PaymentAlert.kind == kind.value,
+            PaymentAlert.external_id == external_id,
+        )
+        .execution_options(populate_existing=True)
+    )
+
+
+def _end(alert: PaymentAlert) -> None:
+    if alert.state == AlertState.OPEN:
+        alert.state, alert.closed_at = AlertState.OVER.value, utc_now()
+
+
+def _take_back(alert: PaymentAlert) -> None:
+    """Undo what was booked of a refund whose money came back to us."""
+    _end(alert)
+    if alert.settlement in {Settlement.LOSS, Settlement.WALLET}:
+        ledger.reverse(f"{_key(alert)}:failed", _key(alert))
+        log.warning("settled_refund_failed alert=%s", alert.id)
+
+
+def _word(seen: RailRefund) -> str:
+    # In our books one that was called off has failed.
+    came_back = seen.state in _CAME_BACK
+    return (RailState.FAILED if came_back else seen.state).value
+
+
+def _key(alert: PaymentAlert) -> str:
+    return f"alert:{alert.id}"
