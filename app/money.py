@@ -4,7 +4,25 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Self
 
-MINOR_DIGITS = {"USD": 2, "EUR": 2, "BRL": 2, "RUB": 2, "GBP": 2}
+# Currencies without a smaller unit, and those that count in thousandths.
+# https://docs.stripe.com/currencies#zero-decimal
+WITHOUT_MINOR = (
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
+    "XAF", "XOF", "XPF",
+)  # fmt: skip
+IN_THOUSANDTHS = ("BHD", "JOD", "KWD", "OMR", "TND")
+IN_HUNDREDTHS = (
+    "AED", "ARS", "AUD", "BRL", "CAD", "CHF", "CNY", "COP", "CZK", "DKK", "EGP", "EUR", "GBP",
+    "GEL", "HKD", "HUF", "IDR", "ILS", "INR", "ISK", "KZT", "MXN", "MYR", "NGN", "NOK", "NZD",
+    "PEN", "PHP", "PLN", "RON", "RUB", "SAR", "SEK", "SGD", "THB", "TRY", "TWD", "UAH", "USD",
+    "UZS", "ZAR",
+)  # fmt: skip
+# Digits behind the point; what is not listed here is a coin.
+MINOR_DIGITS = {
+    **dict.fromkeys(WITHOUT_MINOR, 0),
+    **dict.fromkeys(IN_HUNDREDTHS, 2),
+    **dict.fromkeys(IN_THOUSANDTHS, 3),
+}
 CENT = Decimal("0.01")
 _WIDE = Context(prec=100)
 

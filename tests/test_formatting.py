@@ -63,6 +63,16 @@ def test_money_that_is_not_zero_never_shows_as_zero(value: str, expected: str) -
     assert format_money(D(value), "USDT", "en") == f"{expected}{NB}USDT"
 
 
+@pytest.mark.parametrize(
+    ("currency", "expected"),
+    [("JPY", "4,351"), ("KWD", "4,350.678"), ("EUR", "4,350.68"), ("BTC", "4,350.68")],
+)
+def test_money_has_the_digits_in_which_its_currency_is_counted(
+    currency: str, expected: str
+) -> None:
+    assert format_money(D("4350.678"), currency, "en") == f"{expected}{NB}{currency}"
+
+
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-(10**18)))
 def test_no_amount_of_money_loses_its_sign_or_its_existence(value: D) -> None:
     text = format_money(value, "", "en").replace(",", "").replace(MINUS, "-")

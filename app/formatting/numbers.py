@@ -11,6 +11,8 @@ from functools import lru_cache
 from babel import Locale
 from babel.numbers import get_decimal_symbol, get_group_symbol
 
+from app.money import MINOR_DIGITS
+
 MINUS = "\u2212"
 SPACE = "\u00a0"
 MONEY_DECIMALS = 2
@@ -63,8 +65,12 @@ def format_count(value: int, locale: str) -> str:
 
 
 def format_money(value: Decimal, currency: str, locale: str) -> str:
-    """Write money with two decimals and its code; what is not zero never shows as zero."""
-    return _with_code(_write(_visible(value, MONEY_DECIMALS), locale), currency)
+    """Write money with its code; what is not zero never shows as zero.
+
+    Coins have two decimals as most currencies have; others as many as they count in.
+    """
+    decimals = MINOR_DIGITS.get(currency, MONEY_DECIMALS)
+    return _with_code(_write(_visible(value, decimals), locale), currency)
 
 
 def format_signed_money(value: Decimal, currency: str, locale: str) -> str:

@@ -4,6 +4,7 @@ The row comes first and its id makes the key at the rail, so that a call whose a
 sent again and makes nothing twice.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,9 @@ from app.transactions import after_commit
 
 # Until the rail has said how long its page works.
 PROVISIONAL = timedelta(hours=1)
+# A charge whose answer was lost is asked for again under the same key, however long that takes:
+# under another one the money would be taken twice.
+CHARGE_LASTS = timedelta(days=30)
 # A page that was made just now is looked at again and again; later only its end is.
 FRESH = timedelta(minutes=15)
 BATCH = 50
@@ -44,6 +48,7 @@ class Want:
     subject: str = ""
     invoice_id: int | None = None
     content: Mapping[str, Any] | None = None
+    lasts: timedelta = PROVISIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,11 @@ def want_invoice(user_id: int, invoice_id: int) -> Want:
         subject=f"invoice:{invoice.id}",
         invoice_id=invoice.id,
     )
+
+
+def as_charge(want: Want) -> Want:
+    """Return what is wanted as a charge without a page: no page for the same takes its place."""
+    return dataclasses.replace(want, subject=f"charge:{want.subject}", lasts=CHARGE_LASTS)
 
 
 def own_invoice(user_id: int, invoice_id: int) -> Invoice:
@@ -236,7 +246,7 @@ def _store(user_id: int, rail: str, want: Want) -> Checkout:
             amount=want.money.amount,
             currency=want.money.currency,
             content=dict(want.content) if want.content is not None else None,
-            expires_at=utc_now() + PROVISIONAL,
+            expires_at=utc_now() + want.lasts,
         )
         .on_conflict_do_nothing()
         .returning(Checkout.id)

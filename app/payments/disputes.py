@@ -11,14 +11,14 @@ from sqlalchemy import select
 from app.adapters.payments.port import RailDispute
 from app.db import db, utc_now
 from app.events import publish
-from app.money import Money
+from app.money import Money, exact_text
 from app.payments import refunds
 from app.payments.events import DisputeMoved
 from app.payments.models import Dispute, Payment
 from app.payments.rules import DisputeState
 from app.payments.settling import TAKEN, Taken, known_payment, references, takes
 from app.wallet import disputes as wallet
-from app.wallet.service import record_fee
+from app.wallet.service import give_fee_back, record_fee
 
 ZERO = Decimal(0)
 _NOTHING_TAKEN = frozenset({DisputeState.INQUIRY, DisputeState.CLOSED})
@@ -37,6 +37,7 @@ def take_dispute(rail: str, seen: RailDispute) -> Taken:
     dispute.answer_by = seen.answer_by
     if dispute.state in _NOTHING_TAKEN and told not in _NOTHING_TAKEN:
         _open(payment, dispute, seen)
+    _follow_fee(payment, dispute, seen)
     if dispute.state == DisputeState.OPEN and told not in {DisputeState.OPEN, DisputeState.INQUIRY}:
         _decide(dispute, told)
     elif told is DisputeState.CLOSED:
@@ -63,17 +64,26 @@ def _note(payment: Payment, seen: RailDispute) -> Dispute:
 
 def _open(payment: Payment, dispute: Dispute, seen: RailDispute) -> None:
     """Book that the bank has taken the money."""
-    fee = seen.fee.amount if seen.fee else ZERO
     dispute.state, dispute.closed_at = DisputeState.OPEN.value, None
-    dispute.amount, dispute.fee = seen.money.amount, fee
+    dispute.amount = seen.money.amount
     word = _word(dispute)
     part = min(max(refunds.in_wallet_of(payment), ZERO), seen.money.amount)
     wallet.open_dispute(
         word, payment.user_id, payment.rail, seen.money, wallet_part=part, refs=references(payment)
     )
-    if fee:
-        money = Money(fee, seen.money.currency)
-        record_fee(f"{word}:fee", payment.rail, money, refs=references(payment))
+
+
+def _follow_fee(payment: Payment, dispute: Dispute, seen: RailDispute) -> None:
+    """Book what the provider keeps for a dispute; some give it back with one that was won."""
+    fee, before = seen.fee.amount if seen.fee else ZERO, dispute.fee
+    word, refs = _word(dispute), references(payment)
+    if fee > before:
+        key = f"{word}:fee:{exact_text(fee)}" if before else f"{word}:fee"
+        record_fee(key, payment.rail, Money(fee - before, dispute.currency), refs=refs)
+    elif fee < before:
+        back = Money(before - fee, dispute.currency)
+        give_fee_back(f"{word}:fee-back", payment.rail, back, refs=refs)
+    dispute.fee = fee
 
 
 def _decide(dispute: Dispute, told: DisputeState) -> None:

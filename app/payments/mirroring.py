@@ -199,7 +199,8 @@ def _book(invoice: Invoice, payment: Payment, before: Decimal) -> None:
     if not payment.amount:
         return
     owed = min(payment.amount, max(invoice.total - before, ZERO))
-    tax = tax_share(invoice.tax, invoice.total, owed, before) if owed else ZERO
+    in_all = Money(invoice.tax, invoice.currency)
+    tax = tax_share(in_all, invoice.total, owed, before) if owed else ZERO
     # What an earlier credit or another payment has covered is no income of this one.
     elsewhere = invoice.total - invoice.tax - (owed - tax)
     lines = [(line.kind, line.amount) for line in invoice.lines]

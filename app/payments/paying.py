@@ -72,7 +72,7 @@ def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState
     Raises Conflict if nothing is kept there.
     """
     known = rail_named(rail)
-    step, wanted = prepare(payer, rail, want)
+    step, wanted = prepare(payer, rail, lambda: checkouts.as_charge(want()))
     if step.customer_id is None:
         with transaction():
             checkouts.refuse(step.checkout_id, "no_saved_method")

@@ -80,9 +80,12 @@ def enqueue_sending(refund_id: int) -> None:
 
 
 def order_of(refund_id: int) -> tuple[str, RefundOrder] | None:
-    """Return the rail and what to ask of it; None if there is nothing to ask any more."""
+    """Return the rail and what to ask of it; None if there is nothing to ask any more.
+
+    What the rail has taken on and not settled yet is not asked for again.
+    """
     refund = db.session.get(Refund, refund_id)
-    if refund is None or refund.state != PaymentState.PENDING:
+    if refund is None or refund.state != PaymentState.PENDING or refund.external_id:
         return None
     payment = db.session.get_one(Payment, refund.payment_id)
     order = RefundOrder(
@@ -108,6 +111,7 @@ def unsent(now: datetime) -> list[int]:
         select(Refund.id)
         .where(
             Refund.state == PaymentState.PENDING.value,
+            Refund.external_id.is_(None),
             Refund.created_at < now - SEND_AGAIN_AFTER,
         )
         .order_by(Refund.id)
@@ -224,7 +228,8 @@ def _tax_in(payment: Payment, owed: Decimal, before: Decimal) -> Decimal:
     if payment.invoice_id is None or payment.surplus == payment.amount:
         return ZERO
     invoice = db.session.get_one(Invoice, payment.invoice_id)
-    return tax_share(invoice.tax, payment.amount - payment.surplus, owed, before)
+    in_all = Money(invoice.tax, invoice.currency)
+    return tax_share(in_all, payment.amount - payment.surplus, owed, before)
 
 
 def _take_from_wallet(payment: Payment, refund: Refund) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
 from app.errors import Conflict, InvalidInput
@@ -12,6 +12,8 @@ from app.money import Money
 MAX_LINES = 100
 MAX_DESCRIPTION = 200
 MAX_AMOUNT = Decimal(1_000_000)
+# What can be booked at all, whoever asks for it.
+LARGEST = Decimal("1e15")
 
 
 class InvoiceState(StrEnum):
@@ -321,8 +323,13 @@ def add_up(
     )
 
 
-def check_issued(totals: Totals) -> None:
-    """Raise InvalidInput unless this can be asked of a person: no less than nothing."""
+def check_issued(lines: Sequence[Line], totals: Totals) -> None:
+    """Raise InvalidInput unless we may ask this of a person: no less than nothing, nor too much.
+
+    What a provider asks for is copied, whatever it comes to: a million of some is not much.
+    """
+    if any(abs(line.amount.amount) > MAX_AMOUNT for line in lines):
+        raise InvalidInput("invoice_amount", field="amount", maximum=MAX_AMOUNT)
     if not 0 <= totals.total.amount <= MAX_AMOUNT or totals.discount.amount < 0:
         raise InvalidInput("invoice_total", field="amount", maximum=MAX_AMOUNT)
 
@@ -333,7 +340,7 @@ def _check_line(line: Line, currency: str) -> None:
         raise InvalidInput("invoice_description", field="description", maximum=MAX_DESCRIPTION)
     if line.amount.currency != currency:
         raise InvalidInput("invoice_currency", field="currency")
-    if abs(line.amount.amount) > MAX_AMOUNT or line.amount != line.amount.rounded():
+    if abs(line.amount.amount) > LARGEST or line.amount != line.amount.rounded():
         raise InvalidInput("invoice_amount", field="amount", maximum=MAX_AMOUNT)
     if line.quantity < 1:
         raise InvalidInput("invoice_quantity", field="quantity")
@@ -373,15 +380,15 @@ def income_shares(lines: Sequence[tuple[str, Decimal]], discount: Decimal) -> di
     return {income: amount for income, amount in shares.items() if amount}
 
 
-def tax_share(tax: Decimal, total: Decimal, given_back: Decimal, before: Decimal) -> Decimal:
+def tax_share(tax: Money, total: Decimal, given_back: Decimal, before: Decimal) -> Decimal:
     """Return how much tax is in a refund, when `before` of `total` was given back already.
 
-    Parts add up to exactly the tax once all is given back.
+    Parts are whole units of the currency, and add up to exactly the tax once all is given back.
     """
     if not total:
         return Decimal(0)
 
     def until(amount: Decimal) -> Decimal:
-        return (tax * amount / total).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        return Money(tax.amount * amount / total, tax.currency).rounded().amount
 
     return until(before + given_back) - until(before)

@@ -38,7 +38,7 @@ def issue(
 
     Where nothing is to be paid it is paid at once. With `notify` its owner gets a mail.
     """
-    check_issued(add_up(new.lines, new.discount, new.tax))
+    check_issued(new.lines, add_up(new.lines, new.discount, new.tax))
     person = find_user(new.user_id)
     if person is None:
         raise NotFound("unknown_user")

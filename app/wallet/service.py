@@ -14,6 +14,7 @@ from app.wallet.rules import ZERO, Entry, Line, wallet_of
 # What payments and subscriptions call.
 __all__ = [
     "exchange",
+    "give_fee_back",
     "grant",
     "lose_refund",
     "pay_from_wallet",
@@ -109,6 +110,16 @@ def record_fee(key: str, rail: str, money: Money, *, refs: Sequence[str] = ()) -
     entries = (
         Entry(rules.FEES, money.currency, money.amount),
         Entry(f"psp:{rail}", money.currency, -money.amount),
+    )
+    return post(key, "provider_fee", entries, refs=refs, rail=rail)
+
+
+def give_fee_back(key: str, rail: str, money: Money, *, refs: Sequence[str] = ()) -> Posted:
+    """Book a fee that the provider has given back, as some do with a dispute that was won."""
+    rules.checked_positive(money.amount, money.currency)
+    entries = (
+        Entry(f"psp:{rail}", money.currency, money.amount),
+        Entry(rules.FEES, money.currency, -money.amount),
     )
     return post(key, "provider_fee", entries, refs=refs, rail=rail)
 

@@ -8,16 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.adapters.payments import port
+from app.errors import InvalidInput
 from app.money import Money
 from app.payments import rules
 from app.payments.rules import (
     InvoiceState,
     Known,
+    Line,
     LineKind,
     Note,
     PaymentState,
     Seen,
     Verdict,
+    add_up,
+    check_issued,
     decide,
     income_shares,
     shown_state,
@@ -132,9 +136,48 @@ def test_parts_of_a_refund_bring_back_exactly_the_tax(parts: list[Decimal], tax:
     total, before, back = sum(parts, Decimal(0)), Decimal(0), Decimal(0)
     tax = min(tax, total)
     for part in parts:
-        back += tax_share(tax, total, part, before)
+        back += tax_share(Money(tax, "USD"), total, part, before)
         before += part
     assert back == tax
+
+
+@pytest.mark.parametrize(
+    ("currency", "tax", "total", "parts"),
+    [
+        ("JPY", "395", "4350", ("1450", "1450", "1450")),
+        ("KWD", "0.817", "8.990", ("3", "5.99")),
+        ("CHF", "0.33", "3.00", ("1", "1", "1")),
+    ],
+)
+def test_tax_in_parts_of_a_refund_is_in_whole_units_of_its_currency(
+    currency: str, tax: str, total: str, parts: tuple[str, ...]
+) -> None:
+    before, shares = Decimal(0), []
+    for part in map(Decimal, parts):
+        share = Money(
+            tax_share(Money(Decimal(tax), currency), Decimal(total), part, before), currency
+        )
+        assert share == share.rounded()
+        shares.append(share.amount)
+        before += part
+    assert sum(shares) == Decimal(tax)
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("VND", "2054000"), ("IDR", "1300000.00")])
+def test_what_a_provider_asks_for_may_be_more_than_we_ever_ask_for(
+    currency: str, amount: str
+) -> None:
+    line = Line(LineKind.PLAN, "Premium", Money(Decimal(amount), currency))
+    totals = add_up((line,))
+    assert totals.total.amount == Decimal(amount)
+    with pytest.raises(InvalidInput, match="invoice_amount"):
+        check_issued((line,), totals)
+
+
+@pytest.mark.parametrize("amount", ["1e30", "-1e30", "1e999"])
+def test_what_can_not_be_booked_is_refused(amount: str) -> None:
+    with pytest.raises(InvalidInput, match="invoice_amount"):
+        add_up((Line(LineKind.OTHER, "Much", Money(Decimal(amount), "USD")),))
 
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

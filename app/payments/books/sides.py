@@ -101,7 +101,7 @@ def _refunded_since(rail: str, since: datetime) -> Select[Any]:
             Payment.rail == rail,
             Refund.target == RefundTarget.RAIL.value,
             Refund.external_id.is_not(None),
-            Refund.settled_at >= since,
+            or_(Refund.settled_at >= since, Refund.state == PaymentState.PENDING.value),
         )
     )
 

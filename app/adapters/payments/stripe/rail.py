@@ -23,12 +23,13 @@ from app.adapters.payments.stripe.calls import ask, find, refusal
 from app.adapters.payments.stripe.event_log import StripeEventLog
 from app.adapters.payments.stripe.keeping import Keeping
 from app.adapters.payments.stripe.promotions import Promotions
-from app.adapters.payments.stripe.values import minor_units, time_of
+from app.adapters.payments.stripe.values import Data, minor_units, time_of, word_in
 from app.errors import Conflict
 
 PAGES = "https://checkout.stripe.com"
 PORTAL = "https://billing.stripe.com"
 INVOICES = "https://invoice.stripe.com"
+_NEWEST = 100
 
 
 class StripeRail(Keeping, Promotions):
@@ -78,7 +79,13 @@ class StripeRail(Keeping, Promotions):
             return
 
     def charge(self, order: Order) -> RailPayment:
-        """Take money by the card that was kept; raise Conflict if there is none."""
+        """Take money by the card that was kept; raise Conflict if there is none.
+
+        Stripe forgets keys after a day: what an order has made before is looked for by our mark.
+        """
+        before = self._charged_before(order)
+        if before is not None:
+            return before
         method = self._kept_method(order.customer_id)
         params = {
             "amount": minor_units(order.money),
@@ -104,8 +111,11 @@ class StripeRail(Keeping, Promotions):
         return payment
 
     def refund(self, order: RefundOrder) -> RailRefund:
-        """Ask for money to be given back."""
+        """Ask for money to be given back, unless the same order has done that before."""
         kind = "payment_intent" if order.payment_id.startswith("pi_") else "charge"
+        before = self._refunded_before(order, kind)
+        if before is not None:
+            return snapshots.refund(before, self._tag)
         params = {
             kind: order.payment_id,
             "amount": minor_units(order.money),
@@ -122,6 +132,20 @@ class StripeRail(Keeping, Promotions):
         """Read a callback; raise BadCallback unless Stripe has just signed these bytes."""
         return callbacks.read(headers, raw, self._secrets, now)
 
+    def _charged_before(self, order: Order) -> RailPayment | None:
+        if order.customer_id is None:
+            return None
+        newest = {"customer": order.customer_id, "limit": _NEWEST}
+        rows = ask(lambda: self._v1.payment_intents.list(newest))["data"]
+        made = _marked(rows, self._tag, "reference", order.reference)
+        return self._reader.payment(made) if made else None
+
+    def _refunded_before(self, order: RefundOrder, kind: str) -> Data | None:
+        of_payment = {kind: order.payment_id, "limit": _NEWEST}
+        rows = ask(lambda: self._v1.refunds.list(of_payment))["data"]
+        made = _marked(rows, self._tag, "key", order.key)
+        return next((row for row in rows if row["id"] == made), None)
+
     def _kept_method(self, customer_id: str | None) -> str:
         person = find(lambda: self._v1.customers.retrieve(customer_id)) if customer_id else None
         if person is None or person.get("deleted"):
@@ -133,6 +157,13 @@ class StripeRail(Keeping, Promotions):
         if not kept["data"]:
             raise Conflict("no_saved_method")
         return str(kept["data"][0]["id"])
+
+
+def _marked(rows: list[Data], tag: str, name: str, word: str) -> str | None:
+    """Return the id of the newest object that bears a word of ours."""
+    return next(
+        (str(row["id"]) for row in rows if word_in(row["metadata"], tag, name) == word), None
+    )
 
 
 def _price(order: Order) -> dict[str, Any]:

@@ -5,19 +5,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from app.money import Money
+from app.money import MINOR_DIGITS, Money
 
 Data = Mapping[str, Any]
 
-# Currencies without a smaller unit, and those that count in thousandths; all others in hundredths.
-# https://docs.stripe.com/currencies#zero-decimal
-WITHOUT_MINOR = frozenset(
-    {
-        "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
-        "XAF", "XOF", "XPF",
-    }
-)  # fmt: skip
-IN_THOUSANDTHS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 _LONGEST_USER_ID = 18
 
 
@@ -90,6 +81,5 @@ def method_words(found: Any) -> str:
 
 
 def _digits(code: str) -> int:
-    if code in WITHOUT_MINOR:
-        return 0
-    return 3 if code in IN_THOUSANDTHS else 2
+    """Return how many digits a currency has; those that we don't list have two at Stripe."""
+    return MINOR_DIGITS.get(code, 2)
