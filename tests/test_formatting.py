@@ -259,7 +259,7 @@ def test_nothing_typed_is_none() -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 @given(value=st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**15)))
 def test_what_stands_in_a_field_is_read_back_as_itself(locale: str, value: D) -> None:
-    if len(str(abs(value)).replace(".", "")) > 38:
+    if len(str(value.copy_abs()).replace(".", "")) > 38:
         return
     assert parse_decimal(input_text(value, locale), locale) == value
 
