@@ -1,4 +1,4 @@
-"""Mails to owners whose bot has given up, or was stopped with a position: one for each time."""
+"""Mails to owners whose bot has given up, was paused, or was stopped with a position: one each."""
 
 import logging
 from datetime import timedelta
@@ -24,6 +24,13 @@ LATEST = timedelta(days=1)
 AT_ONCE = 200
 # Their owners know.
 _ASKED_FOR = ("stopped_by_owner", "account_leaving")
+# Why bots pause by themselves, and whether their orders can be reached meanwhile.
+_PAUSES = {
+    "exchange_key_refused": False,
+    "margin_not_isolated": True,
+    "position_mode_hedged": True,
+    "pair_delisted": True,
+}
 # What is said of an error while the bot goes on; nobody is told so of its end.
 _UNNAMED = frozenset({"unexpected", "tick_failed"})
 
@@ -91,6 +98,52 @@ def tell_of_positions() -> int:
             left = (bot.protection or {}).get("left")
             send_mail(owner, "position_kept", **told, has_stop=bool(left))
     return len(bots)
+
+
+def tell_of_pauses() -> int:
+    """Write to the owners of bots that an exchange made pause; return how many mails.
+
+    Bots that paused for one reason together, as those of a key that has ended, share a mail.
+    """
+    now = utc_now()
+    query = (
+        select(Bot)
+        .where(
+            Bot.state == BotState.PAUSED.value,
+            Bot.deleted_at.is_(None),
+            Bot.state_since > now - LATEST,
+            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
+            Bot.state_reason["code"].astext.in_(_PAUSES),
+        )
+        .order_by(Bot.user_id, Bot.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    groups: dict[tuple[object, ...], list[Bot]] = {}
+    for bot in db.session.scalars(query).all():
+        bot.alarmed_at = now
+        reason = bot.state_reason
+        # A key is the account's, a pair that is gone is gone for all accounts.
+        where = bot.market_id if reason["code"] == "pair_delisted" else bot.account_id
+        groups.setdefault((bot.user_id, reason["code"], where), []).append(bot)
+    return sum(_tell_of_pause(bots) for bots in groups.values())
+
+
+def _tell_of_pause(bots: list[Bot]) -> int:
+    first = bots[0]
+    code = first.state_reason["code"]
+    log.warning("bots_paused bots=%s reason=%s", [bot.id for bot in bots], code)
+    owner = db.session.get_one(User, first.user_id)
+    if not owner.is_active or not owner.is_confirmed:
+        return 0
+    told = _told(first, owner.language, {**first.state_reason, "code": f"paused_{code}"})
+    path = f"/bots/{first.id}" if len(bots) == 1 else "/bots"
+    names = [f"“{bot.name}”" for bot in bots]
+    reachable = _PAUSES[code]
+    send_mail(
+        owner, "bots_paused", bots=names, reason=told["reason"], path=path, reachable=reachable
+    )
+    return 1
 
 
 def _told(bot: Bot, language: str, reason: dict[str, Any]) -> dict[str, Any]:

@@ -8,24 +8,29 @@ from sqlalchemy import ColumnElement, select, text, update
 from app.accounts.deletion.events import PersonErasing, PersonLeaving
 from app.bots import wake
 from app.bots.leaving import let_go
-from app.bots.models import Bot
+from app.bots.models import Bot, BotState
 from app.bots.queries.names import bots_beyond, unfinished_bots
 from app.bots.rules import RUNNING
 from app.bots.stopping import system_stop
-from app.bots.verbs import announce, tell
+from app.bots.verbs import announce, tell, turn
 from app.db import db, utc_now
 from app.errors import Conflict
 from app.events import on
+from app.exchanges.audits import ask_for_audit
 from app.exchanges.events import AccountClosing, AccountSwitchedOff
 from app.exchanges.models import ExchangeAccount
-from app.markets.events import PairsTurned, PricesMoved
+from app.markets.events import PairsTurned, PricesMoved, RulesChanged
+from app.markets.service import DELISTED
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.queries import limits_of
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.orders import Purpose
 from app.trading.strategy import StopHow
+from app.transactions import after_commit
 
 log = logging.getLogger(__name__)
+
+TRADING = (BotState.STARTING.value, BotState.ACTIVE.value)
 
 
 @on(PricesMoved)
@@ -42,15 +47,40 @@ def wake_crossed_bots(event: PricesMoved) -> None:
 
 
 @on(PairsTurned)
-def tell_bots_of_turned_pairs(event: PairsTurned) -> None:
-    """Tell the owners of bots that run in a pair that it is blocked, or traded again."""
+def mind_turned_pairs(event: PairsTurned) -> None:
+    """Tell the owners of bots that run in a pair that it is blocked, or traded again.
+
+    One that its exchange has dropped takes no orders: its bots pause until it is back, or until
+    their owners stop them.
+    """
     code = f"pair_{event.reason}" if event.reason else "pair_is_back"
     level = "warning" if event.reason else "info"
     bots = select(Bot).where(Bot.market_id.in_(event.market_ids), Bot.state.in_(RUNNING))
     now = utc_now()
-    for bot in db.session.scalars(bots.order_by(Bot.id)).all():
-        tell(bot, code, None, {"symbol": bot.symbols[0]}, now, level)
-        announce(bot)
+    for bot in db.session.scalars(bots.order_by(Bot.id).with_for_update()).all():
+        values = {"symbol": bot.symbols[0]}
+        if event.reason == DELISTED and bot.state in TRADING:
+            turn(bot, BotState.PAUSED.value, now, code, values)
+            bot.next_tick_at = None
+        elif not event.reason and _waits_for_pair(bot):
+            turn(bot, BotState.ACTIVE.value, now, code, values)
+            bot.next_tick_at = now
+        tell(bot, code, None, values, now, level)
+        announce(bot, tick=True)
+
+
+def _waits_for_pair(bot: Bot) -> bool:
+    is_paused = bot.state == BotState.PAUSED.value
+    return is_paused and (bot.state_reason or {}).get("code") == f"pair_{DELISTED}"
+
+
+@on(RulesChanged)
+def fit_orders_anew(event: RulesChanged) -> None:
+    """Let bots whose orders were refused try again at once, by the rules of now."""
+    bots = select(Bot.account_id).where(Bot.market_id == event.market_id, Bot.state.in_(RUNNING))
+    accounts = set(db.session.scalars(bots))
+    ask_for_audit(accounts)
+    after_commit(lambda: wake.request_ticks(accounts))
 
 
 @on(AccountClosing)

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots import unresolved, upkeep, wake
-from app.bots.alarms import alarm_owners, tell_of_positions
+from app.bots.alarms import alarm_owners, tell_of_pauses, tell_of_positions
 from app.bots.live import BATCH, tick_accounts
 from app.bots.silence import restart_silent_bots
 from app.errors import NotFound
@@ -128,6 +128,7 @@ def mark_stale() -> None:
     wake.request_ticks(silent)
     with transaction():
         alarm_owners()
+        tell_of_pauses()
         tell_of_positions()
 
 

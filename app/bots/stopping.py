@@ -32,6 +32,7 @@ from app.db import db, utc_now
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
+from app.markets.service import DELISTED
 from app.trading.strategy import StopHow
 
 MAX_REASON = 500
@@ -242,6 +243,9 @@ def resume(user_id: int, bot_id: int, seen: str | None = None) -> None:
         return
     if seen is not None and seen != bot.state_since.isoformat():
         raise Conflict("paused_anew")
+    if db.session.get_one(MarketRow, bot.market_id).blocked_reason == DELISTED:
+        # It would only be refused again; it goes on by itself when the pair is back.
+        raise Conflict("market_delisted", symbol=bot.symbols[0])
     now = utc_now()
     turn(bot, following, now, "resumed")
     # Whoever lets it go on after a loss counts from here.

@@ -353,8 +353,16 @@ _LOG: Mapping[str, LazyString] = {
         "our books: our staff looks at it."
     ),
     "pair_delisted": _l(
-        "%(symbol)s is not traded any more on the exchange. The bot stays as it is and takes no "
-        "new settings; stop it when you have decided about its coins and orders."
+        "%(symbol)s is not traded any more on the exchange. The bot pauses and goes on by itself "
+        "if the pair comes back; stop it when you have decided about its coins and orders."
+    ),
+    "paused_pair_delisted": _l(
+        "%(symbol)s is not traded any more on the exchange. The bot goes on by itself if the pair "
+        "comes back; stop it if you don't want to wait."
+    ),
+    "paused_position_mode_hedged": _l(
+        "The account at the exchange holds long and short positions of this contract apart, so the "
+        "bot can't trade it there. Switch it to one-way mode, then let the bot go on."
     ),
     "pair_no_prices": _l("There are no prices of %(symbol)s here at the moment; the bot waits."),
     "pair_is_back": _l("%(symbol)s is traded here again; the bot goes on."),

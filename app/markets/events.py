@@ -24,6 +24,13 @@ class PairsTurned:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """An exchange takes orders of a pair by other steps or minimums than before."""
+
+    market_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class PricesMoved:
     """New prices are stored; published after their commit, several times a second."""
 

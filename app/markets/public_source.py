@@ -105,7 +105,7 @@ class _Poller(threading.Thread):
 
     def _read_rules(self, states: Sequence[MarketState]) -> Batch:
         markets = public.markets(self.exchange)
-        rules = {state.id: _rules(markets.get(state.symbol)) for state in states}
+        rules = {state.id: rules_of(markets.get(state.symbol)) for state in states}
         for state in states:
             stated = rules[state.id]
             if stated is not None and ":" in state.symbol:
@@ -210,7 +210,8 @@ class PublicSource:
         self.restart()
 
 
-def _rules(market: Market | None) -> Rules | None:
+def rules_of(market: Market | None) -> Rules | None:
+    """Return what is stored of a pair's rules; None for a pair that is not traded."""
     if market is None:
         return None
     return Rules(

@@ -11,7 +11,7 @@ from app.db import db, utc_now
 from app.events import publish
 from app.markets import store
 from app.markets.catalogue import Pair, Rules, default_rules, known_pairs
-from app.markets.events import PairsTurned
+from app.markets.events import PairsTurned, RulesChanged
 from app.markets.models import MarketRow
 from app.markets.opening import open_source
 from app.markets.sources import Listing, MarketState, Source
@@ -23,6 +23,8 @@ KEEP_UNFOLLOWED_POINTS = timedelta(hours=1)
 KEEP_MINUTES = timedelta(days=8)
 # At 600 times the speed two days are many points.
 MOST_POINTS = 500_000
+# What decides how an order of a bot is fitted.
+_FITTING = select(MarketRow.tick, MarketRow.lot, MarketRow.min_quantity, MarketRow.min_notional)
 
 
 def seed_markets() -> None:
@@ -82,7 +84,10 @@ def apply_rules(rules: Mapping[int, Rules | None]) -> None:
         if not stated.tiers:
             # Not told this time; those that are known still hold.
             del values["tiers"]
+        before = db.session.execute(_FITTING.where(MarketRow.id == market_id)).one()
         db.session.execute(update(MarketRow).where(MarketRow.id == market_id).values(**values))
+        if tuple(before) != (stated.tick, stated.lot, stated.min_quantity, stated.min_notional):
+            publish(RulesChanged(market_id))
 
 
 def prune_points(floors: Mapping[int, int]) -> int:

@@ -19,10 +19,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The venue certainly does not have the order; `code` says why."""
+    """The venue certainly does not have the order; `code` says why.
+
+    One that `misfits` the pair's rules as the venue has them: read them anew.
+    """
 
     code: str
     detail: str = ""
+    misfits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class FakeVenue:
         self.lose_answers = False
         self.lose_requests = False
         self.refuse: str | None = None
+        self.misfits = False
         self.is_away = False
         self.hidden_fills = 0
         self.forgets = False
@@ -73,7 +74,7 @@ class FakeVenue:
         if self.lose_requests:
             return Unresolved("time-out")
         if self.refuse:
-            return Refused(self.refuse)
+            return Refused(self.refuse, misfits=self.misfits)
         outcome, fills = self.book.place(
             symbol,
             order.client_id,

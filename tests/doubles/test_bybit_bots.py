@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,9 +15,14 @@ from sqlalchemy import text
 
 from app.adapters.exchanges import ccxt as adapter
 from app.adapters.exchanges import client as client_module
+from app.adapters.exchanges import public
+from app.adapters.exchanges.client import forget_markets
 from app.bots import running, service, stopping
 from app.bots.live import clock
 from app.db import db
+from app.errors import Unavailable
+from app.exchanges.venues import own_pool
+from app.markets.service import set_blocked
 from app.trading.ports import Refused
 from app.trading.strategy import StopHow
 from app.transactions import transaction
@@ -265,6 +271,55 @@ def test_money_that_leaves_under_the_bot_is_told_and_when_it_is_back_the_ladder_
     for _ in range(2):
         live.audit()
     assert live.missing_levels() == live.differences() == []
+
+
+# --- pairs whose rules change, or that are dropped ------------------------------------------------
+
+
+def test_rules_of_pairs_are_those_of_now_whenever_they_are_asked_for(server: DoubleServer) -> None:
+    assert public.markets("bybit")["AAA/USDT"].lot == LOT
+    pair = server.venue.instruments["spot", "AAAUSDT"]
+    server.venue.instruments["spot", "AAAUSDT"] = replace(pair, lot=Decimal("0.01"))
+    assert public.markets("bybit")["AAA/USDT"].lot == Decimal("0.01")
+    # A list that was cut off drops nothing.
+    server.venue.instruments = {("spot", "BBBUSDT"): server.venue.instruments["spot", "BBBUSDT"]}
+    with pytest.raises(Unavailable, match="exchange_failed"):
+        public.markets("bybit")
+
+
+def test_a_pair_that_the_exchange_drops_holds_up_no_other_bot_and_its_bot_ends_cleanly(
+    live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "GRACE", timedelta(0))
+    other = live.world_of("BBB/USDT")
+    live.play("100")
+    live.play("100", symbol="BBB/USDT")
+    key = "customer-one-of-the-stand-in"
+    first, second = live.add_seat(key, 2, grids=4).bots
+    live.tick()
+    (gone, stays) = sorted((first, second), key=lambda bot: live.world.bot(bot).market_id)
+    # Orders end with their pair.
+    for order in live.world.open_orders(gone):
+        server.operator.take_away(key, order.client_id)
+    pair = server.venue.instruments["spot", "AAAUSDT"]
+    server.venue.instruments["spot", "AAAUSDT"] = replace(pair, listed=False)
+    forget_markets()
+    own_pool().close()
+    row = live.world.bot(gone)
+    with transaction():
+        set_blocked(row.market_id, "delisted")
+    for price in ("94.9", "100.1", "94.9"):
+        live.play(price, symbol="BBB/USDT")
+        live.tick()
+    assert (live.world.bot(gone).state, other.bot(stays).state) == ("paused", "active")
+    assert other.metrics(stays).fills > 2
+    with transaction():
+        stopping.request_stop(row.user_id, gone, StopHow.KEEP)
+    for _ in range(4):
+        live.audit()
+    assert live.world.bot(gone).state == "stopped"
+    assert live.world.open_orders(gone) == []
+    assert live.world.metrics(gone).base > 0
 
 
 # --- a second stop --------------------------------------------------------------------------------

@@ -91,6 +91,8 @@ class CcxtExchange:
 
     def cancel(self, symbol: str, client_id: str) -> Outcome:
         """Take an order back; Accepted also if it was already gone; raises as `place` does."""
+        if not self._reader.lists(symbol):
+            return Accepted()
 
         def send() -> Outcome:
             params = {self._quirks.cancel_id_param: self._reader.sent_id(client_id)}
@@ -104,7 +106,12 @@ class CcxtExchange:
         return self._unless_late(self._sent(send, cancel_outcome_of, Lane.CANCEL))
 
     def find(self, symbol: str, client_id: str) -> VenueOrder | None:
-        """Look an order up, open or closed; None only when the venue says that it lacks it."""
+        """Look an order up, open or closed; None only when the venue says that it lacks it.
+
+        Orders end with their pair, so one of a pair that the venue has dropped is lacking too.
+        """
+        if not self._reader.lists(symbol):
+            return None
         try:
             raw = self._find_raw(symbol, self._reader.sent_id(client_id))
             return None if raw is None else self._reader.order(raw)
@@ -147,7 +154,7 @@ class CcxtExchange:
     def funding_since(self, symbol: str, cursor: str) -> FundingPage:
         """List what was paid (negative) or received for holding a contract since a cursor."""
         now = self._venue_ms()
-        if not self._quirks.funding_params:
+        if not self._quirks.funding_params or not self._reader.lists(symbol):
             return FundingPage((), str(now))
         start = self._start(cursor, now)
         params = self._quirks.funding_params
@@ -161,8 +168,7 @@ class CcxtExchange:
 
     def standing(self, symbols: Iterable[str]) -> tuple[VenueOrder, ...]:
         """List what stands in these pairs, and in others where the same calls tell it."""
-        wanted = [symbol for symbol in symbols if symbol in (self._client.markets or {})]
-        found = self._read(lambda: self._reader.all_open_orders(wanted))
+        found = self._read(lambda: self._reader.all_open_orders(symbols))
         return tuple(order for orders in found.values() for order in orders)
 
     def fills_since(self, symbol: str, cursor: str) -> FillPage:
@@ -195,7 +201,7 @@ class CcxtExchange:
         Raise AccountUnfitError where a change would reach positions that are there: of margin for
         the whole account, of the position mode in this contract. Its owner has to decide that.
         """
-        if self._read(lambda: self._client.market(symbol))["spot"]:
+        if not self._reader.lists(symbol) or self._client.market(symbol)["spot"]:
             return
         if not self.is_isolated():
             self._isolate()
@@ -229,7 +235,7 @@ class CcxtExchange:
 
     def _held(self, symbol: str) -> tuple[Held, ...]:
         """Return the rows of one contract: one, or one for each side; empty ones too."""
-        if not self._quirks.positions_params:
+        if not self._quirks.positions_params or not self._reader.lists(symbol):
             return ()
         rows = self._read(lambda: self._client.fetch_positions([symbol]))
         return tuple(map(to_position, rows))

@@ -160,6 +160,18 @@ def share_markets(
     client.set_markets_from_exchange(_prototype(name, testnet, load))
 
 
+def reload_markets(name: str, *, load: Callable[[Any], object] | None = None) -> Any:
+    """Load an exchange's markets anew for all clients that are made from now on; return a client.
+
+    Whatever goes wrong is raised, and what was known before stays.
+    """
+    prototype = make_client(name)
+    (load or _load)(prototype)
+    with _lock:
+        _prototypes[name, False] = (prototype, time.monotonic())
+    return prototype
+
+
 def forget_markets() -> None:
     """Drop the shared markets, so that they are loaded anew."""
     with _lock:

@@ -68,7 +68,10 @@ class Reader:
     def all_open_orders(self, symbols: Iterable[str]) -> Found:
         """Read what stands in these pairs, and in any other that the same calls tell."""
         if not self._quirks.all_open_orders:
-            return {symbol: tuple(self.open_orders(symbol)) for symbol in symbols}
+            return {
+                symbol: tuple(self.open_orders(symbol)) if self.lists(symbol) else ()
+                for symbol in symbols
+            }
         found: dict[str, list[VenueOrder]] = {symbol: [] for symbol in symbols}
         for kind in self._kinds(found):
             params = self._quirks.kind_params.get(kind, {})
@@ -136,7 +139,7 @@ class Reader:
 
     def _window(self, symbols: set[str], start: int, end: int) -> Iterable[tuple[str, Any]]:
         if not self._quirks.all_fills:
-            for symbol in sorted(symbols):
+            for symbol in sorted(filter(self.lists, symbols)):
                 for raw in self._span(symbol, start, end, {}):
                     yield symbol, raw
             return
@@ -187,9 +190,14 @@ class Reader:
 
     # --- pairs --------------------------------------------------------------------------------
 
+    def lists(self, symbol: str) -> bool:
+        """Say whether the exchange has this pair; nothing of ours stands in one that it dropped."""
+        return symbol in self.client.markets
+
     def _kinds(self, symbols: Iterable[str]) -> list[MarketKind]:
         """Return the kinds of these pairs; exchanges tell spot and contracts apart."""
-        spot = {bool(self.client.market(symbol)["spot"]) for symbol in symbols}
+        listed = (symbol for symbol in symbols if self.lists(symbol))
+        spot = {bool(self.client.market(symbol)["spot"]) for symbol in listed}
         return [MarketKind.SPOT if one else MarketKind.LINEAR for one in sorted(spot, reverse=True)]
 
     def _market_of(self, row: Mapping[str, Any], kind: MarketKind) -> Any:

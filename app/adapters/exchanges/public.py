@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 CANDLES_PAGE = 1000
 MOST_PAGES = 10
+# A list of pairs that is so much shorter than the one before was cut off.
+LEAST_SHARE = 0.5
 _TIMEFRAME_MS = {"1m": 60_000, "1h": 3_600_000}
 _threads = threading.local()
 
@@ -83,10 +85,19 @@ def tiers(name: str, symbol: str) -> tuple[Tier, ...]:
 
 
 def markets(name: str) -> dict[str, Market]:
-    """Return the rules of every active pair."""
-    from app.adapters.exchanges.reading import to_market
+    """Return the rules of every active pair as the exchange states them now; raise Unavailable.
 
-    client = _client(name)
+    An answer that lacks most pairs that were known is no good: nobody drops them all at once.
+    """
+    from app.adapters.exchanges.reading import garbled, to_market
+
+    before = _threads.__dict__.get("clients", {}).get(name)
+    client = _reloaded(name)
+    if before is not None and len(client.markets) < len(before.markets) * LEAST_SHARE:
+        raise garbled(QUIRKS[name])
+    if before is not None and before is not client:
+        before.session.close()
+    _threads.__dict__.setdefault("clients", {})[name] = client
     return {
         symbol: to_market(raw, QUIRKS[name])
         for symbol, raw in client.markets.items()
@@ -163,6 +174,18 @@ def _asked(name: str, ask: Callable[[Any], T]) -> T:
 
     try:
         return ask(_client(name))
+    except DomainError:
+        raise
+    except Exception as error:
+        raise read_error(error, QUIRKS[name]) from error
+
+
+def _reloaded(name: str) -> Any:
+    from app.adapters.exchanges.client import reload_markets
+    from app.adapters.exchanges.errors import read_error
+
+    try:
+        return reload_markets(name)
     except DomainError:
         raise
     except Exception as error:

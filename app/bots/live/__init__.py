@@ -24,8 +24,10 @@ from app.bots.wake import note_away
 from app.db import db, utc_now
 from app.errors import Unavailable
 from app.exchanges.audits import ask_for_audit
+from app.exchanges.catalogue import VENUES
 from app.exchanges.leases import LEASE_SECONDS, acquire, release, renew
 from app.exchanges.models import ExchangeAccount
+from app.markets.refresh import ask_for_rules
 from app.notifications.stream import hint_many
 from app.trading.strategy import Severity
 from app.transactions import after_commit, transaction
@@ -152,7 +154,7 @@ def _note_away(account: Account, code: str) -> None:
     _refusals[account.id] = _refusals.get(account.id, 0) + 1
     if _refusals[account.id] < MOST_REFUSALS:
         return
-    _pause(account.id, code)
+    _pause(account, code)
 
 
 def _note_keyless(account: Account, work: Work) -> None:
@@ -164,7 +166,7 @@ def _note_keyless(account: Account, work: Work) -> None:
     refused = {bot for bot in work.keyless if _keyless.get(bot) == MOST_REFUSALS}
     if not refused:
         return
-    paused = _pause(account.id, KEY_REFUSED, refused)
+    paused = _pause(account, KEY_REFUSED, refused)
     for bot in paused:
         del _keyless[bot]
     with transaction():
@@ -175,13 +177,13 @@ def _note_keyless(account: Account, work: Work) -> None:
         )
 
 
-def _pause(account_id: int, code: str, bots: Iterable[int] | None = None) -> dict[int, int]:
+def _pause(account: Account, code: str, bots: Iterable[int] | None = None) -> dict[int, int]:
     with transaction():
         now = utc_now()
-        owners = pause_bots(account_id, code, now, bots)
+        owners = pause_bots(account.id, VENUES[account.exchange].name, code, now, bots)
         if bots is None and code == KEY_REFUSED:
             # The key may not even read: what was to stop there can't.
-            owners |= give_up_stops(account_id, now)
+            owners |= give_up_stops(account.id, now)
         topics = ["dashboard", *(f"bot:{bot}" for bot in owners)]
         after_commit(partial(hint_many, dict.fromkeys(owners.values(), topics)))
     return owners
@@ -254,6 +256,7 @@ class _Tick:
                 return
             finally:
                 _note_keyless(account, todo)
+                ask_for_rules(todo.misfits)
             self._renew()
         self.report.unfinished.add(account.id)
 

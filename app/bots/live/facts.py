@@ -71,7 +71,8 @@ class Work:
     for one more decision at the same price even if nothing is to be sent. With `edited` other
     settings begin now: the venue is told their leverage before an order that counts on it.
     Afterwards `keyless` are bots for which the venue did nothing because of the key, as when its
-    rights were taken away, and `served` those with an order that it took.
+    rights were taken away, and `served` those with an order that it took. `misfits` are markets
+    whose rules are not what we know, by what the venue said to an order.
     """
 
     strays: list[VenueOrder] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Work:
     edited: bool = False
     keyless: set[int] = field(default_factory=set)
     served: set[int] = field(default_factory=set)
+    misfits: set[int] = field(default_factory=set)
 
     @property
     def is_empty(self) -> bool:

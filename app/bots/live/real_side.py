@@ -302,7 +302,7 @@ class _Errand:
             return False
         self._changed.append(own)
         outcome = self._placed(seat.market.symbol, own)
-        self._mind_key(own, outcome)
+        self._mind_refusal(own, outcome)
         apply_place(own, outcome)
         self.news |= _trades_at_once(own.order, seat)
         return True
@@ -321,11 +321,13 @@ class _Errand:
             return Unresolved(error.code)
         return outcome
 
-    def _mind_key(self, own: OwnOrder, outcome: Outcome) -> None:
+    def _mind_refusal(self, own: OwnOrder, outcome: Outcome) -> None:
         if isinstance(outcome, Accepted):
             self._work.served.add(own.bot_id)
         elif isinstance(outcome, Refused) and outcome.code == KEY_REFUSED:
             self._work.keyless.add(own.bot_id)
+        if isinstance(outcome, Refused) and outcome.misfits:
+            self._work.misfits.add(own.market_id)
 
     def _take_back(self, own: OwnOrder) -> bool:
         seat = self.seats.get(own.bot_id)
@@ -343,7 +345,7 @@ class _Errand:
                     self._changed.append(own)
                     return True
             outcome = self.venue.cancel(symbol, client_id)
-            self._mind_key(own, outcome)
+            self._mind_refusal(own, outcome)
             own.answer = ASKED_BACK
             found = self.venue.find(symbol, client_id)
         except Unavailable as error:

@@ -312,7 +312,8 @@ def fail_bots(account_id: int) -> None:
 _PAUSE_BOTS = text("""
     update bots set state = 'paused', state_since = now(), next_tick_at = null,
         state_reason = jsonb_build_object(
-            'code', cast(:code as text), 'values', jsonb_build_object()
+            'code', cast(:code as text),
+            'values', jsonb_build_object('exchange', cast(:exchange as text))
         )
     where account_id = :account and state in ('starting', 'active')
         and (cast(:bots as bigint[]) is null or id = any(cast(:bots as bigint[])))
@@ -321,13 +322,16 @@ _PAUSE_BOTS = text("""
 
 
 def pause_bots(
-    account_id: int, code: str, now: datetime, bots: Iterable[int] | None = None
+    account_id: int, exchange: str, code: str, now: datetime, bots: Iterable[int] | None = None
 ) -> dict[int, int]:
     """Pause all bots of an account, or these, and say why; return their owners.
 
-    Nothing can be traded there until their owner has done something about it.
+    Nothing can be traded at the exchange until their owner has done something about it.
     """
-    asked = {"account": account_id, "code": code, "bots": None if bots is None else [*bots]}
+    asked = {
+        "account": account_id, "exchange": exchange, "code": code,
+        "bots": None if bots is None else [*bots],
+    }  # fmt: skip
     rows = db.session.execute(_PAUSE_BOTS, asked)
     owners = {row.id: row.user_id for row in rows}
     write_events([Event(bot, f"paused_{code}", {}, Severity.ERROR) for bot in owners], now, "")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.adapters.exchanges import client as client_module
 from app.adapters.exchanges import open_exchange, public
 from app.adapters.exchanges.client import forget_markets, make_client, share_markets
 from app.adapters.exchanges.quirks import QUIRKS
@@ -86,6 +87,7 @@ def test_prices_rules_and_candles_without_keys(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(public._threads, "clients", {"binance": client}, raising=False)
     quotes = public.quotes("binance", ["BTC/USDT", "NOT/LISTED"])
     assert quotes == {"BTC/USDT": public.Quote(Decimal("60000.1"))}
+    monkeypatch.setattr(client_module, "reload_markets", lambda name: client)
     assert public.markets("binance")["BTC/USDT"].tick == Decimal("0.1")
     since = datetime.fromtimestamp(canned.NOW_MS / 1000, UTC)
     (candle,) = public.candles("binance", "BTC/USDT", "1h", since)

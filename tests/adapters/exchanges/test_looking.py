@@ -9,6 +9,7 @@ from app.adapters.exchanges.ccxt import CcxtExchange
 from app.adapters.exchanges.client import make_client
 from app.adapters.exchanges.quirks import QUIRKS
 from app.errors import Unavailable
+from app.trading.ports import Accepted
 from tests.adapters.exchanges.canned import (
     CLIENT_ID,
     KEYS,
@@ -222,3 +223,25 @@ def test_spot_exchange_has_no_funding_and_is_not_asked() -> None:
     venue, network = exchange("kucoin", (500, "oops"))
     assert venue.funding_since("BTC/USDT", "").rows == ()
     assert network.sent == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pair_that_the_exchange_has_dropped_does_not_keep_the_others_from_being_seen(
+    name: str,
+) -> None:
+    def answer(request: Request) -> Any:
+        fills = {"kucoin": {"code": "200000", "data": {"items": []}}}.get(name, NONE_OPEN[name])
+        return fills if request.path.endswith(FILLS_PATHS) else one_open(name)
+
+    venue, network = exchange(name, answer)
+    gone = "GONE/USDT"
+    look = venue.look({**EXPECTED, gone: {"byofagonepair": Decimal(0)}}, str(NOW_MS), whole=False)
+    assert look.orders is not None
+    assert [order.client_id for order in look.orders["BTC/USDT"]] == [CLIENT_ID]
+    assert look.orders[gone] == ()
+    asked = len(network.sent)
+    # Orders end with their pair: there is nothing to ask for.
+    assert venue.find(gone, "byofagonepair") is None
+    assert venue.cancel(gone, "byofagonepair") == Accepted()
+    assert venue.position(gone) == 0
+    assert len(network.sent) == asked

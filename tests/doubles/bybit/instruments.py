@@ -22,6 +22,8 @@ class Instrument:
     maker_fee: Decimal = Decimal("0.001")
     taker_fee: Decimal = Decimal("0.001")
     max_open: int = 500
+    # Told to everybody and open for trade.
+    listed: bool = True
 
     @property
     def key(self) -> tuple[str, str]:

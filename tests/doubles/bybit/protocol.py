@@ -127,7 +127,7 @@ def _instruments(venue: Venue, asked: dict[str, Any]) -> Answer:
     pairs = [
         pair.told()
         for pair in venue.instruments.values()
-        if pair.category == category and symbol in (None, pair.symbol)
+        if pair.listed and pair.category == category and symbol in (None, pair.symbol)
     ]
     if asked.get("status", "Trading") != "Trading":
         pairs = []

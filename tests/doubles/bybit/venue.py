@@ -223,7 +223,7 @@ class Venue:
 
     def _checked(self, customer: Customer, asked: dict[str, Any]) -> VenueOrder:
         pair = self.instruments.get((asked.get("category", ""), asked.get("symbol", "")))
-        if pair is None:
+        if pair is None or not pair.listed:
             raise Refusal(170121, "Invalid symbol.")
         link_id = str(asked.get("orderLinkId") or "")
         if len(link_id) > LONGEST_LINK_ID:

@@ -69,6 +69,7 @@ BINANCE = Quirks(
         "this action is disabled": Action.STOP,
     },
     partner_prefix="x-",
+    misfits=frozenset({"-1013", "-1111", "-1121"}),
     absent=frozenset({"-2013"}),
     address_limits={"418": 120, "429": 60, "-1003": 60, "-1008": 5, "403": 300},
     account_limits={"-1015": 10},

@@ -105,6 +105,12 @@ BYBIT = Quirks(
     ),
     # Reduce-only was not satisfied: the position is smaller than we think, nothing was placed.
     refused_when_placing=frozenset({"110017"}),
+    misfits=frozenset(
+        {
+            *("110023", "110074", "110094", "12137", "170121", "170124", "170134", "170135"),
+            *("170136", "170137", "170140", "170148", "170151", "170157"),
+        }
+    ),
     absent=frozenset({"110001", "170213", "175007"}),
     address_limits={"403": 600, "429": 5, "10018": 10},
     account_limits={"10006": 1, "10429": 1, "170222": 1, "20003": 1},

@@ -183,6 +183,9 @@ class Quirks:
     words: Mapping[str, Action] = field(default_factory=dict)
     # Codes of GONE that for a new order prove that it was not placed.
     refused_when_placing: frozenset[str] = frozenset()
+    # Codes of refusals that a pair's rules explain if they are other than we know: its steps, its
+    # smallest and greatest order, or that it is not traded any more.
+    misfits: frozenset[str] = frozenset()
     # Codes that say that there is no such order.
     absent: frozenset[str] = frozenset()
     # Codes and statuses of an exceeded limit that all behind the address share, and of one that

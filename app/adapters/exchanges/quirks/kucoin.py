@@ -60,6 +60,7 @@ KUCOIN = Quirks(
         "order not exist": Action.GONE,
         "balance insufficient": Action.FUNDS,
     },
+    misfits=frozenset({"400100", "900001"}),
     absent=frozenset({"400300"}),
     address_limits={"1015": 30, "403": 60},
     account_limits={"429000": 10, "200002": 3},

@@ -41,6 +41,7 @@ MEXC = Quirks(
         venue="30016 30019 30021",
         clock="700003",
     ),
+    misfits=frozenset({"10007", "30002", "30003", "30014", "30016"}),
     absent=frozenset({"-2013", "-2011"}),
     address_limits={"429": 10, "403": 300, "510": 10},
 )

@@ -50,6 +50,7 @@ OKX = Quirks(
         """,
         clock="50102 50112",
     ),
+    misfits=frozenset({"51001", "51020", "51021", "51022", "51028", "51120", "51121"}),
     absent=frozenset({"51603"}),
     address_limits={"403": 60, "429": 2},
     account_limits={"50011": 2, "50061": 2},
