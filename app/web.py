@@ -42,6 +42,14 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
 }
 PAGES = {400, 403, 404, 405, 413, 429, 500, 503}
 MAX_BODY_BYTES = 1_000_000
+# What every answer says, unless a route says otherwise.
+FIXED_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+}
 OVER_HTTP = frozenset({"pages.healthz", "metrics.show"})
 
 
@@ -80,7 +88,8 @@ def _begin_request() -> None:
     audit.client_address.set(request.remote_addr)
     audit.acting_staff.set(None)
     # PostgreSQL stores no NUL: an address with one can't mean anything of ours.
-    if any("\x00" in value for values in request.args.listvalues() for value in values):
+    asked = request.args.listvalues() if request.query_string else ()
+    if any("\x00" in value for values in asked for value in values):
         abort(400)
 
 
@@ -133,17 +142,15 @@ def _add_headers(response: Response) -> Response:
         "img-src 'self' data:; connect-src 'self'; font-src 'self'; object-src 'none'; "
         f"{frames}base-uri 'none'; form-action 'self'{targets}; frame-ancestors 'none'"
     )
+    wanted = {"Content-Security-Policy": policy, **FIXED_HEADERS}
+    if request.endpoint != "static":
+        wanted["Cache-Control"] = "no-store"
     headers = response.headers
-    headers.setdefault("Content-Security-Policy", policy)
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
-    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    # Asking the headers for one name reads them all.
+    given = {name.lower() for name, _value in headers}
+    headers.extend([pair for pair in wanted.items() if pair[0].lower() not in given])
     if "request_id" in g:
         headers["X-Request-Id"] = g.request_id
-    if request.endpoint != "static":
-        headers.setdefault("Cache-Control", "no-store")
     return response
 
 

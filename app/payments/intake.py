@@ -1,12 +1,15 @@
 """Callbacks of rails as rows: stored before anything is done with them, and once each."""
 
+import json
 import time
-from typing import cast
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, cast
 
-from sqlalchemy import Table
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Table
 
 from app.adapters.payments.port import Incoming
+from app.bulk import bulk_insert
 from app.config import current_config
 from app.db import db
 from app.payments.models import RailEvent
@@ -18,12 +21,34 @@ DRAIN_JOB = "app.payments.jobs.drain_events"
 ASK_AGAIN_AFTER_S = 0.25
 SLOT_S = 5
 
-# Put together once and without the mapper: this runs hundreds of times a second.
-_rows = cast(Table, RailEvent.__table__)
-_STORE = (
-    insert(_rows)
-    .on_conflict_do_nothing(index_elements=[_rows.c.rail, _rows.c.external_id])
-    .returning(_rows.c.id)
+# The name of a callback: its rail, and its id there.
+Key = tuple[str, str]
+
+
+class Row(NamedTuple):
+    """A callback as it is stored."""
+
+    rail: str
+    external_id: str
+    type: str
+    group_key: str
+    refs: str
+    body: str
+    api_version: str
+    livemode: bool
+    happened_at: datetime
+    state: str
+    reason: str | None
+
+    @property
+    def key(self) -> Key:
+        return self.rail, self.external_id
+
+
+_INSERT = bulk_insert(
+    cast(Table, RailEvent.__table__),
+    Row._fields,
+    "on conflict (rail, external_id) do nothing returning rail, external_id",
 )
 
 
@@ -33,23 +58,33 @@ class _LastAsked:
     at = float("-inf")
 
 
-def store(rail: str, incoming: Incoming, raw: bytes) -> bool:
-    """Keep a callback; tell whether it is new. One that is not for this installation rests."""
+def row_of(rail: str, incoming: Incoming, raw: bytes) -> Row:
+    """Write a callback as a row. One that is not for this installation rests."""
     foreign = current_config().is_production and not incoming.livemode
-    values = {
-        "rail": rail,
-        "external_id": incoming.external_id,
-        "type": incoming.type,
-        "group_key": incoming.group,
-        "refs": [[ref.kind, ref.id] for ref in incoming.refs],
-        "body": raw.decode("utf-8", "replace").replace("\x00", ""),
-        "api_version": incoming.api_version,
-        "livemode": incoming.livemode,
-        "happened_at": incoming.happened_at,
-        "state": (EventState.IGNORED if foreign else EventState.RECEIVED).value,
-        "reason": "test_mode" if foreign else None,
-    }
-    return db.session.scalar(_STORE, values) is not None
+    return Row(
+        rail=rail,
+        external_id=incoming.external_id,
+        type=incoming.type,
+        group_key=incoming.group,
+        refs=json.dumps([[ref.kind, ref.id] for ref in incoming.refs]),
+        body=raw.decode("utf-8", "replace").replace("\x00", ""),
+        api_version=incoming.api_version,
+        livemode=incoming.livemode,
+        happened_at=incoming.happened_at,
+        state=(EventState.IGNORED if foreign else EventState.RECEIVED).value,
+        reason="test_mode" if foreign else None,
+    )
+
+
+def insert(connection: Connection, rows: Iterable[Row]) -> set[Key]:
+    """Keep callbacks by one statement; return those that are new."""
+    found = connection.execute(_INSERT.statement, _INSERT.values(rows))
+    return {(rail, external_id) for rail, external_id in found}
+
+
+def store(rail: str, incoming: Incoming, raw: bytes) -> bool:
+    """Keep a callback in the open transaction; tell whether it is new."""
+    return bool(insert(db.session.connection(), [row_of(rail, incoming, raw)]))
 
 
 def ask_for_work() -> None:

@@ -12,8 +12,7 @@ from app.accounts.access import public
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import BadCallback
 from app.extensions import csrf
-from app.payments import intake
-from app.transactions import transaction
+from app.payments import door, intake
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +43,7 @@ def receive(rail: str) -> ResponseReturnValue:
         incoming = known.verify(dict(request.headers), raw, datetime.now(UTC))
     except BadCallback as error:
         return _refuse(rail, error.reason)
-    with transaction():
-        is_new = intake.store(rail, incoming, raw)
-    if is_new:
+    if door.keep(rail, incoming, raw):
         intake.ask_for_work()
     return "", 200
 
