@@ -4,11 +4,13 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 
 from app.accounts.models import User
 from app.bots.grounds import pair_of
 from app.bots.models import Bot, BotMetrics, BotState
+from app.bots.rules import SALE_FAILED, STUCK_AFTER
+from app.bots.verbs import tell
 from app.bots.wording import say
 from app.db import db, utc_now
 from app.i18n import use_locale
@@ -22,8 +24,8 @@ log = logging.getLogger(__name__)
 # What happened earlier is known by now, also to whoever has just switched this on.
 LATEST = timedelta(days=1)
 AT_ONCE = 200
-# Their owners know.
-_ASKED_FOR = ("stopped_by_owner", "account_leaving")
+# Their owners know, or are told otherwise.
+_ASKED_FOR = ("stopped_by_owner", "account_leaving", SALE_FAILED)
 # Why bots pause by themselves, and whether their orders can be reached meanwhile.
 _PAUSES = {
     "exchange_key_refused": False,
@@ -35,32 +37,27 @@ _PAUSES = {
 _UNNAMED = frozenset({"unexpected", "tick_failed"})
 
 
+def tell_owners() -> None:
+    """Write to owners and the log whatever of their bots has not been told yet."""
+    alarm_owners()
+    tell_of_pauses()
+    tell_of_failed_sales()
+    tell_of_stuck_stops()
+    tell_of_positions()
+
+
 def alarm_owners() -> int:
     """Write to the owners of bots in error that have not been told yet; return how many mails.
 
     The state and its reason say what happened, whoever has noticed it: a tick or the sweep.
     """
     now = utc_now()
-    query = (
-        select(Bot)
-        .where(
-            Bot.state == BotState.ERROR.value,
-            Bot.deleted_at.is_(None),
-            Bot.state_since > now - LATEST,
-            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
-        )
-        .order_by(Bot.id)
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    bots = db.session.scalars(query).all()
+    bots = db.session.scalars(_untold(BotState.ERROR)).all()
     for bot in bots:
         bot.alarmed_at = now
         reason = bot.state_reason or {}
         log.error("bot_in_error bot=%s user=%s reason=%s", bot.id, bot.user_id, reason.get("code"))
-        owner = db.session.get_one(User, bot.user_id)
-        if owner.is_active and owner.is_confirmed:
-            send_mail(owner, "bot_in_error", **_told(bot, owner.language, reason))
+        _send(bot, "bot_in_error")
     return len(bots)
 
 
@@ -72,22 +69,15 @@ def tell_of_positions() -> int:
     now = utc_now()
     reason = Bot.state_reason["code"].astext
     query = (
-        select(Bot)
+        _untold(BotState.STOPPED)
         .join(BotMetrics, BotMetrics.bot_id == Bot.id)
         .join(MarketRow, MarketRow.id == Bot.market_id)
         .where(
-            Bot.state == BotState.STOPPED.value,
-            Bot.deleted_at.is_(None),
             Bot.stopped_at > now - LATEST,
-            Bot.state_since > now - LATEST,
-            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
             reason.not_in(_ASKED_FOR),
             MarketRow.kind != MarketKind.SPOT.value,
             BotMetrics.base != 0,
         )
-        .order_by(Bot.id)
-        .limit(AT_ONCE)
-        .with_for_update(of=Bot, skip_locked=True)
     )
     bots = db.session.scalars(query).all()
     for bot in bots:
@@ -100,25 +90,59 @@ def tell_of_positions() -> int:
     return len(bots)
 
 
+def tell_of_failed_sales() -> int:
+    """Write to the owners of bots that were to sell and could not; return how many mails."""
+    query = _untold(BotState.STOPPED).where(Bot.state_reason["code"].astext == SALE_FAILED)
+    bots = db.session.scalars(query).all()
+    for bot in bots:
+        bot.alarmed_at = utc_now()
+        log.error("sale_failed bot=%s user=%s", bot.id, bot.user_id)
+        _send(bot, "sale_failed")
+    return len(bots)
+
+
+def tell_of_stuck_stops() -> int:
+    """Tell owners and staff of stops that do not come to their end; return how many."""
+    now = utc_now()
+    query = _untold(BotState.STOPPING).where(Bot.state_since < now - STUCK_AFTER)
+    bots = db.session.scalars(query).all()
+    for bot in bots:
+        bot.alarmed_at = now
+        log.error("stop_stuck bot=%s user=%s how=%s", bot.id, bot.user_id, bot.stop_request)
+        tell(bot, "stop_stuck", None, {}, now, "error")
+        _send(bot, "stop_stuck")
+    return len(bots)
+
+
+def _untold(state: BotState) -> Select[Bot]:
+    return (
+        select(Bot)
+        .where(
+            Bot.state == state.value,
+            Bot.deleted_at.is_(None),
+            Bot.state_since > utc_now() - LATEST,
+            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
+        )
+        .order_by(Bot.user_id, Bot.id)
+        .limit(AT_ONCE)
+        .with_for_update(of=Bot, skip_locked=True)
+    )
+
+
+def _send(bot: Bot, template: str) -> None:
+    owner = db.session.get_one(User, bot.user_id)
+    if owner.is_active and owner.is_confirmed:
+        send_mail(owner, template, **_told(bot, owner.language, bot.state_reason))
+
+
 def tell_of_pauses() -> int:
     """Write to the owners of bots that an exchange made pause; return how many mails.
 
     Bots that paused for one reason together, as those of a key that has ended, share a mail.
     """
     now = utc_now()
-    query = (
-        select(Bot)
-        .where(
-            Bot.state == BotState.PAUSED.value,
-            Bot.deleted_at.is_(None),
-            Bot.state_since > now - LATEST,
-            or_(Bot.alarmed_at.is_(None), Bot.alarmed_at < Bot.state_since),
-            Bot.state_reason["code"].astext.in_(_PAUSES),
-        )
-        .order_by(Bot.user_id, Bot.id)
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
+    reason_code = Bot.state_reason["code"].astext
+    query = _untold(BotState.PAUSED).where(reason_code.in_(_PAUSES))
     groups: dict[tuple[object, ...], list[Bot]] = {}
     for bot in db.session.scalars(query).all():
         bot.alarmed_at = now
@@ -152,4 +176,7 @@ def _told(bot: Bot, language: str, reason: dict[str, Any]) -> dict[str, Any]:
     line = Line("error_repeated" if code in _UNNAMED else code, reason.get("values") or {})
     with use_locale(language):
         why = say(line, pair)
-    return {"bot": bot.name, "bot_id": bot.id, "symbol": pair.symbol, "reason": why}
+    return {
+        "bot": bot.name, "bot_id": bot.id, "symbol": pair.symbol, "reason": why,
+        "contract": pair.kind != MarketKind.SPOT.value,
+    }  # fmt: skip

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.bots import unresolved, upkeep, wake
-from app.bots.alarms import alarm_owners, tell_of_pauses, tell_of_positions
+from app.bots.alarms import tell_owners
 from app.bots.live import BATCH, tick_accounts
 from app.bots.silence import restart_silent_bots
 from app.errors import NotFound
@@ -127,9 +127,7 @@ def mark_stale() -> None:
         silent = restart_silent_bots(looked_at, wake.away_of)
     wake.request_ticks(silent)
     with transaction():
-        alarm_owners()
-        tell_of_pauses()
-        tell_of_positions()
+        tell_owners()
 
 
 def sample_equity() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -13,6 +14,10 @@ from app.trading.market import exact
 # States in which a bot takes a place of its owner's plan.
 RUNNING = ("starting", "active", "paused", "stopping")
 MAX_NAME = 60
+# Why a bot ended that was to sell and could not.
+SALE_FAILED = "closing_sale_failed"
+# A stop takes some seconds; of one that takes so long its owner should know.
+STUCK_AFTER = timedelta(minutes=15)
 # Prices move while somebody reads the summary. So much of the money may be bought more or less at
 # the start (about one line of a usual grid), and so much more be lost in the worst case, or be put
 # in where the money follows from the price.

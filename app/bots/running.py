@@ -140,7 +140,7 @@ def add_money(
     `seen` is that of the `MoneyLimits` which the owner has read: raise Conflict
     `money_moved_meanwhile` if money has moved since. Without it nobody has read anything.
     """
-    running = _running(locked_bot(bot_id, user_id))
+    running = _running(locked_bot(bot_id, user_id), "money_moves_while_active")
     _check_amount(amount)
     _check_unmoved(running, seen)
     read = replace(running.params, investment=running.bot.capital + amount)
@@ -155,7 +155,7 @@ def take_out(user_id: int, bot_id: int, amount: Decimal, seen: str | None = None
 
     Raise Conflict beyond what is earned and not needed by its orders; `seen` as for `add_money`.
     """
-    running = _running(locked_bot(bot_id, user_id))
+    running = _running(locked_bot(bot_id, user_id), "money_moves_while_active")
     _check_amount(amount)
     _check_unmoved(running, seen)
     most = _most_out(running)
@@ -174,7 +174,7 @@ def money_limits(
     user_id: int, bot_id: int, balances: Mapping[str, Decimal] | None = None
 ) -> MoneyLimits:
     """Return how much money may go in and out now; `balances` are what a real account holds."""
-    running = _running(locked_bot(bot_id, user_id))
+    running = _running(locked_bot(bot_id, user_id), "money_moves_while_active")
     account, market = running.grounds.account, running.grounds.market
     most_in = None
     if account.mode == "paper" or balances is not None:
@@ -193,9 +193,9 @@ def _check_unmoved(running: _Running, seen: str | None) -> None:
         raise Conflict("money_moved_meanwhile")
 
 
-def _running(bot: Bot) -> _Running:
+def _running(bot: Bot, refusal: str = "cannot_edit_running") -> _Running:
     if bot.state != BotState.ACTIVE.value or bot.strategy_state is None or bot.stop_request:
-        raise Conflict("cannot_edit_running", state=bot.state)
+        raise Conflict(refusal, state=bot.state)
     grounds = grounds_of(bot)
     check_usable(grounds)
     version = db.session.get_one(BotConfig, (bot.id, bot.config_version))

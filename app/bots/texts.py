@@ -173,6 +173,10 @@ _REFUSALS: Mapping[str, LazyString] = {
     "cannot_edit_running": _l(
         "A bot can be changed while it trades or when it is stopped; this one is %(state)s."
     ),
+    "money_moves_while_active": _l(
+        "Money is put in and taken out while a bot trades; this one is %(state)s. When it starts, "
+        "it takes its investment from the account: change that in its settings."
+    ),
     "too_much_to_take_out": _l(
         "At most %(maximum)s can be taken out now: what is earned and needed by no order."
     ),
@@ -383,7 +387,12 @@ _LOG: Mapping[str, LazyString] = {
         "minute, for half an hour."
     ),
     "closing_sale_failed": _l(
-        "The exchange refused to sell %(quantity)s. The coins are still there."
+        "The exchange refused to close %(quantity)s. They are still there; stop the bot once more "
+        "to try again."
+    ),
+    "stop_stuck": _l(
+        "This stop takes longer than it should: the exchange does not take orders back, does not "
+        "close, or does not say what became of an order. The bot goes on trying."
     ),
     "denied_halted": _l("No order was placed: the bot is being stopped."),
     "denied_too_many_open_orders": _l("No order was placed: %(open)s orders stand already."),
@@ -500,6 +509,16 @@ _NOTICES: Mapping[str, LazyString] = {
     "notice_left_with_account": _l(
         "The account of this bot was deleted here while the bot held %(quantity)s. That stays at "
         "the exchange, and nobody here sees or watches it."
+    ),
+    "notice_stop_stuck": _l(
+        "This stop takes longer than it should: the exchange does not take orders back, does not "
+        "close, or does not say what became of an order. The bot goes on trying. Look at its "
+        "orders and its log; you can ask it to keep what it holds instead, or close it at the "
+        "exchange."
+    ),
+    "notice_sale_failed": _l(
+        "The exchange refused to close what this bot holds, so it stopped with it. The orders show "
+        "why. Stop it once more to try again, or close it at the exchange."
     ),
     "notice_no_stop": _l("No stop protects this position: nobody closes it when it loses."),
     "notice_without_key": _l(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,10 @@ from rq import Queue
 from app.accounts.models import User
 from app.adapters.exchanges import public
 from app.bots import jobs, stopping
+from app.bots.live import clock
 from app.bots.live.rows import pause_bots
+from app.bots.queries import bot_card, notices_for
+from app.bots.rules import STUCK_AFTER
 from app.db import db, utc_now
 from app.errors import Conflict
 from app.markets import jobs as market_jobs
@@ -19,6 +23,7 @@ from app.markets.models import MarketRow
 from app.markets.service import set_blocked
 from app.notifications.queries import caught_mails
 from app.queues import QueueName, queue
+from app.trading.ports import Unresolved
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.fake_venue import MARKET
@@ -118,6 +123,80 @@ def test_a_bot_that_pauses_for_a_limit_is_not_written_about(
     shop.set_bot(bot, state="paused", state_since=utc_now(), state_reason=reason)
     jobs.mark_stale()
     assert mails() == []
+
+
+# --- stops that come to no good end ---------------------------------------------------------------
+
+
+def mails_of(template: str) -> list[Any]:
+    with transaction():
+        return [mail for mail in caught_mails() if mail.template == template]
+
+
+def notices(bot: int, user_id: int) -> list[str]:
+    with transaction():
+        return [line.code for line in notices_for(bot_card(user_id, bot))]
+
+
+def test_a_sale_that_an_exchange_answers_in_words_we_do_not_know_ends_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "GRACE", timedelta(0))
+    desk = Desk(monkeypatch)
+    desk.tick()
+    desk.venue.lose_requests = True
+    reason = {"code": "stopped_by_owner", "values": {"how": "sell"}}
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="sell", state_reason=reason)
+    sent = len(desk.venue.sent)
+    for _ in range(20):
+        desk.audit()
+    # Each is waited for, some minutes in real life: six make half an hour.
+    assert len(desk.venue.sent) - sent == 6
+    row = desk.world.bot(desk.bot)
+    assert (row.state, row.state_reason["code"]) == ("stopped", "closing_sale_failed")
+    assert desk.world.events(desk.bot).count("closing_sale_waits") == 1
+    assert "notice_sale_failed" in notices(desk.bot, row.user_id)
+    for _ in range(2):
+        jobs.mark_stale()
+    (mail,) = mails_of("sale_failed")
+    assert "could not close" in mail.subject
+    # The way out: once more, and this time it is taken.
+    desk.venue.lose_requests = False
+    with transaction():
+        stopping.request_stop(row.user_id, desk.bot, StopHow.SELL)
+    for _ in range(4):
+        desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    assert desk.world.metrics(desk.bot).base < Decimal("0.0001")
+    assert "notice_sale_failed" not in notices(desk.bot, row.user_id)
+
+
+def test_a_stop_whose_orders_are_not_taken_back_is_told_to_owner_and_staff(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(monkeypatch)
+    desk.tick()
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.venue, "cancel", lambda symbol, client_id: Unresolved("code 999999"))
+        desk.world.change_bot(
+            desk.bot, state="stopping", stop_request="keep", state_since=utc_now()
+        )
+        for _ in range(3):
+            desk.tick()
+        jobs.mark_stale()
+        assert mails_of("stop_stuck") == []
+        desk.world.change_bot(desk.bot, state_since=utc_now() - 2 * STUCK_AFTER)
+        for _ in range(2):
+            desk.tick()
+            jobs.mark_stale()
+    row = desk.world.bot(desk.bot)
+    assert row.state == "stopping"
+    assert len(mails_of("stop_stuck")) == desk.world.events(desk.bot).count("stop_stuck") == 1
+    assert f"stop_stuck bot={desk.bot}" in caplog.text
+    assert "notice_stop_stuck" in notices(desk.bot, row.user_id)
+    for _ in range(2):
+        desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
 
 
 # --- rules that an order shows to be old ----------------------------------------------------------

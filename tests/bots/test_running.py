@@ -247,6 +247,13 @@ def test_a_bot_that_does_not_trade_or_is_not_theirs_is_not_changed_so(shop: Shop
     bot_id = shop.add_bot()
     error = refused(lambda: ask(shop, bot_id, lower=Decimal(80)), Conflict)
     assert error.code == "cannot_edit_running"
+    # Money is another matter: the sentence does not speak of changes that are possible.
+    for move in (
+        lambda: running.money_limits(shop.user_id, bot_id),
+        lambda: running.add_money(shop.user_id, bot_id, Decimal(10)),
+        lambda: running.take_out(shop.user_id, bot_id, Decimal(10)),
+    ):
+        assert refused(move, Conflict).code == "money_moves_while_active"
     with transaction():
         stranger = make_user().id
     refused(lambda: running.edit_preview(stranger, bot_id, {}), NotFound)

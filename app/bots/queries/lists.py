@@ -19,8 +19,8 @@ from app.bots.queries.cards import (
 )
 from app.bots.queries.dashboard_curve import FOREVER, PERIODS, Curve, profit_curve
 from app.bots.queries.names import distinct_tags
-from app.bots.rules import RUNNING
-from app.db import Exact, db
+from app.bots.rules import RUNNING, SALE_FAILED, STUCK_AFTER
+from app.db import Exact, db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.trades.owners import Pair
 from app.trades.queries import Line, TradeView, last_trades
@@ -352,6 +352,10 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
         if card.reason.code == "stop_without_key":
             code = "notice_without_key"
         lines.append(Line(code, {}, "error"))
+    if card.state == "stopping" and utc_now() - card.since > STUCK_AFTER:
+        lines.append(Line("notice_stop_stuck", {}, "error"))
+    if card.state == "stopped" and card.reason is not None and card.reason.code == SALE_FAILED:
+        lines.append(Line("notice_sale_failed", {}, "error"))
     if card.last_error is not None and card.state != "error":
         lines.append(replace(card.last_error, level="warning"))
     if card.stale:

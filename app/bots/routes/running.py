@@ -84,7 +84,7 @@ def money(bot_id: int) -> ResponseReturnValue:
     """Put more money into a bot that trades, or take earned money out."""
     card = queries.bot_card(current_user.id, bot_id)
     if card.state != "active":
-        return _away(card)
+        return _away(card, "money_moves_while_active")
     form = MoneyForm()
     status = 200
     if form.validate_on_submit():
@@ -156,6 +156,6 @@ def resume(bot_id: int) -> ResponseReturnValue:
     return redirect(url_for("bots.show", bot_id=bot_id), SEE_OTHER)
 
 
-def _away(card: BotCard) -> ResponseReturnValue:
-    flash(say(Line("cannot_edit_running", {"state": card.state}), card.pair), "info")
+def _away(card: BotCard, why: str = "cannot_edit_running") -> ResponseReturnValue:
+    flash(say(Line(why, {"state": card.state}), card.pair), "info")
     return redirect(url_for("bots.show", bot_id=card.id), SEE_OTHER)

@@ -28,6 +28,9 @@ from app.trading.strategy import (
 # pair that it has halted): after some tries in a row it is asked once after each comparison, for
 # about half an hour in all.
 MOST_SALES = 30
+# One of which the venue has not said clearly that it refuses it is waited for, some minutes each
+# time: it counts for as many, so that this too takes about half an hour.
+UNCLEAR_SALE = 5
 
 
 class _Target(NamedTuple):
@@ -179,9 +182,10 @@ def _sell_all(
         return _finish(state, ending, events, matches)
     if ending.refusals >= (MOST_SALES if view.asks_again else MOST_REFUSALS):
         failed = log_line("closing_sale_failed", Severity.ERROR, quantity=held)
+        ending = replace(ending, reason=reason("closing_sale_failed", quantity=held))
         return _finish(state, ending, [*events, failed], matches)
     if ending.refusals >= MOST_REFUSALS and not view.may_retry:
-        if ending.refusals == MOST_REFUSALS and ending != before:
+        if before.refusals < MOST_REFUSALS:
             events = [*events, log_line("closing_sale_waits", Severity.ERROR, quantity=held)]
         return Decision(state, (), tuple(events), matches)
     key = OrderKey(_sale_purpose(ending), None, side)
@@ -199,10 +203,9 @@ def _sale_purpose(ending: Exit) -> Purpose:
 def _count_sale(view: View, ending: Exit) -> Exit:
     for order in view.orders:
         if order.key.purpose is _sale_purpose(ending) and order.attempt == ending.attempt:
-            in_vain = order.filled == ZERO
-            return replace(
-                ending, attempt=ending.attempt + 1, refusals=ending.refusals + int(in_vain)
-            )
+            tries = UNCLEAR_SALE if order.excused else 1
+            in_vain = tries if order.filled == ZERO else 0
+            return replace(ending, attempt=ending.attempt + 1, refusals=ending.refusals + in_vain)
     return ending
 
 
