@@ -23,6 +23,7 @@ from app.admin.words import label
 from app.db import db, utc_now
 from app.errors import DomainError
 from app.formatting import parse_decimal
+from app.formatting.filters import money
 from app.i18n import describe
 from app.money import Money
 from app.payments import queries, service
@@ -30,7 +31,14 @@ from app.payments.demo import provider
 from app.payments.links import provider_page
 from app.payments.models import Dispute, Invoice, Payment
 from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
-from app.payments.texts import AMOUNT, DISPUTE_LABELS, PAYMENT_LABELS, STATE_LABELS
+from app.payments.texts import (
+    AMOUNT,
+    DISPUTE_LABELS,
+    PAYMENT_LABELS,
+    PURPOSE_LABELS,
+    RAIL_LABELS,
+    STATE_LABELS,
+)
 from app.transactions import transaction
 
 
@@ -41,8 +49,16 @@ def at_provider(_view: object, _context: object, model: Any, name: str) -> str:
     if page is None:
         return str(external_id)
     mode = "" if page.is_live else gettext("(test mode)")
-    link = Markup('<a href="{}" rel="noopener noreferrer" translate="no">{}</a> {}')
+    link = Markup('<span><a href="{}" rel="noopener noreferrer" translate="no">{}</a> {}</span>')
     return link.format(page.address, external_id, mode)
+
+
+def in_currency(_view: object, _context: object, model: Any, name: str) -> str:
+    """Write a sum in the currency of its row."""
+    return money(getattr(model, name), model.currency)
+
+
+_WAY = label(RAIL_LABELS)
 
 
 class InvoiceView(AdminView):
@@ -53,10 +69,9 @@ class InvoiceView(AdminView):
     list_template = "admin/invoices.html"
     column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("View"))]
     column_list = (
-        "id", "number", "user_id", "state", "total", "currency", "rail", "due_at", "opened_at",
-        "paid_at",
+        "id", "number", "user_id", "state", "total", "rail", "due_at", "opened_at", "paid_at",
     )  # fmt: skip
-    column_formatters = {"state": label(STATE_LABELS)}
+    column_formatters = {"state": label(STATE_LABELS), "rail": _WAY, "total": in_currency}
     column_searchable_list = ("number", "external_id")
     column_filters = ("user_id", "state", "rail", "currency", "due_at", "paid_at")
     column_labels = {
@@ -168,13 +183,16 @@ class PaymentView(AdminView):
     ]
     column_list = (
         "id", "user_id", "invoice_id", "purpose", "rail", "external_id", "state", "amount",
-        "currency", "fee", "refunded", "method", "failure", "created_at", "settled_at",
+        "fee", "refunded", "method", "failure", "created_at", "settled_at",
     )  # fmt: skip
     column_details_list = (
         *column_list, "intent_id", "charge_id", "surplus", "notes", "checkout_id",
     )  # fmt: skip
     column_formatters = {
         "state": label(PAYMENT_LABELS),
+        "purpose": label(PURPOSE_LABELS),
+        "rail": _WAY,
+        **dict.fromkeys(("amount", "fee", "refunded", "surplus"), in_currency),
         **dict.fromkeys(("external_id", "intent_id", "charge_id"), at_provider),
     }
     column_searchable_list = ("external_id", "intent_id", "charge_id")
@@ -205,14 +223,19 @@ class PaymentView(AdminView):
 class DisputeView(AdminView):
     """Payments that banks take back or ask about."""
 
-    column_formatters = {"external_id": at_provider, "state": label(DISPUTE_LABELS)}
+    column_formatters = {
+        "external_id": at_provider,
+        "state": label(DISPUTE_LABELS),
+        "rail": _WAY,
+        **dict.fromkeys(("amount", "fee"), in_currency),
+    }
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [
         EndpointLinkRowAction("check", ".decide", title=_l("Play the bank (demonstration)"))
     ]
     column_list = (
-        "id", "payment_id", "rail", "external_id", "state", "amount", "currency", "fee",
-        "answer_by", "created_at", "closed_at",
+        "id", "payment_id", "rail", "external_id", "state", "amount", "fee", "answer_by",
+        "created_at", "closed_at",
     )  # fmt: skip
     column_searchable_list = ("external_id",)
     column_filters = ("rail", "state", "created_at")
@@ -250,8 +273,8 @@ class DisputeView(AdminView):
 
 
 def _new_invoice(form: IssueForm) -> NewInvoice:
-    money = Money(_amount(form.amount.data), form.currency.data)
-    line = Line(LineKind(form.kind.data), form.description.data or "", money)
+    asked = Money(_amount(form.amount.data), form.currency.data)
+    line = Line(LineKind(form.kind.data), form.description.data or "", asked)
     return NewInvoice(
         key=f"staff:{form.key.data}",
         user_id=form.user_id.data or 0,

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from app.accounts.queries import find_user
+from app.accounts.queries import find_user, user_by_id
 from app.adapters.payments.port import (
     RailCustomer,
     RailInvoice,
@@ -58,10 +58,14 @@ ADDON = "addon:"
 
 @dataclass(frozen=True, slots=True)
 class Sold:
-    """What a price of a provider sells here: the subject of a line, and our price."""
+    """What a price of a provider sells here: the subject of a line, our price, and our words.
+
+    Providers write English; `words` says a line in the language of the one who reads it.
+    """
 
     subject: str
     price_id: int
+    words: Callable[[RailLine], str]
 
 
 def _nothing(_rail: str, _names: Collection[str]) -> Mapping[str, Sold]:
@@ -100,7 +104,9 @@ def take_invoice(rail: str, seen: RailInvoice) -> Taken:
     user_id = customers.lock_payer(rail, seen.customer_id, seen.owner)
     if user_id is None:
         return Taken(False, "not_ours")
-    invoice, _ = invoices.draft(_copy(rail, user_id, seen), f"{rail}:{seen.id}")
+    with use_locale(user_by_id(user_id).language):
+        copied = _copy(rail, user_id, seen)
+    invoice, _ = invoices.draft(copied, f"{rail}:{seen.id}")
     for payment in seen.payments:
         if payment.state is RailState.SUCCEEDED:
             _settle(rail, invoice, payment)
@@ -146,7 +152,8 @@ def _line(seen: RailInvoice, line: RailLine, known: Mapping[str, Sold]) -> Line:
         kind = LineKind.PRORATION
     elif seen.subscription_id:
         kind = LineKind.BOT if sold and sold.subject.startswith(ADDON) else LineKind.PLAN
-    text = line.description.replace("\x00", "").strip()[:MAX_DESCRIPTION].strip()
+    words = sold.words(line) if sold else line.description
+    text = words.replace("\x00", "").strip()[:MAX_DESCRIPTION].strip()
     return Line(
         kind=kind,
         description=text or UNNAMED,

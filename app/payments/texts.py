@@ -79,6 +79,12 @@ RAIL_LABELS: Mapping[str, LazyString] = {
     "wallet": _l("Wallet"),
 }
 
+PURPOSE_LABELS: Mapping[str, LazyString] = {
+    "invoice": _l("Invoice"),
+    "top_up": _l("Top-up"),
+    "subscription": _l("Subscription"),
+}
+
 STATE_LABELS: Mapping[str, LazyString] = {
     "draft": _l("Draft"),
     "open": _l("Open"),

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.accounts.models import Role, User
 from app.db import db
-from app.payments.models import Checkout
+from app.payments.models import Checkout, InvoiceLine
 from app.transactions import transaction
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe
@@ -102,3 +102,20 @@ def test_the_page_for_cards_is_the_own_one(
     with transaction():
         stranger = make_user()
     assert login_as(stranger).post_form("/subscriptions/portal").location == "/subscriptions"
+
+
+def test_what_stripe_writes_in_english_is_read_in_the_language_of_its_reader(
+    fake: FakeStripe, client: Client, user: User
+) -> None:
+    subscribe(fake, client, user)
+    client.post_form("/language", {"language": "ru", "next": "/subscriptions"})
+    page = client.get("/subscriptions/change?plan=premium").text
+    assert "Неиспользованная часть: Pro" in page and "Unused" not in page
+    client.post_form(
+        "/subscriptions/change", {"plan": "premium", "period": "month", "token": token_on(page)}
+    )
+    settle(fake)
+    db.session.rollback()
+    lines = db.session.scalars(select(InvoiceLine.description).order_by(InvoiceLine.invoice_id))
+    first, *changed = lines.all()
+    assert first == "Pro, 1 month" and any(line.startswith("Premium до") for line in changed)

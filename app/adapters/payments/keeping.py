@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from app.adapters.payments.port import Created, Piece, Rail, RailSubscription
+from app.adapters.payments.port import Created, Piece, Rail, RailLine, RailSubscription
 from app.money import Money
 
 
@@ -109,18 +109,10 @@ class CommandOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class RailPreviewLine:
-    """A line of an invoice that is not made yet."""
-
-    description: str
-    money: Money
-
-
-@dataclass(frozen=True, slots=True)
 class RailPreview:
     """What a change costs at once, and with the next renewal; `discount` is off the lines."""
 
-    lines: tuple[RailPreviewLine, ...]
+    lines: tuple[RailLine, ...]
     due_now: Money
     next_charge: Money | None
     next_at: datetime | None

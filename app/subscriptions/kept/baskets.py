@@ -17,7 +17,7 @@ from app.subscriptions import queries
 from app.subscriptions.kept import rules
 from app.subscriptions.kept.rules import ChangeLine, Item
 from app.subscriptions.models import KeptSubscription, Plan, PlanKind, PlanPrice, SubscriptionItem
-from app.subscriptions.periods import Period
+from app.subscriptions.periods import LIFETIME, Period
 from app.subscriptions.rules import FREE_PLAN
 from app.subscriptions.terms import Choice
 from app.subscriptions.texts import period_words, plan_label
@@ -191,11 +191,10 @@ def _sorted(items: Iterable[Item]) -> tuple[Item, ...]:
 
 def period_lines(basket: Basket, start: datetime, end: datetime | None) -> tuple[Line, ...]:
     """Return the lines of an invoice for one period, in the reader's language."""
-    words = period_words(basket.period)
     return tuple(
         Line(
             kind=LineKind.BOT if item.is_addon else LineKind.PLAN,
-            description=_("%(what)s, %(period)s", what=_name(item), period=words),
+            description=words_of_period(item.name, item.quantity, basket.period),
             amount=item.total,
             quantity=item.quantity,
             subject=_subject(item),
@@ -215,14 +214,11 @@ def lines_of_change(
 
 
 def _line_of_change(line: ChangeLine, start: datetime, end: datetime | None) -> Line:
-    what = _name(line.item)
-    until = day(end) if end is not None else ""
-    if line.is_credit:
-        text = _("Unused part of %(what)s", what=what)
-    elif until:
-        text = _("%(what)s until %(day)s", what=what, day=until)
+    item = line.item
+    if line.is_credit or end is not None:
+        text = words_of_rest(item.name, item.quantity, end, is_credit=line.is_credit)
     else:
-        text = _("%(what)s, %(period)s", what=what, period=_("a lifetime"))
+        text = words_of_period(item.name, item.quantity, LIFETIME)
     return Line(
         kind=LineKind.BOT if line.item.is_addon else LineKind.PRORATION,
         description=text,
@@ -235,9 +231,27 @@ def _line_of_change(line: ChangeLine, start: datetime, end: datetime | None) -> 
     )
 
 
+def words_of_period(name: str, quantity: int, period: Period) -> str:
+    """Say what is sold for a whole period, in the reader's language."""
+    what = _counted(name, quantity)
+    return str(_("%(what)s, %(period)s", what=what, period=period_words(period)))
+
+
+def words_of_rest(name: str, quantity: int, end: datetime | None, *, is_credit: bool) -> str:
+    """Say what is charged for the rest of a period, or given back, in the reader's language."""
+    what = _counted(name, quantity)
+    if is_credit or end is None:
+        return str(_("Unused part of %(what)s", what=what))
+    return str(_("%(what)s until %(day)s", what=what, day=day(end)))
+
+
 def _name(item: Item) -> str:
-    name = plan_label(item.name)
-    return f"{name} × {item.quantity}" if item.quantity > 1 else name
+    return _counted(item.name, item.quantity)
+
+
+def _counted(name: str, quantity: int) -> str:
+    label = plan_label(name)
+    return f"{label} × {quantity}" if quantity > 1 else label
 
 
 def _subject(item: Item) -> str:

@@ -3,6 +3,7 @@
 The steps of an edge: the calls stand between transactions of their own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,9 +13,10 @@ from sqlalchemy import select
 
 from app.accounts.deletion import service as deletion
 from app.adapters.payments.keeping import ChangeOrder, RailPreview, Verb
-from app.adapters.payments.port import Piece, RailSubscriptionState
+from app.adapters.payments.port import Piece, RailLine, RailSubscriptionState
 from app.db import db, utc_now
 from app.errors import Conflict
+from app.payments.mirroring import Sold
 from app.payments.models import Invoice
 from app.payments.rules import InvoiceState
 from app.subscriptions.kept import baskets, rules
@@ -115,7 +117,10 @@ def _verb(row: RailSubscription, present: Basket | None, wanted: Basket) -> Verb
 
 def _preview(plan: _Plan) -> Preview:
     told = store.keeper(plan.rail).preview(_as_asked(plan))
-    lines = [PreviewLine(line.description, line.money) for line in told.lines]
+    with transaction():
+        names = {line.price_id for line in told.lines if line.price_id}
+        known = prices.what_is_sold(plan.rail, names)
+    lines = [PreviewLine(_words(line, known), line.money) for line in told.lines]
     if told.discount.amount:
         lines.append(PreviewLine(_("Discount"), -told.discount))
     return Preview(
@@ -126,6 +131,11 @@ def _preview(plan: _Plan) -> Preview:
         takes_effect=plan.takes_effect,
         token=_token(plan, told),
     )
+
+
+def _words(line: RailLine, known: Mapping[str, Sold]) -> str:
+    sold = known.get(line.price_id or "")
+    return sold.words(line) if sold else line.description
 
 
 def _as_asked(plan: _Plan) -> ChangeOrder:

@@ -4,16 +4,19 @@ Opens transactions of its own: the calls stand between them.
 """
 
 from collections.abc import Collection, Iterable
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from app.accounts import audit
 from app.adapters.payments.keeping import PriceOrder
+from app.adapters.payments.port import RailLine
 from app.db import db, utc_now
 from app.errors import Conflict
 from app.money import Money
 from app.payments.mirroring import Sold
+from app.subscriptions.kept.baskets import words_of_period, words_of_rest
 from app.subscriptions.models import Plan, PlanPrice, RailPrice
 from app.subscriptions.periods import Period
 from app.subscriptions.provider.store import keeper
@@ -34,12 +37,25 @@ def ensure(rail: str, price_ids: Iterable[int]) -> dict[int, str]:
 def what_is_sold(rail: str, names: Collection[str]) -> dict[str, Sold]:
     """Return what prices of a provider sell here, for the lines of its invoices."""
     rows = db.session.execute(
-        select(RailPrice.external_id, PlanPrice.id, Plan.code, Plan.kind)
+        select(
+            RailPrice.external_id, PlanPrice.id, PlanPrice.period, Plan.code, Plan.name, Plan.kind
+        )
         .join(PlanPrice, PlanPrice.id == RailPrice.price_id)
         .join(Plan, Plan.code == PlanPrice.plan_code)
         .where(RailPrice.rail == rail, RailPrice.external_id.in_(names))
     )
-    return {name: Sold(f"{kind}:{code}", price_id) for name, price_id, code, kind in rows}
+    return {
+        known: Sold(f"{kind}:{code}", price_id, partial(_words, name, Period.parse(period)))
+        for known, price_id, period, code, name, kind in rows
+    }
+
+
+def _words(name: str, period: Period, line: RailLine) -> str:
+    is_credit = line.money.amount < 0
+    # What costs nothing are days to try, which are shorter or longer than a period.
+    if line.is_proration or line.money.amount <= 0:
+        return words_of_rest(name, line.quantity, line.period_end, is_credit=is_credit)
+    return words_of_period(name, line.quantity, period)
 
 
 def make_all(rail: str) -> dict[str, str]:

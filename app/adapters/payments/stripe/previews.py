@@ -1,6 +1,7 @@
 """What Stripe says a change would cost, as a picture of our own; pure."""
 
-from app.adapters.payments.keeping import RailPreview, RailPreviewLine
+from app.adapters.payments.keeping import RailPreview
+from app.adapters.payments.stripe.snapshots import line
 from app.adapters.payments.stripe.values import Data, money_of, time_of
 from app.money import Money
 
@@ -8,7 +9,7 @@ from app.money import Money
 def at_once(found: Data, renewal: Data, present: Data) -> RailPreview:
     """Picture a change that is charged now, and the renewal that follows."""
     return RailPreview(
-        lines=_lines(found),
+        lines=tuple(map(line, found["lines"]["data"])),
         due_now=money_of(found["amount_due"], found["currency"]),
         next_charge=money_of(renewal["amount_due"], renewal["currency"]),
         next_at=time_of(_period_end(present)),
@@ -19,7 +20,7 @@ def at_once(found: Data, renewal: Data, present: Data) -> RailPreview:
 def later(found: Data, present: Data) -> RailPreview:
     """Picture a change that comes with the next renewal: nothing is charged now."""
     return RailPreview(
-        lines=_lines(found),
+        lines=tuple(map(line, found["lines"]["data"])),
         due_now=money_of(0, found["currency"]),
         next_charge=money_of(found["amount_due"], found["currency"]),
         next_at=time_of(_period_end(present)),
@@ -30,13 +31,6 @@ def later(found: Data, present: Data) -> RailPreview:
 def _discount(found: Data) -> Money:
     amount = sum(row["amount"] for row in found["total_discount_amounts"] or ())
     return money_of(amount, found["currency"])
-
-
-def _lines(found: Data) -> tuple[RailPreviewLine, ...]:
-    return tuple(
-        RailPreviewLine(line["description"] or "", money_of(line["amount"], line["currency"]))
-        for line in found["lines"]["data"]
-    )
 
 
 def _period_end(present: Data) -> int:

@@ -173,7 +173,7 @@ def invoice(
     return RailInvoice(
         id=found["id"],
         state=RailInvoiceState(found["status"]),
-        lines=tuple(_line(line) for line in lines),
+        lines=tuple(map(line, lines)),
         discount=_sum(found["total_discount_amounts"], currency),
         tax=_sum(found["total_taxes"], currency),
         total=total,
@@ -187,6 +187,21 @@ def invoice(
         pay_url=found["hosted_invoice_url"],
         payments=payments,
         discount_names=discounts.names(found, tag),
+    )
+
+
+def line(found: Any) -> RailLine:
+    """Picture a line of an invoice, or of a preview of one."""
+    parent = found["parent"] or {}
+    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
+    return RailLine(
+        description=found["description"] or "",
+        money=money_of(found["amount"], found["currency"]),
+        quantity=max(int(Decimal(found["quantity"] or 1)), 1),
+        price_id=price_of(found),
+        is_proration=bool(details.get("proration")),
+        period_start=time_of(found["period"]["start"]),
+        period_end=time_of(found["period"]["end"]),
     )
 
 
@@ -223,17 +238,3 @@ def _method(charge: Data | None) -> str:
 
 def _sum(rows: Iterable[Data] | None, currency: str) -> Money:
     return money_of(sum(row["amount"] for row in rows or ()), currency)
-
-
-def _line(found: Any) -> RailLine:
-    parent = found["parent"] or {}
-    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
-    return RailLine(
-        description=found["description"] or "",
-        money=money_of(found["amount"], found["currency"]),
-        quantity=max(int(Decimal(found["quantity"] or 1)), 1),
-        price_id=price_of(found),
-        is_proration=bool(details.get("proration")),
-        period_start=time_of(found["period"]["start"]),
-        period_end=time_of(found["period"]["end"]),
-    )
