@@ -549,7 +549,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@thinned(5)
+@thinned(12)
 def test_killed_before_or_after_any_statement_the_next_run_ends_it(
     monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:

@@ -23,6 +23,7 @@ from app.trading.strategy import Severity
 from app.transactions import transaction
 from tests.client import Client
 from tests.factories import make_account, make_bot, make_market, make_user
+from tests.long import few
 from tests.payments.world import issue
 
 Login = Callable[[User], Client]
@@ -103,7 +104,9 @@ def test_rows_of_record_are_never_edited(app: Flask, login_as: Login, endpoint: 
         )
 
 
-@pytest.mark.parametrize("hostile", ["%_\\' OR 1=1--", "%00", "🦊" * 50, "a" * 5000, "1e999", "-1"])
+@pytest.mark.parametrize(
+    "hostile", few(["%_\\' OR 1=1--", "%00", "🦊" * 50, "a" * 5000, "1e999", "-1"], 6)
+)
 def test_hostile_searches_and_filters_do_no_harm(app: Flask, login_as: Login, hostile: str) -> None:
     client = login_as(make_user(Role.ADMIN))
     for view in desk_views(app):

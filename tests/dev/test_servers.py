@@ -82,6 +82,7 @@ def test_a_killed_server_comes_back_at_the_same_address(folder: Path) -> None:
         server.remove()
 
 
+@pytest.mark.long
 def test_a_stale_lock_file_with_a_living_number_does_not_block(folder: Path) -> None:
     server = PostgresServer(folder / "postgres", settings=FAST)
     try:
@@ -96,6 +97,7 @@ def test_a_stale_lock_file_with_a_living_number_does_not_block(folder: Path) -> 
         server.remove()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds old servers through /proc")
 def test_a_server_that_was_left_running_is_taken_over(folder: Path) -> None:
     left = PostgresServer(folder / "postgres", settings=FAST)
@@ -111,6 +113,7 @@ def test_a_server_that_was_left_running_is_taken_over(folder: Path) -> None:
         (new or left).remove()
 
 
+@pytest.mark.long
 def test_an_interrupted_first_start_leaves_nothing_half_made(folder: Path) -> None:
     half = folder / "postgres.new"
     half.mkdir()
@@ -123,6 +126,7 @@ def test_an_interrupted_first_start_leaves_nothing_half_made(folder: Path) -> No
         server.remove()
 
 
+@pytest.mark.long
 def test_data_of_another_version_are_refused_by_name(folder: Path) -> None:
     server = PostgresServer(folder / "postgres", settings=FAST)
     try:
@@ -156,6 +160,7 @@ def test_stopping_what_never_started_deletes_nothing(
     assert (folder / "kept").exists()
 
 
+@pytest.mark.long
 def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
     server = PostgresServer(folder / ("long" * 25) / "postgres", settings=FAST)
     try:
@@ -167,6 +172,7 @@ def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
     assert not socket_folder.exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only")
 def test_root_drops_to_an_unprivileged_user(folder: Path) -> None:
     server = PostgresServer(folder / "postgres", settings=FAST)
@@ -178,6 +184,7 @@ def test_root_drops_to_an_unprivileged_user(folder: Path) -> None:
         server.remove()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only")
 def test_a_closed_folder_stays_closed_and_its_data_stand_elsewhere(
     closed_folder: Path, folder: Path, monkeypatch: pytest.MonkeyPatch

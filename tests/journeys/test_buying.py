@@ -110,7 +110,8 @@ def test_from_the_prices_to_money_back(app: Flask, browser: Browser, shop: str, 
     context.close()
 
 
-@pytest.mark.parametrize(("language", "word"), few((("ru", "Цены"), ("pt_BR", "Preços")), 2))
+@pytest.mark.long
+@pytest.mark.parametrize(("language", "word"), [("ru", "Цены"), ("pt_BR", "Preços")])
 def test_the_prices_and_an_order_stand_in_every_language(
     app: Flask, browser: Browser, address: str, language: str, word: str
 ) -> None:

@@ -15,7 +15,7 @@ from tests.accounts.hashing import cheap_hashes
 from tests.accounts.people import EMAIL, PASSWORD
 
 __all__ = ["cheap_hashes", "with_captcha"]
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 
 @pytest.fixture

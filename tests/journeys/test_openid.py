@@ -14,7 +14,7 @@ from tests.accounts.hashing import cheap_hashes
 from tests.accounts.provider import Provider, running_provider
 
 __all__ = ["cheap_hashes"]
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 from app.wallet import queries, service
 from tests.conftest import new_client
-from tests.long import thinned
+from tests.long import few, thinned
 
 pytestmark = pytest.mark.journey
 
@@ -169,7 +169,7 @@ def address(app: Flask, bot_id: int) -> Iterator[str]:
     thread.join(timeout=10)
 
 
-@thinned(2)
+@thinned(4)
 def test_pages_of_the_cabinet(
     app: Flask, browser: Browser, address: str, bot_id: int, step: int
 ) -> None:
@@ -184,6 +184,7 @@ def test_pages_of_the_desk(app: Flask, browser: Browser, address: str) -> None:
     assert look_at(app, browser, address, DESK, ADMINISTRATOR) == []
 
 
+@pytest.mark.long
 def test_the_desk_fits_a_phone_in_the_longest_language(
     app: Flask, browser: Browser, address: str, redis_db: Redis
 ) -> None:
@@ -225,7 +226,7 @@ def test_the_look_for_barriers_finds_them(browser: Browser) -> None:
     assert not [line for line in found if "fine" in line], found
 
 
-@pytest.mark.parametrize("path", ["/dashboard", "/bots/new"])
+@pytest.mark.parametrize("path", few(["/bots/new", "/dashboard"], 2))
 def test_the_keyboard_reaches_what_it_shows_where_it_is(
     app: Flask, browser: Browser, address: str, path: str
 ) -> None:

@@ -23,10 +23,9 @@ from app.accounts.session_store import (
 from app.config import current_config, use_config
 from tests.accounts.hashing import cheap_hashes
 from tests.accounts.people import EMAIL, PASSWORD, make_person
-from tests.long import few
 
 __all__ = ["cheap_hashes"]
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def let_the_proof_grow_old(user_id: int) -> None:
         assert replace_session(one.key, stored)
 
 
-@pytest.mark.parametrize("width", few((1280, 360), 2))
+@pytest.mark.parametrize("width", [1280, 360])
 def test_two_passkeys_open_the_account_and_one_is_removed(
     address: str, browser: Browser, width: int
 ) -> None:

@@ -15,11 +15,11 @@ from app.transactions import transaction
 from tests.journeys.test_pages import (
     address,
     bot_id,
-    pytestmark,
     sign_in,
 )
 
-__all__ = ["address", "bot_id", "pytestmark"]
+__all__ = ["address", "bot_id"]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 
 @pytest.fixture

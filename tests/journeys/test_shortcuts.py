@@ -1,5 +1,6 @@
 """Keys in a real browser: they go where their list says, and never while somebody types."""
 
+import pytest
 from flask import Flask
 from playwright.sync_api import Browser, expect
 
@@ -7,11 +8,11 @@ from app.accounts.demo import CUSTOMER
 from tests.journeys.test_pages import (
     address,
     bot_id,
-    pytestmark,
     sign_in,
 )
 
-__all__ = ["address", "bot_id", "pytestmark"]
+__all__ = ["address", "bot_id"]
+pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 
 def test_keys_go_where_their_list_says(app: Flask, browser: Browser, address: str) -> None:

@@ -58,6 +58,7 @@ def by_script(page: Page, text: str, locale: str) -> dict[str, str] | None:
 
 
 @pytest.mark.journey
+@pytest.mark.long
 @pytest.mark.parametrize("locale", ["en", "ru", "pt_BR"])
 def test_a_typed_number_is_read_back_as_the_server_reads_it(page: Page, locale: str) -> None:
     differing = {
@@ -69,6 +70,7 @@ def test_a_typed_number_is_read_back_as_the_server_reads_it(page: Page, locale: 
 
 
 @pytest.mark.journey
+@pytest.mark.long
 def test_numbers_are_written_with_the_marks_of_the_language(page: Page) -> None:
     written = page.evaluate(
         """() => [
