@@ -378,6 +378,10 @@ _LOG: Mapping[str, LazyString] = {
         "An order of ours that no bot knows stood on the exchange: %(side)s at %(price)s. It is "
         "taken back."
     ),
+    "books_restored": _l(
+        "Our records were brought back from an older copy. %(fills)s trades of this bot that they "
+        "lacked are counted now, and it begins anew with the coins and the money that are there."
+    ),
     "price_below_range": _l("The price %(price)s is below the range, which begins at %(lower)s."),
     "price_above_range": _l("The price %(price)s is above the range, which ends at %(upper)s."),
     "price_back_in_range": _l("The price %(price)s is back in the range."),

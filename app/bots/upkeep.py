@@ -1,15 +1,16 @@
 """What keeps ticks going beside the ticks: who is due, value curves, the lost wake index."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import Interval, Select, func, literal, or_, select, text
 
 from app.bots.live.rows import RUNNING_STATES
 from app.bots.metrics import read_metrics, write_equity
 from app.bots.models import Bot, BotMetrics, BotState
 from app.db import db, utc_now
+from app.exchanges.catalogue import PAPER
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import MarketRow
 from app.trades.models import OrderRow
@@ -27,12 +28,31 @@ _CONTRACTS_LEFT = (
     .join(MarketRow, MarketRow.id == Bot.market_id)
     .where(MarketRow.kind != MarketKind.SPOT.value, BotMetrics.base != 0)
 )
+# When a bot has ended on a contract its exchange is asked once more, and tried so long: what fell
+# due just before is told a moment later. Paper tells at once.
+LAST_LOOKS = timedelta(minutes=10)
+
+
+def _contracts_ended(now: datetime) -> Select[int]:
+    compared = func.coalesce(ExchangeAccount.audited_at, Bot.stopped_at)
+    return (
+        select(Bot.id)
+        .join(MarketRow, MarketRow.id == Bot.market_id)
+        .join(ExchangeAccount, ExchangeAccount.id == Bot.account_id)
+        .where(
+            MarketRow.kind != MarketKind.SPOT.value,
+            ExchangeAccount.exchange != PAPER,
+            Bot.stopped_at > now - LAST_LOOKS,
+            compared < Bot.stopped_at + literal(LEFT_BEHIND, Interval()),
+        )
+    )
 
 
 def find_due_accounts(limit: int) -> set[int]:
     """Return accounts with a bot whose next tick is due, or with what a stopped bot has left.
 
-    That is orders, or a position in a contract; of a paused bot the exits are minded.
+    That is orders, a position in a contract, or a payment for one that may still be told; of a
+    paused bot the exits are minded.
     """
     now = utc_now()
     was_set_back = Bot.last_tick_at > now + CLOCK_SLACK
@@ -50,6 +70,7 @@ def find_due_accounts(limit: int) -> set[int]:
                 Bot.state == BotState.PAUSED.value,
                 Bot.id.in_(select(OrderRow.bot_id).where(~OrderRow.settled)),
                 Bot.id.in_(_CONTRACTS_LEFT),
+                Bot.id.in_(_contracts_ended(now)),
             ),
             or_(func.coalesce(Bot.last_tick_at, Bot.created_at) < now - LEFT_BEHIND, was_set_back),
         )

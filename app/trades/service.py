@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Table, select, text
+from sqlalchemy import Table, select, text, update
 
 from app.bulk import bulk_insert, bulk_update, plain_columns
 from app.db import db, utc_now
@@ -213,6 +213,15 @@ def ids_beside(account_id: int, client_ids: Collection[str]) -> set[str]:
     return set(db.session.scalars(_BESIDE, values))
 
 
+def ids_elsewhere(trade_ids: Collection[str], client_ids: Collection[str]) -> set[str]:
+    """Return which of these trades have fills here, and which of these orders anybody here has."""
+    if not trade_ids:
+        return set()
+    trades = select(FillRow.trade_id).where(FillRow.trade_id.in_(trade_ids))
+    orders = select(OrderRow.client_id).where(OrderRow.client_id.in_(client_ids))
+    return {*db.session.scalars(trades), *db.session.scalars(orders)}
+
+
 def _own_order(  # noqa: PLR0913, PLR0917 - the columns, by position because there are many rows
     reason: str, number: int, user_id: int, account_id: int, bot_id: int, market_id: int,
     epoch: int, client_id: str, purpose: str, level: int | None, side: str, cycle: int,
@@ -320,6 +329,13 @@ def update_orders(orders: Iterable[OwnOrder]) -> None:
         db.session.execute(_UPDATE_ORDERS.statement, _UPDATE_ORDERS.values(rows))
 
 
+def restate_orders(orders: Iterable[OwnOrder]) -> None:
+    """Write price and quantity of orders that stand at the venue otherwise than intended here."""
+    for own in orders:
+        values = {"price": own.order.price, "quantity": own.order.quantity}
+        db.session.execute(update(OrderRow).where(OrderRow.id == own.id).values(values))
+
+
 # --- fills ----------------------------------------------------------------------------------------
 
 _INSERT_FILLS = bulk_insert(
@@ -333,9 +349,25 @@ _INSERT_FILLS = bulk_insert(
 
 
 def store_fills(fills: Sequence[NewFill]) -> list[NewFill]:
-    """Write fills and return those that are news; one that was told before is not counted again."""
+    """Write fills and return those that are news; one that was told before is not counted again.
+
+    Some venues number the trades of each pair for themselves. One whose number stands in the books
+    for another order is kept, and known again, under its number and its order.
+    """
+    news, told = _insert_fills(fills)
+    others = _orders_of_trades(told)
+    apart = [
+        replace(new, fill=replace(new.fill, trade_id=f"{new.fill.trade_id}@{new.owner.id}"))
+        for new in told
+        if others[_trade_of(new)] != new.owner.id
+    ]
+    return news + _insert_fills(apart)[0]
+
+
+def _insert_fills(fills: Sequence[NewFill]) -> tuple[list[NewFill], list[NewFill]]:
+    """Write fills; return those that were written, and those whose number stands already."""
     if not fills:
-        return []
+        return [], []
     rows = (
         (
             new.owner.user_id, new.owner.account_id, new.owner.bot_id, new.owner.id,
@@ -346,13 +378,30 @@ def store_fills(fills: Sequence[NewFill]) -> list[NewFill]:
     )  # fmt: skip
     answer = db.session.execute(_INSERT_FILLS.statement, _INSERT_FILLS.values(rows))
     fresh = {(row.account_id, row.trade_id) for row in answer}
-    news = []
+    news, told = [], []
     for new in fills:
-        key = (new.owner.account_id, new.fill.trade_id)
-        if key in fresh:
-            fresh.discard(key)
+        if _trade_of(new) in fresh:
+            fresh.discard(_trade_of(new))
             news.append(new)
-    return news
+        else:
+            told.append(new)
+    return news, told
+
+
+def _trade_of(new: NewFill) -> tuple[int, str]:
+    return new.owner.account_id, new.fill.trade_id
+
+
+def _orders_of_trades(fills: Sequence[NewFill]) -> dict[tuple[int, str], int]:
+    if not fills:
+        return {}
+    accounts, trades = zip(*map(_trade_of, fills), strict=True)
+    rows = db.session.execute(
+        select(FillRow.account_id, FillRow.trade_id, FillRow.order_id).where(
+            FillRow.account_id.in_(set(accounts)), FillRow.trade_id.in_(set(trades))
+        )
+    )
+    return {(row.account_id, row.trade_id): row.order_id for row in rows}
 
 
 # --- funding of contracts -------------------------------------------------------------------------

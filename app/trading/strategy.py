@@ -271,6 +271,9 @@ class Strategy(Protocol[ParamsT, StateT]):
     def with_flow(self, state: StateT, amount: Decimal) -> StateT:
         """Return a state after money came in (or, negative, went out) without an edit."""
 
+    def begin_anew(self, state: StateT) -> StateT:
+        """Return a state that takes back what stands and goes on with what is held then."""
+
     def protection(
         self,
         params: ParamsT,

@@ -1,5 +1,6 @@
 """Ticks on a real exchange that loses answers, forgets, refuses and goes away."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -47,6 +48,20 @@ def test_a_first_start_whose_money_has_gone_sends_nothing_and_says_so(
     bot = desk.world.bot(desk.bot)
     assert (bot.state, bot.state_reason["code"]) == ("error", "not_enough_money")
     assert desk.venue.sent == []
+
+
+def test_trades_of_two_orders_may_have_one_number(desk: Desk) -> None:
+    """Some venues number the trades of each pair for themselves, and accounts trade several."""
+    desk.tick()
+    for price in ("97.9", "95.9", "100.1"):
+        desk.play(price)
+        desk.venue.fills[-1] = replace(desk.venue.fills[-1], trade_id="4711")
+        desk.tick()
+        desk.audit()
+    fills = desk.world.fills(desk.bot)
+    assert len(fills) == len(desk.venue.fills)
+    assert len({fill.trade_id for fill in fills}) == len(fills)
+    assert desk.world.metrics(desk.bot).base == desk.venue.balances()["AAA"].total
 
 
 def test_a_quiet_tick_sends_nothing(desk: Desk) -> None:

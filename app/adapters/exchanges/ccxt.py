@@ -288,7 +288,7 @@ class CcxtExchange:
             venue_id = answer.get("id")
             if not venue_id:
                 return Unresolved("the answer names no order")
-            self._reader.remember(str(venue_id), order.client_id)
+            self._reader.remember(symbol, str(venue_id), order.client_id)
             return Accepted(str(venue_id))
 
         return self._sent(send, outcome_of, Lane.PLACE)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
+from app.bots.live.lost import Lost, find_lost
 from app.bots.live.outcomes import TAKEN_BY_OTHERS, apply_found, is_own_id
 from app.bots.live.rates import FeeRates
 from app.bots.live.rows import Event, LiveBot, read_bots
@@ -74,6 +75,8 @@ class Books:
     closed_by_force: set[int] = field(default_factory=set)
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
+    # What the books of an account lack of what its venue has.
+    lost: dict[int, Lost] = field(default_factory=dict)
 
 
 def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Books:
@@ -95,14 +98,18 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     for own in by_client.values():
         by_bot[own.bot_id].append(own)
     books = Books(utc_now(), bots, metrics, by_bot)
+    for number, entry in seen.items():
+        lost = None if accounts[number].is_paper else find_lost(accounts[number], entry, by_client)
+        if lost is not None:
+            books.lost[number] = lost
     books.with_stops = frozenset(n for n in seen if VENUES[accounts[n].exchange].has_stops)
     for number, entry in seen.items():
         told += _forced_closings(books, number, entry, by_client)
-    _book_fills(books, told, by_client)
+    book_fills(books, told, by_client)
     by_hand = [
         fill for number, e in seen.items() for fill in _closed_by_hand(books, number, e, by_client)
     ]
-    _book_fills(books, by_hand, by_client)
+    book_fills(books, by_hand, by_client)
     _book_found(books, seen, accounts, by_client)
     for number, entry in seen.items():
         _book_strays(books, number, entry, by_client)
@@ -110,11 +117,12 @@ def open_books(seen: Mapping[int, Seen], accounts: Mapping[int, Account]) -> Boo
     return books
 
 
-def _book_fills(
+def book_fills(
     books: Books,
     told: Iterable[tuple[int, Fill]],
     by_client: Mapping[tuple[int, str], OwnOrder],
 ) -> None:
+    """Count fills once each into their orders and into the sums of their bots."""
     markets = {bot.id: bot.market for bot in books.bots}
     rates = FeeRates()
     ours = []
@@ -170,9 +178,7 @@ def _closed_by_hand(
         foreign = [
             fill
             for at, fill in entry.fills
-            if at == market_id
-            and fill.client_id not in FORCED
-            and (number, fill.client_id) not in by_client
+            if at == market_id and fill.client_id not in FORCED and not is_own_id(fill.client_id)
         ]
         for fill in _explaining(foreign, held - books.metrics[bot.id].books.position.base):
             own = _taken_in(books, bot, fill, BY_HAND, by_client)
@@ -211,7 +217,7 @@ def _taken_in(
     code, told = why
     key = bot.account_id, fill.trade_id
     if key not in by_client:
-        written = insert_orders([_foreign_order(bot, fill, code)])
+        written = insert_orders([foreign_order(bot, fill, code)])
         # Told before: it was booked and settled then.
         if not written:
             return None
@@ -233,7 +239,10 @@ def _holders(books: Books, number: int) -> dict[int, LiveBot]:
     return kept | {bot.market_id: bot for bot in own if bot.is_running}
 
 
-def _foreign_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
+def foreign_order(
+    bot: LiveBot, fill: Fill, code: str, purpose: Purpose = Purpose.CLOSE
+) -> NewOrder:
+    """Return an order of a bot for a fill of which it has none, under the id of the trade."""
     return NewOrder(
         user_id=bot.user_id,
         account_id=bot.account_id,
@@ -243,7 +252,7 @@ def _foreign_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
         epoch=bot.epoch,
         order=Order(
             client_id=fill.trade_id,
-            key=OrderKey(Purpose.CLOSE, None, fill.side, cycle=LIQUIDATED),
+            key=OrderKey(purpose, None, fill.side, cycle=LIQUIDATED),
             attempt=0,
             kind=OrderKind.MARKET,
             price=None,
@@ -257,15 +266,34 @@ def _foreign_order(bot: LiveBot, fill: Fill, code: str) -> NewOrder:
 
 
 def _book_funding(books: Books, number: int, entry: Seen) -> None:
-    """Count funding payments for the bot that holds the contract; there is one at a time."""
+    """Count funding payments for the bot that holds the contract; there is one at a time.
+
+    One that fell due before the bot had begun, or where none is left, is of who has ended since.
+    """
     runs = _holders(books, number)
-    payments = [
-        NewFunding(bot.user_id, number, bot.id, market_id, funding)
-        for market_id, funding in entry.funding
-        if (bot := runs.get(market_id)) is not None
-    ]
+    payments = []
+    for market_id, funding in entry.funding:
+        bot = runs.get(market_id)
+        if bot is None or (bot.started_at is not None and funding.time < bot.started_at):
+            bot = _ended_since(books, number, market_id, funding.time) or bot
+        if bot is not None:
+            payments.append(NewFunding(bot.user_id, number, bot.id, market_id, funding))
     for new in store_funding(payments):
         books.metrics[new.bot_id].add_funding(new.funding.amount)
+
+
+def _ended_since(books: Books, number: int, market_id: int, time: datetime) -> LiveBot | None:
+    """Return who traded a contract at a time and has ended since; the last of several."""
+    ended = [
+        (bot.stopped_at, bot.id, bot)
+        for bot in books.bots
+        if (bot.account_id, bot.market_id) == (number, market_id)
+        and not bot.is_running
+        and bot.stopped_at is not None
+        and bot.started_at is not None
+        and bot.started_at <= time
+    ]
+    return max(ended)[-1] if ended else None
 
 
 def _book_found(
@@ -347,16 +375,20 @@ def _book_strays(
             apply_found(own, found)
             own.settled = False
             books.touched[own.id] = own
-            code, owners = "order_adopted", [own.bot_id]
+            books.events.append(_stray_event(own.bot_id, "order_adopted", found))
         else:
             books.strays.setdefault(number, []).append(found)
-            code, owners = "stray_cancelled", _neighbours(books, number, found.symbol)
-        price = None if found.price is None else exact_text(found.price)
-        values = {"side": found.side.value, "price": price}
-        books.events += [Event(owner, code, values, Severity.WARNING) for owner in owners]
 
 
-def _neighbours(books: Books, number: int, symbol: str) -> list[int]:
-    return [
-        bot.id for bot in books.bots if bot.account_id == number and bot.market.symbol == symbol
+def tell_of_stray(books: Books, number: int, stray: VenueOrder) -> None:
+    """Write into the logs of an account's bots on its pair that such an order is taken back."""
+    books.events += [
+        _stray_event(bot.id, "stray_cancelled", stray)
+        for bot in books.bots
+        if bot.account_id == number and bot.market.symbol == stray.symbol
     ]
+
+
+def _stray_event(bot_id: int, code: str, found: VenueOrder) -> Event:
+    price = None if found.price is None else exact_text(found.price)
+    return Event(bot_id, code, {"side": found.side.value, "price": price}, Severity.WARNING)

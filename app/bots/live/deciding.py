@@ -5,7 +5,7 @@ Everything stands in one transaction. What is to be sent is written as INTENDED 
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,8 @@ from functools import partial
 from sqlalchemy import Table
 
 from app.bots.live.asking import Answer, ask, hold, rest, unsent, watch
-from app.bots.live.booking import Books, lacks, open_books
+from app.bots.live.booking import Books, lacks, open_books, tell_of_stray
+from app.bots.live.catching_up import catch_up
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.protect import held_stops, leave, mind_left
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
@@ -123,8 +124,6 @@ class _Desk:
         self.answers: dict[int, Answer] = {}
         self._with_news: set[int] = set(books.fills)
         self.decided.fills = sum(map(len, books.fills.values()))
-        for number, strays in books.strays.items():
-            self.decided.work[number].strays += strays
         for number, entry in seen.items():
             self.decided.work[number].again |= entry.is_cut
 
@@ -158,9 +157,10 @@ class _Desk:
         books = self.books
         new = [order for answer in self.answers.values() for order in answer.new_orders]
         written = insert_orders(new)
-        for own in written:
-            if own.status is Status.INTENDED:
-                self.decided.work[own.account_id].sends.append(own)
+        intended = [own for own in written if own.status is Status.INTENDED]
+        for own in intended:
+            self.decided.work[own.account_id].sends.append(own)
+        self._catch_up({own.account_id for own in intended})
         if len(written) < len(new):
             log.error("orders_exist tick=%s missing=%s", self.tick_id, len(new) - len(written))
         update_orders(books.touched.values())
@@ -170,6 +170,16 @@ class _Desk:
         events = [*books.events, *(e for answer in self.answers.values() for e in answer.events)]
         write_events(events, books.now, self.tick_id)
         self._with_news |= {order.bot_id for order in new} | {event.bot_id for event in events}
+
+    def _catch_up(self, wanting: Collection[int]) -> None:
+        books, works = self.books, self.decided.work
+        for number in books.lost:
+            more = number in wanting
+            catch_up(books, number, self.seen[number], works[number], wants_more=more)
+        for number, strays in books.strays.items():
+            works[number].strays += strays
+            for stray in strays:
+                tell_of_stray(books, number, stray)
 
     def compare(self) -> None:
         """Compare money with the venues that told theirs, and tell both sides of a difference."""

@@ -164,7 +164,8 @@ def _look_up(
             seen.found[client_id] = standing[client_id]
             continue
         in_doubt = own.status in DOUBTFUL or (standing is not None and own.status.is_live)
-        if in_doubt and told[client_id] < own.order.quantity:
+        # How the venue has one that we never sent, only the venue knows.
+        if own.status is Status.INTENDED or (in_doubt and told[client_id] < own.order.quantity):
             missing.append(own)
     failures = 0
     waiting = [own for own in missing if own.status is Status.INTENDED]

@@ -157,6 +157,10 @@ _CONCERNED = """
             markets.kind <> 'spot' and exists (
                 select from bot_metrics where bot_id = bots.id and base <> 0
             )
+        ) or (
+            -- What fell due just before it ended is told a moment later.
+            markets.kind <> 'spot' and bots.stopped_at + interval '1 minute'
+                > coalesce(exchange_accounts.audited_at, bots.stopped_at)
         )
     )
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.trading.market import ZERO, Market, Triggers, exact
 from app.trading.position import Holdings
-from app.trading.strategies.grid_edit import Edit, edit_grid, with_flow
+from app.trading.strategies.grid_edit import Edit, begin_anew, edit_grid, with_flow
 from app.trading.strategies.grid_exit import exit_triggers, exit_wanted, protection_of
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid, write_grid
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
@@ -73,6 +73,10 @@ class GridStrategy:
     def with_flow(self, state: GridState, amount: Decimal) -> GridState:
         """Return a state after money came in (or, negative, went out) without an edit."""
         return with_flow(state, amount)
+
+    def begin_anew(self, state: GridState) -> GridState:
+        """Return a state that takes back what stands and goes on with what is held then."""
+        return begin_anew(state)
 
     @exact
     def protection(

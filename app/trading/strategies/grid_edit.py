@@ -49,6 +49,8 @@ SHAPING = (
     "lower", "upper", "grids", "step", "spacing", "sizing", "investment", "quantity", "reserve",
     "direction", "leverage", "infinity",
 )  # fmt: skip
+# More round trips than a gap makes between two copies of the books.
+UNKNOWN_CYCLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,18 @@ def _new_orders(kept: Kept, steps: Ladder) -> tuple[EditedOrder, ...]:
 def with_flow(state: GridState, amount: Decimal) -> GridState:
     """Return a state after money came in (or, negative, went out): targets by equity move along."""
     return state if state.equity is None else replace(state, equity=state.equity + amount)
+
+
+def begin_anew(state: GridState) -> GridState:
+    """Return a running grid's state that takes back what stands and begins with what is held.
+
+    For a grid whose orders are not those that its state knows: the cycles that follow are far from
+    all that they may have had.
+    """
+    if state.phase not in {Phase.ENTRY, Phase.RUNNING, Phase.EDITING}:
+        return state
+    newest = _next_cycle(state) + UNKNOWN_CYCLES
+    return replace(state, phase=Phase.EDITING, edits=state.edits + 1, entry=None, newest=newest)
 
 
 def _money_in(old: GridParams, state: GridState, new: GridParams, view: View) -> Decimal:

@@ -8,13 +8,23 @@ from typing import Any
 import pytest
 import requests
 
+from app.adapters.exchanges.ccxt import CcxtExchange
+from app.adapters.exchanges.client import make_client
 from app.adapters.exchanges.errors import KeyRefusedError
 from app.adapters.exchanges.quirks import QUIRKS
 from app.errors import Unavailable
 from app.trading.market import FeeSide
 from app.trading.orders import OrderKind, Side, Status
 from app.trading.ports import Balance
-from tests.adapters.exchanges.canned import CLIENT_ID, NOW_MS, Request, exchange
+from tests.adapters.exchanges.canned import (
+    CLIENT_ID,
+    KEYS,
+    NOW_MS,
+    Request,
+    connect,
+    exchange,
+    spot_market,
+)
 
 NAMES = sorted(QUIRKS)
 
@@ -189,6 +199,26 @@ def test_all_fills_come_oldest_first_however_many_pages(count: int) -> None:
     assert page.cursor == str(NOW_MS)
 
 
+@pytest.mark.parametrize("count", [100, 101, 250, 300])
+def test_one_order_may_meet_more_than_a_page_of_others_in_one_millisecond(count: int) -> None:
+    at = NOW_MS - 1000
+    fills = [bybit_fill(n, at) for n in range(count)]
+
+    def answer(request: Request) -> Any:
+        if not int(request.query["startTime"]) <= at <= int(request.query["endTime"]):
+            return bybit([])
+        after = int(request.query.get("cursor") or 0)
+        page = fills[after : after + int(request.query["limit"])]
+        told = bybit(page)
+        more = after + len(page) < count
+        told["result"]["nextPageCursor"] = str(after + len(page)) if more else ""
+        return told
+
+    venue, _ = exchange("bybit", answer)
+    page = venue.fills_since("BTC/USDT", str(NOW_MS - 60_000))
+    assert {fill.trade_id for fill in page.fills} == {f"x{n}" for n in range(count)}
+
+
 @pytest.mark.parametrize(
     ("side", "maker", "prices"),
     [
@@ -335,3 +365,20 @@ def test_exchange_of_coins_only_holds_no_positions_and_is_not_asked(name: str) -
     venue, network = exchange(name, (500, "oops"))
     assert venue.positions() == ()
     assert network.sent == []
+
+
+def test_orders_of_two_pairs_may_have_one_number() -> None:
+    def answer(request: Request) -> Any:
+        symbol = request.query["symbol"]
+        if request.path.endswith("/myTrades"):
+            return [{**binance_fill(1, 77, NOW_MS - 1000), "symbol": symbol}]
+        return {**ORDERS["binance"], "symbol": symbol, "clientOrderId": f"by{symbol.lower()}"}
+
+    client = make_client("binance", KEYS)
+    coins = spot_market("binance")
+    other = {**coins, "id": "ETHUSDT", "symbol": "ETH/USDT", "base": "ETH", "baseId": "ETH"}
+    client.set_markets([coins, other])
+    connect(client, answer)
+    venue = CcxtExchange(client, QUIRKS["binance"], now_ms=lambda: NOW_MS)
+    told = [venue.fills_since(symbol, str(NOW_MS)).fills[0] for symbol in ("BTC/USDT", "ETH/USDT")]
+    assert [fill.client_id for fill in told] == ["bybtcusdt", "byethusdt"]

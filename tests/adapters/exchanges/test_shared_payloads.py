@@ -333,10 +333,10 @@ def test_sample_of_an_order_is_read_exactly_or_refused(name: str, sample: Any) -
 def test_sample_of_a_fill_is_read_exactly_or_refused(name: str, sample: Any) -> None:
     client = client_of(name)
     reader = Reader(client, QUIRKS[name])
-    reader.remember("", "")
+    reader.remember("BTC/USDT", "", "")
     for row in rows_in(sample):
         raw = client.parse_trade(row, client.market("BTC/USDT"))
-        reader.remember(str(raw.get("order")), CLIENT_ID)
+        reader.remember("BTC/USDT", str(raw.get("order")), CLIENT_ID)
         try:
             fill = reader.fill("BTC/USDT", raw)
         except (ExchangeError, KeyError, ValueError, TypeError):

@@ -53,6 +53,7 @@ BYBIT = Quirks(
     page_field="nextPageCursor",
     all_open_orders=True,
     all_fills=True,
+    fills_mark=("cursor", "nextPageCursor"),
     kind_params={
         MarketKind.SPOT: {"type": "spot"},
         MarketKind.LINEAR: {"type": "swap", "subType": "linear"},

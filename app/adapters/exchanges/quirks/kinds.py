@@ -142,6 +142,9 @@ class Quirks:
     smallest_book: int = 1
     fills_page: int = 100
     fills_window_ms: int = 7 * DAY_MS
+    # How to ask for the next page of fills of one moment: by which parameter, and the field of the
+    # raw rows that holds its value. None: it can't be asked for.
+    fills_mark: tuple[str, str] | None = None
     # Parameters that name one order when its fills are asked for: by client id, or by its own id.
     fills_by_client_id: str | None = None
     fills_by_order_id: str | None = None

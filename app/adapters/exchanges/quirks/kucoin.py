@@ -41,6 +41,7 @@ KUCOIN = Quirks(
     max_open_orders=200,
     smallest_book=20,
     envelope=frozenset({"code"}),
+    fills_mark=("lastId", "id"),
     fills_by_order_id="orderId",
     actions=actions(
         backoff="429000 1015 200002",

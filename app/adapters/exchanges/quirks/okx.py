@@ -30,6 +30,7 @@ OKX = Quirks(
     all_fills=True,
     symbol_field="instId",
     fills_window_ms=80 * DAY_MS,
+    fills_mark=("after", "billId"),
     fills_by_order_id="ordId",
     fill_client_id="clOrdId",
     partner_param="tag",
