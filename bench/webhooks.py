@@ -18,38 +18,25 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import text
 
+from bench.processors import Processors
+from bench.sender import Sent, send, wait_until_serving
 from dev.postgres import PostgresServer
 from dev.processes import spawn
 from dev.valkey import ValkeyServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE = 200
-SENDERS = 24
 AWAY_S = 10
 GOAL_MS = 60
 PATIENCE_S = 300
-START_S = 90
-WARM_UP = 50
-BAD_REQUEST = 400
-
-
-@dataclass
-class Sent:
-    """What came of a stretch: how long each answer took, and what was not taken."""
-
-    took: list[float] = field(default_factory=list)
-    refused: int = 0
-    elapsed: float = 0
 
 
 def main() -> None:
@@ -75,13 +62,13 @@ def main() -> None:
                 PORT=str(_free_port()),
             )
             os.environ["BASE_URL"] = f"http://127.0.0.1:{os.environ['PORT']}"
-            raise SystemExit(measure(options, valkey))
+            raise SystemExit(measure(options, postgres, valkey))
         finally:
             postgres.remove()
             valkey.remove()
 
 
-def measure(options: argparse.Namespace, valkey: ValkeyServer) -> int:
+def measure(options: argparse.Namespace, postgres: PostgresServer, valkey: ValkeyServer) -> int:
     """Send everything, wait until it is applied, count; return the exit code."""
     from app import create_app
     from app.payments.demo.provider import webhook_secret
@@ -90,12 +77,16 @@ def measure(options: argparse.Namespace, valkey: ValkeyServer) -> int:
         objects = make_payments()
         secret = webhook_secret()
     port = int(os.environ["PORT"])
-    with running("-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"):
+    with running("-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app") as web:
         wait_until_serving(port)
-        burst = send(port, secret, bodies(objects, options.burst * 5), options.burst)
+        raws = bodies(objects, options.burst * 5)
+        used = Processors(web=web, postgres=postgres.pid or 0)
+        burst = send(port, secret, raws, options.burst)
         report(f"burst of {options.burst} a second, taken only", burst)
+        used.report(len(raws))
         with worker() as place, running("worker.py", "scheduler"):
             raws = bodies(objects, options.rate * options.seconds)
+            used = Processors(web=web, postgres=postgres.pid or 0)
             with ThreadPoolExecutor(1) as pool:
                 sending = pool.submit(send, port, secret, raws, options.rate)
                 # Here: what a thread has started ends with it.
@@ -104,6 +95,7 @@ def measure(options: argparse.Namespace, valkey: ValkeyServer) -> int:
             ended = time.monotonic()
             what = f"{options.rate} a second for {options.seconds} s while a worker applies"
             report(what, steady)
+            used.report(len(raws))
             drained = wait_until_applied()
             print(f"backlog gone {max(drained - ended, 0):.1f} s after the last callback")
     total = len(burst.took) + len(steady.took)
@@ -168,53 +160,6 @@ def bodies(objects: Sequence[tuple[str, str, str]], count: int) -> list[bytes]:
     return made
 
 
-def send(port: int, secret: str, raws: Sequence[bytes], rate: int) -> Sent:
-    """Post the bodies at a steady rate over kept connections."""
-    from app.adapters.payments import signing
-
-    sent, numbers, lock = Sent(), itertools.count(), threading.Lock()
-    began = time.perf_counter() + 0.5
-
-    def sender() -> None:
-        connection: socket.socket | None = None
-        while (number := next(numbers)) < len(raws):
-            due, raw = began + number / rate, raws[number]
-            time.sleep(max(due - time.perf_counter(), 0))
-            signature = signing.sign(secret, int(time.time()), raw)
-            try:
-                connection = connection or socket.create_connection(("127.0.0.1", port), 30)
-                status = post(connection, raw, signature)
-            except OSError:
-                connection, status = None, 0
-            with lock:
-                sent.took.append(time.perf_counter() - due)
-                sent.refused += status != 200
-
-    threads = [threading.Thread(target=sender) for _ in range(SENDERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sent.elapsed = time.perf_counter() - began
-    return sent
-
-
-def post(connection: socket.socket, raw: bytes, signature: str) -> int:
-    """Send one request over an open connection and return the status."""
-    head = (
-        "POST /webhooks/demo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Demo-Signature: {signature}\r\nContent-Length: {len(raw)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + raw)
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        part = connection.recv(65536)
-        if not part:
-            raise ConnectionError("closed")
-        answer += part
-    return int(answer.split(b" ", 2)[1])
-
-
 def report(what: str, sent: Sent) -> None:
     """Print the rate that was reached and how long answers took."""
     cuts = statistics.quantiles(sent.took, n=100, method="inclusive")
@@ -265,11 +210,11 @@ def child(*words: str) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def running(*words: str) -> Iterator[None]:
-    """Run a process of the product."""
+def running(*words: str) -> Iterator[int]:
+    """Run a process of the product; yield its number."""
     process = child(*words)
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -340,19 +285,6 @@ def verdict(total: int, refused: int) -> int:
         db.engine.dispose()
     print("nothing lost, nothing twice" if not wrong else "SOMETHING IS WRONG")
     return 1 if wrong or refused else 0
-
-
-def wait_until_serving(port: int) -> None:
-    """Wait until both web processes have most likely loaded the product and answer."""
-    deadline, answered = time.monotonic() + START_S, 0
-    while answered < WARM_UP:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 5) as connection:
-                answered += post(connection, b"{}", "") == BAD_REQUEST
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 def _free_port() -> int:

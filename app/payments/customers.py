@@ -82,6 +82,8 @@ def note_method(user_id: int, rail: str, external_id: str, method: str) -> None:
             RailCustomer.user_id == user_id,
             RailCustomer.rail == rail,
             RailCustomer.external_id == external_id,
+            # Each callback comes by here: what is known is not written again.
+            RailCustomer.method != method,
         )
         .values(method=method)
     )

@@ -34,6 +34,7 @@ def drain_events() -> int:
         done += applied
         if applied:
             idle_since = now
+            time.sleep(drain.rest_after(time.monotonic() - now, len(groups), applied))
         elif now - idle_since > LINGER_S:
             return done
         else:

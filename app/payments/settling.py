@@ -235,6 +235,9 @@ def _fail(payment: Payment, invoice: Invoice | None, seen: RailPayment) -> None:
 
 
 def _own_row(checkout: Checkout, seen: RailPayment) -> Payment:
+    known = _locked_payment(checkout.rail, seen.id)
+    if known is not None:
+        return known
     statement = insert(Payment).values(
         user_id=checkout.user_id,
         invoice_id=checkout.invoice_id,

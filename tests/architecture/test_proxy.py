@@ -23,6 +23,8 @@ from app.web import MAX_BODY_BYTES
 from dev import processes
 
 ROOT = Path(__file__).resolve().parents[2]
+# What `make bench-webhooks` sends to the app.
+FLOOD_A_SECOND = 600
 CONFIG = (ROOT / "deploy" / "nginx.conf").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 
@@ -35,7 +37,7 @@ def location(name: str) -> str:
 
 def test_only_static_files_are_cached() -> None:
     assert "proxy_cache static;" in location("/static/")
-    for name in ("/", "= /events"):
+    for name in ("/", "/webhooks/", "= /events"):
         assert "proxy_cache off;" in location(name)
     assert CONFIG.count("proxy_cache static;") == 1
 
@@ -53,6 +55,15 @@ def test_streams_pass_unbuffered_and_longer_than_a_heart_beat() -> None:
     minutes = re.search(r"proxy_read_timeout (\d+)m;", stream)
     assert minutes
     assert int(minutes[1]) * 60 > LIFETIME_S
+
+
+def test_callbacks_of_providers_may_come_in_floods() -> None:
+    """A visitor's limit would turn most of them away: they come from a few addresses."""
+    zone = re.search(r"limit_req zone=(\w+) burst=(\d+) nodelay;", location("/webhooks/"))
+    assert zone
+    rate = re.search(rf"zone={zone[1]}:1m rate=(\d+)r/s;", CONFIG)
+    assert rate
+    assert min(int(rate[1]), int(zone[2])) >= FLOOD_A_SECOND
 
 
 def test_forwarded_headers_are_written_anew() -> None:

@@ -368,6 +368,19 @@ def test_c15_test_mode_rests_in_production_and_thin_events_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("seconds", "groups", "callbacks", "rest"),
+    [
+        (2.0, 50, 50, 0.0), (0.4, 50, 200, 0.3), (0.02, 1, 5, 0.016), (9.0, 50, 10_000, 1.0),
+        (0.5, 50, 20, 0.0), (0.5, 1, 0, 0.0),
+    ],
+)  # fmt: skip
+def test_callbacks_gather_for_as_long_as_that_has_saved(
+    seconds: float, groups: int, callbacks: int, rest: float
+) -> None:
+    assert drain.rest_after(seconds, groups, callbacks) == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         b"", b"{}", b"[]", b"null", b"\xff\xfe", b"{" * 5000, b'{"object":"event"}', b"1e999",
