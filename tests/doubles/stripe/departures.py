@@ -57,6 +57,13 @@ RESUME, SESSION = "PostSubscriptionsSubscriptionResume", "PostCheckoutSessions"
 ENDIVE = "Endive: the library that is pinned to it has it so."
 ASKED = (
     Asked("resume-anchor-is-an-object", RESUME, "billing_cycle_anchor", True, ENDIVE),
+    Asked(
+        "update-anchor-is-an-object",
+        "PostSubscriptionsSubscriptionExposedId",
+        "billing_cycle_anchor",
+        True,
+        ENDIVE,
+    ),
     Asked("resume-payment-behaviour", RESUME, "payment_behavior", True, ENDIVE),
     Asked("session-allows-methods", SESSION, "allowed_payment_method_types", True, ENDIVE),
     Asked("session-names-no-methods", SESSION, "payment_method_types", False, ENDIVE),

@@ -30,6 +30,7 @@ PLAIN = ("collection_method", "days_until_due", "default_payment_method", "descr
 def update_subscription(account: Account, params: Json, subscription: str) -> Json:
     """Answer POST /v1/subscriptions/{subscription}."""
     row = account.get("subscription", subscription)
+    params = _with_plain_anchor(params)
     if row["status"] in subscriptions.ENDED and set(params) - {
         "metadata",
         "cancellation_details",
@@ -61,6 +62,16 @@ def update_subscription(account: Account, params: Json, subscription: str) -> Js
         account.hidden[invoice]["update"]["discounts"] = row["discounts"]
         row["discounts"] = before
     return row
+
+
+def _with_plain_anchor(params: Json) -> Json:
+    """Read the anchor, which is an object since Endive."""
+    given = params.get("billing_cycle_anchor")
+    if given is None:
+        return params
+    if not isinstance(given, dict):
+        raise invalid("Invalid object", "billing_cycle_anchor")
+    return {**params, "billing_cycle_anchor": given["type"]}
 
 
 def _only_pending(params: Json) -> None:

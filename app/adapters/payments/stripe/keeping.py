@@ -20,6 +20,8 @@ from app.errors import Conflict, NotFound
 
 _ENDED = frozenset({"canceled", "incomplete_expired"})
 _PAUSED = "paused"
+_PAUSE: Data = {"pause_collection": {"behavior": "void"}}
+_FROM_NOW: Data = {"billing_cycle_anchor": {"type": "now"}}
 
 
 class Keeping(Caller):
@@ -133,31 +135,32 @@ class Keeping(Caller):
 
     def _pause(self, order: CommandOrder, present: Data) -> None:
         if present["pause_collection"] is None:
-            self._update(order, {"pause_collection": {"behavior": "void"}})
+            self._update(order, _PAUSE)
 
     def _resume(self, order: CommandOrder, present: Data) -> None:
+        seen = self._reader.fetch(Ref("subscription", order.subscription_id))
         if present["pause_collection"] is not None:
-            self._update(order, {"pause_collection": "", **self._new_period(order)})
+            self._update(order, {"pause_collection": ""})
+        if isinstance(seen, RailSubscription) and seen.is_unpaid:
+            self._begin_anew(order)
         if present["status"] == _PAUSED:
             # Else a card that declines would give a period that nobody pays.
-            params = {
-                "billing_cycle_anchor": {"type": "now"},
-                "payment_behavior": "resume_on_payment_success",
-            }
+            params = {**_FROM_NOW, "payment_behavior": "resume_on_payment_success"}
             key = self._once(f"{order.key}:resume")
             ask(lambda: self._v1.subscriptions.resume(order.subscription_id, params, key))
 
-    def _new_period(self, order: CommandOrder) -> dict[str, Any]:
-        """Have a period begin that is paid at once, where the pause outlasted the paid one."""
-        seen = self._reader.fetch(Ref("subscription", order.subscription_id))
-        if not isinstance(seen, RailSubscription) or not seen.is_unpaid:
-            return {}
-        return {
-            "billing_cycle_anchor": "now",
-            "proration_behavior": "none",
-            # What is not paid goes on being paused.
-            "payment_behavior": "error_if_incomplete",
-        }
+    def _begin_anew(self, order: CommandOrder) -> None:
+        """Have a period begin that is paid at once, where the pause outlasted the paid one.
+
+        A call of its own: that an invoice of the call that ends a pause is collected already is
+        nowhere written. What is not paid is paused again.
+        """
+        paid = {"proration_behavior": "none", "payment_behavior": "error_if_incomplete"}
+        try:
+            self._update(order, {**_FROM_NOW, **paid}, "period")
+        except Conflict:
+            self._update(order, _PAUSE, "pause")
+            raise
 
     def _change(self, order: CommandOrder, present: Data) -> None:
         change = _change_of(order)
@@ -192,8 +195,8 @@ class Keeping(Caller):
             key = self._once(f"{order.key}:release")
             ask(lambda: self._v1.subscription_schedules.release(schedule, {}, key))
 
-    def _update(self, order: CommandOrder, params: dict[str, Any]) -> None:
-        key = self._once(order.key)
+    def _update(self, order: CommandOrder, params: Data, step: str = "") -> None:
+        key = self._once(f"{order.key}:{step}" if step else order.key)
         ask(lambda: self._v1.subscriptions.update(order.subscription_id, params, key))
 
     def _product(self, order: PriceOrder) -> str:
