@@ -42,6 +42,7 @@ STATE_LABELS: Mapping[str, LazyString] = {
     "paused": _l("Paused"),
     "canceled": _l("Ended"),
     "ended": _l("Ended"),
+    "waiting": _l("Waits while more is paid for"),
     "replaced": _l("Replaced by another plan"),
 }
 NOTHING = "—"

@@ -77,7 +77,8 @@ class SubscriptionView(AdminView):
         _offer_plans(form)
         if not form.is_submitted():
             form.shown_at.data = utc_now().isoformat()
-            form.seen_end.data = right.until.isoformat() if right and right.until else ""
+            end = giving.end_of_paid(user.id) or (right.until if right else None)
+            form.seen_end.data = end.isoformat() if end else ""
             form.plan.data = right.plan_code if right else form.plan.data
         if form.validate_on_submit():
             return self._act(user, lambda: _give_days(user.id, form))

@@ -1,10 +1,18 @@
-"""Days of a plan that staff give: added to what somebody was given before, or from now on."""
+"""Days of a plan that staff give: added to what somebody was given before, or from now on.
+
+Of a plan that we are paid for, the next charge moves. A provider moves none: it would make free
+days of the time that is paid for, in which a larger plan costs nothing.
+"""
 
 from datetime import datetime, timedelta
 
+from app.db import utc_now
 from app.errors import Conflict, InvalidInput
-from app.subscriptions import queries
+from app.money import Money
+from app.subscriptions import buying, queries
+from app.subscriptions.kept import gifts, rules
 from app.subscriptions.service import give_plan
+from app.subscriptions.terms import Source, Standing
 
 MAX_DAYS = 3_650
 
@@ -28,7 +36,11 @@ def give_days(
     if not 1 <= days <= MAX_DAYS:
         raise InvalidInput("bad_days", field="days", maximum=MAX_DAYS)
     present = queries.present_right(user_id)
-    goes_on = present is not None and present.plan_code == plan_code and not present.rail
+    is_same = present is not None and present.plan_code == plan_code
+    paid = buying.standing(user_id)
+    if present is not None and present.rail and is_same and paid is not None:
+        return _give_to_payer(actor_id, user_id, paid, days, reason, seen_end)
+    goes_on = is_same and present is not None and not present.rail
     if present is None or not goes_on:
         end = _after(shown_at, days)
     elif present.until is None:
@@ -38,6 +50,43 @@ def give_days(
     if not goes_on or present is None or present.until != end:
         give_plan(actor_id, user_id, plan_code, end, reason)
     return end
+
+
+def end_of_paid(user_id: int) -> datetime | None:
+    """Return when what somebody pays for here is charged next; None where nothing is."""
+    paid = buying.standing(user_id)
+    return paid.period_end if paid is not None and paid.source is Source.KEPT else None
+
+
+def _give_to_payer(
+    actor_id: int,
+    user_id: int,
+    paid: Standing,
+    days: int,
+    reason: str,
+    seen_end: datetime | None,
+) -> datetime:
+    if paid.source is Source.PROVIDER:
+        worth = _worth(paid, days)
+        if worth is None:
+            raise Conflict("days_not_here")
+        raise Conflict("days_at_provider", days=days, amount=worth.amount, currency=worth.currency)
+    if paid.period_end is None:
+        raise Conflict("right_has_no_end")
+    if seen_end is None:
+        raise Conflict("right_moved")
+    end = _after(seen_end, days)
+    gifts.give_days(actor_id, user_id, end, seen_end, reason)
+    return end
+
+
+def _worth(paid: Standing, days: int) -> Money | None:
+    """Return what so many days of a subscription cost, by what its next period does."""
+    if paid.next_charge is None or paid.period.is_endless:
+        return None
+    now = utc_now()
+    part = rules.part_of(timedelta(days=days), paid.period.after(now) - now)
+    return rules.share(paid.next_charge, part)
 
 
 def _later_end(

@@ -22,9 +22,13 @@ from app.db import Base, CreatedAt, RowId
 
 
 class SubscriptionState(StrEnum):
-    """ACTIVE holds now, ENDED ran out or was ended, REPLACED gave way to another plan."""
+    """ACTIVE holds now, ENDED ran out or was ended, REPLACED gave way to another plan.
+
+    WAITING was given and stands back while as much or more is paid for.
+    """
 
     ACTIVE = "active"
+    WAITING = "waiting"
     ENDED = "ended"
     REPLACED = "replaced"
 
@@ -123,7 +127,9 @@ class Subscription(Base):
             "ends_at",
             postgresql_where=text("state = 'active' and ends_at is not null"),
         ),
-        CheckConstraint("state in ('active', 'ended', 'replaced')", name="state"),
+        CheckConstraint("state in ('active', 'waiting', 'ended', 'replaced')", name="state"),
+        CheckConstraint("(state = 'waiting') = (waits_since is not null)", name="waits_since"),
+        Index("ix_subscriptions_waiting", "user_id", postgresql_where=text("state = 'waiting'")),
     )
 
     id: Mapped[RowId]
@@ -132,6 +138,8 @@ class Subscription(Base):
     state: Mapped[str] = mapped_column(default=SubscriptionState.ACTIVE.value)
     started_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
+    # What was left of it then is had once it does not wait any more.
+    waits_since: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(default="")
     # By which rail it is paid for; nothing where staff have given it.
     rail: Mapped[str] = mapped_column(default="", server_default="")

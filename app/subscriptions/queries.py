@@ -85,6 +85,14 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingGift:
+    """A plan that was given and waits; `days` is how much of it is left, None: it has no end."""
+
+    name: str
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSummary:
     """The plan of one person in a few words."""
 
@@ -200,6 +208,25 @@ def present_right(user_id: int) -> Right | None:
         return None
     found, name = row
     return Right(found.plan_code, name, found.started_at, found.ends_at, found.rail, found.reason)
+
+
+def waiting_gifts(user_id: int) -> tuple[WaitingGift, ...]:
+    """Return what staff have given a person and what waits while as much or more is paid for."""
+    rows = db.session.execute(
+        select(Subscription, Plan.name)
+        .join(Plan, Plan.code == Subscription.plan_code)
+        .where(
+            Subscription.user_id == user_id, Subscription.state == SubscriptionState.WAITING.value
+        )
+        .order_by(Plan.position.desc(), Subscription.id)
+    )
+    return tuple(WaitingGift(name, _days_left(found)) for found, name in rows)
+
+
+def _days_left(found: Subscription) -> int | None:
+    if found.ends_at is None or found.waits_since is None:
+        return None
+    return max(-((found.waits_since - found.ends_at) // timedelta(days=1)), 0)
 
 
 def plan_summary(user_id: int) -> PlanSummary:

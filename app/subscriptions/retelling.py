@@ -42,6 +42,10 @@ CHANGES: Mapping[str, LazyString] = {
     ),
     "given": _l("%(now)s was given by staff, without an end."),
     "given:until": _l("%(now)s was given by staff until %(until)s."),
+    "set_aside": _l("%(now)s, given by staff, waits while as much or more is paid for."),
+    "back": _l("%(now)s, given by staff, holds again."),
+    "back:until": _l("%(now)s, given by staff, holds again until %(until)s."),
+    "days_given": _l("Days were given by staff: %(now)s goes on until %(end)s."),
     "ended:staff": _l("%(now)s was ended by staff."),
     "began": _l("%(now)s began; the card provider keeps it."),
     "began:incomplete": _l("Ordered at the card provider; the first payment is open."),
@@ -90,7 +94,8 @@ def _detail(change: Change) -> str:
     if change.what == "began":
         return str(after.get("state"))
     if change.source == STAFF:
-        return "until" if change.what == "given" and after.get("ends_at") else STAFF
+        is_timed = change.what in {"given", "back"} and after.get("ends_at")
+        return "until" if is_timed else STAFF
     return change.cause
 
 
@@ -103,6 +108,7 @@ def _values(before: Picture, after: Picture) -> dict[str, str]:
         "next": contents(after.get("next") or {}),
         "rail": rail_label(str(after.get("rail", ""))),
         "until": _day(after.get("ends_at")),
+        "end": _day(after.get("period_end")),
     }
 
 

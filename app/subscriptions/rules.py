@@ -28,6 +28,8 @@ class Change(StrEnum):
     REPLACED = "another plan given"
     ENDED = "ended by staff"
     EXPIRED = "its end has come"
+    SET_ASIDE = "as much or more is paid for"
+    BACK = "no more is paid for"
 
 
 # State -> what happens -> the state that follows. What is missing can't happen: ended rights stay
@@ -38,7 +40,9 @@ STATE_TABLE: dict[str, dict[Change, str]] = {
         Change.REPLACED: "replaced",
         Change.ENDED: "ended",
         Change.EXPIRED: "ended",
+        Change.SET_ASIDE: "waiting",
     },
+    "waiting": {Change.BACK: "active", Change.ENDED: "ended"},
     "ended": {},
     "replaced": {},
 }

@@ -170,11 +170,13 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
     """End a person's plan now; the free plan holds from here on. Audited."""
     reason = _checked_reason(reason)
     present = _lock_present(user_id)
+    if present is not None and present.rail:
+        # Its provider would go on taking money; what was given and waits may end.
+        present = _waiting_gift(user_id)
+        if present is None:
+            raise Conflict("plan_is_paid_for")
     if present is None:
         raise Conflict("no_plan_to_end")
-    if present.rail:
-        # Its provider would go on taking money.
-        raise Conflict("plan_is_paid_for")
     before = _as_dict(present)
     _close(present, rules.Change.ENDED, utc_now())
     hold_best_paid(user_id)
@@ -194,34 +196,28 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
 def hold_best_paid(user_id: int) -> None:
     """Make the largest plan that a person pays for, to us or at a provider, the one they have.
 
-    What staff have given stays, unless the paid plan is a larger one.
+    What staff have given holds as long as it is a larger one. Otherwise it waits: what was left of
+    it is had once no more is paid for than that.
     """
-    present = _lock_present(user_id)
-    best, now = _best_paid(user_id), utc_now()
-    if best is None:
-        if present is not None and present.rail:
-            _close(present, rules.Change.ENDED, now)
-            publish(PlanEnded(user_id, present.plan_code))
+    present, now = _lock_present(user_id), utc_now()
+    best, is_gift = _best_paid(user_id), _is_gift(present, now)
+    if present is not None and is_gift and (best is None or _is_larger(present, best)):
         return
-    if present is not None and not _is_over(present, now):
-        if present.rail and present.plan_code == best.plan_code:
-            present.rail, present.ends_at = best.rail, best.until
-            db.session.flush()
+    gift = None if is_gift else _waiting_gift(user_id)
+    if gift is not None and (best is None or _is_larger(gift, best)):
+        _step_back(present, now)
+        _bring_back(gift, now)
+    elif best is None:
+        if present is None or not present.rail:
             return
-        if not present.rail and not _is_larger(best.plan_code, present.plan_code):
-            return
-    if present is not None:
-        _close(present, rules.Change.REPLACED, now)
-    db.session.add(
-        Subscription(
-            user_id=user_id,
-            plan_code=best.plan_code,
-            started_at=now,
-            ends_at=best.until,
-            rail=best.rail,
-        )
-    )
-    db.session.flush()
+        _close(present, rules.Change.ENDED, now)
+    elif present is not None and _is_paid_by(present, best, now):
+        present.rail, present.ends_at = best.rail, best.until
+        db.session.flush()
+        return
+    else:
+        _step_back(present, now)
+        _begin(user_id, best, now)
     if present is not None:
         publish(PlanEnded(user_id, present.plan_code))
 
@@ -261,13 +257,74 @@ def _best_paid(user_id: int) -> _Paid | None:
     return max(paid, key=lambda one: (one.position, one.until or last), default=None)
 
 
+def _is_gift(right: Subscription | None, now: datetime) -> bool:
+    return right is not None and not right.rail and not _is_over(right, now)
+
+
+def _is_paid_by(right: Subscription, paid: _Paid, now: datetime) -> bool:
+    is_same = bool(right.rail) and right.plan_code == paid.plan_code
+    return is_same and not _is_over(right, now)
+
+
+def _step_back(right: Subscription | None, now: datetime) -> None:
+    """Let a right make room for another one; what staff have given waits."""
+    if _is_gift(right, now) and right is not None:
+        _set_aside(right, now)
+    elif right is not None:
+        _close(right, rules.Change.REPLACED, now)
+
+
+def _begin(user_id: int, paid: _Paid, now: datetime) -> None:
+    right = Subscription(
+        user_id=user_id,
+        plan_code=paid.plan_code,
+        started_at=now,
+        ends_at=paid.until,
+        rail=paid.rail,
+    )
+    db.session.add(right)
+    db.session.flush()
+
+
 def _lasts(until: InstrumentedAttribute[datetime | None], now: datetime) -> ColumnElement[bool]:
     return or_(until.is_(None), until > now)
 
 
-def _is_larger(plan_code: str, other: str) -> bool:
-    plan, present = db.session.get_one(Plan, plan_code), db.session.get_one(Plan, other)
-    return plan.position > present.position
+def _is_larger(given: Subscription, paid: _Paid) -> bool:
+    return db.session.get_one(Plan, given.plan_code).position > paid.position
+
+
+def _waiting_gift(user_id: int) -> Subscription | None:
+    """Return the largest of what staff have given and what waits, locked; of those the longest."""
+    return db.session.scalar(
+        select(Subscription)
+        .join(Plan, Plan.code == Subscription.plan_code)
+        .where(
+            Subscription.user_id == user_id, Subscription.state == SubscriptionState.WAITING.value
+        )
+        .order_by(Plan.position.desc(), Subscription.ends_at.desc().nulls_first(), Subscription.id)
+        .limit(1)
+        .with_for_update(of=Subscription)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _set_aside(gift: Subscription, now: datetime) -> None:
+    before = _as_dict(gift)
+    gift.state, gift.waits_since = rules.next_state(gift.state, rules.Change.SET_ASIDE), now
+    db.session.flush()
+    history.note(gift.user_id, STAFF, "set_aside", before=before, after=_as_dict(gift))
+
+
+def _bring_back(gift: Subscription, now: datetime) -> None:
+    """Let a gift go on with what was left of it."""
+    before = _as_dict(gift)
+    gift.state = rules.next_state(gift.state, rules.Change.BACK)
+    if gift.ends_at is not None and gift.waits_since is not None:
+        gift.ends_at += now - gift.waits_since
+    gift.waits_since = None
+    db.session.flush()
+    history.note(gift.user_id, STAFF, "back", before=before, after=_as_dict(gift))
 
 
 def with_expired() -> list[int]:
@@ -397,9 +454,11 @@ def end_for_leaver(user_id: int) -> None:
         .where(RailSubscription.user_id == user_id)
         .values(plan_code=None, price_id=None, access_until=None)
     )
-    present = _lock_present(user_id)
+    present, now = _lock_present(user_id), utc_now()
+    while (gift := _waiting_gift(user_id)) is not None:
+        _close(gift, rules.Change.ENDED, now)
     if present is not None:
-        _close(present, rules.Change.ENDED, utc_now())
+        _close(present, rules.Change.ENDED, now)
         publish(PlanEnded(user_id, present.plan_code))
 
 
@@ -432,8 +491,9 @@ def _lock_present(user_id: int) -> Subscription | None:
 def _close(subscription: Subscription, change: rules.Change, now: datetime) -> None:
     subscription.state = rules.next_state(subscription.state, change)
     # A plan that had run out already keeps its own end.
-    if not _is_over(subscription, now):
+    if not _is_over(subscription, now) or subscription.waits_since is not None:
         subscription.ends_at = now
+    subscription.waits_since = None
     db.session.flush()
 
 

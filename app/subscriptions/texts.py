@@ -57,6 +57,22 @@ TEXTS: Mapping[str, LazyString] = {
         "have no effect while they pay. Give money back, or to the wallet, instead."
     ),
     "right_moved": _l("Somebody has changed this plan meanwhile. Look at it and try again."),
+    "days_at_provider": _l(
+        "The card provider keeps this subscription, and can move its charge only by making free "
+        "days of what is paid. Give money back instead, on the page of the newest invoice: "
+        "%(days)s days come to about %(amount)s %(currency)s."
+    ),
+    "days_not_here": _l(
+        "The card provider keeps this subscription, and can move its charge only by making free "
+        "days of what is paid. Give money back instead, on the page of the newest invoice."
+    ),
+    "days_pay_first": _l(
+        "An invoice of this plan is not paid: days can be given once it is, or once nobody is to "
+        "pay it any more."
+    ),
+    "days_change_waits": _l(
+        "A change of this plan waits for its payment. Give the days once it is paid or given up."
+    ),
     "right_has_no_end": _l("This plan has no end, so there is nothing to add days to."),
     "bad_days": _l("Give 1 to %(maximum)s days."),
     "plan_is_paid_for": _l(

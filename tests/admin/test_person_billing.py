@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 
 from app.accounts.models import AuditEntry, Role, User
 from app.adapters.payments.stripe.dashboard import page_of
@@ -13,9 +13,9 @@ from app.db import db, utc_now
 from app.notifications.models import OutboxMessage
 from app.payments.models import Invoice, Payment, RailCustomer, RailEvent
 from app.subscriptions.history import history_of
-from app.subscriptions.models import RailSubscription
-from app.subscriptions.queries import Right, present_right
-from app.subscriptions.service import hold_best_paid, seed_plans
+from app.subscriptions.models import RailSubscription, Subscription
+from app.subscriptions.queries import Right, WaitingGift, present_right, waiting_gifts
+from app.subscriptions.service import end_for_leaver, hold_best_paid, seed_plans
 from app.transactions import transaction
 from tests.client import Client
 from tests.factories import make_user
@@ -132,12 +132,11 @@ def test_a_given_plan_is_ended_with_a_reason(user: User, staff: Client) -> None:
     assert history_of(user.id)[0].what == "ended"
 
 
-@pytest.mark.parametrize("plan", ["pro", "premium"])
 def test_a_plan_that_is_paid_for_is_not_overruled_by_a_smaller_one(
-    user: User, staff: Client, plan: str
+    user: User, staff: Client
 ) -> None:
     pay_at_provider(user, "premium")
-    page = give(staff, user, days_form(staff, user, plan))
+    page = give(staff, user, days_form(staff, user, "pro"))
     assert "This person pays for the plan Premium, which is as large or larger" in page
     right = right_of(user)
     assert right is not None and (right.plan_code, right.rail) == ("premium", "stripe")
@@ -147,7 +146,7 @@ def test_a_plan_that_is_paid_for_is_not_overruled_by_a_smaller_one(
 
 def test_a_larger_plan_may_be_given_for_a_while(user: User, staff: Client) -> None:
     pay_at_provider(user, "pro")
-    assert "While they pay, only a larger plan can be given" in (
+    assert "Another plan can be given only if it is larger" in (
         staff.get(f"/admin/subscriptions/give?user={user.id}").text
     )
     give(staff, user, days_form(staff, user, "premium"))
@@ -278,3 +277,62 @@ def test_a_reason_is_kept_without_what_no_column_holds(user: User, staff: Client
 
 def test_the_hidden_moment_of_a_form_is_a_time(user: User, staff: Client) -> None:
     assert datetime.fromisoformat(days_form(staff, user)["shown_at"]).tzinfo is not None
+
+
+def test_a_gift_waits_while_more_is_paid_for_and_its_days_come_back(
+    user: User, staff: Client, login_as: Login
+) -> None:
+    give(staff, user, days_form(staff, user, days=10))
+    pay_at_provider(user, "premium")
+    assert waiting_gifts(user.id) == (WaitingGift("Pro", 10),)
+    assert "10 days of it are left" in login_as(user).get("/subscriptions").text
+    with transaction():
+        gift = db.session.scalars(select(Subscription).where(Subscription.rail == "")).one()
+        assert gift.waits_since is not None and gift.ends_at is not None
+        # Twenty days pass.
+        gift.waits_since -= timedelta(days=20)
+        gift.ends_at -= timedelta(days=20)
+        db.session.execute(update(RailSubscription).values(plan_code=None))
+        hold_best_paid(user.id)
+    right = right_of(user)
+    assert right is not None and (right.plan_code, right.rail) == ("pro", "")
+    assert timedelta(days=9, hours=23) < left(user) <= timedelta(days=10)
+    assert [one.what for one in history_of(user.id)] == ["back", "set_aside", "given"]
+    page = staff.get(f"/admin/users/details/?id={user.id}").text
+    assert "waits while as much or more is paid for" in page and "holds again until" in page
+
+
+def test_a_gift_is_larger_than_what_is_paid_for_later(user: User, staff: Client) -> None:
+    give(staff, user, days_form(staff, user, "pro"))
+    pay_at_provider(user, "premium")
+    with transaction():
+        db.session.execute(update(RailSubscription).values(plan_code="free"))
+        hold_best_paid(user.id)
+    right = right_of(user)
+    assert right is not None and (right.plan_code, right.rail) == ("pro", "")
+
+
+def test_a_gift_that_waits_is_ended_by_staff_and_with_the_account(
+    user: User, staff: Client
+) -> None:
+    path = f"/admin/subscriptions/end?user={user.id}"
+    for end in (
+        lambda: staff.post_form(path, {"reason": REASON}),
+        lambda: end_for_leaver(user.id),
+    ):
+        with transaction():
+            db.session.execute(delete(RailSubscription))
+            hold_best_paid(user.id)
+        give(staff, user, days_form(staff, user))
+        pay_at_provider(user, "premium")
+        with transaction():
+            end()
+        assert waiting_gifts(user.id) == ()
+
+
+def test_days_of_a_plan_that_a_provider_keeps_are_refused_with_what_they_come_to(
+    user: User, staff: Client
+) -> None:
+    pay_at_provider(user, "pro")
+    page = give(staff, user, days_form(staff, user, days=10))
+    assert "Give money back instead" in page

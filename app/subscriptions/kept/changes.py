@@ -54,7 +54,7 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
         return Change(ChangeKind.BACK, wanted, (), nothing, at)
     if not _is_at_once(kept, present, wanted, at):
         return _later(kept, wanted)
-    rests = store.course_of(kept).rests(kept.number, at) if kept.number else ()
+    rests = store.rests_of(kept, at)
     part = sum((rest for _number, rest in rests), Fraction(0))
     shares = discounts.shares_off(kept, rests)
     for_life = wanted.period.is_endless

@@ -174,10 +174,15 @@ class Course:
         for number in range(self.anchor_number + 1, paid + 1):
             start, end = self.start(number), self.start(number + 1)
             if now < end:
-                rest = Fraction((end - max(now, start)) // _SECOND, (end - start) // _SECOND)
+                rest = part_of(end - max(now, start), end - start)
                 whole = ((later, Fraction(1)) for later in range(number + 1, paid + 1))
                 return ((number, rest), *whole)
         return ()
+
+
+def part_of(span: timedelta, whole: timedelta) -> Fraction:
+    """Return what part of a time another one is, by the second."""
+    return Fraction(span // _SECOND, whole // _SECOND)
 
 
 def share(price: Money, part: Fraction) -> Money:

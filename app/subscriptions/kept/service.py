@@ -284,7 +284,7 @@ def change(user_id: int, choice: Choice, token: str, *, actor_id: int | None = N
     wanted = changes.plan_change(kept, choice, at)
     if _token(kept, wanted, at) != token:
         raise Conflict("preview_changed")
-    _take_back(held, "changed")
+    take_back(held, "changed")
     seats.take(
         wanted.basket.items, holder=store.source_of(kept), had=baskets.present_of(kept).items
     )
@@ -339,7 +339,7 @@ def cancel(
     if kept.period_end is None:
         raise Conflict("subscription_for_life")
     if not kept.cancel_at_period_end:
-        _take_back(held, "canceled")
+        take_back(held, "canceled")
         with writing(kept, "canceled", cause=cause, actor_id=actor_id):
             kept.cancel_at_period_end = True
             baskets.forget_next(kept)
@@ -376,8 +376,8 @@ def end_now(
         invoices.void(held.invoice, cause, actor_id=actor_id)
 
 
-def _take_back(held: Held, cause: str) -> None:
-    """Void the open invoice, because what is asked for is to be another one."""
+def take_back(held: Held, cause: str) -> None:
+    """Void the open invoice, because what is asked for is to be another one, or later."""
     held.kept.revision += 1
     held.kept.pending = None
     db.session.flush()

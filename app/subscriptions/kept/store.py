@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, literal, select
@@ -25,7 +26,7 @@ from app.settings import queries as settings
 from app.settings.rules import GRACE_DAYS
 from app.subscriptions import history, service
 from app.subscriptions.events import PlanEnded
-from app.subscriptions.kept import baskets
+from app.subscriptions.kept import baskets, rules
 from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason, next_state
 from app.subscriptions.models import KeptState, KeptSubscription, RailSubscription
 from app.subscriptions.periods import Period
@@ -130,6 +131,20 @@ def course_of(kept: KeptSubscription) -> Course:
     if kept.anchor is None:
         raise Conflict("subscription_moved")
     return Course(Period.parse(kept.period), kept.anchor, kept.anchor_number)
+
+
+def rests_of(kept: KeptSubscription, now: datetime) -> tuple[tuple[int, Fraction], ...]:
+    """Return which periods are paid for and what of each is not used up, in whole periods.
+
+    One that days given have made longer lies before the course, and may count more than once.
+    """
+    if not kept.number or kept.anchor is None:
+        return ()
+    rests = course_of(kept).rests(kept.number, now)
+    if kept.anchor_number and now < kept.anchor:
+        length = Period.parse(kept.period).after(now) - now
+        return ((kept.anchor_number, rules.part_of(kept.anchor - now, length)), *rests)
+    return rests
 
 
 def source_of(kept: KeptSubscription) -> str:

@@ -36,6 +36,7 @@ def index() -> ResponseReturnValue:
         limits=queries.limits_of(user_id),
         summary=queries.plan_summary(user_id),
         standing=standing,
+        gifts=queries.waiting_gifts(user_id),
         arrived=_arrived(user_id),
         running=usage.running_bots(user_id),
         accounts=usage.connected_accounts(user_id),

@@ -443,15 +443,6 @@ def test_a_price_that_rises_is_not_theirs(person: Person) -> None:
 # -- trials ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def trial(person: Person) -> Person:
-    """Pro may be tried for two weeks."""
-    with transaction():
-        pro = queries.plans_on_offer()[1]
-        plans.change_plan(None, "pro", pro, visible=True, trial_days=14)
-    return person
-
-
 def test_a_trial_with_money_goes_on_by_itself(trial: Person) -> None:
     trial.fill_wallet("29")
     quote_standing = trial.start()

@@ -1,0 +1,141 @@
+"""Days that staff give of what somebody pays for here: the next charge moves, nothing else."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import func, select
+
+from app.accounts.models import AuditEntry
+from app.db import db
+from app.errors import Conflict
+from app.subscriptions import giving, history
+from app.subscriptions.kept import service
+from app.transactions import transaction
+from tests.subscriptions.kept.world import Person, choice, usd
+
+STAFF = 1
+
+
+@pytest.fixture
+def subscriber(person: Person) -> Person:
+    """Somebody with Pro for April and money in the wallet."""
+    person.clock.reach(person.clock.now.replace(day=1) + timedelta(days=40))
+    person.clock.reach(person.clock.now.replace(month=4, year=person.clock.now.year + 1, day=1))
+    person.fill_wallet("1000")
+    person.subscribe()
+    return person
+
+
+def end_of(person: Person) -> datetime:
+    end = person.kept().period_end
+    assert end is not None
+    return end
+
+
+def give(person: Person, days: int, *, seen: datetime | None = None, plan: str = "pro") -> datetime:
+    with transaction():
+        return giving.give_days(
+            STAFF, person.id, plan, days, "was away", seen_end=seen or end_of(person),
+            shown_at=person.clock.now,
+        )  # fmt: skip
+
+
+def test_given_days_move_the_next_charge_and_all_later_ones(subscriber: Person) -> None:
+    seen = end_of(subscriber)
+    for _ in range(2):
+        assert give(subscriber, 10, seen=seen) == seen + timedelta(days=10)
+    with pytest.raises(Conflict, match="right_moved"):
+        give(subscriber, 5, seen=seen)
+    standing = subscriber.standing()
+    assert standing is not None and standing.next_at == seen + timedelta(days=10)
+    entries = select(func.count()).where(AuditEntry.action == "subscription.days_given")
+    assert db.session.scalar(entries) == 1
+    assert history.history_of(subscriber.id)[0].what == "days_given"
+    subscriber.clock.reach(seen + timedelta(days=9))
+    subscriber.run()
+    assert [one.state for one in subscriber.invoices()] == ["paid", "open"]
+    subscriber.clock.reach(seen + timedelta(days=10, minutes=1))
+    subscriber.run()
+    assert subscriber.invoices()[1].lines[0].period_start == seen + timedelta(days=10)
+    assert end_of(subscriber) == (seen + timedelta(days=10)).replace(month=6)
+    assert subscriber.wallet() == Decimal(1000 - 2 * 29)
+
+
+def test_days_given_in_the_last_week_take_the_open_invoice_back(subscriber: Person) -> None:
+    subscriber.clock.reach(end_of(subscriber) - timedelta(days=2))
+    subscriber.run()
+    give(subscriber, 30)
+    subscriber.run()
+    assert [one.state for one in subscriber.invoices()] == ["paid", "void"]
+    assert subscriber.state() == "active" and subscriber.plan() == "pro"
+    subscriber.clock.reach(end_of(subscriber) + timedelta(minutes=1))
+    subscriber.run()
+    assert [one.state for one in subscriber.invoices()] == ["paid", "void", "paid"]
+
+
+@pytest.mark.parametrize("paid_early", [False, True])
+def test_an_upgrade_in_given_days_costs_what_they_differ_by(
+    subscriber: Person, paid_early: bool
+) -> None:
+    """Of 30 days and 30 given, 6 are left: none of them is had for nothing."""
+    give(subscriber, 30)
+    subscriber.clock.reach(end_of(subscriber) - timedelta(days=6))
+    if paid_early:
+        subscriber.run()
+        assert subscriber.pay_from_wallet(subscriber.invoices()[-1].id)
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    part = Decimal(6) / 31 + paid_early
+    assert abs(preview.due_now.amount - (79 - 29) * part) < Decimal("0.02")
+
+
+def test_ten_years_given_make_no_upgrade_cheap(subscriber: Person) -> None:
+    give(subscriber, 3_650)
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    assert preview.due_now.amount > 6_000
+
+
+def test_a_planned_change_and_a_cancelled_end_move_along(subscriber: Person) -> None:
+    subscriber.change(choice(None, extra_bot=1))
+    give(subscriber, 3)
+    kept = subscriber.kept()
+    assert kept.change_at == kept.period_end
+    subscriber.cancel()
+    seen = end_of(subscriber)
+    give(subscriber, 4)
+    kept = subscriber.kept()
+    assert kept.access_until == kept.period_end == seen + timedelta(days=4)
+
+
+def test_days_are_refused_where_money_is_waited_for_or_nothing_ends(person: Person) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    seen = end_of(person)
+    with transaction():
+        token = service.preview_change(person.id, choice("premium")).token
+    with transaction():
+        service.change(person.id, choice("premium"), token)
+    with pytest.raises(Conflict, match="days_change_waits"):
+        give(person, 5)
+    person.clock.reach(seen + timedelta(minutes=1))
+    for _ in range(3):
+        person.run()
+    assert person.state() == "past_due"
+    with pytest.raises(Conflict, match="days_pay_first"):
+        give(person, 5)
+
+
+def test_a_trial_is_made_longer(trial: Person) -> None:
+    trial.start()
+    seen = end_of(trial)
+    give(trial, 7)
+    kept = trial.kept()
+    assert kept.trial_end == kept.period_end == seen + timedelta(days=7)
+    trial.fill_wallet("29")
+    trial.clock.reach(seen + timedelta(days=7, minutes=1))
+    trial.run()
+    assert trial.state() == "active" and trial.wallet() == 0
+    standing = trial.standing()
+    assert standing is not None and standing.next_charge == usd("29")
