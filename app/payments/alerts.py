@@ -11,6 +11,7 @@ from collections.abc import Collection
 from sqlalchemy import select
 
 from app.accounts import audit
+from app.accounts.locks import lock_person
 from app.accounts.reasons import checked_reason
 from app.adapters.payments.books import Figures, sum_figures
 from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState
@@ -85,13 +86,14 @@ def settle(actor_id: int, alert_id: int, how: Settlement, reason: str) -> None:
     A refund is booked as our loss, or taken from the wallet as far as that has it. Again: nothing.
     """
     reason = checked_reason(reason)
-    payment_id = db.session.scalar(
-        select(PaymentAlert.payment_id).where(PaymentAlert.id == alert_id)
+    query = select(Payment.id, Payment.user_id).join(
+        PaymentAlert, PaymentAlert.payment_id == Payment.id
     )
-    if payment_id is None:
+    found = db.session.execute(query.where(PaymentAlert.id == alert_id)).one_or_none()
+    if found is None:
         raise NotFound("unknown_payment_alert")
-    # In the order in which news of the provider take them.
-    payment = db.session.get_one(Payment, payment_id, with_for_update=True)
+    lock_person(found.user_id)
+    payment = db.session.get_one(Payment, found.id, with_for_update=True)
     alert = db.session.get_one(PaymentAlert, alert_id, with_for_update=True)
     if alert.state == AlertState.SETTLED:
         return

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.locks import lock_person
 from app.adapters.payments.port import Created
 from app.db import db, utc_now
 from app.errors import Conflict, NotFound
@@ -102,6 +103,7 @@ def own_invoice(user_id: int, invoice_id: int) -> Invoice:
 
 def prepare(user_id: int, rail: str, want: Want) -> Step:
     """Store the page that is to be made, or find the open one of the same rail and amount."""
+    lock_person(user_id)
     checkout = _open_one(user_id, want)
     if checkout is not None and not _fits(checkout, rail, want):
         replace(checkout)
@@ -261,5 +263,6 @@ def _store(user_id: int, rail: str, want: Want) -> Checkout:
 
 
 def lock(checkout_id: int) -> Checkout:
-    """Return a page under its row's lock."""
+    """Return a page under its row's lock, and its owner's."""
+    lock_person(db.session.get_one(Checkout, checkout_id).user_id)
     return db.session.get_one(Checkout, checkout_id, with_for_update=True, populate_existing=True)

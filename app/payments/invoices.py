@@ -3,6 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.locks import lock_person
 from app.db import db, utc_now
 from app.errors import Conflict, NotFound
 from app.events import publish
@@ -16,6 +17,7 @@ NUMBER_DIGITS = 6
 
 def draft(new: NewInvoice, cause: str, *, actor_id: int | None = None) -> tuple[Invoice, bool]:
     """Make a draft and return it with True, or with False the invoice that its key made before."""
+    lock_person(new.user_id)
     totals = add_up(new.lines, new.discount, new.tax)
     made = db.session.scalar(
         insert(Invoice)
@@ -66,7 +68,10 @@ def give_up(invoice: Invoice, cause: str, *, actor_id: int | None = None) -> Non
 
 
 def lock(invoice_id: int) -> Invoice:
-    """Return an invoice under its row's lock; raise NotFound if there is none."""
+    """Return an invoice under its row's lock, and its owner's; raise NotFound if there is none."""
+    owner = db.session.scalar(select(Invoice.user_id).where(Invoice.id == invoice_id))
+    if owner is not None:
+        lock_person(owner)
     found = db.session.scalar(
         select(Invoice)
         .where(Invoice.id == invoice_id)

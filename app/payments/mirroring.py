@@ -1,6 +1,6 @@
 """Invoices that a provider keeps, and its customers, copied into our own books.
 
-All sums are the provider's. Locks are taken in this order: the person, the invoice, the payment.
+All sums are the provider's. Locks are taken in the order of `accounts.locks`.
 """
 
 import logging

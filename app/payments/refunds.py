@@ -11,6 +11,7 @@ from decimal import Decimal
 from sqlalchemy import case, func, select
 
 from app.accounts import audit
+from app.accounts.locks import lock_person
 from app.adapters.payments.port import RailRefund, RefundOrder
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
@@ -323,10 +324,11 @@ def _by_key(key: str) -> Refund | None:
 
 
 def _lock_payment(payment_id: int) -> Payment:
-    found = db.session.get(Payment, payment_id, with_for_update=True, populate_existing=True)
-    if found is None:
+    owner = db.session.scalar(select(Payment.user_id).where(Payment.id == payment_id))
+    if owner is None:
         raise NotFound("unknown_payment")
-    return found
+    lock_person(owner)
+    return db.session.get_one(Payment, payment_id, with_for_update=True, populate_existing=True)
 
 
 def _refs(payment: Payment, refund: Refund) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """How news of a rail become money in our books: the one way for callbacks, looks and replays.
 
-Everything here runs in the transaction of its caller, under the locks of invoice, checkout and
-payment, in this order.
+Everything here runs in the transaction of its caller, under the locks of the person, the invoice,
+the checkout and the payment, in this order.
 """
 
 import logging
@@ -103,10 +103,13 @@ def known_payment(rail: str, external_id: str) -> Payment | None:
 
     None if the payment is not ours.
     """
-    found = _locked_payment(rail, external_id)
-    if found is None and take_ref(rail, Ref("payment", external_id)).applied:
-        found = _locked_payment(rail, external_id)
-    return found
+    owner = _payer(rail, external_id)
+    if owner is None and take_ref(rail, Ref("payment", external_id)).applied:
+        owner = _payer(rail, external_id)
+    if owner is None:
+        return None
+    lock_person(owner)
+    return _locked_payment(rail, external_id)
 
 
 @takes(RailCheckout)
@@ -115,9 +118,7 @@ def take_checkout(rail: str, seen: RailCheckout) -> Taken:
     found = checkouts.find(rail, seen.id, seen.reference)
     if found is None:
         return Taken(False, "not_ours")
-    if found.purpose == Purpose.SUBSCRIPTION:
-        # The subscription that begins there is taken next, under the lock of its owner.
-        lock_person(found.user_id)
+    lock_person(found.user_id)
     checkout = checkouts.lock(found.id)
     checkout.external_id = seen.id
     checkout.subscription_ref = seen.subscription_id
@@ -136,6 +137,7 @@ def take_payment(rail: str, seen: RailPayment) -> Taken:
         return take_ref(rail, Ref("invoice", seen.invoice_id))
     if found is None:
         return Taken(False, "not_ours")
+    lock_person(found.user_id)
     invoice = invoices.lock(found.invoice_id) if found.invoice_id else None
     checkout = checkouts.lock(found.id)
     payment = _own_row(checkout, seen)
@@ -255,6 +257,12 @@ def _own_row(checkout: Checkout, seen: RailPayment) -> Payment:
     if found is None:
         raise RuntimeError("the row was stored just now")
     return found
+
+
+def _payer(rail: str, external_id: str) -> int | None:
+    return db.session.scalar(
+        select(Payment.user_id).where(Payment.rail == rail, Payment.external_id == external_id)
+    )
 
 
 def _locked_payment(rail: str, external_id: str) -> Payment | None:

@@ -4,7 +4,6 @@ import logging
 from datetime import datetime
 
 from app.accounts import queries as people
-from app.accounts.locks import lock_person
 from app.db import db, utc_now
 from app.formatting.filters import day, money
 from app.i18n import use_locale
@@ -31,9 +30,8 @@ def follow_paid(invoice_id: int) -> None:
     invoice, reason = _own(invoice_id)
     if reason is None:
         return
+    # Under the lock of its owner: a provider that begins another one now is seen, or sees this one.
     kept, now = store.lock(reason.kept_id), utc_now()
-    # A provider that begins another one at this moment is seen, or sees this one.
-    lock_person(kept.user_id)
     if reason.kind is InvoiceKind.PERIOD:
         promotions.use(store.source_of(kept))
     if reason.kind is InvoiceKind.CHANGE:

@@ -91,9 +91,9 @@ def start(
         return _begun(known, user_id)
     now = utc_now()
     basket = baskets.choose(choice, CURRENCY, now)
-    order = _open_order(user_id)
     # Whatever else begins a plan for this person waits here, or is seen here.
     lock_person(user_id)
+    order = _open_order(user_id)
     _refuse_second(user_id)
     if order is not None:
         if order.invoice is not None and _is_same_order(order.kept, basket, choice.promo):

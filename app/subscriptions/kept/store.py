@@ -1,7 +1,6 @@
 """Reading subscriptions under their locks, and writing down what became of them.
 
-The order of locks is: the open invoice, the subscription, the person. Of one subscription at most
-one invoice is open at a time, so two of them never meet.
+The order of locks is: the person, the open invoice, the subscription.
 """
 
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.accounts.locks import lock_person
 from app.accounts.models import User
 from app.db import UtcTime, db, utc_now
 from app.errors import Conflict, NotFound
@@ -82,6 +82,7 @@ def hold_live(user_id: int) -> Held:
 
 def hold(kept_id: int) -> Held:
     """Return a subscription under its locks; raise Conflict if it moves just now."""
+    _lock_owner(kept_id)
     invoice_id = open_invoice_id(kept_id)
     invoice = invoices.lock(invoice_id) if invoice_id is not None else None
     kept = lock(kept_id)
@@ -91,12 +92,18 @@ def hold(kept_id: int) -> Held:
 
 
 def lock(kept_id: int) -> KeptSubscription:
-    """Return a subscription under its row's lock."""
+    """Return a subscription under its row's lock, and its owner's."""
+    _lock_owner(kept_id)
     kept = db.session.get_one(
         KeptSubscription, kept_id, with_for_update=True, populate_existing=True
     )
     db.session.expire(kept, ["items"])
     return kept
+
+
+def _lock_owner(kept_id: int) -> None:
+    query = select(KeptSubscription.user_id).where(KeptSubscription.id == kept_id)
+    lock_person(db.session.scalars(query).one())
 
 
 def open_invoice_id(kept_id: int) -> int | None:
