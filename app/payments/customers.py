@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.locks import lock_person
@@ -94,13 +94,7 @@ def lock_owner(rail: str, external_id: str | None, marked: int | None) -> int | 
 
     Who is known already counts; else `marked`, the mark that we left at the rail.
     """
-    known = db.session.scalar(
-        select(RailCustomer.user_id).where(
-            RailCustomer.rail == rail, RailCustomer.external_id == external_id
-        )
-    )
-    owner = marked if known is None else known
-    return owner if owner is not None and lock_person(owner) else None
+    return _lock(_owner_of(rail, external_id), marked)
 
 
 def lock_payer(rail: str, external_id: str | None, marked: int | None) -> int | None:
@@ -109,8 +103,9 @@ def lock_payer(rail: str, external_id: str | None, marked: int | None) -> int | 
     One who is not known yet is remembered, unless the rail has deleted them: late news of what
     they bought must not bring them back.
     """
-    owner = lock_owner(rail, external_id, marked)
-    if owner is None or not external_id or _is_known(rail, external_id):
+    known = _owner_of(rail, external_id)
+    owner = _lock(known, marked)
+    if owner is None or not external_id or known is not None:
         return owner
     seen = rail_named(rail).fetch(Ref("customer", external_id))
     if not isinstance(seen, SeenCustomer) or not seen.is_deleted:
@@ -118,9 +113,17 @@ def lock_payer(rail: str, external_id: str | None, marked: int | None) -> int | 
     return owner
 
 
-def _is_known(rail: str, external_id: str) -> bool:
-    known = exists().where(RailCustomer.rail == rail, RailCustomer.external_id == external_id)
-    return bool(db.session.scalar(select(known)))
+def _owner_of(rail: str, external_id: str | None) -> int | None:
+    return db.session.scalar(
+        select(RailCustomer.user_id).where(
+            RailCustomer.rail == rail, RailCustomer.external_id == external_id
+        )
+    )
+
+
+def _lock(known: int | None, marked: int | None) -> int | None:
+    owner = marked if known is None else known
+    return owner if owner is not None and lock_person(owner) else None
 
 
 def _is_erased(user_id: int) -> bool:

@@ -1,6 +1,6 @@
 """The one place that makes invoices and moves them from state to state."""
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.locks import lock_person
@@ -29,7 +29,9 @@ def draft(new: NewInvoice, cause: str, *, actor_id: int | None = None) -> tuple[
         return _by_key(new.key), False
     for position, line in enumerate(new.lines, 1):
         db.session.add(_line_row(made, position, line))
-    invoice = lock(made)
+    invoice = _locked(Invoice.id == made)
+    if invoice is None:
+        raise RuntimeError("the row was stored just now")
     _note(invoice, None, cause, actor_id)
     return invoice, True
 
@@ -72,12 +74,7 @@ def lock(invoice_id: int) -> Invoice:
     owner = db.session.scalar(select(Invoice.user_id).where(Invoice.id == invoice_id))
     if owner is not None:
         lock_person(owner)
-    found = db.session.scalar(
-        select(Invoice)
-        .where(Invoice.id == invoice_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    found = _locked(Invoice.id == invoice_id)
     if found is None:
         raise NotFound("unknown_invoice")
     return found
@@ -140,15 +137,16 @@ def _note(invoice: Invoice, before: str | None, cause: str, actor_id: int | None
 
 
 def _by_key(key: str) -> Invoice:
-    found = db.session.scalar(
-        select(Invoice)
-        .where(Invoice.key == key)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    found = _locked(Invoice.key == key)
     if found is None:
         raise Conflict("invoice_taken")
     return found
+
+
+def _locked(which: ColumnElement[bool]) -> Invoice | None:
+    return db.session.scalar(
+        select(Invoice).where(which).with_for_update().execution_options(populate_existing=True)
+    )
 
 
 def _line_row(invoice_id: int, position: int, line: Line) -> InvoiceLine:

@@ -127,6 +127,7 @@ TEXTS: Mapping[str, LazyString] = {
     "way_is_used": _l("This way to pay was used meanwhile. Choose another one instead."),
     "no_subscription": _l("There is no subscription."),
     "preview_changed": _l("What it costs has changed meanwhile. Look at it again."),
+    "sums_not_read": _l("Nothing is ordered yet: read what it costs, and order again."),
     "nothing_changes": _l("This is what you have already."),
     "pay_first": _l("Pay the open invoice first."),
     "subscription_ends": _l("The subscription ends. Let it go on before you change it."),

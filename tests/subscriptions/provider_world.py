@@ -8,15 +8,21 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
+from app.accounts.models import User
 from app.adapters.payments import rails, use_rails
 from app.db import db
+from app.payments.models import Checkout
 from app.subscriptions import service
 from app.subscriptions.models import PlanPrice, RailPrice, RailSubscription
+from app.subscriptions.provider import service as provider
 from app.subscriptions.provider.models import RailCommand
+from app.subscriptions.terms import Choice
 from app.transactions import transaction
 from tests.conftest import new_client
 from tests.doubles.stripe import FakeStripe
 from tests.payments.stripe_world import SECRET, TAG, door, rail_over, settle
+
+GOOD_CARD = "4242424242424242"
 
 
 @contextmanager
@@ -83,3 +89,20 @@ def orders() -> list[RailCommand]:
     """Return all orders to providers."""
     db.session.rollback()
     return list(db.session.scalars(select(RailCommand).order_by(RailCommand.id)))
+
+
+def session_of(user_id: int) -> str:
+    """Return the newest page of a person at Stripe."""
+    db.session.rollback()
+    query = select(Checkout.external_id).where(Checkout.user_id == user_id)
+    found = db.session.scalars(query.order_by(Checkout.id.desc())).first()
+    db.session.rollback()
+    return str(found)
+
+
+def begin(fake: FakeStripe, user: User, choice: Choice, card: str | None = GOOD_CARD) -> str:
+    """Begin a subscription on Stripe's page; return its name there."""
+    provider.start(user, choice, "/pricing")
+    done = fake.checkout.pay(session_of(user.id), card)
+    settle(fake)
+    return str(done["subscription"])

@@ -1,9 +1,8 @@
 """The pages of a plan that Stripe keeps: ordered there, shown, changed and left here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.models import Role, User
@@ -14,16 +13,9 @@ from tests.client import Client
 from tests.doubles.stripe import FakeStripe
 from tests.factories import make_user
 from tests.payments.stripe_world import settle
-from tests.subscriptions import provider_world
 from tests.subscriptions.test_buying_pages import ORDER, plan_of, token_on
 
-STRIPE = {**ORDER, "rail": "stripe"}
-
-
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with provider_world.stand_in(app) as fake:
-        yield fake
+STRIPE = {**ORDER, "rail": "stripe", "seen": "29 USD 29 USD"}
 
 
 @pytest.fixture

@@ -68,10 +68,20 @@ def fill_wallet(user: User, amount: str) -> None:
 
 
 def order(client: Client, plan: str = "pro", **fields: str) -> str:
-    """Order a plan; return the path that the answer leads to."""
-    answer = client.post_form(f"/subscribe/{plan}", {**ORDER, **fields})
+    """Order a plan as its page shows it; return the path that the answer leads to."""
+    answer = client.post_form(f"/subscribe/{plan}", read(client, plan, **fields))
     assert answer.status_code == 303, re.findall(r"form-error.*?</p>|notice.*?</div>", answer.text)
     return urlsplit(answer.location).path
+
+
+def read(client: Client, plan: str = "pro", **fields: str) -> dict[str, str]:
+    """Return the form of an order with the sums that were shown for it."""
+    form = {**ORDER, **fields}
+    if "seen" not in form:
+        asked = {name: value for name, value in form.items() if name != "key"}
+        page = client.get(f"/subscribe/{plan}/quote", query_string=asked).text
+        form["seen"] = seen_on(page) if 'name="seen"' in page else ""
+    return form
 
 
 def buy(client: Client, plan: str = "pro", **fields: str) -> None:
@@ -238,7 +248,7 @@ def test_paid_from_the_wallet_it_holds_at_once(client: Client, user: User) -> No
 def test_an_empty_wallet_leaves_an_order_that_can_be_paid_or_withdrawn(
     client: Client, user: User
 ) -> None:
-    answer = client.post_form("/subscribe/pro", {**ORDER, "rail": "wallet"})
+    answer = client.post_form("/subscribe/pro", read(client, rail="wallet"))
     assert answer.status_code == 422 and "are missing" in answer.text
     page = client.get("/subscriptions").text
     assert "Waiting for payment" in page and "Pro is ordered." in page and "Pay now" in page
@@ -520,6 +530,14 @@ def test_a_price_that_nobody_has_read_is_not_taken_from_the_wallet(
     order(client, rail="wallet", seen=seen_on(answer.text))
     assert plan_of(user) == "pro"
     assert buying.in_wallet(user.id) == Money(Decimal("51.00"), "USD")
+
+
+def test_an_order_without_the_sums_that_were_read_shows_them(client: Client, user: User) -> None:
+    fill_wallet(user, "100.00")
+    answer = client.post_form("/subscribe/pro", {**ORDER, "rail": "wallet"})
+    assert answer.status_code == 422 and "Nothing is ordered yet" in answer.text
+    assert seen_on(answer.text) == "29 USD 29 USD"
+    assert count(Invoice) == 0 and plan_of(user) == "free"
 
 
 def test_who_has_a_plan_that_is_not_sold_any_more_keeps_it_beside_more_bots(

@@ -1,13 +1,11 @@
 """Promotion codes of ours on subscriptions that Stripe keeps, and codes that are Stripe's own."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
 from app.accounts.models import User
@@ -31,21 +29,16 @@ from app.transactions import transaction
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
 from tests.payments.stripe_world import settle
-from tests.subscriptions.provider_world import mirrored, price_of, stand_in, subscribed
+from tests.subscriptions.provider_world import (
+    begin,
+    mirrored,
+    price_of,
+    session_of,
+    subscribed,
+)
 
 PRO = Choice("pro", MONTH, promo="save")
 WEEK = Period.parse("week")
-
-
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with stand_in(app) as stripe:
-        yield stripe
-
-
-@pytest.fixture
-def user(fake: FakeStripe) -> User:
-    return make_user()
 
 
 def make(percent: str = "20", periods: int | None = 1, **terms: Any) -> int:
@@ -61,20 +54,9 @@ def taken() -> tuple[int, list[str]]:
     return count, sorted(db.session.scalars(select(PromoRedemption.state)))
 
 
-def session_of(user_id: int) -> str:
-    db.session.rollback()
-    query = select(Checkout.external_id).where(Checkout.user_id == user_id)
-    found = db.session.scalars(query.order_by(Checkout.id.desc())).first()
-    db.session.rollback()
-    return str(found)
-
-
 def subscribe(fake: FakeStripe, user: User, choice: Choice = PRO) -> str:
-    """Begin a subscription on Stripe's page; return its name there."""
-    provider.start(user, choice, "/pricing")
-    done = fake.checkout.pay(session_of(user.id))
-    settle(fake)
-    return str(done["subscription"])
+    """Begin a subscription with the code, unless another choice is made."""
+    return begin(fake, user, choice)
 
 
 def invoices(user: User) -> list[Invoice]:

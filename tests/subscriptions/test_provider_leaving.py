@@ -1,10 +1,9 @@
 """Who leaves is charged no more: the subscription at Stripe ends, whatever goes wrong before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
 from app.accounts.deletion import erasing
@@ -28,20 +27,8 @@ from tests.subscriptions.provider_world import (
     mirrored,
     orders,
     price_of,
-    stand_in,
     subscribed,
 )
-
-
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with stand_in(app) as stripe:
-        yield stripe
-
-
-@pytest.fixture
-def user(fake: FakeStripe) -> User:
-    return make_user()
 
 
 def set_out(user_id: int) -> None:

@@ -1,6 +1,6 @@
 """A subscription that Stripe keeps, from the page on which it begins to its end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,7 +34,7 @@ from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
 from tests.payments import world
 from tests.payments.stripe_world import settle
-from tests.subscriptions.provider_world import mirrored, orders, stand_in
+from tests.subscriptions.provider_world import GOOD_CARD, begin, mirrored, orders, session_of
 
 Login = Callable[[User], Client]
 PRO, PREMIUM = Choice("pro", MONTH), Choice("premium", MONTH)
@@ -42,34 +42,11 @@ DECLINES_LATER = "4000000000000341"
 ASKS_ALWAYS = "4000002760003184"
 
 
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with stand_in(app) as stripe:
-        yield stripe
-
-
-@pytest.fixture
-def user(fake: FakeStripe) -> User:
-    return make_user()
-
-
-def session_of(user_id: int) -> str:
-    """Return the newest page of a person at Stripe."""
-    db.session.rollback()
-    query = select(Checkout.external_id).where(Checkout.user_id == user_id)
-    found = db.session.scalars(query.order_by(Checkout.id.desc())).first()
-    db.session.rollback()
-    return str(found)
-
-
 def subscribe(
-    fake: FakeStripe, user: User, choice: Choice = PRO, card: str | None = "4242424242424242"
+    fake: FakeStripe, user: User, choice: Choice = PRO, card: str | None = GOOD_CARD
 ) -> str:
-    """Begin a subscription on Stripe's page; return its name there."""
-    provider.start(user, choice, "/pricing")
-    done = fake.checkout.pay(session_of(user.id), card)
-    settle(fake)
-    return str(done["subscription"])
+    """Begin a subscription to Pro, unless another choice is made."""
+    return begin(fake, user, choice, card)
 
 
 def plan_of(user_id: int) -> str:

@@ -1,6 +1,5 @@
 """Prices of ours become prices of Stripe by themselves, each once."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,13 +12,6 @@ from app.subscriptions.models import PlanPrice, RailPrice
 from app.subscriptions.provider import prices
 from app.subscriptions.seeds import PRICES
 from tests.doubles.stripe import FakeStripe, Fault
-from tests.subscriptions.provider_world import stand_in
-
-
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with stand_in(app) as stripe:
-        yield stripe
 
 
 def price_id(plan: str = "pro", period: str = "month") -> int:

@@ -196,5 +196,9 @@ def _tell_of_failure(kept: KeptSubscription, invoice: Invoice) -> None:
 
 
 def _own(invoice_id: int) -> tuple[Invoice, Reason | None]:
+    """Return an invoice, locked if it is one of a subscription that we keep, and its reason."""
+    invoice = db.session.get_one(Invoice, invoice_id)
+    if invoice.kept_id is None:
+        return invoice, None
     invoice = invoices.lock(invoice_id)
-    return invoice, Reason.parse(invoice.key) if invoice.kept_id is not None else None
+    return invoice, Reason.parse(invoice.key)

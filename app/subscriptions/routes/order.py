@@ -86,9 +86,11 @@ def _form(sold: Sold, **given: Any) -> OrderForm:
 
 
 def _check_read(form: OrderForm, sold: Sold) -> None:
-    """Refuse an order whose sums are no longer those that its page showed."""
+    """Refuse an order whose sums are not, or no longer, those that its page showed."""
     preview = buying.quote(current_user.id, form.choice(sold.plan), form.rail.data)
-    if form.seen.data and form.seen.data != _sums(preview):
+    if not form.seen.data:
+        raise Conflict("sums_not_read")
+    if form.seen.data != _sums(preview):
         raise Conflict("preview_changed")
 
 
