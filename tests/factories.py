@@ -14,9 +14,19 @@ _numbers = itertools.count(1)
 PASSWORD = "correct horse battery staple"
 
 
+def next_number() -> int:
+    """Return a number that nothing else of this process has in its name."""
+    return next(_numbers)
+
+
+def account_number() -> int:
+    """Return the number of a new exchange account, never used before in this process."""
+    return 1_000_000 + next_number()
+
+
 def make_user(role: Role = Role.CUSTOMER, *, confirmed: bool = True, **values: object) -> User:
     """Add a person; the password hash matches nothing."""
-    number = next(_numbers)
+    number = next_number()
     user = User(
         email=f"person{number}@example.org",
         password_hash="!",
@@ -71,11 +81,11 @@ def make_account(user: User, balance: Decimal = Decimal(10_000)) -> ExchangeAcco
     make_exchange("paper")
     make_exchange("bybit")
     account = ExchangeAccount(
-        id=1_000_000 + (number := next(_numbers)),
+        id=(number := account_number()),
         user_id=user.id,
         exchange="paper",
         venue="bybit",
-        label=f"Paper {number}",
+        label=f"Paper {number - 1_000_000}",
         mode="paper",
         maker_fee=Decimal("0.001"),
         taker_fee=Decimal("0.001"),

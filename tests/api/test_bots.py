@@ -97,73 +97,71 @@ def test_numbers_are_exact_however_they_are_written(shop: Shop, program: Program
     assert made["settings"]["lower"] == "90.1"
 
 
-@pytest.mark.parametrize(
-    ("changes", "fields"),
-    [
-        ({"lower": "120"}, {"upper": "invalid_range"}),
-        ({"lower": None, "grids": "2.5"}, {"lower": "missing", "grids": "not_an_integer"}),
-        ({"colour": "red"}, {"colour": "unknown_field"}),
-        ({"account_id": 5, "how": "x"}, {"account_id": "unknown_field", "how": "unknown_field"}),
-        ({"user_id": 1, "state": "active"}, {"user_id": "unknown_field", "state": "unknown_field"}),
-        ({"lower": "NaN"}, {"lower": "not_a_number"}),
-        ({"lower": "Infinity"}, {"lower": "not_a_number"}),
-        ({"lower": "1e3"}, {"lower": "not_a_number"}),
-        ({"lower": True}, {"lower": "not_a_number"}),
-        ({"lower": "-5"}, {"lower": "too_small"}),
-        ({"lower": ""}, {"lower": "missing"}),
-        ({"lower": "90,5"}, {"lower": "not_a_number"}),
-        ({"investment": 10**30}, {"investment": "too_many_digits"}),
-        ({"grids": 10**9}, {"grids": "grids_out_of_range"}),
-        ({"spacing": "😀"}, {"spacing": "not_a_choice"}),
-        ({"take_profit": "80"}, {"take_profit": "take_profit_not_above_price"}),
-        ({"stop_loss": "105"}, {"stop_loss": "stop_loss_not_below_price"}),
-    ],
-)
-def test_every_bad_setting_is_named(
-    shop: Shop, program: Program, changes: dict[str, Any], fields: dict[str, str]
-) -> None:
-    answer = program.post("/bots", order_for(shop, **changes))
-    assert answer.status_code == 422, answer.text
-    assert fields.items() <= errors_of(answer).items()
-    assert code_of(answer) in fields.values()
-    assert count_bots() == 0
+BAD_SETTINGS: list[tuple[Any, ...]] = [
+    ({"lower": "120"}, {"upper": "invalid_range"}),
+    ({"lower": None, "grids": "2.5"}, {"lower": "missing", "grids": "not_an_integer"}),
+    ({"colour": "red"}, {"colour": "unknown_field"}),
+    ({"account_id": 5, "how": "x"}, {"account_id": "unknown_field", "how": "unknown_field"}),
+    ({"user_id": 1, "state": "active"}, {"user_id": "unknown_field", "state": "unknown_field"}),
+    ({"lower": "NaN"}, {"lower": "not_a_number"}),
+    ({"lower": "Infinity"}, {"lower": "not_a_number"}),
+    ({"lower": "1e3"}, {"lower": "not_a_number"}),
+    ({"lower": True}, {"lower": "not_a_number"}),
+    ({"lower": "-5"}, {"lower": "too_small"}),
+    ({"lower": ""}, {"lower": "missing"}),
+    ({"lower": "90,5"}, {"lower": "not_a_number"}),
+    ({"investment": 10**30}, {"investment": "too_many_digits"}),
+    ({"grids": 10**9}, {"grids": "grids_out_of_range"}),
+    ({"spacing": "😀"}, {"spacing": "not_a_choice"}),
+    ({"take_profit": "80"}, {"take_profit": "take_profit_not_above_price"}),
+    ({"stop_loss": "105"}, {"stop_loss": "stop_loss_not_below_price"}),
+]
 
 
-@pytest.mark.parametrize(
-    ("changes", "code", "field"),
-    [
-        ({"account": None}, "missing", "account"),
-        ({"account": "-"}, "missing", "account"),
-        ({"account": "x"}, "not_whole_id", "account"),
-        ({"account": True}, "not_whole_id", "account"),
-        ({"account": -1}, "not_whole_id", "account"),
-        ({"account": 10**30}, "not_whole_id", "account"),
-        ({"account": 987_654}, "unknown_account", "account"),
-        ({"symbol": "-"}, "missing", "symbol"),
-        ({"symbol": ""}, "missing", "symbol"),
-        ({"symbol": 7}, "not_text", "symbol"),
-        ({"symbol": "ZZZ/USDT"}, "unknown_market", "symbol"),
-        ({"symbol": "aaa/usdt' or 1=1"}, "unknown_market", "symbol"),
-        ({"symbol": "AAA/USDT\0"}, "control_characters", "symbol"),
-        ({"strategy": "magic"}, "unknown_strategy", "strategy"),
-        ({"strategy": "m" * 100, "name": "-"}, "unknown_strategy", "strategy"),
-        ({"strategy": 1}, "not_text", "strategy"),
-        ({"name": ""}, "missing", "name"),
-        ({"name": "x" * 61}, "name_too_long", "name"),
-        ({"name": "x" * 2000}, "text_too_long", "name"),
-        ({"name": "a\u202eb"}, "name_unprintable", "name"),
-        ({"name": "\ud800"}, "control_characters", "name"),
-        ({"name": 5}, "not_text", "name"),
-        ({"name": ["a"]}, "not_plain_value", "name"),
-        ({"lower": {"$gt": 1}}, "not_plain_value", "lower"),
-    ],
-)
-def test_every_bad_field_around_the_settings_is_named(
-    shop: Shop, program: Program, changes: dict[str, Any], code: str, field: str
-) -> None:
-    answer = program.post("/bots", order_for(shop, **changes))
-    assert (answer.status_code, code_of(answer), field_of(answer)) == (422, code, field)
-    assert count_bots() == 0
+def test_every_bad_setting_is_named(shop: Shop, program: Program) -> None:
+    for changes, fields in BAD_SETTINGS:
+        answer = program.post("/bots", order_for(shop, **changes))
+        assert answer.status_code == 422, (changes, answer.text)
+        assert fields.items() <= errors_of(answer).items(), changes
+        assert code_of(answer) in fields.values(), changes
+        assert count_bots() == 0
+
+
+BAD_FIELDS: list[tuple[Any, ...]] = [
+    ({"account": None}, "missing", "account"),
+    ({"account": "-"}, "missing", "account"),
+    ({"account": "x"}, "not_whole_id", "account"),
+    ({"account": True}, "not_whole_id", "account"),
+    ({"account": -1}, "not_whole_id", "account"),
+    ({"account": 10**30}, "not_whole_id", "account"),
+    ({"account": 987_654}, "unknown_account", "account"),
+    ({"symbol": "-"}, "missing", "symbol"),
+    ({"symbol": ""}, "missing", "symbol"),
+    ({"symbol": 7}, "not_text", "symbol"),
+    ({"symbol": "ZZZ/USDT"}, "unknown_market", "symbol"),
+    ({"symbol": "aaa/usdt' or 1=1"}, "unknown_market", "symbol"),
+    ({"symbol": "AAA/USDT\0"}, "control_characters", "symbol"),
+    ({"strategy": "magic"}, "unknown_strategy", "strategy"),
+    ({"strategy": "m" * 100, "name": "-"}, "unknown_strategy", "strategy"),
+    ({"strategy": 1}, "not_text", "strategy"),
+    ({"name": ""}, "missing", "name"),
+    ({"name": "x" * 61}, "name_too_long", "name"),
+    ({"name": "x" * 2000}, "text_too_long", "name"),
+    ({"name": "a\u202eb"}, "name_unprintable", "name"),
+    ({"name": "\ud800"}, "control_characters", "name"),
+    ({"name": 5}, "not_text", "name"),
+    ({"name": ["a"]}, "not_plain_value", "name"),
+    ({"lower": {"$gt": 1}}, "not_plain_value", "lower"),
+]
+
+
+def test_every_bad_field_around_the_settings_is_named(shop: Shop, program: Program) -> None:
+    for changes, code, field in BAD_FIELDS:
+        answer = program.post("/bots", order_for(shop, **changes))
+        assert (answer.status_code, code_of(answer), field_of(answer)) == (
+            422, code, field,
+        ), changes  # fmt: skip
+        assert count_bots() == 0
 
 
 def test_accounts_and_pairs_of_others_do_not_exist(shop: Shop, program: Program) -> None:
@@ -196,45 +194,46 @@ def test_the_codes_of_the_core_carry_their_values(shop: Shop, program: Program) 
 DEEP = b"[" * 30_000
 
 
-@pytest.mark.parametrize(
-    ("raw", "status", "code"),
-    [
-        (b"", 400, "not_json"),
-        (b"{", 400, "not_json"),
-        (b"\xff\xfe{}", 400, "not_json"),
-        (b'{"a": NaN}', 400, "not_json"),
-        (b'{"a": Infinity}', 400, "not_json"),
-        (b'{"lower": 1e400000000000000000000}', 400, "number_out_of_range"),
-        (b'{"lower": ' + b"9" * 5000 + b"}", 400, "number_out_of_range"),
-        (b'{"lower": 0.' + b"9" * 5000 + b"}", 400, "number_out_of_range"),
-        (b"[]", 400, "body_not_object"),
-        (b"null", 400, "body_not_object"),
-        (b'"x"', 400, "body_not_object"),
-        (b"7", 400, "body_not_object"),
-        (DEEP, 400, "not_json"),
-        (b'{"a":' * 10_000, 400, "not_json"),
-        (b'{"name": "a", "name": "b"}', 400, "duplicate_name"),
-        (b'{"account": 1, "account": 2}', 400, "duplicate_name"),
-        (b'{"a": [[[]]]}', 422, "not_plain_value"),
-        (b'{"name": "\\u0000"}', 422, "control_characters"),
-        (b'{"": 1}', 422, "missing"),
-        (b" " * 70_000, 413, "http_413"),
-        (b'{"a": "' + b"x" * 10_000_000 + b'"}', 413, "http_413"),
-    ],
-)
-def test_hostile_bodies_are_refused(
-    shop: Shop, program: Program, raw: bytes, status: int, code: str
-) -> None:
-    answer = program.send("/bots", raw)
-    assert (answer.status_code, code_of(answer)) == (status, code)
-    assert count_bots() == 0
+HOSTILE_BODIES: list[tuple[Any, ...]] = [
+    (b"", 400, "not_json"),
+    (b"{", 400, "not_json"),
+    (b"\xff\xfe{}", 400, "not_json"),
+    (b'{"a": NaN}', 400, "not_json"),
+    (b'{"a": Infinity}', 400, "not_json"),
+    (b'{"lower": 1e400000000000000000000}', 400, "number_out_of_range"),
+    (b'{"lower": ' + b"9" * 5000 + b"}", 400, "number_out_of_range"),
+    (b'{"lower": 0.' + b"9" * 5000 + b"}", 400, "number_out_of_range"),
+    (b"[]", 400, "body_not_object"),
+    (b"null", 400, "body_not_object"),
+    (b'"x"', 400, "body_not_object"),
+    (b"7", 400, "body_not_object"),
+    (DEEP, 400, "not_json"),
+    (b'{"a":' * 10_000, 400, "not_json"),
+    (b'{"name": "a", "name": "b"}', 400, "duplicate_name"),
+    (b'{"account": 1, "account": 2}', 400, "duplicate_name"),
+    (b'{"a": [[[]]]}', 422, "not_plain_value"),
+    (b'{"name": "\\u0000"}', 422, "control_characters"),
+    (b'{"": 1}', 422, "missing"),
+    (b" " * 70_000, 413, "http_413"),
+    (b'{"a": "' + b"x" * 10_000_000 + b'"}', 413, "http_413"),
+]
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "x"])
-def test_only_json_is_read(shop: Shop, program: Program, kind: str) -> None:
+def test_hostile_bodies_are_refused(shop: Shop, program: Program) -> None:
+    for raw, status, code in HOSTILE_BODIES:
+        answer = program.send("/bots", raw)
+        assert (answer.status_code, code_of(answer)) == (status, code), raw[:50]
+        assert count_bots() == 0
+
+
+OTHER_KINDS: list[str] = ["", "text/plain", "application/x-www-form-urlencoded", "x"]
+
+
+def test_only_json_is_read(shop: Shop, program: Program) -> None:
     body = json.dumps(order_for(shop)).encode()
-    answer = program.send("/bots", body, **{"Content-Type": kind})
-    assert (answer.status_code, code_of(answer)) == (415, "http_415")
+    for kind in OTHER_KINDS:
+        answer = program.send("/bots", body, **{"Content-Type": kind})
+        assert (answer.status_code, code_of(answer)) == (415, "http_415"), kind
 
 
 def test_a_body_as_large_as_allowed_is_read(shop: Shop, program: Program) -> None:
@@ -334,10 +333,13 @@ def test_a_key_is_forgotten_after_a_day(shop: Shop, program: Program) -> None:
     assert program.post("/bots", order_for(shop, grids=11), headers=key).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "é", "x" * 101, "a\0"])
-def test_odd_keys_are_refused(shop: Shop, program: Program, key: str) -> None:
-    answer = program.post("/bots", order_for(shop), headers={"Idempotency-Key": key})
-    assert (answer.status_code, code_of(answer)) == (422, "bad_idempotency_key")
+ODD_KEYS: list[str] = ["", " ", "a b", "é", "x" * 101, "a\0"]
+
+
+def test_odd_keys_are_refused(shop: Shop, program: Program) -> None:
+    for key in ODD_KEYS:
+        answer = program.post("/bots", order_for(shop), headers={"Idempotency-Key": key})
+        assert (answer.status_code, code_of(answer)) == (422, "bad_idempotency_key"), key
 
 
 def test_the_same_key_at_once_makes_one_bot(app: Flask, shop: Shop) -> None:
@@ -369,29 +371,30 @@ def test_the_list_goes_on_by_cursor_and_filters_by_state(shop: Shop, program: Pr
     assert [each["id"] for each in errors] == [ids[2]]
 
 
-@pytest.mark.parametrize(
-    ("query", "field", "code"),
-    [
-        ("state=flying", "state", "not_a_choice"),
-        ("limit=0", "limit", "too_small"),
-        ("limit=201", "limit", "too_large"),
-        ("limit=9999999999999999999999", "limit", "too_large"),
-        ("limit=x", "limit", "not_an_integer"),
-        ("limit=²", "limit", "not_an_integer"),
-        ("limit=", "limit", "not_an_integer"),
-        ("cursor=x", "cursor", "bad_cursor"),
-        ("cursor=-1", "cursor", "bad_cursor"),
-        ("cursor=99999999999999999999", "cursor", "bad_cursor"),
-        ("page=2", "page", "unknown_parameter"),
-        ("limit=1&limit=2", "limit", "duplicate_name"),
-    ],
-)
-def test_odd_parameters_are_named(program: Program, query: str, field: str, code: str) -> None:
-    for path in ("/bots", "/trades"):
-        if path == "/trades" and field == "state":
-            continue
-        answer = program.get(f"{path}?{query}")
-        assert (answer.status_code, field_of(answer), code_of(answer)) == (422, field, code)
+ODD_PARAMETERS: list[tuple[Any, ...]] = [
+    ("state=flying", "state", "not_a_choice"),
+    ("limit=0", "limit", "too_small"),
+    ("limit=201", "limit", "too_large"),
+    ("limit=9999999999999999999999", "limit", "too_large"),
+    ("limit=x", "limit", "not_an_integer"),
+    ("limit=²", "limit", "not_an_integer"),
+    ("limit=", "limit", "not_an_integer"),
+    ("cursor=x", "cursor", "bad_cursor"),
+    ("cursor=-1", "cursor", "bad_cursor"),
+    ("cursor=99999999999999999999", "cursor", "bad_cursor"),
+    ("page=2", "page", "unknown_parameter"),
+    ("limit=1&limit=2", "limit", "duplicate_name"),
+]
+
+
+def test_odd_parameters_are_named(program: Program) -> None:
+    for query, field, code in ODD_PARAMETERS:
+        for path in ("/bots", "/trades"):
+            if path == "/trades" and field == "state":
+                continue
+            answer = program.get(f"{path}?{query}")
+            found = answer.status_code, field_of(answer), code_of(answer)
+            assert found == (422, field, code), query
 
 
 def test_a_bot_tells_its_times_and_reasons(shop: Shop, program: Program) -> None:
@@ -452,26 +455,24 @@ def test_a_running_bot_takes_a_name_and_nothing_else(shop: Shop, program: Progra
     assert (shop.bot(bot_id).name, shop.bot(bot_id).config_version) == ("New name", 1)
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"lower": "120"}, "upper"),
-        ({"account": 5}, "account"),
-        ({"symbol": "BBB/USDT"}, "symbol"),
-        ({"state": "active"}, "state"),
-        ({"name": ""}, "name"),
-        ({"name": 5}, "name"),
-        ({"name": []}, "name"),
-        ({"strategy": "magic"}, "strategy"),
-    ],
-)
-def test_a_bad_change_is_named_and_changes_nothing(
-    shop: Shop, program: Program, change: dict[str, Any], field: str
-) -> None:
+BAD_CHANGES: list[tuple[Any, ...]] = [
+    ({"lower": "120"}, "upper"),
+    ({"account": 5}, "account"),
+    ({"symbol": "BBB/USDT"}, "symbol"),
+    ({"state": "active"}, "state"),
+    ({"name": ""}, "name"),
+    ({"name": 5}, "name"),
+    ({"name": []}, "name"),
+    ({"strategy": "magic"}, "strategy"),
+]
+
+
+def test_a_bad_change_is_named_and_changes_nothing(shop: Shop, program: Program) -> None:
     bot_id = shop.add_bot()
-    answer = program.patch(f"/bots/{bot_id}", {"grids": 9, **change})
-    assert (answer.status_code, field_of(answer)) == (422, field)
-    assert (shop.bot(bot_id).config_version, shop.bot(bot_id).name) == (1, "My grid")
+    for change, field in BAD_CHANGES:
+        answer = program.patch(f"/bots/{bot_id}", {"grids": 9, **change})
+        assert (answer.status_code, field_of(answer)) == (422, field)
+        assert (shop.bot(bot_id).config_version, shop.bot(bot_id).name) == (1, "My grid")
 
 
 def test_an_empty_change_changes_nothing(shop: Shop, program: Program) -> None:
@@ -637,25 +638,24 @@ def test_money_that_is_not_free_is_refused(shop: Shop, program: Program) -> None
     assert code_of(answer).startswith("not_enough")
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "emergency", "unlock"])
-@pytest.mark.parametrize(
-    ("body", "field"), [({"x": 1}, "x"), ({"then": []}, "then"), ({"how": "keep"}, "how")]
-)
-def test_a_verb_refuses_what_it_does_not_know(
-    shop: Shop, program: Program, verb: str, body: dict[str, Any], field: str
-) -> None:
+def test_a_verb_refuses_what_it_does_not_know(shop: Shop, program: Program) -> None:
     bot_id = shop.run_bot()
-    answer = program.post(f"/bots/{bot_id}/{verb}", body)
-    assert (answer.status_code, field_of(answer)) == (422, field)
-    assert shop.bot(bot_id).state == "active"
+    for verb in ("start", "stop", "emergency", "unlock"):
+        for body, field in (({"x": 1}, "x"), ({"then": []}, "then"), ({"how": "keep"}, "how")):
+            answer = program.post(f"/bots/{bot_id}/{verb}", body)
+            assert (answer.status_code, field_of(answer)) == (422, field), (verb, body)
+            assert shop.bot(bot_id).state == "active"
 
 
-@pytest.mark.parametrize("then", ["burn", "leave_orders", 5, True, ["keep"]])
-def test_an_unknown_way_to_stop_is_refused(shop: Shop, program: Program, then: object) -> None:
+UNKNOWN_WAYS: list[Any] = ["burn", "leave_orders", 5, True, ["keep"]]
+
+
+def test_an_unknown_way_to_stop_is_refused(shop: Shop, program: Program) -> None:
     bot_id = shop.run_bot()
-    answer = program.post(f"/bots/{bot_id}/stop", {"then": then})
-    assert (answer.status_code, field_of(answer)) == (422, "then")
-    assert shop.bot(bot_id).state == "active"
+    for then in UNKNOWN_WAYS:
+        answer = program.post(f"/bots/{bot_id}/stop", {"then": then})
+        assert (answer.status_code, field_of(answer)) == (422, "then"), then
+        assert shop.bot(bot_id).state == "active"
 
 
 def test_what_a_program_did_stands_in_the_bots_log(shop: Shop, program: Program) -> None:
@@ -715,25 +715,25 @@ def test_a_limit_set_by_program_pauses_a_running_bot(shop: Shop, program: Progra
     assert (shown["state"], shown["reason"]["code"]) == ("paused", "limit_open_orders")
 
 
-@pytest.mark.parametrize(
-    ("limits", "errors"),
-    [
-        ({"max_daily_loss": "NaN"}, {"max_daily_loss": "not_a_number"}),
-        ({"max_capital": "-1", "max_leverage": "0.5"},
-         {"max_capital": "too_small", "max_leverage": "too_small"}),
-        ({"max_open_orders": "2.5"}, {"max_open_orders": "not_an_integer"}),
-        ({"max_capital": 10**30}, {"max_capital": "too_many_digits"}),
-        ({"max_fun": 5}, {"max_fun": "unknown_field"}),
-        ({"lower": "80"}, {"lower": "unknown_field"}),
-    ],
-)  # fmt: skip
-def test_limits_that_can_not_be_are_named(
-    shop: Shop, program: Program, limits: dict[str, Any], errors: dict[str, str]
-) -> None:
+BAD_LIMITS: list[tuple[Any, ...]] = [
+    ({"max_daily_loss": "NaN"}, {"max_daily_loss": "not_a_number"}),
+    (
+        {"max_capital": "-1", "max_leverage": "0.5"},
+        {"max_capital": "too_small", "max_leverage": "too_small"},
+    ),
+    ({"max_open_orders": "2.5"}, {"max_open_orders": "not_an_integer"}),
+    ({"max_capital": 10**30}, {"max_capital": "too_many_digits"}),
+    ({"max_fun": 5}, {"max_fun": "unknown_field"}),
+    ({"lower": "80"}, {"lower": "unknown_field"}),
+]
+
+
+def test_limits_that_can_not_be_are_named(shop: Shop, program: Program) -> None:
     bot_id = shop.add_bot()
-    answer = program.patch(f"/bots/{bot_id}/limits", limits)
-    assert (answer.status_code, errors_of(answer)) == (422, errors)
-    assert shop.bot(bot_id).guard is None
+    for limits, errors in BAD_LIMITS:
+        answer = program.patch(f"/bots/{bot_id}/limits", limits)
+        assert (answer.status_code, errors_of(answer)) == (422, errors), limits
+        assert shop.bot(bot_id).guard is None
 
 
 def test_a_limit_below_what_the_bot_needs_is_refused_when_it_is_made(

@@ -16,10 +16,14 @@ from app.db import db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.markets.models import CandleRow, MarketRow, PricePointRow
 from app.markets.points import forget_points
+from app.subscriptions.queries import forget_price_list
 from app.subscriptions.service import seed_plans
-from app.transactions import transaction
-from tests.factories import make_account, make_market, make_user
+from app.transactions import after_commit, transaction
+from tests.bots.stock import Stock, is_empty
+from tests.factories import account_number, make_account, make_market, make_user, next_number
 
+# What the first shop of a process was made of.
+_stock: list[Stock] = []
 HOLDER = "place-1"
 GRID: dict[str, Any] = {
     "lower": Decimal(90),
@@ -43,6 +47,9 @@ class Shop:
         """Make a customer with a paper account and a pair at a price."""
         forget_points()
         with transaction():
+            fresh = is_empty()
+            if fresh and _stock:
+                return cls._from(_stock[0], balance, price)
             seed_plans()
             user = make_user()
             account = make_account(user, balance)
@@ -52,7 +59,17 @@ class Shop:
             market.last_price = None
             shop = cls(user.id, account.id, market.id)
         shop.play(price)
+        if fresh:
+            _stock.append(Stock.read())
         return shop
+
+    @classmethod
+    def _from(cls, stock: Stock, balance: Decimal, price: Decimal) -> "Shop":
+        after_commit(forget_price_list)
+        number = next_number()
+        account_id = account_number()
+        user_id, market_id = stock.put_back(number, account_id, balance, price)
+        return cls(user_id, account_id, market_id)
 
     @property
     def user(self) -> User:

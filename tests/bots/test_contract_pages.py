@@ -35,6 +35,7 @@ from tests.api.programs import Program, give_token
 from tests.bots.shop import GRID, Shop
 from tests.client import Client
 from tests.factories import make_exchange
+from tests.long import few
 
 Login = Callable[[User], Client]
 D = Decimal
@@ -297,7 +298,7 @@ def test_fills_on_their_way_are_no_strange_position(shop: Shop) -> None:
         assert paper_position(shop.account_id, 0) == 0
 
 
-@pytest.mark.parametrize("direction", ["long", "short"])
+@pytest.mark.parametrize("direction", few(["short", "long"], 2))
 def test_the_page_of_a_paper_account_shows_its_positions(
     shop: Shop, client: Client, direction: str
 ) -> None:
@@ -465,8 +466,11 @@ def test_totals_hold_money_and_positions() -> None:
 
 @pytest.mark.parametrize(
     ("exchange", "at_exit", "says"),
-    [("okx", "sell", True), ("kucoin", "sell", True), ("mexc", "sell", True),
-     ("bybit", "sell", False), ("binance", "sell", False), ("okx", "keep", False)],
+    few(
+        [("okx", "sell", True), ("kucoin", "sell", True), ("mexc", "sell", True),
+         ("bybit", "sell", False), ("binance", "sell", False), ("okx", "keep", False)],
+        3,
+    ),
 )  # fmt: skip
 def test_who_watches_the_stop_is_said_where_no_stop_can_rest(
     database: None, login_as: Login, monkeypatch: pytest.MonkeyPatch, exchange: str,

@@ -25,6 +25,7 @@ from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.bots.shop import GRID, Shop
 from tests.bots.test_running import as_contract
+from tests.long import few
 
 LONG: dict[str, Any] = {
     "direction": "long", "leverage": Decimal(3), "stop_loss": Decimal(85), "at_exit": "sell",
@@ -97,7 +98,7 @@ def give_up(desk: Desk) -> None:
     desk.ticks()
 
 
-@pytest.mark.parametrize("params", [LONG, SHORT])
+@pytest.mark.parametrize("params", few([SHORT, LONG], 2))
 @pytest.mark.parametrize("end", [Desk.end_by_plan, Desk.stop, give_up])
 def test_whoever_ends_a_bot_the_stop_of_its_position_stays(
     database: None, params: dict[str, Any], end: Callable[[Desk], None]

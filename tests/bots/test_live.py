@@ -194,7 +194,7 @@ def play_late(world: World, prices: list[Decimal], seed: int) -> None:
             pytest.fail(f"never at rest after {len(prices) - len(rest)} prices")
 
 
-@pytest.mark.parametrize("seed", few(range(8), 4))
+@pytest.mark.parametrize("seed", few(range(8), 8))
 def test_late_ticks_trade_exactly_as_the_back_test(world: World, seed: int) -> None:
     candles = candles_of(wander(seed, 400))
     expected = run_backtest("grid", GRID, paper_market(), candles, Decimal(1000))
@@ -206,12 +206,18 @@ def test_late_ticks_trade_exactly_as_the_back_test(world: World, seed: int) -> N
 
 @pytest.mark.parametrize(
     ("params", "finish"),
-    [
-        ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
-        ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
-        ({"take_profit": "106", "at_exit": "keep", "spacing": "geometric"}, "take_profit_reached"),
-        ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
-    ],
+    few(
+        [
+            ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
+            ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
+            (
+                {"take_profit": "106", "at_exit": "keep", "spacing": "geometric"},
+                "take_profit_reached",
+            ),
+            ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
+        ],
+        2,
+    ),
 )
 def test_exits_and_excursions_are_the_same_late_as_in_the_back_test(
     world: World, params: dict[str, Any], finish: str | None
@@ -231,11 +237,14 @@ def test_exits_and_excursions_are_the_same_late_as_in_the_back_test(
 
 @pytest.mark.parametrize(
     ("params", "finish"),
-    [
-        ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
-        ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
-        ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
-    ],
+    few(
+        [
+            ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
+            ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
+            ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
+        ],
+        3,
+    ),
 )
 def test_a_tick_that_runs_out_of_time_passes_no_price_by(
     world: World, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], finish: str | None
@@ -253,7 +262,7 @@ def test_a_tick_that_runs_out_of_time_passes_no_price_by(
 def test_bots_on_one_account_do_not_touch_each_other(world: World) -> None:
     account = world.add_account()
     bots = [world.add_bot(account), world.add_bot(account, grids=20), world.add_bot(grids=5)]
-    prices = wander(11, 200)
+    prices = wander(11, 150)
     play_late(world, prices, 1)
     for bot in bots:
         assert len(world.fills(bot)) > 5

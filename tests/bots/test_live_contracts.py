@@ -13,6 +13,7 @@ from app.exchanges.models import ExchangeAccount, PaperBalance, PaperStake
 from app.markets.models import MarketRow
 from app.transactions import transaction
 from tests.bots.live_world import World, wander
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -53,7 +54,7 @@ def assert_wallet_agrees(world: World, bot: int) -> None:
     assert stands[number].ours["USDT"] == moved
 
 
-@pytest.mark.parametrize("direction", ["long", "short", "neutral"])
+@pytest.mark.parametrize("direction", few(["short", "long", "neutral"], 3))
 def test_a_grid_on_a_contract_trades_and_ties_to_the_wallet(world: World, direction: str) -> None:
     bot = world.add_bot(direction=direction, leverage="3")
     world.play(100)
@@ -73,7 +74,7 @@ def test_a_grid_on_a_contract_trades_and_ties_to_the_wallet(world: World, direct
 
 
 def test_a_late_tick_trades_as_prompt_ones(world: World) -> None:
-    prices = wander(4, 60, step="4")
+    prices = wander(4, 40, step="4")
     bots = [world.add_bot(direction="neutral", leverage="3") for _ in range(2)]
     world.play(100)
     world.tick()

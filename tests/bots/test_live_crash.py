@@ -82,7 +82,7 @@ def test_a_kill_at_any_commit_of_a_start_leaves_one_ladder(world: World, after: 
     world.assert_books_agree()
 
 
-@thinned(3)
+@thinned(5)
 @pytest.mark.parametrize("after", [False, True])
 def test_kills_at_every_commit_change_nothing_about_what_is_traded(
     world: World, after: bool, step: int

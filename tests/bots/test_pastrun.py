@@ -31,6 +31,7 @@ from tests.bots.shop import GRID, Shop
 from tests.bots.test_pages import HOSTILE, form_of
 from tests.client import Client
 from tests.factories import make_account, make_market, make_user
+from tests.long import thinned
 
 PATH = "/bots/new/past"
 Login = Callable[[User], Client]
@@ -39,7 +40,7 @@ Login = Callable[[User], Client]
 @pytest.fixture
 def shop(database: None) -> Shop:
     shop = Shop.open()
-    shop.add_history(40)
+    shop.add_history(12)
     return shop
 
 
@@ -94,8 +95,11 @@ def test_the_figures_are_those_of_a_direct_back_test(shop: Shop) -> None:
     assert found.candles == len(candles) - inside
 
 
-def test_only_the_last_thirty_days_count(shop: Shop) -> None:
-    found = counted(shop)
+def test_only_the_last_thirty_days_count(database: None) -> None:
+    shop = Shop.open()
+    shop.add_history(31)
+    # Few grids in a range that holds every price are quickly counted.
+    found = counted(shop, lower=Decimal(80), upper=Decimal(130), grids=Decimal(2))
     assert found.days == 30
     assert utc_now() - found.first_at <= timedelta(days=30)
 
@@ -115,10 +119,10 @@ def test_the_fees_are_those_of_the_account(shop: Shop) -> None:
 
 
 def test_the_count_begins_when_the_price_is_in_the_range(shop: Shop) -> None:
-    found = counted(shop, lower=Decimal(100), upper=Decimal(110))
+    found = counted(shop, lower=Decimal(106), upper=Decimal(112), grids=Decimal(3))
     history = last_days(shop.market_id)
-    assert history[0].open < 100
-    inside = next(each for each in history if each.open >= 100)
+    assert history[0].open < 106
+    inside = next(each for each in history if each.open >= 106)
     assert found.first_at.timestamp() * 1000 == inside.ts_ms
     assert "started_late" in found.warnings
     assert "started_late" not in counted(shop).warnings
@@ -143,9 +147,11 @@ def test_missing_candles_are_counted_and_warned_of(shop: Shop) -> None:
     assert "missing_candles" in found.warnings
 
 
-@pytest.mark.parametrize("preset", ["careful", "balanced", "active"])
-def test_days_that_made_the_preset_are_warned_of(shop: Shop, preset: str) -> None:
-    assert "same_days" in counted(shop, preset).warnings
+def test_days_that_made_the_preset_are_warned_of(database: None) -> None:
+    shop = Shop.open()
+    shop.add_history(2)
+    for preset in ("careful", "balanced", "active"):
+        assert "same_days" in counted(shop, preset).warnings, preset
     assert "same_days" not in counted(shop, "own").warnings
 
 
@@ -221,7 +227,7 @@ def test_the_card_says_it_in_a_sentence_and_stores_nothing(shop: Shop, client: C
     text = answer.text.replace("\xa0", " ")
     assert answer.status_code == 200
     assert "<html" not in text
-    assert "In the last 30 days these settings would have made" in text
+    assert "In the last 12 days these settings would have made" in text
     assert "at best" in text and "Buy and hold" in text
     assert "These days also made the preset" in text
     assert db.session.query(Bot).count() == 0
@@ -264,19 +270,20 @@ def test_foreign_accounts_pairs_and_bots_do_not_exist(shop: Shop, client: Client
         assert client.post_form(PATH, {**form_of(shop), **changes}).status_code == 404, changes
 
 
+@thinned(5)
 @pytest.mark.parametrize(
     "field", ["lower", "upper", "grids", "investment", "stop_loss", "reserve", "spacing", "preset",
               "strategy", "account_id", "market_id", "step", "bot_id"]
 )  # fmt: skip
 def test_hostile_values_never_break_the_card(
-    database: None, login_as: Login, monkeypatch: pytest.MonkeyPatch, field: str
+    database: None, login_as: Login, monkeypatch: pytest.MonkeyPatch, field: str, step: int
 ) -> None:
+    """Each field gets every so-manieth value, not the same ones as the next."""
     shop = Shop.open()
-    shop.add_history(3)
+    shop.add_history(1)
     client = login_as(shop.user)
     monkeypatch.setattr("app.bots.routes.pastrun.is_within", lambda *_: True)
-    # Half of them for each field, the other half for the next one: the form is that of the page.
-    for value in HOSTILE[len(field) % 2 :: 2]:
+    for value in HOSTILE[len(field) % step :: step]:
         answer = client.post_form(PATH, {**form_of(shop), "linked": "step", field: value})
         assert answer.status_code in {200, 404}, value
 

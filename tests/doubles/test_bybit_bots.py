@@ -79,7 +79,7 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("in_haste")
 @pytest.mark.parametrize(
-    "fault", few(every_fault(0.3, longest_ms=300), 3), ids=lambda fault: fault.name
+    "fault", few(every_fault(0.3, longest_ms=300), 8), ids=lambda fault: fault.name
 )
 def test_each_fault_alone_leaves_the_books_equal_and_no_level_missing(
     live: LiveWorld, server: DoubleServer, fault: Fault
@@ -100,13 +100,16 @@ def test_each_fault_alone_leaves_the_books_equal_and_no_level_missing(
 @pytest.mark.usefixtures("in_haste")
 @pytest.mark.parametrize(
     "habits",
-    [
-        {"partial": 0.7},
-        {"late_fills": 0.7, "late_ms": 300},
-        {"unordered": True},
-        {"forget": 0.5, "forget_ms": 300},
-        {"partial": 0.5, "late_fills": 0.5, "late_ms": 200, "unordered": True, "forget": 0.3},
-    ],
+    few(
+        [
+            {"partial": 0.5, "late_fills": 0.5, "late_ms": 200, "unordered": True, "forget": 0.3},
+            {"partial": 0.7},
+            {"late_fills": 0.7, "late_ms": 300},
+            {"unordered": True},
+            {"forget": 0.5, "forget_ms": 300},
+        ],
+        5,
+    ),
     ids="-".join,
 )
 def test_each_habit_of_the_exchange_leaves_the_books_equal(
@@ -327,13 +330,16 @@ def test_a_pair_that_the_exchange_drops_holds_up_no_other_bot_and_its_bot_ends_c
 
 @pytest.mark.parametrize(
     ("symbol", "edited", "how"),
-    [
-        ("AAA/USDT", False, StopHow.KEEP),
-        ("AAA/USDT", True, StopHow.SELL),
-        (CONTRACT, False, StopHow.SELL),
-        (CONTRACT, True, StopHow.SELL),
-    ],
-    ids=["coins kept", "coins sold after an edit", "contract closed", "closed after an edit"],
+    few(
+        [
+            ("AAA/USDT", False, StopHow.KEEP),
+            (CONTRACT, False, StopHow.SELL),
+            ("AAA/USDT", True, StopHow.SELL),
+            (CONTRACT, True, StopHow.SELL),
+        ],
+        3,
+    ),
+    ids=["coins kept", "contract closed", "coins sold after an edit", "closed after an edit"],
 )
 def test_a_second_stop_takes_back_what_the_first_has_left_beyond_the_range(
     live: LiveWorld, server: DoubleServer, symbol: str, edited: bool, how: StopHow
@@ -376,7 +382,7 @@ def test_a_second_stop_takes_back_what_the_first_has_left_beyond_the_range(
 
 
 @pytest.mark.parametrize(
-    ("direction", "leverage"), [("long", "3"), ("short", "2"), ("neutral", "5")]
+    ("direction", "leverage"), few([("short", "2"), ("long", "3"), ("neutral", "5")], 3)
 )
 def test_position_funding_and_fees_of_a_contract_tie_to_the_last_unit(
     live: LiveWorld, server: DoubleServer, direction: str, leverage: str
@@ -408,7 +414,7 @@ def test_position_funding_and_fees_of_a_contract_tie_to_the_last_unit(
     assert "books_differ" not in live.world.events(bot)
 
 
-@pytest.mark.parametrize(("before", "after"), [("2", "5"), ("5", "2")])
+@pytest.mark.parametrize(("before", "after"), few([("2", "5"), ("5", "2")], 2))
 def test_another_leverage_is_set_before_the_orders_that_count_on_it_and_after_the_others(
     live: LiveWorld, server: DoubleServer, before: str, after: str
 ) -> None:

@@ -28,6 +28,7 @@ from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
 from tests.doubles.live import CONTRACT, FIRST, LiveWorld
 from tests.examples import tried
+from tests.long import thinned
 
 STEPS = 20
 KINDS_OF_GRIDS: dict[str, dict[str, str]] = {
@@ -169,10 +170,12 @@ class Story(RuleBasedStateMachine):
 
 
 @pytest.mark.hypothesis
+@thinned(3)
 @pytest.mark.usefixtures("database")
 def test_any_story_ends_with_equal_books(
-    monkeypatch: pytest.MonkeyPatch, as_owner: Callable[[str], None]
+    monkeypatch: pytest.MonkeyPatch, as_owner: Callable[[str], None], step: int
 ) -> None:
+    """Twelve stories, or every so-manieth."""
     number = [0]
 
     def make() -> tuple[LiveWorld, Venue, Faults]:
@@ -200,7 +203,7 @@ def test_any_story_ends_with_equal_books(
     monkeypatch.setattr(Story, "make", staticmethod(make))
     case = Story.TestCase
     case.settings = settings(
-        tried(12),
+        tried(12 // step),
         stateful_step_count=STEPS,
         suppress_health_check=list(HealthCheck),
         derandomize=True,

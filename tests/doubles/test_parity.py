@@ -38,7 +38,7 @@ from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
 from tests.doubles.live import CONTRACT, LiveWorld
 from tests.doubles.wire import product_at_double
-from tests.long import few
+from tests.long import few, twin
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -184,6 +184,7 @@ def test_live_is_paper_is_back_test_over_made_candles(as_object: Opened, seed: i
     compare_made(as_object, 40 + seed, 120)
 
 
+@twin
 def test_live_over_http_is_paper_is_back_test_over_made_candles(over_http: Opened) -> None:
     compare_made(over_http, 43, 120)
 
@@ -260,7 +261,7 @@ def joined(candles: Sequence[Candle]) -> list[Candle]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", few(RECORDED, 5), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", few(RECORDED, 10), ids=lambda path: path.name)
 def test_live_is_paper_is_back_test_over_recorded_candles(as_object: Opened, path: Path) -> None:
     compare_recorded(as_object, path)
 

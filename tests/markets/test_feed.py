@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from app import events
 from app.db import db, utc_now
 from app.errors import ConfigError
 from app.exchanges.service import seed_exchanges
-from app.markets import feed, service, store
+from app.markets import feed, service, store, synthetic
+from app.markets.catalogue import known_pairs
 from app.markets.events import PricesMoved
 from app.markets.feed import Feed
 from app.markets.models import CandleRow, FeedState, MarketRow, PricePointRow
@@ -32,17 +33,19 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
-def _markets(database: None) -> None:
-    """Leave four of the seventy pairs, so that their histories are quickly made."""
+def _markets(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave four of the seventy pairs, and them a short past, so that it is quickly made."""
+    few = [
+        pair
+        for pair in known_pairs()
+        if pair.exchange in {"bybit", "okx"} and pair.symbol in {"BTC/USDT", "ETH/USDT"}
+    ]
+    monkeypatch.setattr(service, "known_pairs", lambda: few)
+    monkeypatch.setattr(synthetic, "HISTORY_HOURS", 48)
+    monkeypatch.setattr(synthetic, "HISTORY_MINUTES", 60)
     with transaction():
         seed_exchanges()
         service.seed_markets()
-        kept = select(MarketRow.id).where(
-            MarketRow.exchange.in_(["bybit", "okx"]),
-            MarketRow.symbol.in_(["BTC/USDT", "ETH/USDT"]),
-        )
-        db.session.execute(delete(PricePointRow).where(PricePointRow.market_id.not_in(kept)))
-        db.session.execute(delete(MarketRow).where(MarketRow.id.not_in(kept)))
 
 
 @pytest.fixture
@@ -90,7 +93,10 @@ def points(market_id: int) -> list[tuple[int, Decimal]]:
     return [(row.seq, row.price) for row in rows]
 
 
-def test_seed_gives_fourteen_pairs_of_each_exchange_a_first_price_any_number_of_times() -> None:
+def test_seed_gives_fourteen_pairs_of_each_exchange_a_first_price_any_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
     with transaction():
         service.seed_markets()
     rows = db.session.execute(
@@ -129,8 +135,12 @@ def test_points_are_numbered_without_gaps_and_prices_announced_after_the_commit(
     ]
 
 
-def test_new_pair_gets_its_history_in_hours_and_minutes() -> None:
-    started(SyntheticSource(7))
+def test_new_pair_gets_its_history_in_hours_and_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    one = Feed(SyntheticSource(7))
+    one.start(NOW)
+    while not btc().source:
+        assert one.begin_one(NOW)
     counts = dict(
         db.session.execute(
             select(CandleRow.timeframe, func.count())

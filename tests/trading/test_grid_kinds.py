@@ -211,7 +211,7 @@ def test_a_look_without_a_fill_changes_nothing() -> None:
     assert resting(started) == before
 
 
-@tried(8)
+@tried(3)
 @given(st.lists(st.integers(5200, 14800), min_size=2, max_size=8), st.integers(2, 12))
 def test_with_few_orders_resting_the_same_levels_fill_as_with_all(
     walk: list[int], most: int
@@ -567,7 +567,7 @@ faultlike = st.builds(
 )
 
 
-@tried(50)
+@tried(25)
 @given(walks, kinds, places, faultlike, st.sampled_from(["long", "neutral", "short"]))
 @exact
 def test_whatever_kind_the_books_agree_to_the_last_unit(

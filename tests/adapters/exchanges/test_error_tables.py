@@ -20,6 +20,7 @@ from app.adapters.exchanges.quirks.kinds import PROVES_REFUSAL, Action, actions
 from app.trading.ports import Accepted, Outcome, Refused, Unresolved
 from tests.adapters.exchanges.canned import CLIENT_ID, exchange, order
 from tests.conftest import shared_folder
+from tests.long import thinned
 
 NAMES = sorted(QUIRKS)
 FOLDER = shared_folder() / "data" / "bybit"
@@ -75,8 +76,9 @@ def test_table_and_page_agree_and_nothing_of_them_is_missing() -> None:
 
 
 @pytest.mark.shared
-def test_order_answered_by_a_recorded_code_ends_as_its_action_says() -> None:
-    for code, action in rows():
+@thinned(4)
+def test_order_answered_by_a_recorded_code_ends_as_its_action_says(step: int) -> None:
+    for code, action in rows()[::step]:
         outcome = placed(code, action)
         if action in PROVES_REFUSAL or code in QUIRKS["bybit"].refused_when_placing:
             assert isinstance(outcome, Refused), code
@@ -87,8 +89,9 @@ def test_order_answered_by_a_recorded_code_ends_as_its_action_says() -> None:
 
 
 @pytest.mark.shared
-def test_cancellation_answered_by_a_recorded_code() -> None:
-    for code, action in rows():
+@thinned(4)
+def test_cancellation_answered_by_a_recorded_code(step: int) -> None:
+    for code, action in rows()[1 % step :: step]:
         venue, _ = exchange("bybit", answer_of(code))
         outcome = venue.cancel("BTC/USDT", CLIENT_ID)
         if action in {Action.GONE, Action.NOOP}:
@@ -100,14 +103,15 @@ def test_cancellation_answered_by_a_recorded_code() -> None:
 
 
 @pytest.mark.shared
-def test_reading_answered_by_a_recorded_code_says_what_to_do() -> None:
+@thinned(4)
+def test_reading_answered_by_a_recorded_code_says_what_to_do(step: int) -> None:
     kinds: dict[Action, type[ExchangeError]] = {
         Action.STOP: KeyRefusedError,
         Action.BACKOFF: RateLimitedError,
         Action.CLOCK: ClockDiffersError,
         Action.VENUE: VenueClosedError,
     }
-    for code, action in rows():
+    for code, action in rows()[2 % step :: step]:
         venue, _ = exchange("bybit", answer_of(code))
         with pytest.raises(ExchangeError) as found:
             venue.balances()
@@ -132,11 +136,12 @@ def number_of(name: str, code: str) -> str | int:
     return code if name in {"okx", "kucoin"} else int(code)
 
 
+@thinned(4)
 @pytest.mark.parametrize("name", NAMES)
-def test_only_codes_that_mean_a_refusal_prove_one(name: str) -> None:
+def test_only_codes_that_mean_a_refusal_prove_one(name: str, step: int) -> None:
     quirks = QUIRKS[name]
     assert len(quirks.actions) > 20
-    for code, action in quirks.actions.items():
+    for code, action in list(quirks.actions.items())[::step]:
         venue, network = exchange(name, (400, BODIES[name](number_of(name, code))))
         outcome = venue.place("BTC/USDT", order())
         refused = action in PROVES_REFUSAL or code in quirks.refused_when_placing
@@ -144,9 +149,10 @@ def test_only_codes_that_mean_a_refusal_prove_one(name: str) -> None:
         assert [request.method for request in network.sent].count("POST") == 1, code
 
 
+@thinned(4)
 @pytest.mark.parametrize("name", NAMES)
-def test_no_code_proves_anything_beside_a_failure_of_the_server(name: str) -> None:
-    for code in QUIRKS[name].actions:
+def test_no_code_proves_anything_beside_a_failure_of_the_server(name: str, step: int) -> None:
+    for code in list(QUIRKS[name].actions)[2 % step :: step]:
         venue, _ = exchange(name, (502, BODIES[name](number_of(name, code))))
         assert isinstance(venue.place("BTC/USDT", order()), Unresolved), code
 
