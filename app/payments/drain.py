@@ -176,8 +176,8 @@ def _apply(group: Group, only: int | None = None) -> list[int]:
         query = query.where(RailEvent.id == only)
     events = list(db.session.scalars(query))
     if rail not in rails():
-        _mark(events, {}, "rail_switched_off")
-        return [event.id for event in events]
+        _put_off(events)
+        return []
     refs = sorted({Ref(*pair) for event in events for pair in event.refs}, key=_turn)
     with one_look():
         taken = {ref: take_ref(rail, ref) for ref in refs}
@@ -189,6 +189,14 @@ def _turn(ref: Ref) -> tuple[int, str, str]:
     """Return when an object is taken: people first, and last what follows from all the others."""
     turn = TURNS.index(ref.kind) if ref.kind in TURNS else len(TURNS)
     return turn, ref.kind, ref.id
+
+
+def _put_off(events: Iterable[RailEvent]) -> None:
+    """Let callbacks wait for a rail that has no keys here now: what they tell of is not lost."""
+    for event in events:
+        event.state, event.reason = EventState.FAILED.value, "rail_switched_off"
+        event.due_at = utc_now() + LONGEST_PAUSE
+        log.warning("rail_switched_off event=%s rail=%s", event.id, event.rail)
 
 
 def _mark(events: Iterable[RailEvent], taken: dict[Ref, Taken], otherwise: str) -> None:

@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 from redis.exceptions import ConnectionError as RedisDown
+from sqlalchemy import update
 
 from app import config as configuration
 from app import queues
 from app.accounts.models import User
-from app.adapters.payments import rail_named
+from app.adapters.payments import rail_named, rails, use_rails
 from app.adapters.payments.demo import HEADER
 from app.adapters.payments.port import Ref
-from app.db import db
+from app.db import db, utc_now
 from app.errors import Unavailable
 from app.payments import checkouts, drain, intake, invoices, jobs, paying, webhook_routes
 from app.payments.demo import provider
@@ -429,3 +430,23 @@ def test_refused_calls_of_one_address_end_as_too_many(
     monkeypatch.setattr(webhook_routes._Refused, "by_address", Counter())
     statuses = [post(client, b"{}", {}) for _ in range(70)]
     assert set(statuses) == {400, 429} and statuses[-1] == 429
+
+
+def test_callbacks_of_a_rail_without_keys_wait_until_it_has_them_again(
+    client: Client, paid: tuple[int, list[world.Sent]]
+) -> None:
+    invoice_id, sent = paid
+    deliver(client, sent)
+    here = dict(rails())
+    use_rails({name: rail for name, rail in here.items() if name != "demo"})
+    try:
+        assert world.work() == 0
+    finally:
+        use_rails(here)
+    assert {(one.state, one.reason) for one in world.events()} == {("failed", "rail_switched_off")}
+    assert {one.attempts for one in world.events()} == {0}
+    with transaction():
+        db.session.execute(update(RailEvent).values(due_at=utc_now()))
+    world.settle(client)
+    assert state_of(invoice_id) == "paid"
+    assert {one.state for one in world.events()} == {"processed"}
