@@ -213,11 +213,13 @@ def ids_beside(account_id: int, client_ids: Collection[str]) -> set[str]:
     return set(db.session.scalars(_BESIDE, values))
 
 
-def ids_elsewhere(trade_ids: Collection[str], client_ids: Collection[str]) -> set[str]:
-    """Return which of these trades have fills here, and which of these orders anybody here has."""
+def ids_known(account_id: int, trade_ids: Collection[str], client_ids: Collection[str]) -> set[str]:
+    """Return which of these trades the account has, and which of these orders anybody here has."""
     if not trade_ids:
         return set()
-    trades = select(FillRow.trade_id).where(FillRow.trade_id.in_(trade_ids))
+    trades = select(FillRow.trade_id).where(
+        FillRow.account_id == account_id, FillRow.trade_id.in_(trade_ids)
+    )
     orders = select(OrderRow.client_id).where(OrderRow.client_id.in_(client_ids))
     return {*db.session.scalars(trades), *db.session.scalars(orders)}
 
@@ -359,7 +361,7 @@ def store_fills(fills: Sequence[NewFill]) -> list[NewFill]:
     apart = [
         replace(new, fill=replace(new.fill, trade_id=f"{new.fill.trade_id}@{new.owner.id}"))
         for new in told
-        if others[_trade_of(new)] != new.owner.id
+        if others.get(_trade_of(new), new.owner.id) != new.owner.id
     ]
     return news + _insert_fills(apart)[0]
 
@@ -393,12 +395,17 @@ def _trade_of(new: NewFill) -> tuple[int, str]:
 
 
 def _orders_of_trades(fills: Sequence[NewFill]) -> dict[tuple[int, str], int]:
+    """Return the orders of trades by their numbers, but those that stand for the trade itself."""
     if not fills:
         return {}
     accounts, trades = zip(*map(_trade_of, fills), strict=True)
     rows = db.session.execute(
-        select(FillRow.account_id, FillRow.trade_id, FillRow.order_id).where(
-            FillRow.account_id.in_(set(accounts)), FillRow.trade_id.in_(set(trades))
+        select(FillRow.account_id, FillRow.trade_id, FillRow.order_id)
+        .join(OrderRow, OrderRow.id == FillRow.order_id)
+        .where(
+            FillRow.account_id.in_(set(accounts)),
+            FillRow.trade_id.in_(set(trades)),
+            OrderRow.client_id != FillRow.trade_id,
         )
     )
     return {(row.account_id, row.trade_id): row.order_id for row in rows}

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from app.bots import stopping
 from app.bots.live import booking
+from app.trades.models import OrderRow
+from app.trading.strategy import StopHow
+from app.transactions import transaction
 from tests.doubles.fake_stage import FakeStage
 from tests.doubles.live import CONTRACT, FIRST
 from tests.long import few
@@ -30,6 +34,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 # Fills of what no bot wants any more count under the id of their trade; strays are taken back, and
 # may be wanted later.
 REPLACED = re.compile(r"unknown to us|was never there|exchange took \w+ 2 times")
+CHANGED = {"id", "client_id", "status"}
 AsOwner = Callable[[str], None]
 
 
@@ -82,6 +87,55 @@ def test_books_that_are_older_than_the_exchange_catch_up_with_it(
     # A grid that has begun anew out of its range waits for the price.
     stage.trade(9, 12, "1.8")
     assert stage.differing() + stage.live.missing_levels() == []
+
+
+def stopped_and_started(stage: Stage) -> None:
+    owner = stage.live.world.bot(stage.bot).user_id
+    with transaction():
+        stopping.request_stop(owner, stage.bot, StopHow.SELL)
+    for _ in range(3):
+        stage.live.tick()
+    stage.live.world.restart_bot(stage.bot)
+    stage.trade(6, 10)
+
+
+@pytest.mark.parametrize("kind", few(["neutral", "spot"], 2))
+def test_what_its_owner_did_since_the_copy_is_gone_and_the_money_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+    as_owner: AsOwner,
+    kind: str,
+) -> None:
+    stage = Stage(monkeypatch, as_owner, kind)
+    stage.live.tick()
+    stage.trade(3, 4)
+    stage.keep_copy()
+    stage.trade(5, 6)
+    stopped_and_started(stage)
+    stage.restore()
+    assert stage.differing() == []
+    stage.trade(9, 12, "1.8")
+    assert stage.differing() + stage.live.missing_levels() == []
+
+
+@pytest.mark.long
+def test_a_fill_of_what_older_books_have_denied_stops_no_account(
+    monkeypatch: pytest.MonkeyPatch, as_owner: AsOwner
+) -> None:
+    stage = Stage(monkeypatch, as_owner, "spot")
+    stage.live.tick()
+    stage.keep_copy()
+    stage.trade(5, 20)
+    told = {fill.order_id for fill in stage.live.world.fills(stage.bot)}
+    filled = [own.client_id for own in stage.live.world.orders(stage.bot) if own.id in told]
+    stage.restore()
+    names = ", ".join(c.name for c in OrderRow.__table__.columns if c.name not in CHANGED)
+    as_owner(
+        f"insert into orders ({names}, client_id, status) select {names}, '{filled[-1]}', 'DENIED'"  # noqa: S608 - our own names
+        " from orders limit 1"
+    )
+    for _ in range(3):
+        assert stage.live.audit().failed == 0
+    assert stage.live.world.bot(stage.bot).state == "active"
 
 
 def test_without_looking_up_what_is_wanted_anew_restored_books_buy_twice(

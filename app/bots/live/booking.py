@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
-from app.bots.live.lost import Lost, find_lost
+from app.bots.live.lost import Lost, find_lost, is_known
 from app.bots.live.outcomes import TAKEN_BY_OTHERS, apply_found, is_own_id
 from app.bots.live.rates import FeeRates
 from app.bots.live.rows import Event, LiveBot, read_bots
@@ -129,7 +129,7 @@ def book_fills(
     for number, fill in told:
         own = by_client.get((number, fill.client_id))
         # Trades of other programs on the account are none of our business.
-        if own is not None:
+        if is_known(own):
             market = markets[own.bot_id]
             known = rates.rate_for(fill, market, own.market_id) or ZERO
             ours.append(NewFill(own, fill, fee_in_quote(fill, market, known)))

@@ -7,10 +7,11 @@ What no bot wants any more (the price has led it another way) is in `catching_up
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from app.bots.live.facts import Account, Seen
 from app.bots.live.outcomes import is_own_id
-from app.trades.service import OwnOrder, ids_beside, ids_elsewhere, restate_orders
+from app.trades.service import OwnOrder, ids_beside, ids_known, restate_orders
 from app.trading.orders import Fill, Status
 
 ById = Mapping[tuple[int, str], OwnOrder]
@@ -32,16 +33,23 @@ def find_lost(account: Account, entry: Seen, by_client: ById) -> Lost | None:
     """
     stray = {each.client_id for each in entry.strays}
     told = stray | {fill.client_id for _, fill in entry.fills}
-    unknown = {one for one in told if is_own_id(one) and (account.id, one) not in by_client}
+    unknown = {
+        one for one in told if is_own_id(one) and not is_known(by_client.get((account.id, one)))
+    }
     unknown -= ids_beside(account.id, unknown)
     fills = {fill.trade_id: (at, fill) for at, fill in entry.fills if fill.client_id in unknown}
     # Counted before without their orders, or those of an account that was deleted.
-    known = ids_elsewhere(fills, {fill.client_id for _, fill in fills.values()})
+    known = ids_known(account.id, fills, {fill.client_id for _, fill in fills.values()})
     left = [each for each in fills.values() if not known & {each[1].trade_id, each[1].client_id}]
     found = _stand_there(account.id, entry, by_client)
     if not (left or found or unknown & stray):
         return None
     return Lost(account.fills_cursor, tuple(left))
+
+
+def is_known(own: OwnOrder | None) -> TypeGuard[OwnOrder]:
+    """Say whether an order may have fills here; one that we have denied was never sent by us."""
+    return own is not None and own.status is not Status.DENIED
 
 
 def _stand_there(number: int, entry: Seen, by_client: ById) -> list[OwnOrder]:
