@@ -13,7 +13,7 @@ from app.formatting.filters import time
 from app.payments.texts import rail_label
 from app.subscriptions.history import Change
 from app.subscriptions.retelling import change_words
-from app.subscriptions.service import STAFF
+from app.subscriptions.rights import STAFF
 
 FIELD_LABELS: Mapping[str, LazyString] = {
     "plan": _l("Plan"),

@@ -22,7 +22,7 @@ from app.admin.forms import CountField, ReasonForm
 from app.db import db, utc_now
 from app.errors import DomainError, InvalidInput
 from app.i18n import describe
-from app.subscriptions import desk, giving, queries, service
+from app.subscriptions import desk, giving, queries, rights
 from app.subscriptions.giving import MAX_DAYS
 from app.subscriptions.models import Subscription
 from app.subscriptions.texts import plan_label
@@ -100,9 +100,7 @@ class SubscriptionView(AdminView):
             until = end.replace(tzinfo=UTC) if end else None
             return self._act(
                 user,
-                lambda: service.give_plan(
-                    current_user.id, user.id, form.plan.data, until, form.why
-                ),
+                lambda: rights.give_plan(current_user.id, user.id, form.plan.data, until, form.why),
             )
         return self._page(user, form, gettext("Change the plan"), gettext("Save"))
 
@@ -114,7 +112,7 @@ class SubscriptionView(AdminView):
         user = _person()
         form = ReasonForm()
         if form.validate_on_submit():
-            return self._act(user, lambda: service.end_plan(current_user.id, user.id, form.why))
+            return self._act(user, lambda: rights.end_plan(current_user.id, user.id, form.why))
         return self._page(user, form, gettext("End the plan"), gettext("End"))
 
     def _act(self, user: User, act: Callable[[], object]) -> ResponseReturnValue:

@@ -16,7 +16,7 @@ from app.api import problems
 from app.config import current_config
 from app.errors import DomainError, Forbidden
 from app.i18n import use_header_language
-from app.subscriptions import service as plans
+from app.subscriptions import quotas
 from app.subscriptions.rules import Allowance
 from app.transactions import transaction
 
@@ -72,7 +72,7 @@ def _let_in() -> None:
     found = _authenticate()
     use_header_language(found.language)
     g.caller = found
-    g.allowance = plans.spend(found.user_id, Allowance.API_CALLS, 60)
+    g.allowance = quotas.spend(found.user_id, Allowance.API_CALLS, 60)
 
 
 def _authenticate() -> Caller:

@@ -19,7 +19,7 @@ from app.db import db, utc_now
 from app.errors import Conflict
 from app.exchanges.queries import paper_position
 from app.subscriptions.queries import limits_of
-from app.subscriptions.service import check_may_start
+from app.subscriptions.quotas import check_may_start
 from app.trades.models import LIVE_STATES, OrderRow
 from app.trading.codec import to_json
 from app.trading.market import Market, MarketKind

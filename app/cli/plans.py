@@ -13,7 +13,7 @@ from app.cli.edge import DatabaseGroup
 from app.errors import DomainError
 from app.faq import queries as faq
 from app.i18n import describe
-from app.subscriptions import history, queries, seats, service
+from app.subscriptions import history, queries, rights, seats, service
 from app.subscriptions.kept import queries as kept_queries
 from app.subscriptions.kept import service as kept
 from app.subscriptions.periods import Period
@@ -69,7 +69,7 @@ def give(email: str, plan: str, until: datetime | None, reason: str) -> None:
     end = until.replace(tzinfo=UTC) if until else None
     try:
         with transaction():
-            service.give_plan(None, _person(email).id, plan, end, reason)
+            rights.give_plan(None, _person(email).id, plan, end, reason)
     except DomainError as error:
         raise click.ClickException(describe(error)) from None
     until_text = f" until {end:%Y-%m-%d %H:%M} UTC" if end else ""
@@ -98,7 +98,7 @@ def end(email: str, reason: str) -> None:
     """End a person's plan now; the free plan holds from here on."""
     try:
         with transaction():
-            service.end_plan(None, _person(email).id, reason)
+            rights.end_plan(None, _person(email).id, reason)
     except DomainError as error:
         raise click.ClickException(describe(error)) from None
     click.echo(f"{email} has the free plan.")

@@ -11,7 +11,7 @@ from app.errors import Conflict, InvalidInput
 from app.money import Money
 from app.subscriptions import buying, queries
 from app.subscriptions.kept import gifts, rules
-from app.subscriptions.service import give_plan
+from app.subscriptions.rights import give_plan
 from app.subscriptions.terms import Source, Standing
 
 MAX_DAYS = 3_650

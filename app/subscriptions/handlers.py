@@ -12,7 +12,7 @@ from app.payments.events import (
 )
 from app.payments.rules import Purpose
 from app.queues import QueueName, enqueue_once
-from app.subscriptions import service
+from app.subscriptions import quotas, rights
 from app.subscriptions.kept import following
 from app.subscriptions.kept import service as kept
 from app.subscriptions.promotions import service as promotions
@@ -25,14 +25,14 @@ PAY_JOB = "app.subscriptions.kept.jobs.pay_overdue"
 @on(AccountConnecting)
 def check_account_limit(event: AccountConnecting) -> None:
     """Refuse an exchange account beyond the plan's limit."""
-    service.check_may_connect(event.user_id)
+    quotas.check_may_connect(event.user_id)
 
 
 @on(PersonErasing)
 def end_plan_of_leaver(event: PersonErasing) -> None:
     """End the plan of somebody whose account is erased, and what they pay to us for."""
     kept.end_for_leaver(event.user_id)
-    service.end_for_leaver(event.user_id)
+    rights.end_for_leaver(event.user_id)
     leaving.order_ends(event.user_id)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from app.subscriptions import service
+from app.subscriptions import rights
 from app.transactions import transaction
 
 log = logging.getLogger(__name__)
@@ -15,11 +15,11 @@ def end_expired() -> None:
     """
     failed: Exception | None = None
     with transaction():
-        people = service.with_expired()
+        people = rights.with_expired()
     for user_id in people:
         try:
             with transaction():
-                service.end_expired(user_id)
+                rights.end_expired(user_id)
         except Exception as error:
             log.exception("plan_not_ended user=%s error=%s", user_id, type(error).__name__)
             failed = error

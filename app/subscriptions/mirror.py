@@ -21,7 +21,7 @@ from app.payments import customers
 from app.payments.settling import TAKEN, Taken, takes
 from app.settings import queries as settings
 from app.settings.rules import GRACE_DAYS
-from app.subscriptions import history, rules, service
+from app.subscriptions import history, rights, rules
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.models import (
     Plan,
@@ -87,7 +87,7 @@ def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen, ca
     source = f"{row.rail}:{row.external_id}"
     what = "began" if before is None else "moved"
     history.note(owner, source, what, before=before, after=after, cause=cause)
-    service.hold_best_paid(owner)
+    rights.hold_best_paid(owner)
     for code, quantity in (before or {}).get("addons", {}).items():
         if after["addons"].get(code, 0) < quantity:
             publish(PlanEnded(owner, code))

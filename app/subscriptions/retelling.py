@@ -11,7 +11,7 @@ from flask_babel.speaklater import LazyString
 from app.formatting import filters
 from app.payments.texts import rail_label
 from app.subscriptions.history import Change
-from app.subscriptions.service import STAFF
+from app.subscriptions.rights import STAFF
 from app.subscriptions.wording import sold_label
 
 Picture = Mapping[str, Any]

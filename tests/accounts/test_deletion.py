@@ -33,7 +33,7 @@ from app.money import Money
 from app.queues import QueueName
 from app.settings import service as settings
 from app.subscriptions.models import Subscription
-from app.subscriptions.service import give_plan
+from app.subscriptions.rights import give_plan
 from app.transactions import transaction
 from app.wallet.service import top_up
 from tests.accounts.people import (

@@ -18,7 +18,8 @@ from app.admin.base import SECRET_COLUMNS, AdminView, Guarded
 from app.bots.live.rows import Event, write_events
 from app.bots.models import Bot, BotEvent, BotState
 from app.db import db, utc_now
-from app.subscriptions.service import give_plan, seed_plans
+from app.subscriptions.rights import give_plan
+from app.subscriptions.service import seed_plans
 from app.trading.strategy import Severity
 from app.transactions import transaction
 from tests.client import Client

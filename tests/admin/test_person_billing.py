@@ -15,7 +15,8 @@ from app.payments.models import Invoice, Payment, RailCustomer, RailEvent
 from app.subscriptions.history import history_of
 from app.subscriptions.models import RailSubscription, Subscription
 from app.subscriptions.queries import Right, WaitingGift, present_right, waiting_gifts
-from app.subscriptions.service import end_for_leaver, hold_best_paid, seed_plans
+from app.subscriptions.rights import end_for_leaver, hold_best_paid
+from app.subscriptions.service import seed_plans
 from app.transactions import transaction
 from tests.client import Client
 from tests.factories import make_user

@@ -12,6 +12,7 @@ from app.accounts import limits
 from app.accounts.models import AccessToken, User
 from app.config import current_config, use_config
 from app.db import db, utc_now
+from app.subscriptions import rights
 from app.subscriptions import service as plans
 from app.subscriptions.rules import FREE_LIMITS, Allowance
 from app.transactions import transaction
@@ -335,7 +336,7 @@ def test_a_person_who_is_too_fast_gets_429_and_the_plan_that_allows_more(
     assert "Pro" in answers[-1].text and "300" in answers[-1].text
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
     with transaction():
-        plans.give_plan(None, shop.user_id, "pro", None, "faster")
+        rights.give_plan(None, shop.user_id, "pro", None, "faster")
     assert program.get("/bots").status_code == 200
     assert Program(app, give_token(make_user().id)).get("/bots").status_code == 200
 

@@ -25,7 +25,7 @@ from app.exchanges import snapshots
 from app.exchanges.models import ExchangeAccount, PaperStake
 from app.exchanges.queries import Balances, paper_balances, paper_position
 from app.markets.models import MarketRow
-from app.subscriptions.service import give_plan
+from app.subscriptions.rights import give_plan
 from app.trades.models import OrderRow
 from app.trading.market import booked
 from app.trading.ports import Balance

@@ -254,7 +254,7 @@ def test_a_free_plan_runs_no_live_bot(shop: Shop) -> None:
 
 
 def test_a_real_account_whose_money_nobody_knows_starts_nothing(shop: Shop) -> None:
-    from app.subscriptions.service import give_plan
+    from app.subscriptions.rights import give_plan
 
     bot_id = shop.add_bot()
     with transaction():

@@ -19,7 +19,7 @@ from app.payments.books import jobs, pace, queries, reconcile
 from app.payments.books.models import Reconciliation, ReconciliationAwaited
 from app.payments.demo import provider
 from app.payments.models import Payment
-from app.subscriptions import service
+from app.subscriptions import rights, service
 from app.subscriptions.models import RailSubscription
 from app.transactions import transaction
 from tests.client import Client
@@ -164,7 +164,7 @@ def test_what_belongs_to_others_is_counted_and_nothing_else(client: Client) -> N
     with transaction():
         for table in ("subscription_items", "rail_subscriptions", "rail_customers"):
             db.session.execute(text(f"delete from {table}"))  # noqa: S608 - fixed names
-        service.hold_best_paid(ready.user_id)
+        rights.hold_best_paid(ready.user_id)
     run = compare()
     assert run.others and run.differences == 0
     assert db.session.scalars(select(RailSubscription.id)).all() == []

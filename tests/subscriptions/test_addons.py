@@ -15,7 +15,7 @@ from app.money import Money
 from app.payments import invoices
 from app.payments import service as payments
 from app.payments.rules import InvoiceState, Line, LineKind, NewInvoice
-from app.subscriptions import history, queries, seats, service
+from app.subscriptions import history, queries, rights, seats, service
 from app.subscriptions.models import (
     KeptState,
     KeptSubscription,
@@ -140,7 +140,7 @@ def test_add_ons_are_offered_apart_and_given_to_nobody(user_id: int) -> None:
     assert extra.month == Money(Decimal(5), "USD")
     assert queries.addons_on_offer() == (extra,), "as it was kept"
     with pytest.raises(InvalidInput, match="unknown_plan"), transaction():
-        service.give_plan(None, user_id, "extra_bot", None, "a gift")
+        rights.give_plan(None, user_id, "extra_bot", None, "a gift")
 
 
 def test_a_plan_can_be_offered_to_try(user_id: int) -> None:

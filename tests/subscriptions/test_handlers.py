@@ -3,7 +3,7 @@ import pytest
 from app.errors import LimitReached
 from app.events import publish
 from app.exchanges.events import AccountConnecting
-from app.subscriptions import service
+from app.subscriptions import rights, service
 from app.transactions import transaction
 from tests.factories import make_account, make_user
 
@@ -18,5 +18,5 @@ def test_an_account_beyond_the_plans_limit_is_refused(database: None) -> None:
     with pytest.raises(LimitReached, match="exchange_limit"), transaction():
         publish(AccountConnecting(user.id, "paper"))
     with transaction():
-        service.give_plan(None, user.id, "pro", None, "paid")
+        rights.give_plan(None, user.id, "pro", None, "paid")
         publish(AccountConnecting(user.id, "live"))

@@ -6,7 +6,7 @@ import pytest
 
 from app.accounts.models import User
 from app.db import utc_now
-from app.subscriptions import queries, service, usage
+from app.subscriptions import queries, rights, service, usage
 from app.subscriptions.periods import Period, Unit
 from app.subscriptions.rules import RunningBots
 from app.transactions import transaction
@@ -69,7 +69,7 @@ def test_a_person_sees_the_plan_what_is_used_and_its_end(
     assert "2 of 3" in page and "0 of 2" in page and "paper money only" in page
     with transaction():
         until = utc_now() + timedelta(days=2)
-        service.give_plan(None, user.id, "pro", until, "test phase")
+        rights.give_plan(None, user.id, "pro", until, "test phase")
     page = login_as(user).get("/subscriptions").text
     assert "2 of 20" in page and "0 of 10" in page and "ends soon" in page
 

@@ -20,8 +20,10 @@ from app.extensions import redis_client
 from app.subscriptions.models import Plan
 from app.subscriptions.priority import leads
 from app.subscriptions.queries import allowed_by, plan_by_code
+from app.subscriptions.quotas import spend
+from app.subscriptions.rights import give_plan
 from app.subscriptions.rules import FREE_LIMITS, LEAST_ALLOWED, Allowance, check_limits
-from app.subscriptions.service import give_plan, seed_plans, spend
+from app.subscriptions.service import seed_plans
 from app.trades.ledger import trades_before
 from app.trades.models import TradeRow
 from app.transactions import transaction

@@ -12,7 +12,7 @@ from app.accounts.models import AuditEntry
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, LimitReached, NotFound
 from app.money import Money
-from app.subscriptions import jobs, queries, service, usage
+from app.subscriptions import jobs, queries, quotas, rights, service, usage
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.models import Plan, PlanPrice, Subscription
 from app.subscriptions.offers import saved_by
@@ -115,7 +115,7 @@ def test_prices_are_refused_in_the_past_twice_and_for_unknown_plans(user_id: int
 
 def test_a_hidden_plan_is_not_offered_but_holds(plans: None, user_id: int) -> None:
     with transaction():
-        service.give_plan(None, user_id, "pro", None, "tester")
+        rights.give_plan(None, user_id, "pro", None, "tester")
         limits = queries.limits_of(user_id)
         service.change_plan(None, "pro", limits, visible=False)
     assert "pro" not in offers()
@@ -139,7 +139,7 @@ def test_without_any_plan_stored_the_free_limits_hold(database: None) -> None:
 def test_a_given_plan_holds_until_its_end(user_id: int) -> None:
     until = utc_now() + timedelta(days=3)
     with transaction():
-        service.give_plan(None, user_id, "pro", until, "test phase")
+        rights.give_plan(None, user_id, "pro", until, "test phase")
     limits = queries.limits_of(user_id)
     assert (limits.plan, limits.max_live_bots, limits.until) == ("pro", 10, until)
     assert queries.plan_summary(user_id).ends_soon
@@ -153,8 +153,8 @@ def test_a_plan_that_ran_out_counts_no_more_even_before_the_job_came(user_id: in
 def test_giving_is_audited_with_before_and_after(user_id: int) -> None:
     with transaction():
         staff = make_user().id
-        service.give_plan(staff, user_id, "pro", None, "won it")
-        service.give_plan(staff, user_id, "premium", None, "a sorry gift")
+        rights.give_plan(staff, user_id, "pro", None, "won it")
+        rights.give_plan(staff, user_id, "premium", None, "a sorry gift")
     entries = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
     assert [entry.action for entry in entries] == ["subscription.given"] * 2
     assert entries[0].before is None
@@ -167,8 +167,8 @@ def test_another_plan_replaces_the_present_one_and_announces_its_end(
     user_id: int, ended: list[PlanEnded]
 ) -> None:
     with transaction():
-        service.give_plan(None, user_id, "premium", None, "first")
-        service.give_plan(None, user_id, "pro", None, "second")
+        rights.give_plan(None, user_id, "premium", None, "first")
+        rights.give_plan(None, user_id, "pro", None, "second")
     assert plan_of(user_id) == "pro"
     assert ended == [PlanEnded(user_id, "premium")]
     states = db.session.scalars(select(Subscription.state).order_by(Subscription.id)).all()
@@ -178,8 +178,8 @@ def test_another_plan_replaces_the_present_one_and_announces_its_end(
 def test_the_same_plan_again_only_moves_its_end(user_id: int, ended: list[PlanEnded]) -> None:
     until = utc_now() + timedelta(days=30)
     with transaction():
-        service.give_plan(None, user_id, "pro", None, "first")
-        service.give_plan(None, user_id, "pro", until, "second")
+        rights.give_plan(None, user_id, "pro", None, "first")
+        rights.give_plan(None, user_id, "pro", until, "second")
     assert queries.limits_of(user_id).until == until
     assert ended == []
     assert db.session.scalar(select(func.count(Subscription.id))) == 1
@@ -195,9 +195,9 @@ def test_what_cannot_be_given_is_refused(user_id: int) -> None:
         ("pro", None, "x" * 501, "plan_reason_missing"),
     ):
         with pytest.raises(InvalidInput, match=code), transaction():
-            service.give_plan(None, user_id, plan, until, reason)
+            rights.give_plan(None, user_id, plan, until, reason)
     with pytest.raises(NotFound, match="unknown_user"), transaction():
-        service.give_plan(None, user_id + 999, "pro", None, "reason")
+        rights.give_plan(None, user_id + 999, "pro", None, "reason")
     assert plan_of(user_id) == "free"
 
 
@@ -205,19 +205,19 @@ def test_ending_a_plan_leaves_the_free_one_and_announces_it(
     user_id: int, ended: list[PlanEnded]
 ) -> None:
     with transaction():
-        service.give_plan(None, user_id, "pro", None, "first")
+        rights.give_plan(None, user_id, "pro", None, "first")
     with transaction():
-        service.end_plan(None, user_id, "asked for it")
+        rights.end_plan(None, user_id, "asked for it")
     assert plan_of(user_id) == "free"
     assert ended == [PlanEnded(user_id, "pro")]
     with pytest.raises(Conflict, match="no_plan_to_end"), transaction():
-        service.end_plan(None, user_id, "asked for it")
+        rights.end_plan(None, user_id, "asked for it")
 
 
 def test_the_job_ends_each_expired_plan_once(user_id: int, ended: list[PlanEnded]) -> None:
     with transaction():
         other = make_user().id
-        service.give_plan(None, other, "pro", utc_now() + timedelta(days=1), "stays")
+        rights.give_plan(None, other, "pro", utc_now() + timedelta(days=1), "stays")
     give_that_ended(user_id)
     jobs.end_expired()
     jobs.end_expired()
@@ -265,13 +265,13 @@ def test_starting_is_checked_against_what_runs(
     user_id: int, running: dict[int, RunningBots]
 ) -> None:
     with transaction():
-        service.check_may_start(user_id, "paper")
+        quotas.check_may_start(user_id, "paper")
     running[user_id] = RunningBots(3, 0)
     with pytest.raises(LimitReached, match="plan_limit"), transaction():
-        service.check_may_start(user_id, "paper")
+        quotas.check_may_start(user_id, "paper")
     with transaction():
-        service.give_plan(None, user_id, "pro", None, "paid")
-        service.check_may_start(user_id, "live")
+        rights.give_plan(None, user_id, "pro", None, "paid")
+        quotas.check_may_start(user_id, "live")
 
 
 def test_two_starts_at_once_never_share_the_last_place(
@@ -283,7 +283,7 @@ def test_two_starts_at_once_never_share_the_last_place(
     def start(_: int) -> bool:
         try:
             with transaction():
-                service.check_may_start(user_id, "paper")
+                quotas.check_may_start(user_id, "paper")
                 # What the commit would make visible to the next one.
                 running[user_id] = RunningBots(running[user_id].total + 1, 0)
         except LimitReached:
@@ -298,7 +298,7 @@ def test_two_gifts_at_once_leave_one_plan(app: Flask, user_id: int) -> None:
 
     def give(number: int) -> None:
         with transaction():
-            service.give_plan(None, user_id, ("pro", "premium")[number], None, "at once")
+            rights.give_plan(None, user_id, ("pro", "premium")[number], None, "at once")
 
     at_once(app, 2, give)
     states = db.session.scalars(select(Subscription.state)).all()
@@ -308,13 +308,13 @@ def test_two_gifts_at_once_leave_one_plan(app: Flask, user_id: int) -> None:
 def test_nobody_who_counts_means_no_start(user_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage._Registered, "counter", None)
     with pytest.raises(RuntimeError, match="nobody counts bots"), transaction():
-        service.check_may_start(user_id, "paper")
+        quotas.check_may_start(user_id, "paper")
 
 
 def give_that_ended(user_id: int) -> None:
     """Give a plan and let its time pass."""
     with transaction():
-        service.give_plan(None, user_id, "pro", utc_now() + timedelta(days=1), "short")
+        rights.give_plan(None, user_id, "pro", utc_now() + timedelta(days=1), "short")
         subscription = db.session.scalars(
             select(Subscription).where(Subscription.user_id == user_id)
         ).one()

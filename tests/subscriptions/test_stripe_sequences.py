@@ -17,7 +17,7 @@ from app.payments import service as payments
 from app.payments.books import backfill, pace
 from app.payments.books.models import RailBackfill
 from app.payments.models import Invoice
-from app.subscriptions import jobs, service
+from app.subscriptions import jobs, rights, service
 from app.subscriptions.models import RailPrice, Subscription
 from app.subscriptions.queries import limits_of
 from app.subscriptions.rules import access_of
@@ -210,7 +210,7 @@ def test_a_gift_of_staff_stays_and_what_is_paid_for_holds_after_it(
     ready = stage(named("01-"), 6)
     until = utc_now() + timedelta(days=3)
     with transaction():
-        service.give_plan(None, ready.user_id, given, until, "a gift")
+        rights.give_plan(None, ready.user_id, given, until, "a gift")
     post_all(client, ready.sequence.deliveries([SECRET]))
     work()
     assert limits_of(ready.user_id).plan == after_sale
@@ -225,7 +225,7 @@ def test_a_paid_plan_is_not_ended_here_while_its_provider_takes_money(client: Cl
     post_all(client, ready.sequence.deliveries([SECRET]))
     work()
     with pytest.raises(Conflict, match="plan_is_paid_for"):
-        service.end_plan(None, ready.user_id, "no reason")
+        rights.end_plan(None, ready.user_id, "no reason")
 
 
 def test_a_mirrored_invoice_is_neither_paid_nor_voided_here(client: Client) -> None:

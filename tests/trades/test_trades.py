@@ -16,7 +16,7 @@ from app.bots.models import Bot
 from app.db import db, utc_now
 from app.formatting.cells import safe_cell
 from app.listing.paging import LAST_PAGE, Slice, page_of, read_page
-from app.subscriptions.service import give_plan
+from app.subscriptions.rights import give_plan
 from app.trades import queries
 from app.trades.models import FillRow, OrderRow, TradeRow
 from app.trades.queries import TradeFilter

@@ -11,7 +11,7 @@ from app.bots.queries.draft import Draft
 from app.bots.queries.pastrun import NoPastRun, PastRun, past_run
 from app.bots.queries.preview import FieldLine
 from app.errors import NotFound, TooManyTries
-from app.subscriptions import service as plans
+from app.subscriptions import quotas
 from app.subscriptions.rules import Allowance
 from app.trades.queries import Line
 
@@ -29,7 +29,7 @@ def past_of(draft: Draft, form: BotForm, locale: str) -> PastRun | NoPastRun:
     if not is_within(PAST_RUNS, str(current_user.id)):
         return NoPastRun("too_often")
     try:
-        plans.spend(current_user.id, Allowance.PAST_RUNS, A_DAY_S)
+        quotas.spend(current_user.id, Allowance.PAST_RUNS, A_DAY_S)
     except TooManyTries as error:
         return NoPastRun("plan", FieldLine("", Line(error.code, error.values)))
     values, wrong = form.read(locale)

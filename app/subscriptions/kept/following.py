@@ -12,7 +12,7 @@ from app.payments import invoices, refunds
 from app.payments.models import Invoice, Payment
 from app.payments.rules import InvoiceState, RefundTarget
 from app.payments.texts import failure_label
-from app.subscriptions import service as rights
+from app.subscriptions import rights
 from app.subscriptions.kept import baskets, rules, store
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason

@@ -24,7 +24,7 @@ from app.payments.models import Invoice
 from app.payments.rules import InvoiceState
 from app.settings import queries as settings
 from app.settings.rules import GRACE_DAYS
-from app.subscriptions import history, service
+from app.subscriptions import history, rights
 from app.subscriptions.events import PlanEnded
 from app.subscriptions.kept import baskets, rules
 from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason, next_state
@@ -233,7 +233,7 @@ def writing(
         actor_id=actor_id,
         cause=cause,
     )
-    service.hold_best_paid(kept.user_id)
+    rights.hold_best_paid(kept.user_id)
     given = _given(kept)
     for code, quantity in before.addons.items():
         if given.get(code, 0) < quantity:

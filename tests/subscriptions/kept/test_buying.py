@@ -15,8 +15,7 @@ from app.events import publish
 from app.payments import service as payments
 from app.payments.models import Checkout, Invoice
 from app.payments.rules import RefundTarget
-from app.subscriptions import buying, history, queries
-from app.subscriptions import service as plans
+from app.subscriptions import buying, history, queries, rights
 from app.subscriptions.buying import Goal, Way
 from app.subscriptions.kept import jobs, service
 from app.subscriptions.models import KeptSubscription, Plan
@@ -238,12 +237,12 @@ def test_a_refund_by_staff_is_no_cancellation(person: Person) -> None:
 
 def test_what_staff_gave_stays_beside_a_smaller_paid_plan(person: Person) -> None:
     with transaction():
-        plans.give_plan(None, person.id, "premium", None, "a gift")
+        rights.give_plan(None, person.id, "premium", None, "a gift")
     person.fill_wallet("29")
     person.subscribe()
     assert (person.plan(), person.state()) == ("premium", "active")
     with transaction():
-        plans.end_plan(None, person.id, "no gift any more")
+        rights.end_plan(None, person.id, "no gift any more")
     assert person.plan() == "pro"
 
 
