@@ -60,7 +60,8 @@ class Shop:
             shop = cls(user.id, account.id, market.id)
         shop.play(price)
         if fresh:
-            _stock.append(Stock.read())
+            with transaction():
+                _stock.append(Stock.read())
         return shop
 
     @classmethod

@@ -15,6 +15,7 @@ from app.trading.ports import Refused
 from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.bots.real_desk import Desk
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 STOP: dict[str, Any] = {"stop_loss": "85", "at_exit": "sell"}
@@ -82,7 +83,7 @@ def test_with_the_platform_off_the_venue_sells_and_the_bot_then_closes(world: Wo
     world.assert_books_agree()
 
 
-@pytest.mark.parametrize("how", ["keep", "sell", "leave_orders", "emergency"])
+@pytest.mark.parametrize("how", few(["keep", "sell", "leave_orders", "emergency"], 2))
 def test_a_stop_of_the_bot_takes_it_back_first(world: World, how: str) -> None:
     bot = world.add_bot(**NEAR)
     world.play(100)

@@ -55,11 +55,11 @@ def test_bots_go_on_by_themselves_when_servers_come_back(
 ) -> None:
     services, environment = servers
     world = World.make()
-    candles = candles_of(wander(31, 300))
+    candles = candles_of(wander(31, 150))
     prices = path_of(candles)
-    parts = [prices[1 + n * 40 : 1 + (n + 1) * 40] for n in range(6)]
+    parts = [prices[1 + n * 20 : 1 + (n + 1) * 20] for n in range(6)]
     world.play(prices[0])
-    bots = [world.add_bot() for _ in range(6)]
+    bots = [world.add_bot() for _ in range(3)]
     ticks = Worker(environment, "ticks", "--name", "chaos")
     scheduler = Worker(environment, "scheduler")
     with running(ticks), running(scheduler):
@@ -89,7 +89,7 @@ def test_bots_go_on_by_themselves_when_servers_come_back(
         let_happen(world, *parts[4])
         wait_until_done(world)
 
-        let_happen(world, *prices[1 + 5 * 40 :])
+        let_happen(world, *prices[1 + 5 * 20 :])
         wait_until_done(world)
         assert ticks.stop() == 0
         assert scheduler.stop() == 0

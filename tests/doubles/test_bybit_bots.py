@@ -179,7 +179,7 @@ def elsewhere(what: Callable[[], Any]) -> None:
 
 
 @pytest.mark.usefixtures("in_haste")
-@pytest.mark.parametrize("guard", [True, False], ids=["guarded", "without the guard"])
+@pytest.mark.parametrize("guard", few([True, False], 2), ids=["guarded", "without the guard"])
 def test_only_errors_of_the_list_prove_that_nothing_was_sent(
     live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch, guard: bool
 ) -> None:
@@ -337,7 +337,7 @@ def test_a_pair_that_the_exchange_drops_holds_up_no_other_bot_and_its_bot_ends_c
             ("AAA/USDT", True, StopHow.SELL),
             (CONTRACT, True, StopHow.SELL),
         ],
-        3,
+        4,
     ),
     ids=["coins kept", "contract closed", "coins sold after an edit", "closed after an edit"],
 )

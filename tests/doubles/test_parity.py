@@ -261,7 +261,7 @@ def joined(candles: Sequence[Candle]) -> list[Candle]:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("path", few(RECORDED, 10), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", few(RECORDED, 20), ids=lambda path: path.name)
 def test_live_is_paper_is_back_test_over_recorded_candles(as_object: Opened, path: Path) -> None:
     compare_recorded(as_object, path)
 

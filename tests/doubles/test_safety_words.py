@@ -28,6 +28,7 @@ from tests.doubles.bybit.server import Hand, Limits
 from tests.doubles.bybit.venue import Venue
 from tests.doubles.fake_exchange import FakeExchange
 from tests.doubles.live import LiveWorld
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -89,7 +90,9 @@ def stage(database: None, monkeypatch: Patch) -> Iterator[Stage]:
     yield Stage(monkeypatch)
 
 
-guarded = pytest.mark.parametrize("guard", [True, False], ids=["guarded", "without the guard"])
+guarded = pytest.mark.parametrize(
+    "guard", few([True, False], 2), ids=["guarded", "without the guard"]
+)
 
 
 def judge(stage: Stage, guard: bool) -> None:

@@ -24,13 +24,17 @@ pytestmark = pytest.mark.chaos
 PATIENCE_S = 60
 ROWS = 4000
 SEED = """
+from flask_migrate import upgrade
+
 from app import create_app
 from app.exchanges.service import seed_exchanges
 from app.markets.service import seed_markets
 from app.transactions import transaction
-with create_app().app_context(), transaction():
-    seed_exchanges()
-    seed_markets()
+with create_app().app_context():
+    upgrade()
+    with transaction():
+        seed_exchanges()
+        seed_markets()
 """
 
 
@@ -108,9 +112,7 @@ def world(tmp_path: Path) -> Iterator[World]:
                 "BOTYARD_MASTER_KEYS": MASTER_KEYS,
                 "MARKET_REPLAY": str(tmp_path),
                 "MARKET_REPLAY_SPEED": "300",
-                "FLASK_APP": "wsgi.py",
             }
-            run(["-m", "flask", "db", "upgrade"], environment)
             seed = tmp_path / "seed.py"
             seed.write_text(SEED)
             run([str(seed)], environment)

@@ -30,7 +30,7 @@ CANDLES = 1000
 pytestmark = pytest.mark.shared
 
 
-@pytest.mark.parametrize("file", few(KNOWN, 4), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", few(KNOWN, 8), ids=lambda file: file.name)
 def test_recording_is_good_and_its_first_thousand_candles_are_played(file: Path) -> None:
     choice = choose_recordings(file)
     recording = choice.chosen[0]

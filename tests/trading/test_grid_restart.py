@@ -12,6 +12,7 @@ from app.trading.orders import Side, client_order_id
 from app.trading.position import Holdings
 from app.trading.strategies.grid import GRID
 from app.trading.strategy import InvalidParams, StopHow
+from tests.long import few
 from tests.trading import world
 from tests.trading.world import Desk, candles, grid, market
 
@@ -97,7 +98,7 @@ def test_a_position_must_fit_the_leverage_with_which_it_goes_on(leverage: str) -
     assert (found.field, found.code) == ("leverage", "leverage_below_position")
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", few(range(20), 4))
 def test_no_level_starves_after_a_stop_and_a_new_start(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
