@@ -27,6 +27,7 @@ from app.wallet import queries as wallet_queries
 from app.wallet import service as wallet
 from tests.clock import Clock
 from tests.factories import make_user
+from tests.subscriptions.kept import calendar
 
 PAYS = Card("4242424242424242", Outcome.PAYS)
 DECLINED = Card("4000000000000002", Outcome.DECLINED)
@@ -141,10 +142,18 @@ class Person:
         jobs.remind()
 
     def live_on(self, **span: float) -> None:
-        """Let time pass day by day, with the jobs on each."""
-        end = self.clock.now + timedelta(**span)
+        """Let time pass day by day, with the jobs on each on which something may be due.
+
+        They run on the first day and on the last one too, and on each day after one on which they
+        did something: what is done is not done again.
+        """
+        end, day = self.clock.now + timedelta(**span), timedelta(days=1)
+        written = None
         while self.clock.now < end:
-            self.clock.reach(min(self.clock.now + timedelta(days=1), end))
+            now = self.clock.now
+            before, written = written, calendar.page()
+            quiet = (calendar.next_moment(written, now) or end) - now if written == before else day
+            self.clock.reach(min(now + day * max(-(-quiet // day), 1), end))
             self.run()
 
     def standing(self) -> Standing | None:
