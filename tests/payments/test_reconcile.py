@@ -77,7 +77,7 @@ def listed(run: Reconciliation) -> list[tuple[str, str, str, str, bool]]:
     ]
 
 
-@thinned(3)
+@thinned(4)
 def test_c40_after_every_event_the_books_agree(client: Client, step: int) -> None:
     for seed, name in enumerate(NAMES[::step]):
         played(client, name, seed)
@@ -86,7 +86,7 @@ def test_c40_after_every_event_the_books_agree(client: Client, step: int) -> Non
         assert run.compared >= 2 and run.ended_at is not None
 
 
-@thinned(3)
+@thinned(4)
 def test_c40_without_a_single_event_the_books_are_brought_in_line(
     client: Client, step: int
 ) -> None:

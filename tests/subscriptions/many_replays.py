@@ -1,25 +1,32 @@
 """The same sequence of Stripe's events many times over one database, for as little as it can cost.
 
 A sequence is read once, under placeholder ids. A run of it is the same text under ids of its own,
-and so is every answer of the Stripe that stands where the sequence ends: it is made once, and told
-to each run in its own words. Callbacks go through the real endpoint, signed.
+and so is every picture of what the Stripe has that stands where the sequence ends: the real rail
+reads it once, and it is told to each run in its own words. Callbacks are signed. Those in order and
+those that come twice go through the real endpoint; all others are verified and kept as it would
+keep them, many at once.
 """
 
 import json
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 import stripe
 from flask import Flask
 
-from app.adapters.payments import rails, use_rails
+from app.adapters.payments import rail_named, rails, use_rails
+from app.adapters.payments.port import Ref, Snapshot
 from app.adapters.payments.stripe.rail import StripeRail
 from app.db import db
+from app.money import Money
+from app.payments import intake
 from app.transactions import transaction
 from tests.client import Client
 from tests.conftest import new_client
@@ -31,20 +38,22 @@ from tests.payments.world import work
 from tests.subscriptions.stripe_replay import (
     TOP_UP,
     Stage,
-    check_expected,
+    check_end,
     map_prices,
+    rail_of,
     top_up_page,
+    unfinished,
 )
 
-USER, PAGE = "user0of0run", "page0of0run"
+USER, PAGE = "70000000000007", "page0of0run"
 TAIL = re.compile(r"zz\d{6}zz")
-MOST_PIECES = 3
-
-Answer = tuple[str, int, Mapping[str, str]]
+# In how many more pieces callbacks come that are applied one after the other. Each is as dear as
+# the whole, and finds the same Stripe.
+MORE_PIECES = (0, 0, 0, 0, 1, 1, 1, 2)
 
 
 class Template:
-    """A sequence under placeholder ids: its callbacks as texts, and what a fetch answers."""
+    """A sequence under placeholder ids: its callbacks as texts, and what its rail fetches."""
 
     def __init__(self, sequence: EventSequence) -> None:
         marked = sequence.fresh(0).moved(int(time.time()))
@@ -62,15 +71,15 @@ class Template:
         map_prices(self.sequence)
         self.tail = f"{random.Random(0).getrandbits(40):x}"
         self.bodies = [signed(event, [SECRET])[0].decode() for event in self.sequence.events]
-        self._face = SequenceStripe(self.sequence, validate=False)
-        self._answers: dict[str, Answer] = {}
+        self.face = SequenceStripe(self.sequence, validate=False)
+        self._rail = rail_of(self.face)
+        self._pictures: dict[Ref, Snapshot | None] = {}
 
-    def answer(self, url: str, headers: Mapping[str, str] | None) -> Answer:
-        """Return what a fetch answers: always the same, so it is found out once."""
-        known = self._answers.get(url)
-        if known is None:
-            known = self._answers[url] = self._face.http_client.request("get", url, headers)
-        return known
+    def fetch(self, ref: Ref) -> Snapshot | None:
+        """Return how an object is: always the same, so it is read once."""
+        if ref not in self._pictures:
+            self._pictures[ref] = self._rail.fetch(ref)
+        return self._pictures[ref]
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,26 @@ class Run:
             .replace(PAGE, str(self.page_id))
         )
 
+    def fetch(self, ref: Ref) -> Any:
+        """Return how an object of this run is."""
+        there = replace(ref, id=ref.id.replace(self.tail, self.template.tail))
+        return self._told(self.template.fetch(there))
+
+    def _told(self, thing: Any) -> Any:
+        if isinstance(thing, str) and not isinstance(thing, Enum):
+            return self.in_its_words(thing)
+        if isinstance(thing, int) and str(thing) == USER:
+            return self.stage.user_id
+        if isinstance(thing, tuple):
+            return tuple(map(self._told, thing))
+        if isinstance(thing, dict):
+            return {self._told(key): self._told(value) for key, value in thing.items()}
+        if not is_dataclass(thing) or isinstance(thing, (Money, type)):
+            return thing
+        return replace(
+            thing, **{one.name: self._told(getattr(thing, one.name)) for one in fields(thing)}
+        )
+
     def deliveries(self, order: Sequence[int]) -> list[tuple[bytes, dict[str, str]]]:
         """Return callbacks, signed now, by their places in the sequence."""
         bodies = (self.in_its_words(self.template.bodies[place]) for place in order)
@@ -97,21 +126,19 @@ class Run:
 
     def end(self) -> str:
         """Check what the sequence says of its end; return the whole picture, without own ids."""
-        return str(check_expected(self.stage)).replace(self.tail, "")
+        return str(check_end(self.stage)).replace(self.tail, "")
 
 
-@dataclass
-class Theatre(stripe.HTTPClient):
-    """The Stripe of many runs at once: it knows by the ids that are asked for whose they are."""
+class Theatre(StripeRail):
+    """The rail of many runs at once: it knows by the ids that are asked for whose they are."""
 
-    runs: dict[str, Run] = field(default_factory=dict)
-    name = "theatre"
+    def __init__(self) -> None:
+        super().__init__(stripe.StripeClient("sk_test_fake"), (SECRET,), TAG)
+        self.runs: dict[str, Run] = {}
 
     def open(self) -> None:
-        """Stand behind the rail."""
-        super().__init__()
-        client = stripe.StripeClient("sk_test_fake", http_client=self, max_network_retries=0)
-        use_rails({**rails(), "stripe": StripeRail(client, (SECRET,), TAG)})
+        """Stand where the rail stood."""
+        use_rails({**rails(), "stripe": self})
 
     def run(self, template: Template) -> Run:
         """Make a person ready to live through a sequence."""
@@ -119,30 +146,17 @@ class Theatre(stripe.HTTPClient):
         with transaction():
             user = make_user()
             page = top_up_page(user)
-            stage = Stage(user.id, template.sequence, template._face)
+            stage = Stage(user.id, template.sequence, template.face)
             run = Run(template, stage, tail, page.id)
         self.runs[tail] = run
         return run
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> Answer:
-        """Answer one fetch in the words of its run."""
-        assert method == "get" and not post_data
-        found = TAIL.search(url)
-        assert found, url
-        run = self.runs[found[0]]
-        text, status, told = run.template.answer(url.replace(run.tail, run.template.tail), headers)
-        return run.in_its_words(text), status, told
-
-    def close(self) -> None:
-        """Close nothing."""
+    def fetch(self, ref: Ref) -> Snapshot | None:
+        """Return how an object is, in the words of its run."""
+        found = TAIL.search(ref.id)
+        assert found, ref
+        told: Snapshot | None = self.runs[found[0]].fetch(ref)
+        return told
 
 
 Order = Callable[[random.Random, int], list[list[int]]]
@@ -157,7 +171,7 @@ def shuffled(dice: random.Random, count: int) -> list[list[int]]:
     """Deliver in any order, and apply now and then."""
     places = list(range(count))
     dice.shuffle(places)
-    cuts = sorted(dice.sample(range(1, count), min(dice.randrange(MOST_PIECES), count - 1)))
+    cuts = sorted(dice.sample(range(1, count), min(dice.choice(MORE_PIECES), count - 1)))
     return [places[start:end] for start, end in zip([0, *cuts], [*cuts, count], strict=True)]
 
 
@@ -166,21 +180,39 @@ def doubled(dice: random.Random, count: int) -> list[list[int]]:
     return [[*piece, *dice.sample(piece, len(piece))] for piece in shuffled(dice, count)]
 
 
+def keep_all(deliveries: Iterable[tuple[bytes, dict[str, str]]]) -> None:
+    """Verify and keep callbacks as the endpoint does, in one transaction."""
+    rail, now = rail_named("stripe"), datetime.now(UTC)
+    with transaction():
+        for raw, headers in deliveries:
+            assert intake.store("stripe", rail.verify(headers, raw, now), raw)
+
+
 def play(client: Client, theatre: Theatre, template: Template, orders: Sequence[Order]) -> set[str]:
     """Play a sequence once in each order, all at the same time; return how they ended."""
     runs = []
     for number, order in enumerate(orders):
         run = theatre.run(template)
         dice = random.Random(f"{template.sequence.name} {number}")
-        runs.append((run, order(dice, len(template.bodies))))
-    for turn in range(max(len(pieces) for _, pieces in runs)):
+        runs.append((run, order, order(dice, len(template.bodies))))
+    for turn in range(max(len(pieces) for _, _, pieces in runs)):
         # A commit before each request would look at all that the test has loaded.
         db.session.close()
-        for run, pieces in runs:
+        for run, order, pieces in runs:
             if turn < len(pieces):
-                post_all(client, run.deliveries(pieces[turn]))
+                sent = run.deliveries(pieces[turn])
+                if order is shuffled:
+                    keep_all(sent)
+                else:
+                    post_all(client, sent)
         work()
-    return {run.end() for run, _ in runs}
+    return ends(run for run, _, _ in runs)
+
+
+def ends(runs: Iterable[Run]) -> set[str]:
+    """Check how runs ended; return all ways in which they did."""
+    assert unfinished() == []
+    return {run.end() for run in runs}
 
 
 def play_at_once(app: Flask, theatre: Theatre, templates: Sequence[Template], threads: int) -> None:
@@ -199,5 +231,4 @@ def play_at_once(app: Flask, theatre: Theatre, templates: Sequence[Template], th
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(act, range(threads)))
     work()
-    for run in runs:
-        run.end()
+    ends(runs)

@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, cast, func, select
+from sqlalchemy import ARRAY, ColumnElement, Text, cast, func, select
 
 from app.accounts.models import User
 from app.adapters.payments import rails, use_rails
@@ -131,6 +131,8 @@ def picture(user_id: int) -> dict[str, Any]:
         .where(RailSubscription.user_id == user_id)
         .order_by(RailSubscription.external_id)
     ).all()
+    payments = db.session.scalars(select(Payment).where(Payment.user_id == user_id)).all()
+    paid, refunded = _booked([row.id for row in payments])
     return {
         "plan": limits.plan,
         "ends": limits.until is not None,
@@ -142,7 +144,7 @@ def picture(user_id: int) -> dict[str, Any]:
         ),
         "payments": sorted(
             (row.external_id, row.state, str(row.amount), str(row.refunded), str(row.fee))
-            for row in db.session.scalars(select(Payment).where(Payment.user_id == user_id))
+            for row in payments
         ),
         "refunds": sorted(
             (str(external_id), state)
@@ -160,8 +162,8 @@ def picture(user_id: int) -> dict[str, Any]:
                 .where(Payment.user_id == user_id)
             )
         ),
-        "paid": _booked(user_id, "payment:%:settled"),
-        "refunded": -_booked(user_id, "refund:%"),
+        "paid": paid,
+        "refunded": -refunded,
         "wallet": [(one.currency, str(one.total)) for one in balances_of(user_id)],
         "mails": db.session.scalar(
             select(func.count())
@@ -171,23 +173,24 @@ def picture(user_id: int) -> dict[str, Any]:
     }
 
 
-def _booked(user_id: int, keys: str) -> int:
-    """Return what came in or went out by Stripe in cents, by the ledger alone."""
-    words = [
-        f"payment:{payment_id}"
-        for payment_id in db.session.scalars(select(Payment.id).where(Payment.user_id == user_id))
-    ]
-    total = db.session.scalar(
-        select(func.sum(LedgerEntry.amount))
+def _booked(payment_ids: Iterable[int]) -> tuple[int, int]:
+    """Return what came in by Stripe, and what went out, in cents, by the ledger alone."""
+    words = [f"payment:{payment_id}" for payment_id in payment_ids]
+    came, went = db.session.execute(
+        select(_sum_of("payment:%:settled"), _sum_of("refund:%"))
+        .select_from(LedgerEntry)
         .join(LedgerAccount, LedgerAccount.id == LedgerEntry.account_id)
         .join(LedgerPosting, LedgerPosting.id == LedgerEntry.posting_id)
         .where(
-            LedgerPosting.key.like(keys),
             LedgerPosting.refs.op("?|")(cast(words, ARRAY(Text))),
             LedgerAccount.name.in_(("psp:stripe", "expense:fees")),
         )
-    )
-    return int((total or 0) * 100)
+    ).one()
+    return int((came or 0) * 100), int((went or 0) * 100)
+
+
+def _sum_of(keys: str) -> ColumnElement[Decimal]:
+    return func.sum(LedgerEntry.amount).filter(LedgerPosting.key.like(keys))
 
 
 def unfinished() -> list[tuple[str, str | None, str | None]]:
@@ -202,10 +205,15 @@ def unfinished() -> list[tuple[str, str | None, str | None]]:
 
 
 def check_expected(stage: Stage) -> dict[str, Any]:
+    """Check that all is done with, and what a sequence says of its end; return the picture."""
+    assert unfinished() == [], stage.sequence.name
+    return check_end(stage)
+
+
+def check_end(stage: Stage) -> dict[str, Any]:
     """Check what a sequence says of its end; return the whole picture."""
     seen, expect = picture(stage.user_id), stage.sequence.expect
     name = stage.sequence.name
-    assert unfinished() == [], name
     if "plan" in expect:
         # The yearly price is one of the same plan.
         assert seen["plan"] == expect["plan"].removesuffix("_yearly"), name

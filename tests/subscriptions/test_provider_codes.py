@@ -28,6 +28,7 @@ from app.subscriptions.terms import Choice, Discount
 from app.transactions import transaction
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
+from tests.long import few
 from tests.payments.stripe_world import settle
 from tests.subscriptions.provider_world import (
     begin,
@@ -120,6 +121,7 @@ def test_periods_are_counted_in_months_there(
     assert taken() == (1, ["reserved"])
 
 
+@pytest.mark.long
 def test_two_periods_cost_less_and_the_third_does_not(fake: FakeStripe, user: User) -> None:
     make(periods=2)
     subscribe(fake, user)
@@ -205,7 +207,9 @@ def test_what_months_can_not_say_is_refused_and_told_before(fake: FakeStripe, us
     assert buying.quote(user.id, PRO, "stripe").due_now == Money(Decimal("23.2"), "USD")
 
 
-@pytest.mark.parametrize(("periods", "wanted"), [(1, ["23.2", "29"]), (2, ["23.2", "23.2", "29"])])
+@pytest.mark.parametrize(
+    ("periods", "wanted"), few([(1, ["23.2", "29"]), (2, ["23.2", "23.2", "29"])], 2)
+)
 def test_free_days_use_nothing_up(
     fake: FakeStripe, user: User, periods: int, wanted: list[str]
 ) -> None:
@@ -360,7 +364,7 @@ def test_a_discount_goes_on_with_a_larger_plan_and_is_shown_before(
     assert totals(user)[2] == Decimal("63.2")
 
 
-@pytest.mark.parametrize("plan", ["pro", "premium"])
+@pytest.mark.parametrize("plan", few(["premium", "pro"], 2))
 def test_a_planned_change_keeps_a_discount_or_takes_it_off(
     fake: FakeStripe, user: User, plan: str
 ) -> None:
@@ -382,6 +386,7 @@ def test_a_planned_change_keeps_a_discount_or_takes_it_off(
     assert totals(user) == [Decimal("63.2"), wanted]
 
 
+@pytest.mark.long
 def test_a_code_does_not_go_along_to_a_plan_that_it_is_not_for(
     fake: FakeStripe, user: User
 ) -> None:

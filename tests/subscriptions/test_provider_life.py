@@ -32,6 +32,7 @@ from tests.at_once import at_once
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
+from tests.long import few
 from tests.payments import world
 from tests.payments.stripe_world import settle
 from tests.subscriptions.provider_world import GOOD_CARD, begin, mirrored, orders, session_of
@@ -146,7 +147,7 @@ def test_c16_who_begins_elsewhere_can_not_pay_the_open_page_too(
         provider.start(user, PRO, "/pricing")
 
 
-@pytest.mark.parametrize("card", ["4242424242424242", DECLINES_LATER])
+@pytest.mark.parametrize("card", few([DECLINES_LATER, "4242424242424242"], 2))
 def test_c16_who_has_a_subscription_gets_no_second_page(
     fake: FakeStripe, user: User, card: str
 ) -> None:
@@ -241,6 +242,7 @@ def test_c20_answers_that_were_lost_make_nothing_twice(fake: FakeStripe, user: U
     assert made == [1, 1, 1]
 
 
+@pytest.mark.long
 def test_c20_a_customer_whose_answer_was_lost_for_days_is_found_by_its_mark(
     fake: FakeStripe, user: User
 ) -> None:
@@ -316,7 +318,7 @@ def test_c22_a_trial_is_given_once_and_then_paid_for(fake: FakeStripe, user: Use
     assert fake.get(subscribe(fake, user))["status"] == "active"
 
 
-@pytest.mark.parametrize(("ends", "state"), [("cancel", "canceled"), ("pause", "paused")])
+@pytest.mark.parametrize(("ends", "state"), few([("pause", "paused"), ("cancel", "canceled")], 2))
 def test_c23_a_trial_without_a_card_ends_as_staff_have_set(
     fake: FakeStripe, user: User, ends: str, state: str
 ) -> None:
@@ -383,7 +385,7 @@ def test_c20_an_upgrade_whose_answer_was_lost_is_charged_once(fake: FakeStripe, 
     assert plan_of(user.id) == "premium" and len(fake.every("charge")) == 2
 
 
-@pytest.mark.parametrize("card", [DECLINES_LATER, ASKS_ALWAYS])
+@pytest.mark.parametrize("card", few([DECLINES_LATER, ASKS_ALWAYS], 2))
 def test_c32_an_upgrade_that_is_not_paid_leaves_the_old_plan(
     fake: FakeStripe, user: User, login_as: Login, card: str
 ) -> None:
@@ -406,6 +408,7 @@ def test_c32_an_upgrade_that_is_not_paid_leaves_the_old_plan(
     assert set(db.session.scalars(select(Invoice.pay_url))) == {None}
 
 
+@pytest.mark.long
 def test_c32_an_upgrade_that_nobody_pays_is_dropped_after_a_day(
     fake: FakeStripe, user: User
 ) -> None:
@@ -448,6 +451,7 @@ def test_c33_a_smaller_plan_that_waits_can_be_taken_back(fake: FakeStripe, user:
     assert plan_of(user.id) == "premium"
 
 
+@pytest.mark.long
 def test_c33_another_period_begins_when_the_paid_one_ends(fake: FakeStripe, user: User) -> None:
     subscribe(fake, user)
     year = Choice("pro", YEAR)
@@ -462,7 +466,7 @@ def test_c33_another_period_begins_when_the_paid_one_ends(fake: FakeStripe, user
     assert standing is not None and standing.period == YEAR
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", few(range(3), 3))
 def test_c06_a_life_heard_of_in_any_order_ends_the_same(
     fake: FakeStripe, user: User, seed: int
 ) -> None:
@@ -506,6 +510,7 @@ def test_c34_an_end_with_the_period_is_taken_back_or_comes(fake: FakeStripe, use
         provider.cancel(user.id)
 
 
+@pytest.mark.long
 def test_c34_an_end_after_a_change_that_waited_drops_the_change(
     fake: FakeStripe, user: User
 ) -> None:
@@ -530,6 +535,7 @@ def test_c36_a_pause_gives_what_is_paid_and_no_more(fake: FakeStripe, user: User
     assert mirrored(user.id).is_collection_paused is False
 
 
+@pytest.mark.long
 def test_c36_a_pause_that_outlasts_the_paid_period_gives_no_other_one_for_nothing(
     fake: FakeStripe, user: User
 ) -> None:

@@ -28,7 +28,7 @@ from tests.conftest import new_client
 from tests.doubles.stripe import signed
 from tests.doubles.stripe.scenarios import own_sequences
 from tests.doubles.stripe.sequences import EventSequence, SequenceStripe, shared_sequences
-from tests.long import thinned
+from tests.long import thinned, twin
 from tests.payments.stripe_world import SECRET, post_all
 from tests.payments.world import work
 from tests.subscriptions.many_replays import (
@@ -90,6 +90,17 @@ def test_c06_recorded_sequences_end_as_expected_in_any_order(client: Client) -> 
     all_ways(client, recorded(), SHUFFLES)
 
 
+def of_own_alone() -> list[EventSequence]:
+    """Return the sequences made here of stories that no recording tells."""
+    told = {path.name.partition("-")[0] for path in shared_sequences()}
+    return [one for one in own_sequences() if one.name.partition("-")[0] not in told]
+
+
+def test_c06_stories_of_no_recording_end_as_expected_in_any_order(client: Client) -> None:
+    all_ways(client, of_own_alone(), OWN_SHUFFLES)
+
+
+@twin
 def test_c06_own_sequences_end_as_expected_in_any_order(client: Client) -> None:
     all_ways(client, own_sequences(), OWN_SHUFFLES)
 
@@ -101,12 +112,14 @@ def in_threads(app: Flask, sequences: Iterable[EventSequence]) -> None:
 
 
 @pytest.mark.shared
+@thinned(3)
 def test_c05_recorded_sequences_in_twenty_threads_end_as_expected(
-    app: Flask, client: Client
+    app: Flask, client: Client, step: int
 ) -> None:
-    in_threads(app, recorded())
+    in_threads(app, recorded()[::step])
 
 
+@twin
 @thinned(3)
 def test_c05_own_sequences_in_twenty_threads_end_as_expected(
     app: Flask, client: Client, step: int
@@ -131,10 +144,12 @@ def fetched_afterwards(client: Client, sequences: Iterable[EventSequence]) -> No
 
 
 @pytest.mark.shared
-def test_c13_recorded_sequences_with_lost_events_end_as_expected(client: Client) -> None:
-    fetched_afterwards(client, recorded())
+@thinned(3)
+def test_c13_recorded_sequences_with_lost_events_end_as_expected(client: Client, step: int) -> None:
+    fetched_afterwards(client, recorded()[::step])
 
 
+@twin
 @thinned(3)
 def test_c13_own_sequences_with_lost_events_end_as_expected(client: Client, step: int) -> None:
     fetched_afterwards(client, own_sequences()[::step])

@@ -21,6 +21,32 @@ BATCH = 200
 WALLET_SHORT = "wallet_short"
 _CHARGED = (KeptState.TRIALING.value, KeptState.ACTIVE.value, KeptState.PAST_DUE.value)
 
+# Asked again and again, so they are put together once.
+_DUE = (
+    select(Invoice.id, Invoice.key)
+    .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
+    .where(
+        Invoice.state == InvoiceState.OPEN.value,
+        Invoice.next_attempt_at <= store.NOW,
+        KeptSubscription.state.in_(_CHARGED),
+    )
+    .order_by(Invoice.next_attempt_at)
+    .limit(BATCH)
+)
+_SHORT = (
+    select(Invoice.id, Invoice.user_id, Invoice.total, Invoice.currency)
+    .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
+    .where(
+        Invoice.state == InvoiceState.OPEN.value,
+        Invoice.due_at <= store.NOW,
+        Invoice.failure == WALLET_SHORT,
+        KeptSubscription.rail == WALLET,
+        KeptSubscription.state.in_(_CHARGED),
+    )
+    .order_by(Invoice.due_at.desc())
+    .limit(BATCH)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -36,41 +62,17 @@ class Charge:
 
 def due_invoices(now: datetime) -> list[int]:
     """Return invoices of running subscriptions whose money is to be asked for now."""
-    rows = db.session.execute(
-        select(Invoice.id, Invoice.key)
-        .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
-        .where(
-            Invoice.state == InvoiceState.OPEN.value,
-            Invoice.next_attempt_at <= now,
-            KeptSubscription.state.in_(_CHARGED),
-        )
-        .order_by(Invoice.next_attempt_at)
-        .limit(BATCH)
-    )
+    rows = db.session.execute(_DUE, {"now": now})
     found = ((invoice_id, Reason.parse(key)) for invoice_id, key in rows)
     return [one for one, reason in found if reason and reason.kind is InvoiceKind.PERIOD]
 
 
 def payable_again(now: datetime, user_id: int | None = None) -> list[int]:
     """Return overdue invoices that a wallet could not pay and now can; of one person or of all."""
-    query = (
-        select(Invoice.id, Invoice.user_id, Invoice.total, Invoice.currency)
-        .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
-        .where(
-            Invoice.state == InvoiceState.OPEN.value,
-            Invoice.due_at <= now,
-            Invoice.failure == WALLET_SHORT,
-            KeptSubscription.rail == WALLET,
-            KeptSubscription.state.in_(_CHARGED),
-        )
-        .order_by(Invoice.due_at.desc())
-        .limit(BATCH)
-    )
-    if user_id is not None:
-        query = query.where(Invoice.user_id == user_id)
+    query = _SHORT if user_id is None else _SHORT.where(Invoice.user_id == user_id)
     return [
         number
-        for number, owner, total, currency in db.session.execute(query)
+        for number, owner, total, currency in db.session.execute(query, {"now": now})
         if wallet.available(owner, currency) >= total
     ]
 

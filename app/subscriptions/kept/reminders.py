@@ -7,7 +7,7 @@ newest one is sent and those before it are not made up.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Interval, Select, and_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import queries as people
@@ -52,27 +52,29 @@ class Trial:
 
 def due_invoices(now: datetime) -> list[int]:
     """Return open invoices of running subscriptions of which a reminder was not noted yet."""
-    return list(
-        db.session.scalars(
-            select(Invoice.id)
-            .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
-            .where(
-                Invoice.state == InvoiceState.OPEN.value,
-                KeptSubscription.state.in_(_REMINDED),
-                KeptSubscription.pending.is_(None),
-                or_(
-                    *(
-                        and_(
-                            Invoice.due_at <= now - shift,
-                            _not_noted(func.concat("invoice:", Invoice.id), kind),
-                        )
-                        for kind, shift in rules.WHEN.items()
+    return list(db.session.scalars(_INVOICES, {"now": now}))
+
+
+def _query_of_invoices() -> Select[int]:
+    return (
+        select(Invoice.id)
+        .join(KeptSubscription, KeptSubscription.id == Invoice.kept_id)
+        .where(
+            Invoice.state == InvoiceState.OPEN.value,
+            KeptSubscription.state.in_(_REMINDED),
+            KeptSubscription.pending.is_(None),
+            or_(
+                *(
+                    and_(
+                        Invoice.due_at <= store.NOW - literal(shift, Interval),
+                        _not_noted(func.concat("invoice:", Invoice.id), kind),
                     )
-                ),
-            )
-            .order_by(Invoice.due_at)
-            .limit(BATCH)
+                    for kind, shift in rules.WHEN.items()
+                )
+            ),
         )
+        .order_by(Invoice.due_at)
+        .limit(BATCH)
     )
 
 
@@ -102,6 +104,16 @@ def _is_worth_a_mail(kept: KeptSubscription, invoice: Invoice, kind: Reminder) -
 
 def due_trials(now: datetime) -> list[Trial]:
     """Return trials that go on by themselves and end soon, of which nobody was told yet."""
+    return [
+        Trial(source, user_id, name, end)
+        for query in _TRIALS
+        for source, user_id, name, end in db.session.execute(query, {"now": now})
+        if end is not None
+    ]
+
+
+def _queries_of_trials() -> tuple[Select[str, int, str, datetime | None], ...]:
+    """Return what asks for the trials that we keep, and for those that others keep."""
     kept, there = KeptSubscription, RailSubscription
     ours = (
         select(func.concat("kept:", kept.id), kept.user_id, Plan.name, kept.trial_end)
@@ -111,8 +123,8 @@ def due_trials(now: datetime) -> list[Trial]:
         .where(
             kept.state == KeptState.TRIALING.value,
             ~kept.cancel_at_period_end,
-            kept.trial_end > now,
-            store.is_near(kept.trial_end, kept.started_at, rules.TRIAL_NOTICE, now),
+            kept.trial_end > store.NOW,
+            store.is_near(kept.trial_end, kept.started_at, rules.TRIAL_NOTICE),
             Plan.kind == PlanKind.PLAN.value,
             SubscriptionItem.quantity > 0,
             _not_noted(func.concat("kept:", kept.id), TRIAL),
@@ -127,18 +139,13 @@ def due_trials(now: datetime) -> list[Trial]:
         .where(
             there.state == KeptState.TRIALING.value,
             there.cancel_at.is_(None),
-            there.trial_end > now,
-            store.is_near(there.trial_end, there.started_at, rules.TRIAL_NOTICE, now),
+            there.trial_end > store.NOW,
+            store.is_near(there.trial_end, there.started_at, rules.TRIAL_NOTICE),
             _not_noted(named, TRIAL),
         )
         .limit(BATCH)
     )
-    return [
-        Trial(source, user_id, name, end)
-        for query in (ours, theirs)
-        for source, user_id, name, end in db.session.execute(query)
-        if end is not None
-    ]
+    return ours, theirs
 
 
 def _not_noted(source: ColumnElement[str], kind: str) -> ColumnElement[bool]:
@@ -146,6 +153,11 @@ def _not_noted(source: ColumnElement[str], kind: str) -> ColumnElement[bool]:
         SubscriptionReminder.source == source, SubscriptionReminder.kind == kind
     )
     return ~noted.exists()
+
+
+# Asked again and again, so they are put together once.
+_INVOICES = _query_of_invoices()
+_TRIALS = _queries_of_trials()
 
 
 def remind_of_trial(trial: Trial) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from app.accounts import queries as people
 from app.accounts.models import User
@@ -25,6 +25,10 @@ _RUNNING = (KeptState.TRIALING.value, KeptState.ACTIVE.value, KeptState.PAST_DUE
 
 def due_ids(now: datetime) -> list[int]:
     """Return the subscriptions for which something is to be done; longest overdue first."""
+    return list(db.session.scalars(_DUE, {"now": now}))
+
+
+def _query_of_due() -> Select[int]:
     kept = KeptSubscription
     waits = (
         select(Invoice.id)
@@ -36,38 +40,40 @@ def due_ids(now: datetime) -> list[int]:
         .where(
             Invoice.kept_id == kept.id,
             Invoice.state == InvoiceState.OPEN.value,
-            Invoice.due_at <= now,
+            Invoice.due_at <= store.NOW,
             or_(kept.state == KeptState.INCOMPLETE.value, kept.pending.is_not(None)),
         )
         .exists()
     )
-    return list(
-        db.session.scalars(
-            select(kept.id)
-            .where(
-                kept.state != KeptState.ENDED.value,
-                or_(
-                    and_(~waits, _is_to_be_asked(now)),
-                    and_(kept.change_at <= now, kept.period_end > kept.change_at),
-                    and_(kept.state != KeptState.PAST_DUE.value, kept.period_end <= now),
-                    kept.access_until <= now,
-                    late,
-                ),
-            )
-            .order_by(kept.period_end, kept.id)
-            .limit(BATCH)
+    return (
+        select(kept.id)
+        .where(
+            kept.state != KeptState.ENDED.value,
+            or_(
+                and_(~waits, _is_to_be_asked()),
+                and_(kept.change_at <= store.NOW, kept.period_end > kept.change_at),
+                and_(kept.state != KeptState.PAST_DUE.value, kept.period_end <= store.NOW),
+                kept.access_until <= store.NOW,
+                late,
+            ),
         )
+        .order_by(kept.period_end, kept.id)
+        .limit(BATCH)
     )
 
 
-def _is_to_be_asked(now: datetime) -> ColumnElement[bool]:
+def _is_to_be_asked() -> ColumnElement[bool]:
     kept = KeptSubscription
     return and_(
         kept.state.in_(_RUNNING),
         ~kept.cancel_at_period_end,
-        store.is_near(kept.period_end, kept.period_start, rules.LEAD, now),
+        store.is_near(kept.period_end, kept.period_start, rules.LEAD),
         select(User.id).where(User.id == kept.user_id, store.is_charged()).exists(),
     )
+
+
+# Asked again and again, so it is put together once.
+_DUE = _query_of_due()
 
 
 def tend(kept_id: int) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, literal, select
+from sqlalchemy import ColumnElement, Interval, and_, bindparam, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.accounts.locks import lock_person
@@ -35,6 +35,9 @@ from app.transactions import after_commit
 
 # States of a provider's subscription beside which nobody begins another one.
 _TAKEN_THERE = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
+
+# The moment to which a query that is put together once compares; told when it is asked.
+NOW = bindparam("now", type_=UtcTime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,9 @@ def is_near(
     end: InstrumentedAttribute[datetime | None],
     start: InstrumentedAttribute[datetime | None] | InstrumentedAttribute[datetime],
     notice: timedelta,
-    now: datetime,
 ) -> ColumnElement[bool]:
-    """Return the condition that an end is this near, and half of the time to it is over."""
-    moment = literal(now, UtcTime)
-    return and_(end <= now + notice, end - moment <= moment - start)
+    """Return the condition that an end is this near to NOW, and half of the time to it is over."""
+    return and_(end <= NOW + literal(notice, Interval), end - NOW <= NOW - start)
 
 
 def hold_live(user_id: int) -> Held:

@@ -22,6 +22,7 @@ from app.transactions import transaction
 from app.wallet import service as wallet
 from app.wallet.rules import Line
 from tests.at_once import at_once
+from tests.long import few
 from tests.subscriptions.kept.world import Person, choice, usd
 
 
@@ -191,7 +192,7 @@ def test_another_period_begins_when_this_one_ends(subscriber: Person) -> None:
     assert subscriber.plan() == "pro"
 
 
-@pytest.mark.parametrize(("before", "after"), [(MONTH, YEAR), (YEAR, MONTH)])
+@pytest.mark.parametrize(("before", "after"), few([(MONTH, YEAR), (YEAR, MONTH)], 2))
 def test_another_period_that_is_paid_late_follows_the_one_before(
     person: Person, before: Period, after: Period
 ) -> None:
@@ -314,7 +315,7 @@ def test_a_trial_is_changed_for_what_comes_after_it(person: Person) -> None:
     assert (person.plan(), person.wallet()) == ("premium", Decimal(21))
 
 
-@pytest.mark.parametrize("left", [timedelta(seconds=1), timedelta(minutes=59)])
+@pytest.mark.parametrize("left", few([timedelta(seconds=1), timedelta(minutes=59)], 2))
 def test_an_upgrade_in_the_last_moments_comes_with_the_next_period_and_its_money(
     subscriber: Person, left: timedelta
 ) -> None:

@@ -29,6 +29,7 @@ from app.subscriptions.periods import MONTH, Period, Unit
 from app.transactions import transaction
 from tests.at_once import at_once
 from tests.clock import Clock
+from tests.long import few
 from tests.subscriptions.kept.world import (
     DECLINED,
     PAYS,
@@ -344,7 +345,7 @@ def test_money_for_a_period_that_staff_gave_up_goes_to_the_wallet(person: Person
     assert (person.wallet(), person.kept().number) == (Decimal(71), 1)
 
 
-@pytest.mark.parametrize("kept_out", ["blocked_at", "leaves_at"])
+@pytest.mark.parametrize("kept_out", few(["blocked_at", "leaves_at"], 2))
 def test_who_may_not_come_in_is_charged_no_more_and_it_ends_with_what_is_paid(
     person: Person, kept_out: str
 ) -> None:
@@ -589,7 +590,7 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("rail", "place", "name", "after"), PLACES)
+@pytest.mark.parametrize(("rail", "place", "name", "after"), few(PLACES, 3))
 def test_a_run_that_dies_is_finished_by_the_next_and_nothing_is_paid_twice(
     person: Person,
     monkeypatch: pytest.MonkeyPatch,
@@ -639,7 +640,7 @@ def test_a_subscription_never_has_two_open_invoices(person: Person) -> None:
 
 
 @pytest.mark.parametrize("rail", ["wallet", "demo"])
-@pytest.mark.parametrize("before", [5, 25])
+@pytest.mark.parametrize("before", few([25, 5], 2))
 def test_periods_that_nobody_asked_for_are_not_charged_afterwards(
     person: Person, rail: str, before: int
 ) -> None:

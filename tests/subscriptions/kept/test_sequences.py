@@ -164,7 +164,7 @@ def _check_access(person: Person, alive: list[KeptSubscription]) -> None:
 
 
 @settings(
-    tried(5),
+    tried(3),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, min_size=4, max_size=12))
