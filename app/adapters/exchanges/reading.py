@@ -1,5 +1,7 @@
 """What an exchange says through the library, turned into our own kinds of things."""
 
+import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,9 +10,20 @@ from typing import Any
 
 from app.adapters.exchanges.errors import ExchangeError
 from app.adapters.exchanges.quirks import Quirks
-from app.trading.market import ZERO, FeeSide, MarginRule, Market, MarketKind, Tier
+from app.trading.market import (
+    ZERO,
+    FeeSide,
+    MarginRule,
+    Market,
+    MarketKind,
+    Tier,
+    booked,
+    exact,
+)
 from app.trading.orders import Fill, OrderKind, Side, Status
 from app.trading.ports import Balance, VenueOrder
+
+log = logging.getLogger(__name__)
 
 # A stop waits for its trigger; the price that it has beside it says nothing.
 _PRICES: Mapping[OrderKind, Callable[[Mapping[str, Any]], Decimal | None]] = {
@@ -115,6 +128,8 @@ def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) 
     fee, currency = to_fee(raw)
     if quirks.fill_fee_currency is not None:
         currency = str(raw["info"].get(quirks.fill_fee_currency) or currency)
+    currency = currency or quote
+    fee += _taxes(raw, currency, quote, quirks)
     return Fill(
         trade_id=str(raw["id"]),
         client_id=client_id,
@@ -122,10 +137,38 @@ def to_fill(raw: Mapping[str, Any], client_id: str, quote: str, quirks: Quirks) 
         price=needed(raw.get("price"), quirks),
         quantity=needed(raw.get("amount"), quirks),
         fee=fee,
-        fee_currency=currency or quote,
+        fee_currency=currency,
         time=at(raw["timestamp"]),
         maker=raw.get("takerOrMaker") == "maker",
     )
+
+
+@exact
+def _taxes(raw: Mapping[str, Any], currency: str, quote: str, quirks: Quirks) -> Decimal:
+    """Return what was taken of a fill beside its fee, in the fee's currency.
+
+    As a rule it is taken in that currency too. Otherwise it is turned by the price of the fill, so
+    that profit is right; the coins themselves are then told by the comparison of balances.
+    """
+    if quirks.fill_taxes is None:
+        return ZERO
+    field, coin_name, amount_name = quirks.fill_taxes
+    rows = raw["info"].get(field) or []
+    if isinstance(rows, str):
+        rows = json.loads(rows)
+    base, price = str(raw["symbol"]).partition("/")[0], needed(raw.get("price"), quirks)
+    total = ZERO
+    for row in rows:
+        amount, coin = needed(row.get(amount_name), quirks), row.get(coin_name)
+        if coin == currency:
+            total += amount
+        elif (coin, currency) == (quote, base):
+            total += booked(amount / price)
+        elif (coin, currency) == (base, quote):
+            total += booked(amount * price)
+        elif amount:
+            log.error("tax_in_third_coin exchange=%s coin=%s", quirks.code, coin)
+    return total
 
 
 def turn_of(fill: Fill) -> tuple[datetime, Side, bool, Decimal, str]:

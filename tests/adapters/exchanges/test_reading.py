@@ -220,6 +220,26 @@ def test_one_order_may_meet_more_than_a_page_of_others_in_one_millisecond(count:
 
 
 @pytest.mark.parametrize(
+    ("told", "fee"),
+    [
+        ("", "0.0000001"),
+        ([], "0.0000001"),
+        ([{"feeCoin": "BTC", "feeType": "GST", "fee": "0.000000018"}], "0.000000118"),
+        ('[{"feeCoin": "BTC", "feeType": "VAT", "fee": "0.000000005"}]', "0.000000105"),
+        ([{"feeCoin": "USDT", "fee": "0.600001"}], "0.0000101"),
+        ([{"feeCoin": "MNT", "fee": "3"}], "0.0000001"),
+    ],
+)
+def test_taxes_that_some_customers_of_bybit_pay_beside_the_fee_count_as_fee(
+    told: Any, fee: str
+) -> None:
+    when = NOW_MS - 60_000
+    venue, _ = exchange("bybit", bybit_fills([{**bybit_fill(1, when), "extraFees": told}]))
+    (fill,) = venue.fills_since("BTC/USDT", str(when - 1)).fills
+    assert (fill.fee, fill.fee_currency) == (Decimal(fee), "BTC")
+
+
+@pytest.mark.parametrize(
     ("side", "maker", "prices"),
     [
         ("Sell", True, ["98", "100", "102"]),

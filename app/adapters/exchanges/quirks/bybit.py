@@ -74,6 +74,8 @@ BYBIT = Quirks(
     fill_client_id="orderLinkId",
     # The library guesses it by the side, so a fee in MNT would count as one in the coins bought.
     fill_fee_currency="feeCurrency",
+    # Only for customers in India, Indonesia, the EU and the UAE; empty for all others.
+    fill_taxes=("extraFees", "feeCoin", "fee"),
     margin_mode=("privateGetV5AccountInfo", "marginMode", "ISOLATED_MARGIN"),
     positions_params={"type": "swap", "subType": "linear", "settleCoin": "USDT"},
     funding_params={"execType": "Funding"},

@@ -157,6 +157,8 @@ class Quirks:
     fill_client_id: str | None = None
     # Name of the currency of its fee; None: as the library tells it.
     fill_fee_currency: str | None = None
+    # Field of a raw fill that lists taxes taken beside the fee, and in it those of coin and amount.
+    fill_taxes: tuple[str, str, str] | None = None
     # Where an answer about balances names the account, if the one about the key does not.
     balance_account: str | None = None
     # What it usually takes of the traded value on contracts, as maker and as taker.
