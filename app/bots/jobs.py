@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 LONGEST_RUN_S = 5.0
 PAUSE_WHEN_AWAY_S = 2.0
 PAUSE_WHEN_PUT_OFF_S = 10.0
+# Long enough for a fill of our own to be told that an exchange shows in its positions first.
+PAUSE_BEFORE_SECOND_LOOK_S = 5.0
 DUE_AT_ONCE = 5000
 
 
@@ -87,6 +89,7 @@ def _tick(batch: Sequence[int], mark: float) -> set[int]:
     wake.finish([number for number in batch if number not in report.busy], mark)
     wake.request_ticks(report.unfinished)
     wake.put_back(report.put_off, PAUSE_WHEN_PUT_OFF_S)
+    wake.put_back(report.suspects - report.put_off, PAUSE_BEFORE_SECOND_LOOK_S)
     return report.busy
 
 

@@ -15,7 +15,7 @@ from app.bots.models import Bot
 from app.bots.upkeep import find_due_accounts
 from app.db import db, utc_now
 from app.exchanges.audits import ask_for_audit
-from app.exchanges.models import PaperBalance, PaperFunding, PaperStake
+from app.exchanges.models import ExchangeAccount, PaperBalance, PaperFunding, PaperStake
 from app.exchanges.queries import slowest_cursors
 from app.markets.models import MarketRow
 from app.markets.queries import to_market
@@ -331,6 +331,23 @@ def test_a_position_that_is_gone_for_sure_ends_its_bot_before_its_orders_open_an
     assert reason["code"] == "position_changed_outside"
     assert reason["values"] == {"ours": f"{held.normalize():f}", "venue": "0"}
     assert world.open_orders(bot) == []
+
+
+def test_whether_a_position_is_gone_for_sure_is_asked_soon(world: World) -> None:
+    bot = world.add_bot(direction="long", leverage="3")
+    account = world.bot(bot).account_id
+    world.play(100)
+    assert world.tick().suspects == set()
+    with transaction():
+        row = db.session.get_one(PaperStake, (account, world.market_id))
+        row.base = row.cost = D(0)
+        db.session.get_one(ExchangeAccount, account).audited_at = utc_now() - timedelta(hours=1)
+    assert world.tick().suspects == {account}
+    # Nobody asks: the next tick compares by itself.
+    world.tick()
+    assert world.bot(bot).state_reason["code"] == "position_changed_outside"
+    for _ in range(2):
+        assert world.tick().suspects == set()
 
 
 def test_without_told_margins_the_greatest_leverage_says_what_is_maintained(world: World) -> None:

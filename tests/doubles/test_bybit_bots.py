@@ -522,6 +522,52 @@ def test_a_position_closed_by_its_owners_hand_is_booked_and_ends_the_bot(
     assert world.metrics(bot).base == there.size == 0
 
 
+def test_a_position_closed_by_hand_is_known_as_soon_as_its_orders_go_with_it(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    """An exchange takes the stop back with its position; nobody waits for the next comparison."""
+    world = live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    params = {"direction": "long", "leverage": "3", "stop_loss": "85", "at_exit": "sell"}
+    (bot,) = live.add_seat(key, 1, (CONTRACT,), **params, **FEW_ORDERS).bots
+    live.tick()
+    live.tick()
+    held = server.venue.customers[key].positions["AAAUSDT"].size
+    (stop,) = [order for order in world.open_orders(bot) if order.purpose == "protect"]
+    asked = {"category": "linear", "symbol": "AAAUSDT", "side": "Sell", "orderType": "Market"}
+    server.operator.trade(key, qty=f"{held:f}", **asked)
+    server.operator.take_away(key, stop.client_id)
+    for _ in range(2):
+        live.tick()
+    row = world.bot(bot)
+    assert (row.state, row.state_reason["code"]) == ("stopped", "closed_by_hand")
+    assert world.metrics(bot).base == 0
+
+
+def test_a_closing_order_that_closes_nothing_has_the_position_asked_for_at_once(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    world = live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    contract = {"direction": "long", "leverage": "3"}
+    (bot,) = live.add_seat(key, 1, (CONTRACT,), **contract, **FEW_ORDERS).bots
+    live.tick()
+    held = server.venue.customers[key].positions["AAAUSDT"].size
+    asked = {"category": "linear", "symbol": "AAAUSDT", "side": "Sell", "orderType": "Market"}
+    server.operator.trade(key, qty=f"{held:f}", **asked)
+    owner = world.bot(bot).user_id
+    with transaction():
+        stopping.request_stop(owner, bot, StopHow.SELL)
+    for _ in range(2):
+        live.tick()
+    assert world.bot(bot).state == "stopped"
+    assert world.metrics(bot).base == 0
+    assert "position_closed_by_hand" in world.events(bot)
+    assert "closing_sale_failed" not in world.events(bot)
+
+
 def test_a_position_that_own_fills_have_closed_which_are_told_late_ends_no_bot(
     live: LiveWorld, server: DoubleServer
 ) -> None:

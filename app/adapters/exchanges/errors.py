@@ -103,7 +103,8 @@ def outcome_of(
     # Without a code it may be the page of some proxy, which proves nothing.
     too_late = action is Action.GONE and set(codes) <= quirks.refused_when_placing
     if codes and (action in PROVES_REFUSAL or too_late):
-        return Refused(_refusal(action, codes), detail, bool(quirks.misfits & set(codes)))
+        code = "nothing_to_close" if too_late else _refusal(action, codes)
+        return Refused(code, detail, bool(quirks.misfits & set(codes)))
     return Unresolved(detail)
 
 

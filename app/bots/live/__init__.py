@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 
@@ -45,6 +46,7 @@ MOST_LOOKS = 4
 KEY_REFUSED = "exchange_key_refused"
 UNUSABLE = frozenset({KEY_REFUSED, "margin_not_isolated", "position_mode_hedged"})
 MOST_REFUSALS = 3
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _refusals: dict[int, int] = {}
 # The same by bot, where the key may still read but orders are refused.
 _keyless: dict[int, int] = {}
@@ -58,6 +60,7 @@ class TickReport:
 
     `busy` are accounts that another worker holds, `unfinished` those that have more to do at once,
     `put_off` those whose exchange is away or whose tick failed as a whole: try again after a pause.
+    `suspects` are to be compared once more soon.
     """
 
     accounts: int = 0
@@ -67,6 +70,7 @@ class TickReport:
     busy: set[int] = field(default_factory=set)
     unfinished: set[int] = field(default_factory=set)
     put_off: set[int] = field(default_factory=set)
+    suspects: set[int] = field(default_factory=set)
 
 
 def tick_accounts(account_ids: Iterable[int], holder: str) -> TickReport:
@@ -257,6 +261,9 @@ class _Tick:
             finally:
                 _note_keyless(account, todo)
                 ask_for_rules(todo.misfits)
+                if todo.closes_nothing:
+                    # The position is not what we believe: the next look asks for all of it.
+                    account.audited_at = LONG_AGO
             self._renew()
         self.report.unfinished.add(account.id)
 
@@ -266,6 +273,7 @@ class _Tick:
         self.waiting |= decided.waiting
         self.report.fills += decided.fills
         self.report.failed += decided.failed
+        self.report.suspects |= decided.suspects
         self.report.sent += sum(len(work.sends) for work in decided.work.values())
         return decided.work
 

@@ -27,6 +27,7 @@ from app.bots.ties import compare_accounts
 from app.bulk import bulk_update
 from app.db import db
 from app.errors import DomainError
+from app.exchanges.audits import ask_for_audit
 from app.exchanges.leases import still_held
 from app.exchanges.models import ExchangeAccount
 from app.money import exact_text
@@ -70,6 +71,8 @@ class Decided:
     waiting: dict[int, Waiting] = field(default_factory=dict)
     fills: int = 0
     failed: int = 0
+    # Accounts whose next comparison should come soon: a position may have been closed by hand.
+    suspects: set[int] = field(default_factory=set)
 
 
 def decide(
@@ -88,7 +91,11 @@ def decide(
         desk.serve_all()
         desk.write()
         desk.compare()
-        moved, audited = _save_cursors(ours, accounts, desk.books.now)
+        # One that somebody asked for is not asked for once more: that could go on for ever.
+        suspects = desk.decided.suspects = {
+            number for number in desk.decided.suspects if accounts[number].audited_at is not None
+        }
+        moved, audited = _save_cursors(ours, accounts, desk.books.now, suspects)
         desk.tell_pages()
     for number, cursor in moved:
         accounts[number].fills_cursor = cursor
@@ -97,11 +104,16 @@ def decide(
             accounts[number].funding_cursor = entry.funding_cursor
     for number, at in audited:
         accounts[number].audited_at = at
+    for number in suspects:
+        accounts[number].audited_at = None
     return desk.decided
 
 
 def _save_cursors(
-    seen: Mapping[int, Seen], accounts: Mapping[int, Account], now: datetime
+    seen: Mapping[int, Seen],
+    accounts: Mapping[int, Account],
+    now: datetime,
+    suspects: Collection[int],
 ) -> tuple[list[tuple[int, str]], list[tuple[int, datetime]]]:
     moved = [(n, e.cursor) for n, e in seen.items() if e.cursor != accounts[n].fills_cursor]
     if moved:
@@ -109,7 +121,9 @@ def _save_cursors(
     funded = [(n, e.funding_cursor) for n, e in seen.items() if e.funding_cursor is not None]
     if funded:
         db.session.execute(_SAVE_FUNDING.statement, _SAVE_FUNDING.values(funded))
-    audited = [(number, now) for number, entry in seen.items() if entry.is_audit]
+    done = {number for number, entry in seen.items() if entry.is_audit}
+    ask_for_audit(suspects)
+    audited = [(number, now) for number in done.difference(suspects)]
     if audited:
         db.session.execute(_SAVE_AUDITS.statement, _SAVE_AUDITS.values(audited))
     return moved, audited
@@ -206,6 +220,22 @@ class _Desk:
             self._end_without_position([bot for bot in bots if bot.market.symbol == found.currency])
         write_events(events, now, self.tick_id)
         self._with_news |= {event.bot_id for event in events}
+        self.decided.suspects = {bot.account_id for bot in self.books.bots if self._suspects(bot)}
+
+    def _suspects(self, bot: LiveBot) -> bool:
+        """Say whether a bot's position seems to be gone, and no order in doubt may explain that.
+
+        Its orders would open another: whether it is so for sure is asked soon.
+        """
+        entry = self.seen.get(bot.account_id)
+        held = None if entry is None else entry.positions.get(bot.market.symbol)
+        if held is None or not (bot.is_running or bot.is_paused) or bot.stop_request is not None:
+            return False
+        in_doubt = any(
+            own.status is Status.UNRESOLVED or (own.status is Status.INTENDED and own.sent_at)
+            for own in self.books.orders[bot.id]
+        )
+        return not in_doubt and not self._waits_for_fills(bot) and lacks(self.books, bot, held)
 
     def _end_without_position(self, bots: Iterable[LiveBot]) -> None:
         """End bots whose position is gone for sure: their closing orders would open another."""

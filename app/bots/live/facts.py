@@ -72,7 +72,8 @@ class Work:
     settings begin now: the venue is told their leverage before an order that counts on it.
     Afterwards `keyless` are bots for which the venue did nothing because of the key, as when its
     rights were taken away, and `served` those with an order that it took. `misfits` are markets
-    whose rules are not what we know, by what the venue said to an order.
+    whose rules are not what we know, by what the venue said to an order, and with `closes_nothing`
+    it has refused one that may only close.
     """
 
     strays: list[VenueOrder] = field(default_factory=list)
@@ -83,6 +84,7 @@ class Work:
     keyless: set[int] = field(default_factory=set)
     served: set[int] = field(default_factory=set)
     misfits: set[int] = field(default_factory=set)
+    closes_nothing: bool = False
 
     @property
     def is_empty(self) -> bool:

@@ -19,6 +19,8 @@ _OWN_ID = re.compile(PREFIX + "[a-z2-7]{24}")
 KNOWN_ALREADY = "duplicate_client_id"
 # The key may read, or nothing at all: nobody but its owner can change that.
 KEY_REFUSED = "key_refused"
+# An order that may only close was refused: there is no such position.
+NOTHING_TO_CLOSE = "nothing_to_close"
 # Nothing to take back: the venue never had the order.
 NEVER_CAME = "unknown_order"
 # Kept as the order's answer once we have asked for it back: whoever finds it cancelled knows why.

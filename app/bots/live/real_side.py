@@ -21,6 +21,7 @@ from app.bots.live.outcomes import (
     ASKED_BACK,
     KEY_REFUSED,
     KNOWN_ALREADY,
+    NOTHING_TO_CLOSE,
     apply_cancel,
     apply_place,
     is_held_back,
@@ -35,7 +36,8 @@ from app.exchanges.leases import renew, still_held
 from app.exchanges.venues import open_venue
 from app.trades.service import OwnOrder, unsettled_orders, update_orders
 from app.trading.market import ZERO, MarketKind
-from app.trading.orders import Order, OrderKind, Side, Status
+from app.trading.order_queues import DELEVERAGING, LIQUIDATION
+from app.trading.orders import Fill, Order, OrderKind, Side, Status
 from app.trading.ports import Accepted, Exchange, Outcome, Refused, Unresolved, VenueOrder
 from app.transactions import transaction
 
@@ -106,15 +108,26 @@ def _ask(
             if client_id not in known and is_own_id(client_id)
         ]
     _look_up(venue, symbols, orders, standing, seen)
-    if seen.is_audit:
-        contracts = {
-            seat.market.symbol: seat.market_id
-            for seat in seats
-            if seat.market.kind is MarketKind.LINEAR
+    contracts = {
+        seat.market.symbol: seat.market_id
+        for seat in seats
+        if seat.market.kind is MarketKind.LINEAR
+    }
+    if not seen.is_audit:
+        # Somebody else has traded a contract of ours, perhaps its position away.
+        seen.positions = {
+            symbol: venue.position(symbol)
+            for symbol in sorted(contracts)
+            if any(at == contracts[symbol] and _is_foreign(fill) for at, fill in seen.fills)
         }
+    else:
         _ask_funding(venue, contracts, account, seen)
         seen.balances = venue.balances()
         seen.positions = {symbol: venue.position(symbol) for symbol in contracts}
+
+
+def _is_foreign(fill: Fill) -> bool:
+    return not is_own_id(fill.client_id) and fill.client_id not in {LIQUIDATION, DELEVERAGING}
 
 
 def _ask_funding(
@@ -329,6 +342,8 @@ class _Errand:
             self._work.keyless.add(own.bot_id)
         if isinstance(outcome, Refused) and outcome.misfits:
             self._work.misfits.add(own.market_id)
+        if isinstance(outcome, Refused) and outcome.code == NOTHING_TO_CLOSE:
+            self._work.closes_nothing = self.news = True
 
     def _take_back(self, own: OwnOrder) -> bool:
         seat = self.seats.get(own.bot_id)
