@@ -370,6 +370,10 @@ _LOG: Mapping[str, LazyString] = {
     ),
     "pair_no_prices": _l("There are no prices of %(symbol)s here at the moment; the bot waits."),
     "pair_is_back": _l("%(symbol)s is traded here again; the bot goes on."),
+    "order_edited_outside": _l(
+        "Somebody changed an order of this bot on the exchange (%(side)s at %(ours)s, now at "
+        "%(price)s). It is taken back and placed anew as planned."
+    ),
     "order_adopted": _l(
         "The exchange shows an order that it did not know before: %(side)s at %(price)s. The bot "
         "takes it in again."

@@ -8,7 +8,7 @@ the position itself is compared under the contract's symbol, like a currency.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -251,6 +251,18 @@ def told_differences() -> list[ToldDifference]:
         for row, label, exchange in db.session.execute(query)
         for currency, (ours, venue) in sorted(row.told.items())
         if row.told_at is not None
+    ]
+
+
+def told_of(account_id: int, names: Collection[str]) -> list[Difference]:
+    """Return the differences of one account, in these currencies or contracts, that stand open."""
+    row = db.session.get(AccountAudit, account_id)
+    if row is None or row.told_at is None:
+        return []
+    return [
+        Difference(account_id, currency, Decimal(ours), Decimal(venue))
+        for currency, (ours, venue) in sorted(row.told.items())
+        if currency in names
     ]
 
 

@@ -159,6 +159,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     "investment_too_small": {"value": _money, "minimum": _money_at_least},
     "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
     "trigger_already_reached": {"value": _price},
+    "order_edited_outside": {"ours": _price},
     **dict.fromkeys(("limit_max_capital", "limit_daily_loss"), {"value": _money, "limit": _money}),
     **dict.fromkeys(("limit_open_orders", "limit_leverage"), {"value": _plain, "limit": _plain}),
     **dict.fromkeys(("take_profit_share_reached", "stop_loss_share_reached"), {"limit": _money}),

@@ -19,6 +19,7 @@ from app.adapters.exchanges import public
 from app.adapters.exchanges.client import forget_markets
 from app.bots import running, service, stopping
 from app.bots.live import clock
+from app.bots.queries import bot_card, notices_for
 from app.db import db
 from app.errors import Unavailable
 from app.exchanges.venues import own_pool
@@ -276,6 +277,56 @@ def test_money_that_leaves_under_the_bot_is_told_and_when_it_is_back_the_ladder_
     assert live.missing_levels() == live.differences() == []
 
 
+@pytest.mark.parametrize("changes", [{"price": "91.5"}, {"quantity": "3"}], ids=["price", "size"])
+def test_an_order_that_its_owner_edits_is_told_taken_back_and_placed_anew_after_a_while(
+    live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    live.play("100")
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(key, **FEW_ORDERS).bots
+    live.tick()
+    lowest = min(live.world.open_orders(bot), key=lambda order: order.price)
+    server.operator.edit(key, lowest.client_id, **changes)
+    for _ in range(2):
+        live.tick()
+    assert live.world.events(bot).count("order_edited_outside") == 1
+    (row,) = [o for o in live.world.orders(bot) if o.client_id == lowest.client_id]
+    assert (row.status, row.error) == ("CANCELLED", "cancelled_outside")
+    monkeypatch.setattr(clock, "RESTORE_AFTER", timedelta(0))
+    for _ in range(2):
+        live.audit()
+    assert live.missing_levels() == []
+    # Only the order that was taken back is another there than it was with us.
+    assert all(lowest.client_id in each for each in live.differences())
+    assert live.world.events(bot).count("order_edited_outside") == 1
+
+
+def test_coins_that_the_owner_sells_under_the_bot_are_told_in_the_log_and_on_the_page(
+    live: LiveWorld, server: DoubleServer
+) -> None:
+    live.play("100")
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(key, **FEW_ORDERS).bots
+    live.tick()
+    live.audit()
+    sells = [order for order in live.world.open_orders(bot) if order.side == "sell"]
+    for order in sells:
+        server.operator.take_away(key, order.client_id)
+    held = server.venue.customers[key].wallet["AAA"] // LOT * LOT
+    server.operator.trade(key, symbol="AAAUSDT", side="Sell", orderType="Market", qty=f"{held:f}")
+    for _ in range(3):
+        live.audit()
+    row = live.world.bot(bot)
+    assert row.state == "active"
+    assert {"order_cancelled_outside", "books_differ"} <= set(live.world.events(bot))
+    with transaction():
+        lines = notices_for(bot_card(row.user_id, bot))
+    told = {line.values["currency"] for line in lines if line.code == "books_differ"}
+    assert told == {"AAA", "USDT"}
+    # Buys go on: each level is bought anew.
+    assert any(order.side == "buy" for order in live.world.open_orders(bot))
+
+
 # --- pairs whose rules change, or that are dropped ------------------------------------------------
 
 
@@ -451,6 +502,42 @@ def test_an_account_with_both_ways_side_by_side_is_made_one_way_before_it_trades
     live.audit()
     assert server.venue.customers[key].hedged == ()
     assert live.missing_levels() == live.differences() == []
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_position_mode_that_its_owner_switches_meanwhile_is_switched_back_or_pauses_the_bot(
+    live: LiveWorld, server: DoubleServer, holds: bool
+) -> None:
+    live.world_of(CONTRACT)
+    live.play("100", symbol=CONTRACT)
+    key = "customer-one-of-the-stand-in"
+    (bot,) = live.add_seat(
+        key, 1, (CONTRACT,), direction="neutral", leverage="2", **FEW_ORDERS
+    ).bots
+    live.tick()
+    if holds:
+        live.play("96", symbol=CONTRACT)
+        live.tick()
+    customer = server.venue.customers[key]
+    for order in live.world.open_orders(bot):
+        server.operator.take_away(key, order.client_id)
+    # An exchange lets nobody switch while a position is held; whatever it did, we see the state.
+    customer.hedged = ("AAAUSDT",)
+    for _ in range(3):
+        live.audit()
+    row = live.world.bot(bot)
+    if not holds:
+        assert row.state == "active" and not server.venue.customers[key].hedged
+        assert "order_cancelled_outside" in live.world.events(bot)
+        return
+    assert (row.state, row.state_reason["code"]) == ("paused", "position_mode_hedged")
+    assert live.world.events(bot).count("paused_position_mode_hedged") == 1
+    customer.hedged = ()
+    with transaction():
+        stopping.resume(row.user_id, bot)
+    live.audit()
+    assert live.world.bot(bot).state == "active"
+    assert live.differences() == []
 
 
 @pytest.mark.parametrize(

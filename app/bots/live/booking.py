@@ -9,7 +9,7 @@ from decimal import Decimal
 from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
 from app.bots.live.lost import Lost, find_lost, is_known
-from app.bots.live.outcomes import TAKEN_BY_OTHERS, apply_found, is_own_id
+from app.bots.live.outcomes import EDITED, TAKEN_BY_OTHERS, apply_found, is_edited, is_own_id
 from app.bots.live.rates import FeeRates
 from app.bots.live.rows import Event, LiveBot, read_bots
 from app.bots.metrics import Metrics, first_metrics, read_metrics
@@ -73,6 +73,8 @@ class Books:
     with_stops: frozenset[int] = frozenset()
     # Bots whose position others than they have closed, all or part of it.
     closed_by_force: set[int] = field(default_factory=set)
+    # Orders that somebody else has given another price, or made bigger: to be taken back.
+    edited: dict[int, list[OwnOrder]] = field(default_factory=lambda: defaultdict(list))
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
     # What the books of an account lack of what its venue has.
@@ -302,6 +304,7 @@ def _book_found(
     accounts: Mapping[int, Account],
     by_client: Mapping[tuple[int, str], OwnOrder],
 ) -> None:
+    markets = {bot.id: bot.market for bot in books.bots}
     for number, entry in seen.items():
         for client_id, found in entry.found.items():
             own = by_client.get((number, client_id))
@@ -314,6 +317,23 @@ def _book_found(
             if changed:
                 books.touched[own.id] = own
                 _tell_taken(books, own)
+            if found is not None and is_edited(own, found, markets[own.bot_id].tick):
+                _note_edited(books, own, found)
+
+
+def _note_edited(books: Books, own: OwnOrder, found: VenueOrder) -> None:
+    books.edited[own.bot_id].append(own)
+    if own.answer == EDITED:
+        return
+    own.answer = EDITED
+    books.touched[own.id] = own
+    price = own.order.price if found.price is None else found.price
+    values = {
+        "side": own.order.key.side.value,
+        "ours": exact_text(own.order.price or ZERO),
+        "price": exact_text(price or ZERO),
+    }
+    books.events.append(Event(own.bot_id, "order_edited_outside", values, Severity.WARNING))
 
 
 def _tell_taken(books: Books, own: OwnOrder) -> None:

@@ -270,6 +270,7 @@ class _Desk:
         self.answers[bot.id] = answer
         work = self.decided.work[bot.account_id]
         work.cancels += answer.cancels
+        work.cancels += [own for own in self.books.edited[bot.id] if own not in answer.cancels]
         work.sends += answer.unsent
         work.again |= answer.again
         work.edited |= answer.edited

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from decimal import Decimal
 
 from app.bots.live import clock
 from app.bots.live.rows import EMERGENCY, Seat
@@ -27,6 +28,9 @@ NEVER_CAME = "unknown_order"
 ASKED_BACK = "asked_back"
 # Somebody else took the order back.
 TAKEN_BY_OTHERS = "cancelled_outside"
+# Kept as the answer of an order that somebody else gave another price or made bigger: it is taken
+# back, and ends as if they had taken it back.
+EDITED = "edited_outside"
 # Ends that say nothing about the next attempt.
 EXCUSED = frozenset({"never_arrived", "vanished", "resolved_by_staff"})
 _CLOSING = frozenset({StopHow.SELL.value, EMERGENCY})
@@ -54,6 +58,26 @@ def is_excused(own: OwnOrder) -> bool:
     if own.error is None:
         return own.status is Status.CANCELLED and own.answer == ASKED_BACK
     return own.error in EXCUSED and own.status in {Status.REJECTED, Status.CANCELLED}
+
+
+def is_edited(own: OwnOrder, found: VenueOrder, tick: Decimal | None) -> bool:
+    """Say whether an order stands at another price than we gave it, or is bigger.
+
+    Venues may round a price by a step.
+    """
+    if own.status not in {Status.OPEN, Status.PARTIAL} or not found.status.is_live:
+        return False
+    if found.quantity > own.order.quantity:
+        return True
+    if found.price is None or own.order.price is None or found.kind is not own.order.kind:
+        return False
+    return abs(found.price - own.order.price) > (tick or own.order.price)
+
+
+def ask_back(own: OwnOrder) -> None:
+    """Note that we have asked for an order back."""
+    if own.answer != EDITED:
+        own.answer = ASKED_BACK
 
 
 def rests_for_now(own: OwnOrder, now: datetime) -> bool:
@@ -92,7 +116,7 @@ def apply_cancel(own: OwnOrder, outcome: Outcome, found: VenueOrder | None) -> b
     `found` is how the venue shows it afterwards. With fills that are not booked yet it stays as it
     is: the fills come first.
     """
-    own.answer = ASKED_BACK
+    ask_back(own)
     if found is not None:
         return apply_found(own, found)
     never_came = isinstance(outcome, Refused) and outcome.code == NEVER_CAME

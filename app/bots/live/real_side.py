@@ -18,12 +18,12 @@ from random import shuffle
 from app.bots.live.clock import audit_is_due
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.outcomes import (
-    ASKED_BACK,
     KEY_REFUSED,
     KNOWN_ALREADY,
     NOTHING_TO_CLOSE,
     apply_cancel,
     apply_place,
+    ask_back,
     is_held_back,
     is_own_id,
     set_out,
@@ -362,7 +362,7 @@ class _Errand:
                     return True
             outcome = self.venue.cancel(symbol, client_id)
             self._mind_refusal(own, outcome)
-            own.answer = ASKED_BACK
+            ask_back(own)
             found = self.venue.find(symbol, client_id)
         except Unavailable as error:
             if error.code == NOT_NOW:

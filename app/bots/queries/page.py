@@ -15,6 +15,7 @@ from app.bots.queries.ladder import Rungs, rungs_of
 from app.bots.queries.left import left_notices
 from app.bots.queries.lists import notices_of
 from app.bots.rules import RUNNING
+from app.bots.ties import told_of
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.listing.paging import PAGE_SIZE, Slice, offset_of
@@ -90,6 +91,15 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
         )
         for price, since in unclear
     ]
+    if card.state in RUNNING and card.mode != "paper":
+        names = {card.pair.base, card.pair.quote, card.pair.symbol}
+        for found in told_of(card.account_id, names):
+            values = {
+                "currency": found.currency,
+                "ours": exact_text(found.ours),
+                "venue": exact_text(found.venue),
+            }
+            lines.append(Line("books_differ", values, "warning"))
     return (*notices_of(card), *lines, *left_notices(card))
 
 

@@ -87,6 +87,14 @@ class Operator:
         self.venue.cancel(customer, customer.find("", link_id))
         return {}
 
+    def edit(self, key: str, link_id: str, **changes: str) -> dict[str, Any]:
+        """Give a resting order another price or size by the customer's own hand."""
+        order = self.venue.customers[key].find("", link_id)
+        assert order is not None
+        for name, value in changes.items():
+            setattr(order, name, Decimal(value))
+        return to_json(order)
+
     def trade(self, key: str, **asked: Any) -> dict[str, Any]:
         """Place an order by the customer's own hand."""
         order = self.venue.create(self.venue.customers[key], {"category": "spot", **asked})
