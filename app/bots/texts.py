@@ -364,10 +364,6 @@ _LOG: Mapping[str, LazyString] = {
         "%(symbol)s is not traded any more on the exchange. The bot goes on by itself if the pair "
         "comes back; stop it if you don't want to wait."
     ),
-    "paused_position_mode_hedged": _l(
-        "The account at the exchange holds long and short positions of this contract apart, so the "
-        "bot can't trade it there. Switch it to one-way mode, then let the bot go on."
-    ),
     "pair_no_prices": _l("There are no prices of %(symbol)s here at the moment; the bot waits."),
     "pair_is_back": _l("%(symbol)s is traded here again; the bot goes on."),
     "order_edited_outside": _l(
