@@ -121,12 +121,11 @@ def _announce(invoice: Invoice, state: InvoiceState) -> None:
 
 
 def _note(invoice: Invoice, before: str | None, cause: str, actor_id: int | None) -> None:
-    last = db.session.scalar(
-        select(func.max(InvoiceEvent.position)).where(InvoiceEvent.invoice_id == invoice.id)
-    )
+    chain = select(func.coalesce(func.max(InvoiceEvent.position), 0) + 1)
     event = InvoiceEvent(
         invoice_id=invoice.id,
-        position=(last or 0) + 1,
+        # Counted by the statement that stores it: the invoice is locked.
+        position=chain.where(InvoiceEvent.invoice_id == invoice.id).scalar_subquery(),
         from_state=before,
         to_state=invoice.state,
         cause=cause,
