@@ -13,6 +13,7 @@ from app.transactions import transaction
 from tests.api.programs import Program, code_of, field_of, give_token
 from tests.bots.shop import Shop
 from tests.factories import make_user
+from tests.long import few
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def read_all(program: Program, path: str, size: int) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next']}"
 
 
-@pytest.mark.parametrize("size", [1, 3, 200])
+@pytest.mark.parametrize("size", few([3, 1, 200], 3))
 def test_orders_fills_and_trades_are_those_of_the_books(
     program: Program, bot_id: int, size: int
 ) -> None:

@@ -73,6 +73,8 @@ def test_a_grid_on_a_contract_trades_and_ties_to_the_wallet(world: World, direct
     assert_wallet_agrees(world, bot)
 
 
+# With funding this is told of a long grid in test_live_funding.py.
+@pytest.mark.long
 def test_a_late_tick_trades_as_prompt_ones(world: World) -> None:
     prices = wander(4, 40, step="4")
     bots = [world.add_bot(direction="neutral", leverage="3") for _ in range(2)]

@@ -21,7 +21,7 @@ from app.exchanges import leases
 from app.exchanges.paper import PaperVenue
 from app.transactions import transaction
 from tests.bots.live_world import World, wander
-from tests.long import thinned
+from tests.long import few, thinned
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -83,7 +83,7 @@ def test_a_kill_at_any_commit_of_a_start_leaves_one_ladder(world: World, after: 
 
 
 @thinned(5)
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", few([True, False], 2))
 def test_kills_at_every_commit_change_nothing_about_what_is_traded(
     world: World, after: bool, step: int
 ) -> None:

@@ -189,7 +189,7 @@ def closed_by_prices(bot_id: int) -> dict[Decimal, int]:
     return dict(Counter(price - 2 if side == "sell" else price for side, price in closed))
 
 
-@pytest.mark.parametrize("direction", few([None, "long", "short"], 2))
+@pytest.mark.parametrize("direction", few([None, "long", "short"], 3))
 def test_larger_orders_of_a_fixed_size_bring_the_money_that_they_need(
     shop: Shop, direction: str | None
 ) -> None:

@@ -179,7 +179,8 @@ def busiest(path: Path) -> list[Candle]:
     return [scaled(candle, factor) for candle in stretch]
 
 
-@pytest.mark.parametrize("seed", few(range(2), 2))
+@twin
+@pytest.mark.parametrize("seed", range(2))
 def test_live_is_paper_is_back_test_over_made_candles(as_object: Opened, seed: int) -> None:
     compare_made(as_object, 40 + seed, 120)
 
