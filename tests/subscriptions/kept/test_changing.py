@@ -111,6 +111,7 @@ def test_an_upgrade_that_staff_take_back_is_dropped(subscriber: Person) -> None:
     assert subscriber.invoices()[2].total == Decimal(29)
 
 
+@pytest.mark.long
 def test_an_upgrade_in_the_last_week_asks_anew_for_the_next_period(subscriber: Person) -> None:
     subscriber.live_on(days=10)
     assert [one.total for one in subscriber.invoices()] == [Decimal(29), Decimal(29)]
@@ -156,6 +157,7 @@ def test_a_downgrade_waits_for_the_next_period_and_pays_nothing_out(subscriber: 
     assert "change_planned" in told and "changed" in told
 
 
+@pytest.mark.long
 def test_a_downgrade_waits_even_if_its_period_is_paid_early(subscriber: Person) -> None:
     subscriber.pay_from_wallet(subscriber.change(choice("premium")) or 0)
     subscriber.change(choice("pro"))
@@ -210,6 +212,7 @@ def test_another_period_that_is_paid_late_follows_the_one_before(
     assert (kept.state, kept.period_start, kept.period_end) == ("active", end, after.after(end))
 
 
+@pytest.mark.long
 def test_a_dearer_plan_of_another_period_is_not_given_for_the_grace(subscriber: Person) -> None:
     subscriber.change(choice("premium", YEAR))
     with transaction():
@@ -278,6 +281,7 @@ def test_from_a_rented_bot_to_a_plan_without_it(person: Person) -> None:
     assert (limits.plan, limits.max_live_bots) == ("pro", 10)
 
 
+@pytest.mark.long
 def test_what_is_kept_keeps_its_price_through_a_change(subscriber: Person) -> None:
     with transaction():
         plans.add_price(None, "pro", Decimal(49))
@@ -514,6 +518,7 @@ def test_changes_that_are_planned_at_once_take_the_last_seat_once(
     assert sorted(at_once(app, 3, agree)) == ["planned", "sold_out", "sold_out"]
 
 
+@pytest.mark.long
 def test_a_trial_has_its_seat_while_it_lasts(person: Person) -> None:
     _sell("pro", MONTH, 1)
     with transaction():

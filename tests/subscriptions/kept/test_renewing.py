@@ -222,6 +222,7 @@ def test_a_short_period_is_asked_for_when_half_of_it_is_over(
     assert len(person.mails()) == mails
 
 
+@pytest.mark.long
 def test_the_money_of_the_wallet_is_asked_for_again_and_again(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -258,6 +259,7 @@ def test_money_that_comes_in_the_grace_is_taken_at_once_and_once(person: Person)
     assert (person.state(), person.wallet()) == ("active", Decimal(28 + 30 - 29))
 
 
+@pytest.mark.long
 def test_a_gift_in_the_grace_is_taken_with_the_next_run(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -312,6 +314,7 @@ def test_money_after_the_end_gives_a_period_from_then_on(person: Person) -> None
     assert person.state() == "past_due", "and its next period is asked for"
 
 
+@pytest.mark.long
 def test_money_after_the_end_goes_to_the_wallet_beside_another_subscription(
     person: Person,
 ) -> None:
@@ -325,6 +328,7 @@ def test_money_after_the_end_goes_to_the_wallet_beside_another_subscription(
     assert (person.plan(), person.kept().number) == ("premium", 1)
 
 
+@pytest.mark.long
 def test_money_after_the_end_goes_to_the_wallet_beside_one_of_a_provider(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -359,6 +363,7 @@ def test_who_may_not_come_in_is_charged_no_more_and_it_ends_with_what_is_paid(
     assert (person.state(), person.plan()) == ("none", "free")
 
 
+@pytest.mark.long
 def test_a_renewal_that_is_open_is_not_taken_from_somebody_blocked(person: Person) -> None:
     person.fill_wallet("100")
     person.subscribe()
@@ -663,6 +668,7 @@ def test_periods_that_nobody_asked_for_are_not_charged_afterwards(
     assert len(person.payments()) == 3
 
 
+@pytest.mark.long
 def test_who_has_too_little_after_our_absence_has_the_whole_grace_from_then_on(
     person: Person,
 ) -> None:
