@@ -17,7 +17,7 @@ from app.adapters.exchanges.keys import ApiKeys
 from app.adapters.exchanges.reading import Held
 from app.db import db, utc_now
 from app.errors import Unavailable
-from app.exchanges import jobs, queries, routes, service, snapshots
+from app.exchanges import jobs, queries, remains, routes, service, snapshots
 from app.exchanges.models import Exchange, ExchangeAccount
 from app.exchanges.queries import Balances
 from app.exchanges.texts import FINDINGS, STEPS
@@ -40,6 +40,12 @@ def _catalogue(database: None) -> None:
     with transaction():
         service.seed_exchanges()
         seed_plans()
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no page wait for a worker that is not there."""
+    monkeypatch.setattr(remains, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
