@@ -29,7 +29,7 @@ Opened = dict[int, list[str]]
 # to themselves.
 OWN_DATA = frozenset({"owner_keys", "second_factors", "profiles"})
 KEY_CHECK = "exchanges.recheck"
-ABOUT_KEYS = ("exchanges.", "bots.", "unclear")
+ABOUT_KEYS = ("exchanges.", "bots.", "admin_unresolved.")
 
 
 @pytest.fixture
