@@ -107,7 +107,7 @@ def hostile_forms(fields: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"{field}: {kind}", sensible | {field: HOSTILE[kind]}
 
 
-@thinned(8)
+@thinned(16)
 def test_hostile_values_in_any_field_are_answered_calmly(
     app: Flask, database: None, login_as: Login, step: int
 ) -> None:

@@ -194,6 +194,7 @@ def play_late(world: World, prices: list[Decimal], seed: int) -> None:
             pytest.fail(f"never at rest after {len(prices) - len(rest)} prices")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", few(range(8), 8))
 def test_late_ticks_trade_exactly_as_the_back_test(world: World, seed: int) -> None:
     candles = candles_of(wander(seed, 400))

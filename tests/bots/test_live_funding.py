@@ -127,6 +127,7 @@ def test_who_holds_nothing_pays_nothing(world: World) -> None:
     assert rows_of(PaperFunding) == rows_of(FundingRow) == []
 
 
+@pytest.mark.long
 def test_a_late_tick_pays_and_trades_as_prompt_ones(world: World) -> None:
     bots = [world.add_bot(direction="long", leverage="3", stop_loss_share="0.2") for _ in range(2)]
     world.play(100)
@@ -158,6 +159,7 @@ def funded(candles: Sequence[Candle], every: int) -> list[FundingRate]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("direction", few(["long", "short", "neutral"], 3))
 @pytest.mark.parametrize("leverage", few(("3", "20"), 2))
 def test_paper_is_the_back_test_with_funding_and_liquidation(

@@ -316,6 +316,7 @@ def test_valkey_asks_for_its_password_and_hides_it_from_the_process_list(folder:
         server.remove()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a feature of Linux")
 def test_servers_end_with_a_killed_parent(folder: Path) -> None:
     script = textwrap.dedent(

@@ -139,6 +139,7 @@ def flask(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at children through /proc")
 def test_the_life_of_a_run(checkout: Path, port: int) -> None:
     run = Run(checkout, PORT=str(port), DEMO="0")

@@ -211,6 +211,7 @@ def test_live_is_paper_is_back_test_for_a_geometric_grid_that_follows_the_price(
     assert moved[0] == moved[1] > 0
 
 
+@pytest.mark.long
 def test_live_over_http_is_paper_is_back_test_for_a_contract_with_funding(
     over_http: Opened,
 ) -> None:

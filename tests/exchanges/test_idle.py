@@ -34,6 +34,7 @@ def server(database: None) -> Iterator[DoubleServer]:
     server.server_close()
 
 
+@pytest.mark.long
 def test_quiet_accounts_cost_one_call_each(server: DoubleServer, redis_db: Redis) -> None:
     live = LiveWorld(server.operator_hand())
     live.play("100")

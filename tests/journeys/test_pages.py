@@ -180,6 +180,7 @@ def test_public_pages(app: Flask, browser: Browser, address: str) -> None:
     assert look_at(app, browser, address, PUBLIC, None) == []
 
 
+@pytest.mark.long
 def test_pages_of_the_desk(app: Flask, browser: Browser, address: str) -> None:
     assert look_at(app, browser, address, DESK, ADMINISTRATOR) == []
 

@@ -131,6 +131,7 @@ def expected(count: int) -> list[int]:
     return path[:count]
 
 
+@pytest.mark.long
 def test_feed_goes_on_after_every_outage_without_a_lost_or_double_point(world: World) -> None:
     world.start_feed()
     world.wait_for(lambda: len(world.played()) > 5, "first points")

@@ -264,6 +264,7 @@ def walk(app: Flask, person: Client) -> None:
         assert person.get(path).status_code == 200, path
 
 
+@pytest.mark.long
 def test_all_pages_stand_with_a_full_a_flushed_and_a_spoilt_cache(
     app: Flask, login_as: Login, redis_db: Redis
 ) -> None:
