@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 BIN := .venv/bin
 # More test processes than most machines have cores: many tests wait for processes that they kill.
-JOBS ?= 5
+JOBS ?= 4
 # COVERAGE=1 counts covered lines too and asks for nine in ten; it makes the tests half as slow again.
 COVER := $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=90)
 KILLS ?= 1000

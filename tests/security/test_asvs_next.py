@@ -14,6 +14,7 @@ from flask_admin.contrib.sqla import ModelView
 from app import create_app
 from app.accounts import session_store
 from app.accounts.models import Role, User
+from app.adapters.payments import rails, use_rails
 from app.config import current_config, load_config, use_config
 from app.db import db
 from app.encryption import Binding, DecryptionError, KeyRing, new_key
@@ -97,7 +98,7 @@ def test_v11_3_2_secrets_are_sealed_with_authenticated_encryption_only() -> None
 
 
 def test_v13_4_2_nothing_is_switched_to_debugging(environment: dict[str, str]) -> None:
-    before = current_config()
+    before, rails_before = current_config(), dict(rails())
     strict = {**environment, "BOTYARD_ENV": "production", "BASE_URL": "https://x.example"}
     try:
         made = create_app(load_config(strict))
@@ -107,6 +108,8 @@ def test_v13_4_2_nothing_is_switched_to_debugging(environment: dict[str, str]) -
         )
     finally:
         use_config(before)
+        # There is no demonstration in production: the tests after this one want it back.
+        use_rails(rails_before)
 
 
 def test_v15_3_3_forms_of_the_desk_list_their_fields(app: Flask) -> None:
