@@ -20,8 +20,9 @@ from typing import Any
 
 from flask import Flask
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker, Worker
+from rq import Queue, SimpleWorker, Worker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -42,7 +43,10 @@ WORKER_TTL_S = 25
 MONITORING_S = 5
 MAINTENANCE_S = 5
 LONGEST_PAUSE_S = 30
-NICENESS = 5
+# Nobody looks on: whoever waits for a page, a tick or the answer to a callback goes first, also
+# while these start, which takes seconds of a processor.
+STEPPING_ASIDE = ("jobs", "scheduler")
+NICENESS = 10
 # Well below the length of a lease.
 IDLE_TRANSACTION_S = 10
 # Somebody waits for an answer on the first one.
@@ -65,6 +69,21 @@ class _Stoppable(BaseWorker):
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stop.set()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Tell of a job that found no database in one line: the next one of its kind does it."""
+        error = exc_info[1]
+        if isinstance(error, OperationalError | InterfaceError):
+            log.warning("database_away job=%s error=%s", job.func_name, type(error).__name__)
+            return
+        super().handle_exception(job, *exc_info)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Say that it is there, all of it anew after Redis was emptied."""
+        super().heartbeat(timeout, pipeline)
+        if pipeline is None and not self.connection.hexists(self.key, "birth"):
+            self.connection.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self)
 
     def _install_signal_handlers(self) -> None:
         super()._install_signal_handlers()  # type: ignore[no-untyped-call]
@@ -98,8 +117,6 @@ class JobsWorker(_Stoppable, Worker):
         with self.app.app_context():
             # Connections of the parent are not ours: forget them without closing.
             db.engine.dispose(close=False)
-            # Nobody looks on: whoever waits for a page or for the answer to a callback goes first.
-            os.nice(NICENESS)
             return super().perform_job(job, queue)
 
     def _perform(self, job: Job, queue: Queue) -> None:
@@ -114,6 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", help="the worker's place, the same after a restart")
     options = parser.parse_args(arguments)
     set_up_logging()
+    if options.role in STEPPING_ASIDE:
+        os.nice(NICENESS)
     try:
         app = create_app()
     except ConfigError as error:

@@ -5,9 +5,10 @@ from decimal import Context, Decimal
 from typing import Annotated, Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Numeric, Text, func
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Numeric, Text, event, func
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, Engine, ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, mapped_column, registry
 from sqlalchemy.types import TypeDecorator
 
@@ -82,6 +83,23 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+
+# "cannot execute ... in a read-only transaction"
+_READ_ONLY = "25006"
+
+
+@event.listens_for(Engine, "handle_error")
+def _take_read_only_for_away(context: ExceptionContext) -> OperationalError | None:
+    """Tell a database that takes no writing as one that is away, and let go of its connections.
+
+    So is the former first server for a moment while another takes over, and the other until then:
+    who asks again later finds the right one.
+    """
+    if getattr(context.original_exception, "sqlstate", None) != _READ_ONLY:
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, None, context.original_exception)
+
 
 RowId = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 CreatedAt = Annotated[datetime, mapped_column(UtcTime, server_default=func.now())]

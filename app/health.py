@@ -35,8 +35,8 @@ ADDRESS_KEY = "outgoing:address"
 # What the daily check of the ledger found last.
 LEDGER_KEY = "ledger:verified"
 LEDGER_LATE = timedelta(hours=49)
-# The nightly comparison with a provider's books: the check of each is called by its name.
 PAYMENT_ALERTS = "payment_alerts"
+# The nightly comparison with a provider's books: the check of each is called by its name.
 BOOKS = "books:"
 BOOKS_LATE = timedelta(hours=49)
 _SHORT = text("set local statement_timeout = '2s'")

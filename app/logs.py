@@ -84,3 +84,5 @@ def set_up_logging(level: int = logging.INFO) -> None:
     root.setLevel(level)
     # It writes two lines for every call, with the address that was called.
     logging.getLogger("stripe").setLevel(max(level, logging.WARNING))
+    # Lists its own parts before every answer of the command line.
+    logging.getLogger("alembic.runtime.plugins").setLevel(max(level, logging.WARNING))

@@ -1,5 +1,6 @@
 """Money as Decimal with a currency, and the one place where amounts are rounded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Self
@@ -23,6 +24,10 @@ MINOR_DIGITS = {
     **dict.fromkeys(IN_HUNDREDTHS, 2),
     **dict.fromkeys(IN_THOUSANDTHS, 3),
 }
+# What banks take: amounts in thousandths end with a nought, and króna have no hundredths any more.
+# https://docs.stripe.com/currencies#three-decimal
+CHARGED_DIGITS = {**MINOR_DIGITS, **dict.fromkeys(IN_THOUSANDTHS, 2), "ISK": 0}
+COIN_DIGITS = 8
 CENT = Decimal("0.01")
 _WIDE = Context(prec=100)
 
@@ -60,10 +65,15 @@ class Money:
 
     def rounded(self) -> Self:
         """Return the amount rounded half up to the currency's minor unit (8 digits for coins)."""
-        digits = MINOR_DIGITS.get(self.currency, 8)
-        return type(self)(
-            self.amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP), self.currency
-        )
+        return self._to_digits(MINOR_DIGITS)
+
+    def chargeable(self) -> Self:
+        """Return the amount rounded half up to what can be asked of somebody, or given back."""
+        return self._to_digits(CHARGED_DIGITS)
+
+    def _to_digits(self, digits: Mapping[str, int]) -> Self:
+        step = Decimal(1).scaleb(-digits.get(self.currency, COIN_DIGITS))
+        return type(self)(self.amount.quantize(step, ROUND_HALF_UP), self.currency)
 
     def _check_same_currency(self, other: "Money") -> None:
         if self.currency != other.currency:

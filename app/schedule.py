@@ -80,6 +80,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),
     Periodic("reconcile-rails", books.reconcile_nightly, 24 * 3600, QueueName.REPORTS),
     Periodic("look-at-checkouts", payments.look_at_checkouts, 60, QueueName.PAYMENTS),
+    Periodic("look-at-slow-payments", payments.look_at_slow_payments, 1800, QueueName.PAYMENTS),
     Periodic("send-waiting-refunds", payments.send_waiting_refunds, 60, QueueName.PAYMENTS),
     Periodic("deliver-demo-events", demo_rail.deliver_events, 15, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),

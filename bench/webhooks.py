@@ -1,10 +1,13 @@
-"""Callbacks at the door: `python -m bench.webhooks [--seconds S] [--rate R] [--burst B]`.
+"""Callbacks at the door: `python -m bench.webhooks [--seconds S] [--rate R] [--burst B] [--in F]`.
 
 First a burst that is only taken, then a longer stretch while the worker applies, with Valkey
 stopped for ten seconds in the middle and the worker killed twice. gunicorn as it is configured,
 PostgreSQL with fsync, the real worker and scheduler, signed callbacks of the demonstration. The
 time of an answer counts from the moment at which the callback was due, not from when a late sender
 came to it. Nothing may be lost, and each payment is booked once.
+
+An answer waits for the disk. What the disk takes by itself is printed first; `--in /dev/shm` keeps
+the data in memory and so shows what is the product's own.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from bench.disk import report_disk
 from bench.processors import Processors
 from bench.sender import Sent, send, wait_until_serving
 from dev.postgres import PostgresServer
@@ -45,10 +49,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--rate", type=int, default=300)
     parser.add_argument("--burst", type=int, default=600, help="a second, for five seconds")
+    parser.add_argument("--in", dest="place", type=Path, help="the folder for the servers' data")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="botyard.", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="botyard.", dir=options.place, ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name)
         folder.chmod(0o711)
+        report_disk(folder)
         postgres, valkey = PostgresServer(folder / "postgres"), ValkeyServer(folder / "valkey")
         try:
             postgres.start()

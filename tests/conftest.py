@@ -34,6 +34,7 @@ _stack = ExitStack()
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the servers are; the first one starts them."""
+    gc.enable()  # Who has workers collects nothing.
     addresses = node.config.stash.get(_addresses_key, None)
     if addresses is None:
         addresses = services.start_services(_stack)
@@ -47,8 +48,13 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_configure() -> None:
-    """Say how often properties are tried."""
+    """Say how often properties are tried; look for no garbage while tests are collected.
+
+    That makes millions of objects that stay. Looking among them would take a third of the time
+    that a fresh clone needs to compile the tests.
+    """
     use_examples()
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
@@ -56,6 +62,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 # What starts whole products, waits for them or keeps to an exchange's limits is begun first, so
@@ -200,12 +207,18 @@ def _cleaner(database_url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+@pytest.fixture(scope="session")
+def _owner(database_url: str) -> Iterator[psycopg.Connection]:
+    with services.connect(database_url) as connection:
+        yield connection
+
+
 @pytest.fixture
-def as_owner(_cleaner: psycopg.Connection) -> Callable[[str], None]:
+def as_owner(_owner: psycopg.Connection) -> Callable[[str], None]:
     """Return what runs a statement as the owner of the tables; the app itself owns nothing."""
 
     def run(statement: str) -> None:
-        _cleaner.execute(statement.encode())
+        _owner.execute(statement.encode())
 
     return run
 

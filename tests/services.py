@@ -31,7 +31,8 @@ begin
             'if exists (select from %1$s) then '
             'lock table %1$s in access exclusive mode; delete from %1$s; end if;', name), ' ')
             into body from unnest(tables) name;
-        body := 'set local session_replication_role = replica; ' || body;
+        -- For the whole session: each change of it has every plan of the session made anew.
+        set session_replication_role = replica;
     else
         select string_agg(
             format('alter table %s disable trigger %I;', tgrelid::regclass, tgname), ' ')

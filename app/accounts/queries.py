@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, or_, select
 
 from app.accounts import keys
-from app.accounts.models import Installation, Role, User
+from app.accounts.models import ERASED, Installation, Role, User
 from app.db import db
 from app.errors import NotFound
 
@@ -35,6 +35,16 @@ class ProfileView:
 def find_user(user_id: int) -> User | None:
     """Return the person with this id, None when there is nobody."""
     return db.session.get(User, user_id) if 0 < user_id <= MAX_ID else None
+
+
+def is_gone(user_id: int) -> bool:
+    """Tell whether a person is erased, or about to be: nothing is theirs any more."""
+    return bool(db.session.scalar(select(gone()).where(User.id == user_id)))
+
+
+def gone() -> ColumnElement[bool]:
+    """Return the condition for people who are erased, or about to be."""
+    return or_(User.erased_at.is_not(None), User.blocked_reason == ERASED)
 
 
 def user_by_id(user_id: int) -> User:

@@ -12,8 +12,8 @@ from flask_login import current_user
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
-from app.admin.base import AdminView, asked_number
-from app.admin.billing import at_provider
+from app.admin.base import AdminView
+from app.admin.billing import at_provider, in_currency
 from app.admin.forms import SettleForm
 from app.admin.words import label
 from app.db import db
@@ -39,8 +39,8 @@ class AlertView(AdminView):
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [EndpointLinkRowAction("check", ".settle", title=_l("Settle"))]
     column_list = (
-        "id", "payment_id", "kind", "told", "amount", "currency", "state", "settlement", "rail",
-        "external_id", "created_at", "closed_at",
+        "id", "payment_id", "kind", "told", "amount", "state", "settlement", "rail", "external_id",
+        "created_at", "closed_at",
     )  # fmt: skip
     column_formatters = {
         "kind": label(ALERT_LABELS),
@@ -49,6 +49,7 @@ class AlertView(AdminView):
         "settlement": label(SETTLEMENTS),
         "rail": label(RAIL_LABELS),
         "external_id": at_provider,
+        "amount": in_currency,
     }
     column_searchable_list = ("external_id",)
     column_filters = ("payment_id", "rail", "kind", "state", "created_at")
@@ -57,7 +58,6 @@ class AlertView(AdminView):
         "kind": _l("Kind"),
         "told": _l("What is told"),
         "amount": AMOUNT,
-        "currency": _l("Currency"),
         "state": _l("State"),
         "settlement": _l("What was done"),
         "rail": _l("Way to pay"),
@@ -71,20 +71,18 @@ class AlertView(AdminView):
         """Say what was done about a payment, with a reason; a refund may be booked."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("settle")
-        form = SettleForm()
+        row, form = self.asked_row(), SettleForm()
         if form.validate_on_submit():
             try:
                 with transaction():
-                    alerts.settle(
-                        current_user.id, asked_number(), Settlement(form.how.data), form.why
-                    )
+                    alerts.settle(current_user.id, row.id, Settlement(form.how.data), form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_alerts.index_view"), 303)
-        heading = gettext("Settle payment to look into %(id)s", id=asked_number())
-        return self.form_page(form, heading, gettext("Settle"))
+        heading = gettext("Settle payment to look into %(id)s", id=row.id)
+        return self.form_page(form, heading, gettext("Settle"), row)
 
 
 def views() -> Iterable[BaseView]:

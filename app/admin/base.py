@@ -1,6 +1,6 @@
 """What every view of the desk has in common: closed, read-only, one look, no secrets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -128,10 +128,27 @@ class AdminView(Guarded, ModelView):
         """Write the same on the page of one row."""
         return named(model, name) or super().get_detail_value(context, model, name)
 
-    def form_page(self, form: FlaskForm, heading: str, button: str) -> ResponseReturnValue:
-        """Show a form with which staff act on a row."""
-        page = self.render("admin/act_form.html", form=form, heading=heading, button=button)
+    def form_page(
+        self, form: FlaskForm, heading: str, button: str, row: Any = None
+    ) -> ResponseReturnValue:
+        """Show a form with which staff act, and what the list says of the row they act on."""
+        facts = () if row is None else tuple(self._facts_of(row))
+        page = self.render(
+            "admin/act_form.html", form=form, heading=heading, button=button, facts=facts
+        )
         return page, 422 if form.errors else 200
+
+    def _facts_of(self, row: Any) -> Iterator[tuple[str, Any]]:
+        for name in self.column_list:
+            if getattr(row, name) is not None:
+                yield self.get_column_name(name), self.get_list_value(None, row, name)
+
+    def asked_row(self) -> Any:
+        """Return the row whose number the address tells; 404 for one that is not there."""
+        row = self.get_one(str(asked_number()))
+        if row is None:
+            abort(404)
+        return row
 
     def get_one(self, id: str) -> Any:
         """Return a row, or None for a number that no row can have."""

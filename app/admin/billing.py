@@ -1,6 +1,6 @@
 """The billing desk: issue and close invoices, give money back, apply callbacks anew."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,16 +41,19 @@ from app.payments.texts import (
 )
 from app.transactions import transaction
 
+# It may break anywhere: a column of them would push the sums out of sight.
+_LONG_ID = Markup('<span class="long-id" translate="no">{} {}</span>')
+
 
 def at_provider(_view: object, _context: object, model: Any, name: str) -> str:
     """Write an id at a provider, as a link where the provider shows the object to us."""
     external_id = getattr(model, name) or ""
     page = provider_page(model.rail, external_id)
     if page is None:
-        return str(external_id)
+        return _LONG_ID.format(external_id, "")
     mode = "" if page.is_live else gettext("(test mode)")
-    link = Markup('<span><a href="{}" rel="noopener noreferrer" translate="no">{}</a> {}</span>')
-    return link.format(page.address, external_id, mode)
+    link = Markup('<a href="{}" rel="noopener noreferrer" translate="no">{}</a>')
+    return _LONG_ID.format(link.format(page.address, external_id), mode)
 
 
 def in_currency(_view: object, _context: object, model: Any, name: str) -> str:
@@ -76,6 +79,7 @@ class InvoiceView(AdminView):
     column_filters = ("user_id", "state", "rail", "currency", "due_at", "paid_at")
     column_labels = {
         "number": _l("Number"),
+        "external_id": _l("Id at the provider"),
         "user_id": _l("User"),
         "state": _l("State"),
         "total": _l("Total"),
@@ -128,9 +132,9 @@ class InvoiceView(AdminView):
         form = CloseInvoiceForm()
         if form.validate_on_submit():
             act = service.void_invoice if form.how.data == "void" else service.write_off
-            return self._act(found.card.id, lambda: act(current_user.id, found.card.id, form.why))
+            return _act(found.card.id, lambda: act(current_user.id, found.card.id, form.why))
         heading = gettext("Close invoice %(number)s", number=found.card.number)
-        return self.form_page(form, heading, gettext("Close"))
+        return self.form_page(form, heading, gettext("Close"), self.asked_row())
 
     @expose("/resend", methods=("GET", "POST"))
     def resend(self) -> ResponseReturnValue:
@@ -140,47 +144,18 @@ class InvoiceView(AdminView):
         found = queries.any_invoice(asked_number())
         form = ReasonForm()
         if form.validate_on_submit():
-            return self._act(
+            return _act(
                 found.card.id, lambda: service.resend(current_user.id, found.card.id, form.why)
             )
         heading = gettext("Mail invoice %(number)s again", number=found.card.number)
-        return self.form_page(form, heading, gettext("Send"))
-
-    @expose("/refund", methods=("GET", "POST"))
-    def refund(self) -> ResponseReturnValue:
-        """Give a payment of an invoice back, in full or in part."""
-        if not current_may(Permission.BILLING_MANAGE):
-            return self.inaccessible_callback("refund")
-        found = queries.any_payment(asked_number())
-        form = RefundForm()
-        form.take_key()
-        if form.validate_on_submit():
-            return self._act(found.invoice_id, lambda: _refund(form, found.payment.id))
-        if not form.is_submitted():
-            form.amount.data = str(found.payment.to_rail)
-        heading = gettext("Give payment %(id)s back", id=found.payment.id)
-        return self.form_page(form, heading, gettext("Give back"))
-
-    def _act(self, invoice_id: int | None, act: Any) -> ResponseReturnValue:
-        try:
-            with transaction():
-                act()
-        except DomainError as error:
-            flash(describe(error), "danger")
-        else:
-            flash(gettext("Done."), "success")
-        if invoice_id is None:
-            return redirect(url_for("admin_payments.index_view"), 303)
-        return redirect(url_for("admin_invoices.page", id=invoice_id), 303)
+        return self.form_page(form, heading, gettext("Send"), self.asked_row())
 
 
 class PaymentView(AdminView):
     """Every try of money, with the ids at the provider."""
 
     permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [
-        EndpointLinkRowAction("trades", "admin_invoices.refund", title=_l("Give back"))
-    ]
+    column_extra_row_actions = [EndpointLinkRowAction("trades", ".refund", title=_l("Give back"))]
     column_list = (
         "id", "user_id", "invoice_id", "purpose", "rail", "external_id", "state", "amount",
         "fee", "refunded", "method", "failure", "created_at", "settled_at",
@@ -219,6 +194,22 @@ class PaymentView(AdminView):
         "settled_at": _l("Settled"),
     }
 
+    @expose("/refund", methods=("GET", "POST"))
+    def refund(self) -> ResponseReturnValue:
+        """Give a payment of an invoice back, in full or in part."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("refund")
+        row = self.asked_row()
+        found = queries.any_payment(row.id)
+        form = RefundForm()
+        form.take_key()
+        if form.validate_on_submit():
+            return _act(found.invoice_id, lambda: _refund(form, found.payment.id))
+        if not form.is_submitted():
+            form.amount.data = str(found.payment.to_rail)
+        heading = gettext("Give payment %(id)s back", id=found.payment.id)
+        return self.form_page(form, heading, gettext("Give back"), row)
+
 
 class DisputeView(AdminView):
     """Payments that banks take back or ask about."""
@@ -245,18 +236,17 @@ class DisputeView(AdminView):
         """Play the bank in a dispute of the demonstration; its callback tells us then."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("decide")
-        form = DecideForm()
+        row, form = self.asked_row(), DecideForm()
         if form.validate_on_submit():
             try:
-                provider.close_dispute(
-                    queries.demo_dispute(asked_number()), won=form.won.data == "yes"
-                )
+                provider.close_dispute(queries.demo_dispute(row.id), won=form.won.data == "yes")
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
                 flash(gettext("Done."), "success")
             return redirect(url_for("admin_disputes.index_view"), 303)
-        return self.form_page(form, gettext("Play the bank (demonstration)"), gettext("Decide"))
+        heading = gettext("Play the bank (demonstration)")
+        return self.form_page(form, heading, gettext("Decide"), row)
 
     column_labels = {
         "payment_id": _l("Payment"),
@@ -270,6 +260,19 @@ class DisputeView(AdminView):
         "created_at": _l("Created"),
         "closed_at": _l("Closed"),
     }
+
+
+def _act(invoice_id: int | None, act: Callable[[], object]) -> ResponseReturnValue:
+    try:
+        with transaction():
+            act()
+    except DomainError as error:
+        flash(describe(error), "danger")
+    else:
+        flash(gettext("Done."), "success")
+    if invoice_id is None:
+        return redirect(url_for("admin_payments.index_view"), 303)
+    return redirect(url_for("admin_invoices.page", id=invoice_id), 303)
 
 
 def _new_invoice(form: IssueForm) -> NewInvoice:

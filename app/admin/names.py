@@ -14,20 +14,28 @@ from app.accounts.permissions import Permission
 from app.bots.models import Bot
 from app.db import db
 from app.exchanges.models import ExchangeAccount
+from app.payments.models import Invoice, Payment
 
 
 class _Kind(NamedTuple):
     id: Any
     name: Any
     permission: Permission
-    endpoint: str
+    page: str
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "users": _Kind(User.id, User.email, Permission.USERS_VIEW, "admin_users"),
-    "bots": _Kind(Bot.id, Bot.name, Permission.BOTS_VIEW_ALL, "admin_bots"),
+    "users": _Kind(User.id, User.email, Permission.USERS_VIEW, "admin_users.details_view"),
+    "bots": _Kind(Bot.id, Bot.name, Permission.BOTS_VIEW_ALL, "admin_bots.details_view"),
     "exchange_accounts": _Kind(
-        ExchangeAccount.id, ExchangeAccount.label, Permission.BOTS_VIEW_ALL, "admin_accounts"
+        ExchangeAccount.id,
+        ExchangeAccount.label,
+        Permission.BOTS_VIEW_ALL,
+        "admin_accounts.details_view",
+    ),
+    "invoices": _Kind(Invoice.id, Invoice.number, Permission.BILLING_VIEW, "admin_invoices.page"),
+    "payments": _Kind(
+        Payment.id, Payment.id.label("name"), Permission.BILLING_VIEW, "admin_payments.details_view"
     ),
 }
 # Where a table refers to them without a foreign key.
@@ -61,7 +69,7 @@ def named(row: Any, column: str) -> Markup | None:
     name = _known()[kind, number]
     if name is None:
         return None
-    address = url_for(f"{_KINDS[kind].endpoint}.details_view", id=number)
+    address = url_for(_KINDS[kind].page, id=number)
     return Markup('<a href="{}">{}</a>').format(address, name)
 
 
@@ -72,8 +80,12 @@ def _read(kind: str, numbers: Collection[int]) -> None:
         return
     its = _KINDS[kind]
     query = select(its.id, its.name).where(its.id.in_(missing))
-    found: dict[int, str] = {row.id: row[1] for row in db.session.execute(query)}
-    known.update({(kind, number): found.get(number) for number in missing})
+    found = {row[0]: row[1] for row in db.session.execute(query)}
+    known.update({(kind, number): _text(found.get(number)) for number in missing})
+
+
+def _text(name: object) -> str | None:
+    return None if name is None else str(name)
 
 
 def _known() -> dict[tuple[str, int], str | None]:

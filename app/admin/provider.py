@@ -63,18 +63,18 @@ class RailEventView(AdminView):
         """Let a callback be applied again, with a reason; its effects happen once all the same."""
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("replay")
-        form = ReasonForm()
+        row, form = self.asked_row(), ReasonForm()
         if form.validate_on_submit():
             try:
                 with transaction():
-                    drain.replay(asked_number(), current_user.id, form.why)
+                    drain.replay(row.id, current_user.id, form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
             else:
                 flash(gettext("It is applied again in a moment."), "success")
             return redirect(url_for("admin_rail_events.index_view"), 303)
-        heading = gettext("Apply callback %(id)s again", id=asked_number())
-        return self.form_page(form, heading, gettext("Apply again"))
+        heading = gettext("Apply callback %(id)s again", id=row.id)
+        return self.form_page(form, heading, gettext("Apply again"), row)
 
 
 class ReconciliationView(AdminView):

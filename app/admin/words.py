@@ -26,7 +26,11 @@ KIND_LABELS: Mapping[str, LazyString] = {
     "spot": _l("Spot"),
     "linear": _l("Futures"),
 }
-TRADE_LABELS: Mapping[str, LazyString] = {"open": _l("Open"), "closed": _l("Closed")}
+TRADE_LABELS: Mapping[str, LazyString] = {
+    "open": _l("Open"),
+    "closed": _l("Closed"),
+    "carried": _l("Carried over"),
+}
 LEVEL_LABELS: Mapping[str, LazyString] = {
     "info": _l("Info"),
     "warning": _l("Warning"),

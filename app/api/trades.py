@@ -29,7 +29,7 @@ def list_trades() -> ResponseReturnValue:
         size,
         bot_id=read_number(query, "bot", "not_whole_id"),
         symbol=symbol,
-        status=read_choice(query, "status", ("open", "closed")),
+        status=read_choice(query, "status", ("open", "closed", "carried")),
     )
     return listed(found, size, _trade, lambda row: row.id)
 

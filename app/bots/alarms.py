@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_, select
 from app.accounts.models import User
 from app.bots.grounds import pair_of
 from app.bots.models import Bot, BotMetrics, BotState
-from app.bots.rules import SALE_FAILED, STUCK_AFTER
+from app.bots.rules import COINS_MISSING, SALE_FAILED, STUCK_AFTER
 from app.bots.verbs import tell
 from app.bots.wording import say
 from app.db import db, utc_now
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LATEST = timedelta(days=1)
 AT_ONCE = 200
 # Their owners know, or are told otherwise.
+_SALES = {SALE_FAILED: "sale_failed", COINS_MISSING: "coins_missing"}
 _ASKED_FOR = ("stopped_by_owner", "account_leaving", SALE_FAILED)
 # Why bots pause by themselves, and whether their orders can be reached meanwhile.
 _PAUSES = {
@@ -91,13 +92,14 @@ def tell_of_positions() -> int:
 
 
 def tell_of_failed_sales() -> int:
-    """Write to the owners of bots that were to sell and could not; return how many mails."""
-    query = _untold(BotState.STOPPED).where(Bot.state_reason["code"].astext == SALE_FAILED)
+    """Write to the owners of bots that were to sell and could not, not all; return how many."""
+    query = _untold(BotState.STOPPED).where(Bot.state_reason["code"].astext.in_(_SALES))
     bots = db.session.scalars(query).all()
     for bot in bots:
         bot.alarmed_at = utc_now()
-        log.error("sale_failed bot=%s user=%s", bot.id, bot.user_id)
-        _send(bot, "sale_failed")
+        why = bot.state_reason["code"]
+        log.error("sale_failed bot=%s user=%s reason=%s", bot.id, bot.user_id, why)
+        _send(bot, _SALES[why])
     return len(bots)
 
 

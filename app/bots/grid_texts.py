@@ -94,6 +94,16 @@ TEXTS: Mapping[str, LazyString] = {
         "%(trips)s): %(needed)s more would carry it. Choose a larger reserve, a narrower range or "
         "less leverage."
     ),
+    "trailing_margin": _l(
+        "Following the price, this bot realises losses on its position. From about %(price)s on "
+        "its margin no longer carries all orders: some wait then. Choose a limit before that, a "
+        "larger reserve or less leverage."
+    ),
+    "trailing_liquidation": _l(
+        "Following the price, this bot keeps its position. At %(price)s the exchange would close "
+        "it by force, and about %(loss)s would be lost. Choose a limit before that, a stop-loss or "
+        "less leverage."
+    ),
     "maintenance_assumed": _l(
         "The exchange did not tell its maintenance margin; the liquidation price is counted with "
         "%(rate)s."
@@ -122,6 +132,11 @@ TEXTS: Mapping[str, LazyString] = {
     "orders_without_means": _l(
         "Orders of this bot wait, such as %(quantity)s at %(price)s: coins or money for them are "
         "bound in what is too small to be traded. They go out when that is free."
+    ),
+    "orders_without_margin": _l(
+        "Orders of this bot wait, such as %(quantity)s at %(price)s: its margin does not suffice "
+        "for them. They go out when there is more of it: after trades that close the position, or "
+        "when you put money in."
     ),
     "order_withdrawn": _l("An order far from the price waits here, to let a nearer one stand."),
     "edit_started": _l("New settings: orders are being replaced."),

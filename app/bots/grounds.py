@@ -89,6 +89,14 @@ def check_contract(account: ExchangeAccount, row: MarketRow) -> None:
         )  # fmt: skip
 
 
+def check_price(grounds: Grounds) -> None:
+    """Raise Conflict where real money would be traded by a price that nobody has renewed."""
+    price = grounds.price
+    if grounds.account.mode != "paper" and price.is_stale and price.at is not None:
+        since = price.at.isoformat(timespec="seconds")
+        raise Conflict("price_is_stale", symbol=grounds.row.symbol, since=since)
+
+
 def without_resting_stop(exchange: str, params: Mapping[str, Any]) -> str:
     """Return the name of an exchange where a wanted stop can't rest, so that only we watch it."""
     venue = VENUES[exchange]

@@ -12,7 +12,7 @@ from app.bots.models import BotEquity, BotMetrics
 from app.bulk import bulk_insert, bulk_upsert, plain_columns
 from app.db import db
 from app.trading.market import ZERO, Market, booked, exact
-from app.trading.orders import Fill
+from app.trading.orders import Fill, traded_value
 from app.trading.performance import Books, held_instead
 from app.trading.position import Position
 from app.trading.strategy import Match
@@ -75,6 +75,18 @@ class Metrics:
         if self.books.hold_base == 0:
             hold = held_instead(self.books.deposited, price, market)
             self.books = replace(self.books, hold_base=hold)
+
+    @exact
+    def take_out(self, coins: Decimal, price: Decimal) -> None:
+        """Count coins that are gone as taken out by the owner, at a price."""
+        position, value = self.books.position, traded_value(price, coins)
+        left = position.base - coins
+        cost = booked(position.base_cost * left / position.base)
+        self.books = replace(
+            self.books,
+            position=replace(position, base=left, base_cost=cost),
+            withdrawn=self.books.withdrawn + value,
+        )
 
     @exact
     def value_at(self, price: Decimal) -> None:
@@ -154,6 +166,21 @@ def flow_money(
         moved = held_instead(abs(amount), price, market)
         row.hold_base = max(ZERO, row.hold_base + (moved if amount > 0 else -moved))
     row.updated_at = now
+
+
+_CLOSE_SPAN = text("""
+    update bot_metrics set invested_at = :now,
+        invested_area = invested_area + (deposited - withdrawn)
+            * greatest(0, floor(extract(epoch from cast(:now as timestamptz) - invested_at))),
+        invested_s = invested_s
+            + greatest(0, floor(extract(epoch from cast(:now as timestamptz) - invested_at)))
+    where bot_id = any(cast(:bots as bigint[])) and invested_at is not null
+""")
+
+
+def close_span(bot_ids: Iterable[int], now: datetime) -> None:
+    """Count the money that was in some bots up to now, before their sums say otherwise."""
+    db.session.execute(_CLOSE_SPAN, {"bots": list(bot_ids), "now": now})
 
 
 @exact

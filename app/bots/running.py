@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.bots.funds import check_funds, read_funds
-from app.bots.grounds import Grounds, check_usable
+from app.bots.grounds import Grounds, check_price, check_usable
 from app.bots.metrics import flow_money
 from app.bots.models import Bot, BotConfig, BotMetrics, BotState
 from app.bots.planning import grounds_of
@@ -245,6 +245,8 @@ def _apply(
     balances: Mapping[str, Decimal] | None,
 ) -> None:
     bot, grounds, now = running.bot, running.grounds, utc_now()
+    if edit.places or edit.base_to_buy or edit.base_to_sell or edit.money_in:
+        check_price(grounds)
     if edit.money_in > 0:
         funds = read_funds(grounds.account, balances=balances)
         market = grounds.market

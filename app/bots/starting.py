@@ -7,6 +7,7 @@ from sqlalchemy import Select, exists, select, text
 
 from app.bots import rules
 from app.bots.funds import check_funds, read_funds
+from app.bots.grounds import check_price
 from app.bots.metrics import flow_money
 from app.bots.models import Bot, BotMetrics
 from app.bots.planning import (
@@ -46,6 +47,7 @@ def request_start(
     ahead = prospect(bot)
     if rules.changed_materially(seen, ahead.seen, ahead.settings.capital):
         raise Conflict("plan_moved")
+    check_price(ahead.grounds)
     account = ahead.grounds.account
     market = ahead.grounds.market
     funds = read_funds(account, but=bot.id, balances=balances)

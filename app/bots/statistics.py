@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.bots.models import RUNNING, Bot, BotMetrics, BotState
 from app.bots.stopping import bots_in_danger
 from app.db import db, utc_now
 from app.exchanges.models import ExchangeAccount
+from app.listing.waiting import Waiting
 from app.markets.models import MarketRow
 from app.notifications.models import MessageState, OutboxMessage
 from app.trades.models import FillRow, OrderRow, TradeRow
@@ -20,14 +21,6 @@ from app.trades.models import FillRow, OrderRow, TradeRow
 LATE_AFTER = timedelta(seconds=30)
 # Money of an exchange's test site is neither paper nor real.
 _STAGE = case((ExchangeAccount.testnet, literal_column("'testnet'")), else_=Bot.mode)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many things wait for a person, and since when the oldest does."""
-
-    count: int
-    oldest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,10 @@ _REFUSALS: Mapping[str, LazyString] = {
     "bot_not_found": _l("There is no such bot."),
     "unknown_trade": _l("There is no such trade."),
     "account_gone": _l("The account of this bot was deleted. Make a new bot on another account."),
+    "price_is_stale": _l(
+        "There have been no new prices of %(symbol)s since %(since)s. Nothing is traded by an old "
+        "price: please try again when prices come."
+    ),
     "no_price_yet": _l("There is no price of %(symbol)s yet. Please try again in a moment."),
     "market_no_prices": _l("There are no prices of %(symbol)s here at the moment."),
     "market_delisted": _l("%(symbol)s is not traded any more."),
@@ -357,12 +361,15 @@ _LOG: Mapping[str, LazyString] = {
         "our books: our staff looks at it."
     ),
     "pair_delisted": _l(
-        "%(symbol)s is not traded any more on the exchange. The bot pauses and goes on by itself "
-        "if the pair comes back; stop it when you have decided about its coins and orders."
+        "%(symbol)s is not traded any more on the exchange under this name. The bot pauses and "
+        "goes on by itself if the pair comes back; stop it when you have decided about its coins "
+        "and orders. If the coin was renamed, yours are there under the new name: stop this bot "
+        "with “keep” and start one on the new pair."
     ),
     "paused_pair_delisted": _l(
-        "%(symbol)s is not traded any more on the exchange. The bot goes on by itself if the pair "
-        "comes back; stop it if you don't want to wait."
+        "%(symbol)s is not traded any more on the exchange under this name. The bot goes on by "
+        "itself if the pair comes back; stop it if you don't want to wait, or if the coin has a "
+        "new name there: then start one on the new pair."
     ),
     "pair_no_prices": _l("There are no prices of %(symbol)s here at the moment; the bot waits."),
     "pair_is_back": _l("%(symbol)s is traded here again; the bot goes on."),
@@ -393,6 +400,10 @@ _LOG: Mapping[str, LazyString] = {
     "closing_sale_failed": _l(
         "The exchange refused to close %(quantity)s. They are still there; stop the bot once more "
         "to try again."
+    ),
+    "coins_missing": _l(
+        "%(quantity)s that the bot held were not on the account any more: sold or moved by "
+        "somebody else. What was there is sold. The rest counts as taken out, at %(price)s each."
     ),
     "stop_stuck": _l(
         "This stop takes longer than it should: the exchange does not take orders back, does not "
@@ -431,6 +442,10 @@ _REASONS: Mapping[str, LazyString] = {
     ),
     "answers_sell": _l(
         "Level %(from_level)s had sold at %(from_price)s, so the bot buys one level lower."
+    ),
+    "coins_carried_over": _l(
+        "Carried over: the bot began anew with these coins, at a new start, with other settings or "
+        "because they were too few to be sold alone. The trades that sell them say what they bring."
     ),
     "stray_order": _l(
         "Cancelled: the order on level %(level)s had been replaced and turned up again."
@@ -482,7 +497,15 @@ _NOTICES: Mapping[str, LazyString] = {
     ),
     "notice_locked": _l("This bot is locked after an emergency stop until you unlock it."),
     "notice_stale": _l("This bot was not looked at for too long. Its figures may be old."),
-    "notice_price_stale": _l("There are no new prices of %(symbol)s. The bot waits for them."),
+    "notice_price_stale": _l(
+        "There are no new prices of %(symbol)s. Orders that stand on the exchange go on; "
+        "stop-loss, take-profit and following the price wait for new prices, but for a stop that "
+        "rests there."
+    ),
+    "notice_start_waits": _l(
+        "There are no new prices of %(symbol)s. The bot begins with the next one, for nothing is "
+        "traded by an old price."
+    ),
     "notice_below_range": _l(
         "The price is below your range. The bot has bought all it can (%(coins)s) and waits. It "
         "earns nothing until the price is back above %(lower)s. Now: %(total)s. You can wait, "
@@ -523,6 +546,10 @@ _NOTICES: Mapping[str, LazyString] = {
     "notice_sale_failed": _l(
         "The exchange refused to close what this bot holds, so it stopped with it. The orders show "
         "why. Stop it once more to try again, or close it at the exchange."
+    ),
+    "notice_coins_missing": _l(
+        "%(quantity)s that this bot held were not on the account when it was to sell them. It sold "
+        "what was there and stopped. The rest counts as taken out, at %(price)s each."
     ),
     "notice_no_stop": _l("No stop protects this position: nobody closes it when it loses."),
     "notice_without_key": _l(

@@ -223,6 +223,16 @@ def _agreed(before: Stand, now: Stand, open_: Iterable[Difference]) -> Stand:
     return replace(now, venue=venue, ours=ours)
 
 
+def note_taken_out(account_id: int, moved: Sums) -> None:
+    """Count on our side what has moved in the books alone, as nothing has at the venue."""
+    row = db.session.get(AccountAudit, account_id)
+    if row is not None:
+        ours = defaultdict(lambda: ZERO, _sums(row.ours))
+        for currency, amount in moved.items():
+            ours[currency] += amount
+        row.ours = {currency: exact_text(amount) for currency, amount in ours.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class ToldDifference:
     """A difference that waits for staff: by how much each side has moved."""

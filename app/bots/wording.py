@@ -165,7 +165,10 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     **dict.fromkeys(("take_profit_share_reached", "stop_loss_share_reached"), {"limit": _money}),
     "denied_not_enough_coins": {"needed": _coins, "free": _coins},
     # The size of an order from before the lot was another.
-    **dict.fromkeys(("orders_too_small", "orders_without_means"), {"quantity": _own_coins}),
+    **dict.fromkeys(
+        ("orders_too_small", "orders_without_means", "orders_without_margin"),
+        {"quantity": _own_coins},
+    ),
     "protection_refused": {"code": _order_answer},
     "position_unprotected": {"held": _coins},
     "trailing_below_fees": {"profit": _percent},

@@ -8,6 +8,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, PasswordField, SelectField, StringField
 from wtforms.validators import InputRequired, Length
 
+from app.accounts.seen import asks_for_tick
 from app.exchanges.catalogue import Venue
 from app.exchanges.rules import MAX_KEY_LENGTH, MAX_LABEL_LENGTH
 
@@ -99,11 +100,5 @@ class LettingGoForm(FlaskForm):
         self.seen.data = seen
         if not self.validate_on_submit():
             return False
-        if read != seen:
-            self.understood.data = False
-            self.understood.errors = [
-                _("What stays at the exchange is not the same any more. Please read it again.")
-            ]
-        elif seen and not self.understood.data:
-            self.understood.errors = [_("Please tick this, or take back first what is listed.")]
-        return not self.errors
+        changed = _("What stays at the exchange is not the same any more. Please read it again.")
+        return not asks_for_tick(self.understood, read, seen, changed)

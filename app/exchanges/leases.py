@@ -77,6 +77,11 @@ _TAKE_BACK = text("""
     returning account_id
 """)
 
+_FENCE_OFF = text("""
+    update account_leases set expires_at = clock_timestamp(), token = token + 1
+    where account_id = :account
+""")
+
 _RELEASE = text("""
     update account_leases as lease
     set expires_at = clock_timestamp()
@@ -115,6 +120,14 @@ def renew(tokens: Mapping[int, int]) -> set[int]:
 def take_back(holder: str) -> list[int]:
     """End the leases that a worker of this name has left behind; return their accounts."""
     return list(db.session.scalars(_TAKE_BACK, {"holder": holder}))
+
+
+def fence_off(account_id: int) -> None:
+    """End the lease of whoever is at work on an account, which waits for what it writes just now.
+
+    Ticks lock the lease first: so does whoever asks for this.
+    """
+    db.session.execute(_FENCE_OFF, {"account": account_id})
 
 
 def release(tokens: Mapping[int, int]) -> None:

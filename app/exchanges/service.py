@@ -27,6 +27,7 @@ from app.errors import Conflict, Forbidden, InvalidInput, NotFound
 from app.exchanges import rules, snapshots
 from app.exchanges.catalogue import PAPER, VENUES, Venue
 from app.exchanges.events import AccountClosing, AccountConnecting, AccountSwitchedOff
+from app.exchanges.leases import fence_off
 from app.exchanges.models import Exchange, ExchangeAccount, PaperBalance
 from app.exchanges.queries import Balances, account_of, has_keys, is_enabled, is_paper
 from app.settings import queries as settings
@@ -221,6 +222,8 @@ def delete(
     What stands at the exchange stays there only if its owner wants that: stops of positions, or
     all orders, where the key can't take them back any more.
     """
+    # A tick under way would write down again what is let go here, and go on at the exchange.
+    fence_off(account_id)
     account = _locked(user_id, account_id)
     # On paper nothing stays anywhere.
     leaves_stops |= is_paper(account)

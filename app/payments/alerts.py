@@ -14,7 +14,7 @@ from app.accounts import audit
 from app.accounts.locks import lock_person
 from app.accounts.reasons import checked_reason
 from app.adapters.payments.books import Figures, sum_figures
-from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState
+from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState, Ref
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.money import Money
@@ -57,6 +57,16 @@ def is_settled(payment: Payment, seen: RailRefund) -> bool:
     """Tell whether a person has said how a refund is booked, so that it is not booked again."""
     found = _row(payment.rail, AlertKind.REFUND_EXCESS, seen.id)
     return found is not None and found.state == AlertState.SETTLED
+
+
+def excesses_of(payment_id: int) -> list[Ref]:
+    """Return the refunds of a payment that our books did not allow, and nobody has settled."""
+    query = select(PaymentAlert.external_id).where(
+        PaymentAlert.payment_id == payment_id,
+        PaymentAlert.kind == AlertKind.REFUND_EXCESS.value,
+        PaymentAlert.state == AlertState.OPEN.value,
+    )
+    return [Ref("refund", external_id) for external_id in db.session.scalars(query)]
 
 
 def end_excess(payment: Payment, seen: RailRefund) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.locks import lock_person
+from app.accounts.queries import is_gone
 from app.adapters.payments.port import Created
 from app.db import db, utc_now
 from app.errors import Conflict, NotFound
@@ -102,8 +103,13 @@ def own_invoice(user_id: int, invoice_id: int) -> Invoice:
 
 
 def prepare(user_id: int, rail: str, want: Want) -> Step:
-    """Store the page that is to be made, or find the open one of the same rail and amount."""
+    """Store the page that is to be made, or find the open one of the same rail and amount.
+
+    Raises Conflict for who is being erased: nobody would take the page back.
+    """
     lock_person(user_id)
+    if is_gone(user_id):
+        raise Conflict("account_is_leaving")
     checkout = _open_one(user_id, want)
     if checkout is not None and not _fits(checkout, rail, want):
         replace(checkout)

@@ -64,16 +64,14 @@ def _store(callbacks: Sequence[_Callback]) -> None:
 
 
 def _insert(rows: Sequence[intake.Row]) -> set[intake.Key]:
-    # In one order everywhere: processes that store the same ones can't wait for each other.
-    ordered = sorted(rows, key=lambda row: row.key)
     try:
-        return intake.insert(_Line.open(), ordered)
+        return intake.insert(_Line.open(), rows)
     except DBAPIError as error:
         _Line.close()
         if not error.connection_invalidated:
             raise
     # The server was started anew since the last callback. What it stored all the same is known.
-    return intake.insert(_Line.open(), ordered)
+    return intake.insert(_Line.open(), rows)
 
 
 class _Line:

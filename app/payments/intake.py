@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Table
 from app.adapters.payments.port import Incoming
 from app.bulk import bulk_insert
 from app.config import current_config
-from app.db import db
 from app.payments.models import RailEvent
 from app.payments.rules import EventState
 from app.queues import QueueName, enqueue_once
@@ -77,14 +76,15 @@ def row_of(rail: str, incoming: Incoming, raw: bytes) -> Row:
 
 
 def insert(connection: Connection, rows: Iterable[Row]) -> set[Key]:
-    """Keep callbacks by one statement; return those that are new."""
-    found = connection.execute(_INSERT.statement, _INSERT.values(rows))
+    """Keep callbacks by one statement; return those that are new.
+
+    In one order everywhere: who stores the same ones can't wait for each other in a circle.
+    """
+    ordered = sorted(rows, key=lambda row: row.key)
+    if not ordered:
+        return set()
+    found = connection.execute(_INSERT.statement, _INSERT.values(ordered))
     return {(rail, external_id) for rail, external_id in found}
-
-
-def store(rail: str, incoming: Incoming, raw: bytes) -> bool:
-    """Keep a callback in the open transaction; tell whether it is new."""
-    return bool(insert(db.session.connection(), [row_of(rail, incoming, raw)]))
 
 
 def ask_for_work() -> None:

@@ -7,7 +7,7 @@ from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCheckout, Ref
 from app.db import db, utc_now
 from app.errors import DomainError, Unavailable
-from app.payments import checkouts, drain, intake, refunds
+from app.payments import checkouts, drain, intake, refunds, slow
 from app.payments.settling import take, take_ref
 from app.transactions import transaction
 
@@ -68,6 +68,23 @@ def look_at_checkouts() -> None:
         due = checkouts.to_look_at(now)
     for rail, external_id in due:
         _look_at(rail, external_id)
+
+
+def look_at_slow_payments() -> None:
+    """Ask the rails about money that is under way for long; one that is away is left alone."""
+    with transaction():
+        due = slow.under_way(utc_now())
+    away: set[str] = set()
+    for rail, ref in due:
+        if rail in away:
+            continue
+        try:
+            with transaction():
+                take_ref(rail, ref)
+        except DomainError as error:
+            if isinstance(error, Unavailable):
+                away.add(rail)
+            log.warning("slow_payment rail=%s id=%s error=%s", rail, ref.id, error.code)
 
 
 def look_at_checkout(checkout_id: int) -> None:

@@ -42,7 +42,7 @@ from app.payments.rules import (
     income_shares,
     tax_share,
 )
-from app.payments.settling import TAKEN, Taken, references, take_ref, takes
+from app.payments.settling import TAKEN, Taken, follow_fee, references, take_ref, takes
 from app.transactions import after_commit
 from app.wallet import service as wallet
 from app.wallet.rules import Line as Income
@@ -169,9 +169,13 @@ def _line(seen: RailInvoice, line: RailLine, known: Mapping[str, Sold]) -> Line:
 def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
     """Book money that came through the provider, once for each payment there."""
     known = db.session.scalar(
-        select(Payment.id).where(Payment.rail == rail, Payment.external_id == seen.id)
+        select(Payment)
+        .where(Payment.rail == rail, Payment.external_id == seen.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
     if known is not None:
+        follow_fee(known, seen)
         return
     payment = Payment(
         user_id=invoice.user_id,

@@ -13,6 +13,7 @@ from app.adapters.payments.demo import NAME as DEMO
 from app.adapters.payments.keeping import CardRail
 from app.db import Base, db, utc_now
 from app.errors import NotFound
+from app.listing.waiting import Waiting
 from app.payments import customers, refunds
 from app.payments.customers import SavedMethod
 from app.payments.models import (
@@ -145,14 +146,6 @@ class CheckoutView:
     currency: str
     paid: bool
     failure: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How much waits for a person, and since when the oldest does."""
-
-    count: int
-    oldest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,14 @@ from app.payments import alerts
 from app.payments.events import RefundSettled
 from app.payments.invoices import next_number
 from app.payments.models import CreditNote, Dispute, Invoice, Payment, Refund
-from app.payments.rules import TAKEN_BY_BANK, PaymentState, RefundTarget, tax_share
-from app.payments.settling import TAKEN, Taken, known_payment, references, takes
+from app.payments.rules import (
+    TAKEN_BY_BANK,
+    PaymentState,
+    RefundTarget,
+    check_chargeable,
+    tax_share,
+)
+from app.payments.settling import TAKEN, Taken, known_payment, references, take_ref, takes
 from app.queues import QueueName, enqueue_once
 from app.transactions import after_commit
 from app.wallet import ledger
@@ -194,6 +200,8 @@ def _check(payment: Payment, amount: Decimal, target: RefundTarget) -> None:
     most = refundable(payment, target, given_back_of(payment.id), disputed_of(payment.id))
     if amount > most:
         raise Conflict("refund_too_much", field="amount", maximum=most, currency=payment.currency)
+    if target is RefundTarget.RAIL and amount != most:
+        check_chargeable(money)
 
 
 def _reserve(
@@ -287,6 +295,10 @@ def _fail(payment: Payment, refund: Refund, code: str) -> None:
     refund.state, refund.failure = PaymentState.FAILED.value, code
     payment.refunded -= refund.amount
     log.warning("refund_failed refund=%s code=%s", refund.id, code)
+    db.session.flush()
+    # What was made at the provider beside it, and was too much with it, may fit now.
+    for ref in alerts.excesses_of(payment.id):
+        take_ref(payment.rail, ref)
 
 
 def _row_of(payment: Payment, seen: RailRefund) -> Refund | None:

@@ -32,7 +32,7 @@ from app.payments import arrivals, checkouts, jobs, paying, pdf, queries, texts,
 from app.payments.checkouts import Want
 from app.payments.forms import TopUpForm
 from app.payments.queries import InvoicePage
-from app.payments.rules import Purpose
+from app.payments.rules import Purpose, check_chargeable
 from app.transactions import transaction
 
 blueprint = Blueprint("payments", __name__)
@@ -187,6 +187,7 @@ def _top_up_money(form: TopUpForm) -> Money:
         raise InvalidInput(
             "top_up_amount", field="amount", minimum=LEAST_TOP_UP, maximum=MOST_TOP_UP
         )
+    check_chargeable(money)
     return money
 
 

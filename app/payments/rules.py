@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from app.errors import Conflict, InvalidInput
-from app.money import Money
+from app.money import CHARGED_DIGITS, COIN_DIGITS, Money
 
 MAX_LINES = 100
 MAX_DESCRIPTION = 200
@@ -332,6 +332,14 @@ def check_issued(lines: Sequence[Line], totals: Totals) -> None:
         raise InvalidInput("invoice_amount", field="amount", maximum=MAX_AMOUNT)
     if not 0 <= totals.total.amount <= MAX_AMOUNT or totals.discount.amount < 0:
         raise InvalidInput("invoice_total", field="amount", maximum=MAX_AMOUNT)
+    check_chargeable(totals.total)
+
+
+def check_chargeable(money: Money) -> None:
+    """Raise InvalidInput for an amount that is finer than what banks take."""
+    if money != money.chargeable():
+        step = Decimal(1).scaleb(-CHARGED_DIGITS.get(money.currency, COIN_DIGITS))
+        raise InvalidInput("not_chargeable", field="amount", currency=money.currency, step=step)
 
 
 def _check_line(line: Line, currency: str) -> None:

@@ -17,10 +17,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.locks import lock_person
 from app.adapters.payments import rail_named
-from app.adapters.payments.port import RailCheckout, RailPayment, Ref
+from app.adapters.payments.port import RailCheckout, RailPayment, RailState, Ref
 from app.db import db, utc_now
 from app.events import publish
-from app.money import Money
+from app.money import Money, exact_text
 from app.notifications.stream import hint
 from app.payments import checkouts, customers, invoices
 from app.payments.events import PaymentFailed, PaymentSettled
@@ -142,7 +142,9 @@ def take_payment(rail: str, seen: RailPayment) -> Taken:
     checkout = checkouts.lock(found.id)
     payment = _own_row(checkout, seen)
     if seen.customer_id:
-        customers.remember(checkout.user_id, rail, seen.customer_id, seen.method)
+        # A card that was refused, or waits for its bank, was not kept to pay with.
+        kept = seen.method if seen.state is RailState.SUCCEEDED else ""
+        customers.remember(checkout.user_id, rail, seen.customer_id, kept)
     due = Money(invoice.total, invoice.currency) if invoice else seen.money
     decision = decide(
         Known(payment.state, invoice.state if invoice else None, due),
@@ -212,6 +214,21 @@ def _book(payment: Payment, invoice: Invoice | None) -> None:
     )
 
 
+def follow_fee(payment: Payment, seen: RailPayment) -> None:
+    """Book what a rail tells of its fee only after the payment; again: nothing."""
+    fee = seen.fee.amount if seen.fee else ZERO
+    if payment.state != PaymentState.SUCCEEDED or fee <= payment.fee:
+        return
+    wallet.record_fee(
+        f"payment:{payment.id}:fee:{exact_text(fee)}",
+        payment.rail,
+        Money(fee - payment.fee, payment.currency),
+        refs=references(payment),
+    )
+    payment.fee = fee
+    db.session.flush()
+
+
 def income_lines(invoice: Invoice) -> tuple[Line, ...]:
     """Return what an invoice is income of, for the ledger; tax is apart."""
     lines = [(line.kind, line.amount) for line in invoice.lines]
@@ -278,7 +295,9 @@ def _copy_details(payment: Payment, seen: RailPayment) -> None:
     payment.intent_id = seen.intent_id or payment.intent_id
     payment.charge_id = seen.charge_id or payment.charge_id
     payment.method = seen.method or payment.method
-    if payment.state != PaymentState.SUCCEEDED and seen.fee is not None:
+    if payment.state == PaymentState.SUCCEEDED:
+        follow_fee(payment, seen)
+    elif seen.fee is not None:
         payment.fee = seen.fee.amount
 
 

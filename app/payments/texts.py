@@ -53,6 +53,7 @@ TEXTS: Mapping[str, LazyString] = {
     "no_saved_method": _l("Nothing is kept to pay with. Choose a way to pay."),
     "top_up_amount": _l("Give an amount between %(minimum)s and %(maximum)s."),
     "refund_amount": _l("Give an amount above zero with no more decimals than the currency."),
+    "not_chargeable": _l("Banks take amounts in %(currency)s in steps of %(step)s only."),
     "refund_too_much": _l("At most %(maximum)s %(currency)s of this payment can still go back."),
     "refund_no_rail": _l("This was paid from the wallet: it can only go back there."),
     "refund_refused": _l("The provider does not give this back."),

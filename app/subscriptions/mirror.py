@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.accounts.queries import is_gone
 from app.adapters.payments.port import Piece, RailDiscount
 from app.adapters.payments.port import RailSubscription as Seen
 from app.db import db, utc_now
@@ -56,7 +57,7 @@ def take_subscription(rail: str, seen: Seen) -> Taken:
     _copy(row, seen)
     _find_access(row, seen)
     db.session.flush()
-    if leaving.is_gone(owner):
+    if is_gone(owner):
         # Begun or renewed behind the back of who has left: it gives nothing, and it ends.
         row.plan_code = row.price_id = row.access_until = None
         leaving.order_ends(owner)

@@ -97,8 +97,7 @@ def shelf(reader: Reader | None, period_code: str = MONTH.code) -> Shelf:
 def limits_for(plan: str | None, addons: Mapping[str, int]) -> Limits:
     """Return what a plan, or without one the free plan, allows together with add-ons."""
     own = queries.limits_of_plan(plan or FREE_PLAN)
-    more = {offer.limits.plan: offer.limits for offer in queries.addons_on_offer()}
-    return with_addons(own, ((more[code], n) for code, n in addons.items() if code in more))
+    return with_addons(own, ((queries.limits_of_plan(code), n) for code, n in addons.items()))
 
 
 def periods_of(offers: Sequence[Offer]) -> tuple[Period, ...]:

@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from app.errors import Conflict, InvalidInput, LimitReached, TooManyTries
+from app.money import Money
+from app.payments.rules import check_chargeable
 
 LIVE = "live"
 FREE_PLAN = "free"
@@ -268,9 +270,10 @@ def check_limits(limits: Limits) -> None:
 
 
 def check_price(amount: Decimal, currency: str) -> None:
-    """Raise InvalidInput unless this is a price in whole minor units."""
-    in_range = amount.is_finite() and 0 <= amount <= MAX_PRICE
-    if not in_range or amount != amount.quantize(Decimal("0.01")):
-        raise InvalidInput("bad_plan_price", field="amount")
+    """Raise InvalidInput unless this is a price that can be charged."""
     if not _CURRENCY.fullmatch(currency):
         raise InvalidInput("bad_plan_currency", field="currency")
+    in_range = amount.is_finite() and 0 <= amount <= MAX_PRICE
+    if not in_range or Money(amount, currency) != Money(amount, currency).rounded():
+        raise InvalidInput("bad_plan_price", field="amount")
+    check_chargeable(Money(amount, currency))

@@ -1,10 +1,12 @@
 """Prices that are sold so many times and no more: who has a seat, and taking one.
 
 A seat is held by an invoice that was paid or may still be, by what a running subscription consists
-of or will from its next period on (a trial too), and by the open page of a provider.
+of or will from its next period on (a trial too), by the open page of a provider, and by a change
+that was ordered there and is not known to be done, or paid.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql import Select
 
 from app.db import db, utc_now
@@ -37,9 +40,15 @@ from app.subscriptions.models import (
 )
 from app.subscriptions.periods import Period
 from app.subscriptions.provider import store
+from app.subscriptions.provider.models import CommandState, RailCommand
 
 # An invoice that may still be paid, or was, has its seat.
 _SEATED = frozenset({InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE, InvoiceState.PAID})
+
+# How holders are called whose subscription a provider keeps.
+_THERE = "rail:"
+# An order whose answer was lost is heard of within so long, or it has come to nothing.
+_ORDER_HOLDS = timedelta(days=1)
 
 # Who has seats, and how many: one row for each reason.
 Holders = Select[str, int]
@@ -52,7 +61,13 @@ def left(price: PlanPrice, *, beside: str = "") -> int | None:
     """
     if price.seats is None:
         return None
-    reasons = union_all(_by_invoice(price), _by_items(price), _by_provider(price), _by_page(price))
+    reasons = union_all(
+        _by_invoice(price),
+        _by_items(price),
+        _by_provider(price),
+        _by_page(price),
+        _by_order(price),
+    )
     held = reasons.subquery()
     # One subscription has its seats once, however many reasons name them.
     most = func.max(held.c.quantity).label("quantity")
@@ -92,10 +107,15 @@ def page_of(user_id: int) -> str:
     return f"page:{user_id}"
 
 
+def kept_there(external_id: str) -> str:
+    """Return the holder of the seats of a subscription that a provider keeps."""
+    return f"{_THERE}{external_id}"
+
+
 def _by_invoice(price: PlanPrice) -> Holders:
     key = case(
         (Invoice.kept_id.is_not(None), func.concat("kept:", Invoice.kept_id)),
-        (Invoice.subscription_ref.is_not(None), func.concat("rail:", Invoice.subscription_ref)),
+        (Invoice.subscription_ref.is_not(None), func.concat(_THERE, Invoice.subscription_ref)),
         else_=func.concat("invoice:", Invoice.id),
     )
     return (
@@ -121,7 +141,7 @@ def _by_items(price: PlanPrice) -> Holders:
 def _by_provider(price: PlanPrice) -> Holders:
     item, there = SubscriptionItem, RailSubscription
     return (
-        select(func.concat("rail:", there.external_id), _most(price))
+        select(func.concat(_THERE, there.external_id), _most(price))
         .join(there, there.id == item.rail_subscription_id)
         .where(there.state.not_in(store.OVER), _is_for(price))
     )
@@ -142,6 +162,38 @@ def _by_page(price: PlanPrice) -> Holders:
             Checkout.purpose == Purpose.SUBSCRIPTION.value,
             Checkout.state == CheckoutState.OPEN.value,
             RailPrice.price_id == price.id,
+        )
+    )
+
+
+def _by_order(price: PlanPrice) -> Holders:
+    """Return changes that wait to be carried out by a provider, and those that wait for money."""
+    order, there = RailCommand, RailSubscription
+    piece = func.jsonb_array_elements(order.params["pieces"]).table_valued(
+        column("value", JSONB), name="piece"
+    )
+    name = piece.c.value[0].astext
+    later = aliased(order)
+    newest = select(func.max(later.id)).where(
+        later.rail == order.rail, later.subscription_ref == order.subscription_ref
+    )
+    return (
+        select(func.concat(_THERE, order.subscription_ref), cast(piece.c.value[1].astext, Integer))
+        .select_from(order)
+        .join(
+            there,
+            (there.rail == order.rail) & (there.external_id == order.subscription_ref),
+        )
+        .join(piece, true())
+        .join(RailPrice, (RailPrice.rail == order.rail) & (RailPrice.external_id == name))
+        .where(
+            RailPrice.price_id == price.id,
+            order.id == newest.scalar_subquery(),
+            or_(
+                (order.state == CommandState.WAITING.value)
+                & (order.created_at > utc_now() - _ORDER_HOLDS),
+                (order.state == CommandState.DONE.value) & there.has_pending_update,
+            ),
         )
     )
 

@@ -60,7 +60,7 @@ class Discount:
     def off(self, total: Money) -> Money:
         """Return how much this takes off a total, never more than there is."""
         if self.percent is not None:
-            off = (total * (self.percent / HUNDRED)).rounded()
+            off = (total * (self.percent / HUNDRED)).chargeable()
         elif self.amount is not None and self.amount.currency == total.currency:
             off = self.amount
         else:

@@ -82,7 +82,9 @@ TEXTS: Mapping[str, LazyString] = {
     "subscription_not_paid": _l("Your order is not paid yet: pay it first, or withdraw it."),
     "not_at_provider": _l("This subscription is kept here: change it on the page of your plan."),
     "order_too_old": _l("This page was open for too long. Read it again, then order."),
-    "bad_plan_price": _l("A price lies between 0 and 1,000,000 and has at most two decimals."),
+    "bad_plan_price": _l(
+        "A price lies between 0 and 1,000,000 and has no more decimals than its currency."
+    ),
     "bad_plan_currency": _l("A currency is written with three capital letters, for example USD."),
     "bad_plan_period": _l("A price holds for 1 to %(maximum)s days, weeks, months or years."),
     "past_runs_a_day_spent": _l(

@@ -10,6 +10,7 @@ from app.bots.models import Bot
 from app.db import db
 from app.errors import NotFound
 from app.listing.paging import PAGE_SIZE, Slice, offset_of
+from app.listing.waiting import Waiting
 from app.support.models import Ticket, TicketMessage, TicketNote
 from app.support.rules import State
 
@@ -72,14 +73,6 @@ class DeskTicket:
     assignee: str | None
     waiting_since: datetime | None
     notes: tuple[Note, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many tickets wait for an answer, and since when the oldest does."""
-
-    count: int
-    oldest: datetime | None
 
 
 def own_tickets(user_id: int, number: int) -> Slice[TicketCard]:

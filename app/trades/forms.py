@@ -26,7 +26,9 @@ class FilterForm(Form):
         self.bot.choices = options([every, *((str(number), name) for number, name in choices.bots)])
         self.symbol.choices = options([every, *((symbol, symbol) for symbol in choices.symbols)])
         self.side.choices = options([every, ("long", _l("Long")), ("short", _l("Short"))])
-        self.status.choices = options([every, ("open", _l("Open")), ("closed", _l("Closed"))])
+        self.status.choices = options(
+            [every, ("open", _l("Open")), ("closed", _l("Closed")), ("carried", _l("Carried over"))]
+        )
         self.mode.choices = options(
             [every, ("paper", _l("Paper")), ("testnet", _l("Testnet")), ("live", _l("Live"))]
         )

@@ -24,6 +24,7 @@ from app.trades.reach import Reach, reach_of
 blueprint = Blueprint("trades", __name__)
 
 KEYS = ("bot", "symbol", "from", "to", "side", "status", "mode", "page")
+STATUSES = frozenset({"open", "closed", "carried"})
 COLUMNS = (
     "id", "bot_id", "bot", "mode", "pair", "side", "status", "quantity", "entry_time_utc",
     "entry_price", "exit_time_utc", "exit_price", "profit", "fees", "currency", "reason", "tick",
@@ -125,7 +126,7 @@ def _filter(reach: Reach) -> TradeFilter:
         first=start_of(args.get("from")),
         last=end_of(args.get("to")),
         side=args["side"] if args.get("side") in {"long", "short"} else "",
-        status=args["status"] if args.get("status") in {"open", "closed"} else "",
+        status=args["status"] if args.get("status") in STATUSES else "",
         mode=args["mode"] if args.get("mode") in {"paper", "testnet", "live"} else "",
         since=reach.since,
     )

@@ -1,4 +1,4 @@
-"""Our own books of a live tick: orders, fills and round trips, read and written in bulk."""
+"""Our own books of a live tick: orders and their fills, read and written in bulk."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -11,16 +11,13 @@ from sqlalchemy import Table, select, text, update
 
 from app.bulk import bulk_insert, bulk_update, plain_columns
 from app.db import db, utc_now
-from app.trades.models import LIVE_STATES, FillRow, FundingRow, OrderRow, TradeRow
+from app.trades.models import LIVE_STATES, FillRow, OrderRow
 from app.trading.intents import Reason
 from app.trading.market import Market
 from app.trading.orders import Fill, Order, OrderKey, OrderKind, Purpose, Side, Status
-from app.trading.ports import Funding
 
 ORDERS: Table = OrderRow.__table__  # type: ignore[assignment]
 FILLS: Table = FillRow.__table__  # type: ignore[assignment]
-FUNDING: Table = FundingRow.__table__  # type: ignore[assignment]
-TRADES: Table = TradeRow.__table__  # type: ignore[assignment]
 
 
 @dataclass(slots=True)
@@ -92,29 +89,6 @@ class NewFill:
     owner: OwnOrder
     fill: Fill
     fee_quote: Decimal
-
-
-@dataclass(slots=True)
-class RoundTrip:
-    """What one row of trades says; `exit_*` stay empty while it is open."""
-
-    user_id: int
-    bot_id: int
-    symbol: str
-    currency: str
-    status: str
-    quantity: Decimal
-    entry_price: Decimal
-    entry_at: datetime
-    fees: Decimal
-    entry_order_id: int | None
-    logic: dict[str, Any]
-    exit_price: Decimal | None = None
-    exit_at: datetime | None = None
-    profit: Decimal | None = None
-    exit_order_id: int | None = None
-    side: str = "long"
-    id: int | None = None
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -409,102 +383,6 @@ def _orders_of_trades(fills: Sequence[NewFill]) -> dict[tuple[int, str], int]:
         )
     )
     return {(row.account_id, row.trade_id): row.order_id for row in rows}
-
-
-# --- funding of contracts -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NewFunding:
-    """A funding payment of an account and the bot whose position it is for."""
-
-    user_id: int
-    account_id: int
-    bot_id: int
-    market_id: int
-    funding: Funding
-
-
-_INSERT_FUNDING = bulk_insert(
-    FUNDING,
-    (
-        "user_id", "account_id", "bot_id", "market_id", "funding_id", "amount", "currency", "at",
-    ),
-    "on conflict (account_id, funding_id) do nothing returning account_id, funding_id",
-)  # fmt: skip
-
-
-def store_funding(payments: Sequence[NewFunding]) -> list[NewFunding]:
-    """Write funding payments and return those that are news."""
-    if not payments:
-        return []
-    rows = (
-        (
-            new.user_id, new.account_id, new.bot_id, new.market_id, new.funding.funding_id,
-            new.funding.amount, new.funding.currency, new.funding.time,
-        )
-        for new in payments
-    )  # fmt: skip
-    answer = db.session.execute(_INSERT_FUNDING.statement, _INSERT_FUNDING.values(rows))
-    fresh = {(row.account_id, row.funding_id) for row in answer}
-    return [new for new in payments if (new.account_id, new.funding.funding_id) in fresh]
-
-
-# --- round trips ----------------------------------------------------------------------------------
-
-_TRADE_COLUMNS = (
-    "user_id", "bot_id", "symbol", "side", "status", "quantity", "entry_price", "exit_price",
-    "entry_at", "exit_at", "profit", "fees", "currency", "entry_order_id", "exit_order_id", "logic",
-)  # fmt: skip
-_INSERT_TRADES = bulk_insert(TRADES, _TRADE_COLUMNS)
-_UPDATE_TRADES = bulk_update(
-    TRADES,
-    ("id",),
-    (
-        "status", "quantity", "entry_price", "exit_price", "exit_at", "profit", "fees",
-        "exit_order_id", "logic",
-    ),
-)  # fmt: skip
-
-
-def open_round_trips(bot_ids: Collection[int]) -> list[RoundTrip]:
-    """Return the round trips of these bots that still wait for their sell, oldest first."""
-    if not bot_ids:
-        return []
-    query = (
-        select(TradeRow)
-        .where(TradeRow.bot_id.in_(bot_ids), TradeRow.status == "open")
-        .order_by(TradeRow.id)
-    )
-    rows = db.session.execute(query.with_only_columns(*TRADES.c))
-    return [RoundTrip(**{name: getattr(row, name) for name in RoundTrip.__slots__}) for row in rows]
-
-
-def write_round_trips(trips: Iterable[RoundTrip]) -> None:
-    """Insert the new ones, update those that have a row."""
-    given = list(trips)
-    fresh = [trip for trip in given if trip.id is None]
-    known = [trip for trip in given if trip.id is not None]
-    if fresh:
-        new_rows = (
-            (
-                trip.user_id, trip.bot_id, trip.symbol, trip.side, trip.status, trip.quantity,
-                trip.entry_price, trip.exit_price, trip.entry_at, trip.exit_at, trip.profit,
-                trip.fees, trip.currency, trip.entry_order_id, trip.exit_order_id,
-                json.dumps(trip.logic),
-            )
-            for trip in fresh
-        )  # fmt: skip
-        db.session.execute(_INSERT_TRADES.statement, _INSERT_TRADES.values(new_rows))
-    if known:
-        rows = (
-            (
-                trip.id, trip.status, trip.quantity, trip.entry_price, trip.exit_price,
-                trip.exit_at, trip.profit, trip.fees, trip.exit_order_id, json.dumps(trip.logic),
-            )
-            for trip in known
-        )  # fmt: skip
-        db.session.execute(_UPDATE_TRADES.statement, _UPDATE_TRADES.values(rows))
 
 
 def count_fill(own: OwnOrder, fill: Fill, market: Market, fee_rate: Decimal | None = None) -> None:

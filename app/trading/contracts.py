@@ -183,6 +183,13 @@ class OrderSums:
         return replace(self, sells=self.sells + quantity, sells_value=self.sells_value + value)
 
 
+def only_closes(stake: Stake, side: Side, orders: OrderSums) -> bool:
+    """Say whether all orders of a side together close no more than the position."""
+    if side is Side.BUY:
+        return orders.buys <= -stake.base
+    return orders.sells <= stake.base
+
+
 @exact
 def exposure(stake: Stake, orders: OrderSums) -> Decimal:
     """Return the greatest value that position and orders may come to: the dearer of both ways.

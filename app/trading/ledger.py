@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from app.trading.contracts import OrderSums, Stake, forced_close, margin, taken_over_at
+from app.trading.contracts import OrderSums, Stake, forced_close, margin, only_closes, taken_over_at
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
 from app.trading.orders import Side
 from app.trading.ports import Balance
@@ -46,6 +46,9 @@ class Ledger:
         if contract is not None:
             value = price * quantity
             orders = contract.orders.plus(side, quantity, value)
+            if only_closes(contract.stake, side, orders):
+                # It frees margin; its fee is paid from that.
+                return True
             needed = margin(contract.stake, orders, contract.leverage) - contract.bound
             return needed + value * max(ZERO, rate) <= self.balance(market.quote).free
         if side is Side.SELL:

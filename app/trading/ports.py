@@ -85,11 +85,13 @@ class AccountLook:
     `orders` is what stands at the venue, by symbol, for every symbol that was asked about; None if
     the venue was not asked for it. `fills` are those after the cursor with their symbol, oldest
     first, perhaps with some that were told before. `cursor` is given back at the next look.
+    Where it is partial there are later fills, more than one look can read: ask for them at once.
     """
 
     orders: Mapping[str, tuple[VenueOrder, ...]] | None
     fills: tuple[tuple[str, Fill], ...]
     cursor: str
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,8 @@ class Exchange(Protocol):
         account can't be traded so.
         """
 
-    def position(self, symbol: str) -> Decimal:
-        """Return how many coins of a contract are held, negative when owed."""
+    def position(self, symbol: str) -> Decimal | None:
+        """Return how many coins of a contract are held, negative when owed; None if unknown."""
 
     def balances(self) -> Mapping[str, Balance]:
         """Return free and locked money by currency."""

@@ -12,6 +12,7 @@ from app.errors import InvalidInput
 from app.trading.intents import Intent, Plain, Reason, plain_values
 from app.trading.market import ZERO, Market, Triggers, booked
 from app.trading.orders import Fill, Order, Side
+from app.trading.ports import Balance
 from app.trading.position import Holdings
 
 
@@ -108,7 +109,9 @@ class View:
     `orders` are all own orders that are not final, and those that became final since the last
     decision; `fills` are those that came in since then; `holdings` are summed from all fills. After
     a comparison with a real venue `may_retry` allows one more try of what it has refused too often;
-    `asks_again` says that there will be such comparisons.
+    `asks_again` says that there will be such comparisons. `there` are the coins that such a
+    comparison has found at the venue, but for those of other bots. `swing` is the lowest and the
+    highest price since the last decision, where prices do not come one by one.
     """
 
     time: datetime
@@ -123,6 +126,8 @@ class View:
     stop_request: StopHow | None = None
     may_retry: bool = False
     asks_again: bool = False
+    there: Balance | None = None
+    swing: tuple[Decimal, Decimal] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,8 @@ class Match:
     `profit` = `sell_value` - `sell_fee` - `buy_value` - `buy_fee`; all in quote. Where the venue
     took the buy's fee in coins, it shows as `quantity` smaller than `buy_quantity`, and
     `buy_fee` is 0. `opened_by` is the side that came first: a sell for a short trade.
-    `entry_client_id` is None for what the first purchase (or the first short sale) opened.
+    `entry_client_id` is None for what the first purchase (or the first short sale) opened. One that
+    `is_part` has closed a part only: its order was taken back, and the rest is held.
     """
 
     level: int
@@ -148,6 +154,7 @@ class Match:
     time: datetime
     coin_fee: Decimal = ZERO
     opened_by: Side = Side.BUY
+    is_part: bool = False
 
     @property
     def profit(self) -> Decimal:
@@ -202,6 +209,14 @@ class Ending:
 
     how: StopHow
     why: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """Which round trips go on: by level and cycle, or by the id of the order that opened them."""
+
+    places: frozenset[tuple[int, int]]
+    openings: frozenset[str]
 
 
 class Plan(Protocol):
@@ -273,6 +288,9 @@ class Strategy(Protocol[ParamsT, StateT]):
 
     def begin_anew(self, state: StateT) -> StateT:
         """Return a state that takes back what stands and goes on with what is held then."""
+
+    def under_way(self, state: StateT) -> UnderWay | None:
+        """Return which round trips go on, None while it has not begun (or begun anew)."""
 
     def protection(
         self,

@@ -14,12 +14,11 @@ from decimal import Decimal
 from enum import StrEnum
 
 from app.errors import InvalidInput
-from app.money import MINOR_DIGITS, exact_text, floor_to_step
+from app.money import COIN_DIGITS, MINOR_DIGITS, exact_text, floor_to_step
 
 ZERO = Decimal(0)
 # What the column holds: 38 digits, 18 of them behind the point.
 LARGEST = Decimal("1e18")
-COIN_DIGITS = 8
 # What providers keep of payments.
 FEES = "expense:fees"
 # Commodities that are no currency: points in micrograms of gold.

@@ -44,6 +44,20 @@ def pages(app: Flask) -> Iterator[tuple[Permission, str]]:
         yield view.permission, view.url + "/"
 
 
+def test_every_column_is_called_by_words_and_not_by_its_name_in_the_table(app: Flask) -> None:
+    raw = set()
+    for view in desk_views(app):
+        if isinstance(view, AdminView):
+            names_shown = {*view.column_list, *(view.column_details_list or ())}
+            names_shown |= set(view.column_searchable_list or ())
+            raw |= {
+                f"{view.endpoint}.{name}"
+                for name in names_shown - {"id"}
+                if name not in (view.column_labels or {})
+            }
+    assert raw == set()
+
+
 def test_every_view_is_guarded_by_a_permission(app: Flask) -> None:
     views = desk_views(app)
     assert len(views) > 15

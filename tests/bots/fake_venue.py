@@ -1,12 +1,13 @@
 """A real exchange as far as a tick can tell: an account in memory, with faults on demand."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from app.errors import Unavailable
-from app.trading.market import FeeSide, Market, PricePoint
-from app.trading.orders import Fill, Order
+from app.trading.market import ZERO, FeeSide, Market, PricePoint
+from app.trading.orders import Fill, Order, OrderKind, Status
 from app.trading.ports import (
     AccountLook,
     Balance,
@@ -55,12 +56,15 @@ class FakeVenue:
         self.hidden_fills = 0
         self.forgets = False
         self.hidden: set[str] = set()
+        # So much of market orders is filled in all: the rest of one is taken back, others refused.
+        self.thin: Decimal | None = None
+        self._cut: dict[str, Decimal] = {}
 
-    def play(self, price: str) -> None:
-        """Let a price happen at the venue."""
+    def play(self, price: str, liquidity: Decimal | None = None) -> None:
+        """Let a price happen at the venue; with a liquidity so much of orders is filled at most."""
         self.seq += 1
         point = PricePoint(self.seq, datetime.now(UTC), Decimal(price))
-        self.fills += self.book.advance(SYMBOL, point)
+        self.fills += self.book.advance(SYMBOL, point, liquidity)
 
     def take_away(self, client_id: str) -> None:
         """Cancel an order behind the bot's back."""
@@ -75,13 +79,20 @@ class FakeVenue:
             return Unresolved("time-out")
         if self.refuse:
             return Refused(self.refuse, misfits=self.misfits)
+        quantity = order.quantity
+        if self.thin is not None and order.kind is OrderKind.MARKET:
+            if self.thin == 0:
+                return Refused("no_liquidity")
+            self._cut[order.client_id] = quantity
+            quantity = min(quantity, self.thin)
+            self.thin -= quantity
         outcome, fills = self.book.place(
             symbol,
             order.client_id,
             order.key.side,
             order.kind,
             order.price,
-            order.quantity,
+            quantity,
             datetime.now(UTC),
         )
         self.fills += fills
@@ -90,6 +101,8 @@ class FakeVenue:
     def cancel(self, symbol: str, client_id: str) -> Outcome:
         """Take an order back."""
         self._answer()
+        if self.forgets:
+            return Refused("unknown_order")
         return self.book.cancel(client_id, datetime.now(UTC))
 
     def find(self, symbol: str, client_id: str) -> VenueOrder | None:
@@ -98,7 +111,10 @@ class FakeVenue:
         self.looked_up.append(client_id)
         order = self.book.find(client_id)
         known = order is not None and not self.forgets and client_id not in self.hidden
-        return _shown(order) if order is not None and known else None
+        shown = _shown(order) if order is not None and known else None
+        if shown is not None and shown.filled < self._cut.get(client_id, ZERO):
+            return replace(shown, quantity=self._cut[client_id], status=Status.CANCELLED)
+        return shown
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
         """List open orders."""

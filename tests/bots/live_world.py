@@ -48,6 +48,8 @@ class World:
             market.tick, market.lot = Decimal("0.01"), Decimal("0.0001")
             market.min_quantity, market.min_notional = Decimal("0.0001"), Decimal(1)
             market.last_price, market.last_price_at = None, None
+            # Prices of a world happen long ago.
+            market.stale_after_s = 10**9
             return cls(market.id)
 
     def add_account(self, balance: Decimal = Decimal(10_000)) -> int:

@@ -38,9 +38,9 @@ class Desk:
         self.bot = self.world.add_bot(77, **params)
         self.play("100")
 
-    def play(self, price: str) -> None:
+    def play(self, price: str, liquidity: Decimal | None = None) -> None:
         """Let a price happen, at the venue and in our feed."""
-        self.venue.play(price)
+        self.venue.play(price, liquidity)
         self.world.play(price)
 
     def tick(self) -> Any:

@@ -29,7 +29,7 @@ from app.trading.orders import (
     Status,
     client_order_id,
 )
-from app.trading.ports import Refused, VenueOrder
+from app.trading.ports import AccountLook, Refused, VenueOrder
 from app.transactions import transaction
 from tests.bots.fake_venue import SYMBOL
 from tests.bots.live_world import HOLDER
@@ -534,3 +534,53 @@ def test_only_ids_of_our_own_making_are_own() -> None:
     assert outcomes.is_own_id(own)
     for other in ("", "by", own[:-1], own + "a", "BY" + own[2:], "x-" + own, own + "\n"):
         assert not outcomes.is_own_id(other)
+
+
+# --- more to read than one look can ---------------------------------------------------------------
+
+
+def test_a_long_past_is_read_in_parts_that_are_kept_and_compared_when_all_is_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner has traded so much that reading it all would outlast the lease."""
+    desk.play("97.9")
+    real, cursors = desk.venue.look, list[str]()
+
+    def look(expected: Any, cursor: str, *, whole: bool = False) -> AccountLook:
+        cursors.append(cursor)
+        told = real(expected, cursor, whole=whole)
+        part = len(cursors)
+        return told if part > 6 else replace(told, cursor=f"partial={part}", is_partial=True)
+
+    monkeypatch.setattr(desk.venue, "look", look)
+    before = desk.account().audited_at
+    assert desk.tick().unfinished == {77}
+    row = desk.account()
+    assert (row.fills_cursor, row.audited_at) == ("partial=4", None)
+    assert before is not None
+    assert {fill.trade_id for fill in desk.world.fills(desk.bot)} == {
+        fill.trade_id for fill in desk.venue.fills
+    }
+    desk.tick()
+    assert desk.account().audited_at is not None
+    assert cursors[1:7] == [f"partial={part}" for part in range(1, 7)]
+    desk.assert_one_chain()
+
+
+def test_a_bot_starts_when_the_past_of_its_account_is_known(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(monkeypatch)
+    real = desk.venue.look
+    monkeypatch.setattr(
+        desk.venue,
+        "look",
+        lambda *asked, whole=False: replace(
+            real(*asked, whole=whole), cursor="partial=1", is_partial=True
+        ),
+    )
+    assert desk.tick().unfinished == {77}
+    assert desk.venue.sent == []
+    monkeypatch.setattr(desk.venue, "look", real)
+    desk.tick()
+    assert len(desk.orders("OPEN")) == 10

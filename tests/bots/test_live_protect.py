@@ -234,3 +234,30 @@ def test_a_stop_that_its_owner_took_back_is_told(desk: Desk) -> None:
         db.session.execute(text("update orders set final_at = final_at - interval '61 s'"))
     desk.tick()
     assert len(stops(desk.world, desk.bot)) == 1
+
+
+def test_a_stop_closes_only_its_own_part_in_the_list_of_trades(desk: Desk) -> None:
+    desk.tick()
+    for price in ("97.9", "95.9", "93.9"):
+        desk.play(price)
+        desk.tick()
+    (stop,) = stops(desk.world, desk.bot)
+    locked = {(o.level, o.cycle) for o in desk.world.open_orders(desk.bot) if o.side == "sell"}
+    locked.discard((stop.level, stop.cycle))
+    desk.venue.play("84.5")
+    desk.play("87", liquidity=Decimal(0))
+    for _ in range(3):
+        desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    at_stop, later = Decimal(0), 0
+    for trade in desk.world.trades(desk.bot):
+        inputs = trade.logic["inputs"]
+        assert trade.status == "closed"
+        if trade.exit_price == Decimal("84.5"):
+            at_stop += trade.quantity
+            assert (inputs["level"], inputs["cycle"]) not in locked
+        else:
+            later += (inputs["level"], inputs["cycle"]) in locked
+            assert trade.exit_price == Decimal(87)
+    assert 0 < at_stop <= stop.quantity
+    assert later == len(locked) == 2

@@ -3,15 +3,20 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from app.bots import wake
-from app.bots.live import clock, real_side
-from app.db import db
+from app.bots.live import asking, clock, real_side
+from app.bots.queries import bot_card, notices_for
+from app.db import db, utc_now
 from app.errors import Unavailable
+from app.exchanges import service
+from app.markets.models import MarketRow
+from app.trades.queries import trade_page
 from app.trading.orders import Order
 from app.trading.ports import Balance
 from app.transactions import transaction
@@ -37,6 +42,241 @@ def test_a_grid_starts_and_answers_its_fills(desk: Desk) -> None:
     assert len(desk.world.trades(desk.bot)) == 1
     assert desk.world.metrics(desk.bot).matched_trades == 1
     desk.assert_one_chain()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_stop_that_was_reached_while_nobody_looked_holds(
+    database: None, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    desk = Desk(monkeypatch, stop_loss="85", at_exit="sell")
+    desk.tick()
+    desk.venue.is_away = True
+    for price in ("84.5", "92"):
+        desk.play(price)
+        desk.tick()
+    with transaction():
+        # Prices of a world happen long ago; these happen now.
+        db.session.execute(text("update price_points set at = now() where seq > 1"))
+        if changed:
+            later = "update bot_configs set created_at = now() + interval '1 second'"
+            db.session.execute(text(later))
+    desk.venue.is_away = False
+    for _ in range(3):
+        desk.audit()
+    bot = desk.world.bot(desk.bot)
+    if changed:
+        # The price was there before its owner named that stop.
+        assert bot.state == "active"
+        return
+    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stop_loss_reached")
+    assert bot.state_reason["values"] == {"price": "84.5", "limit": "85"}
+    assert desk.venue.standing() == set()
+
+
+@pytest.mark.parametrize("trouble", ["failed", "late", "paused"])
+def test_a_stop_holds_that_was_reached_while_a_tick_failed_or_was_under_way(
+    database: None, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    desk = Desk(monkeypatch, stop_loss="85", at_exit="sell")
+    desk.tick()
+    if trouble == "paused":
+        desk.world.change_bot(desk.bot, state="paused", state_since=utc_now())
+    for price in ("84.5", "92"):
+        desk.play(price, liquidity=Decimal(0))
+    with transaction():
+        db.session.execute(text("update price_points set at = now() where seq > 1"))
+    if trouble == "failed":
+        with monkeypatch.context() as broken:
+            broken.setattr(asking, "tick", lambda *_: 1 / 0)
+            assert desk.tick().failed == 1
+        assert desk.world.bot(desk.bot).failures == 1
+    elif trouble == "late":
+        # They came after the last tick had looked, and before it was noted.
+        desk.world.change_bot(desk.bot, last_tick_at=utc_now() + timedelta(seconds=1))
+    for _ in range(3):
+        desk.audit()
+    bot = desk.world.bot(desk.bot)
+    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stop_loss_reached")
+    assert bot.state_reason["values"] == {"price": "84.5", "limit": "85"}
+
+
+@pytest.mark.parametrize("asked", ["start", "stop"])
+def test_a_start_waits_for_a_price_that_is_not_old(desk: Desk, asked: str) -> None:
+    def limit_age(seconds: int) -> None:
+        with transaction():
+            db.session.get_one(MarketRow, desk.world.market_id).stale_after_s = seconds
+
+    desk.world.change_bot(desk.bot, mode="live")
+    limit_age(60)
+    if asked == "stop":
+        desk.world.change_bot(desk.bot, state="stopping", stop_request="keep")
+        desk.tick()
+        assert desk.world.bot(desk.bot).state == "stopped"
+        return
+    desk.tick()
+    row = desk.world.bot(desk.bot)
+    assert (row.state, row.strategy_state, desk.venue.sent) == ("starting", None, [])
+    with transaction():
+        notices = [line.code for line in notices_for(bot_card(row.user_id, desk.bot))]
+    assert notices == ["notice_start_waits"]
+    limit_age(10**9)
+    desk.tick()
+    assert desk.world.bot(desk.bot).state == "active"
+    assert len(desk.orders("OPEN")) == 10
+
+
+@pytest.mark.parametrize("how", ["sell", "keep"])
+def test_what_a_sell_had_filled_when_its_bot_ended_was_sold_by_the_grid(
+    desk: Desk, how: str
+) -> None:
+    desk.tick()
+    desk.play("97.9")
+    desk.tick()
+    desk.play("100.1", liquidity=Decimal("0.4"))
+    desk.tick()
+    (bought,) = desk.world.trades(desk.bot)
+    assert bought.status == "open"
+    desk.play("95.5", liquidity=Decimal(0))
+    desk.world.change_bot(desk.bot, state="stopping", stop_request=how)
+    for _ in range(3):
+        desk.tick()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    sold, rest = desk.world.trades(desk.bot)
+    assert (sold.status, sold.quantity, sold.exit_price) == ("closed", Decimal("0.4"), 100)
+    assert sold.profit == desk.world.metrics(desk.bot).grid_profit > 0
+    assert rest.quantity == bought.quantity - Decimal("0.4")
+    assert rest.entry_order_id == sold.entry_order_id
+    left = ("closed", Decimal("95.5")) if how == "sell" else ("open", None)
+    assert (rest.status, rest.exit_price) == left
+    assert sold.fees + rest.fees == pytest.approx(_fees(desk, sold, rest), abs=Decimal("0.000001"))
+
+
+@pytest.mark.parametrize("end", ["sell", "keep", "gone"])
+def test_each_try_of_the_last_sale_closes_its_part_at_its_own_price(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    desk.tick()
+    for price in ("97.9", "95.9", "93.9"):
+        desk.play(price)
+        desk.tick()
+    bought = desk.world.trades(desk.bot)
+    assert [row.status for row in bought] == ["open"] * 3
+    desk.venue.thin = D("1.5")
+    desk.world.change_bot(desk.bot, state="stopping", stop_request="sell")
+    desk.tick()
+    rows = desk.world.trades(desk.bot)
+    part = D("1.5") - bought[0].quantity
+    assert told(rows) == [
+        ("closed", bought[0].quantity, D("93.9")), ("closed", part, D("93.9")),
+        ("open", bought[2].quantity, None), ("open", bought[1].quantity - part, None),
+    ]  # fmt: skip
+    desk.play("93.5", liquidity=D(0))
+    if end == "keep":
+        desk.world.change_bot(desk.bot, stop_request="keep")
+        desk.tick()
+        assert desk.world.bot(desk.bot).state == "stopped"
+        assert desk.world.trades(desk.bot) == rows
+        return
+    if end == "gone":
+        monkeypatch.setattr(desk.venue, "balances", lambda: {"USDT": Balance(D(9_500))})
+    else:
+        desk.venue.thin = None
+    desk.audit()
+    desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    rest = desk.world.trades(desk.bot)[2:]
+    ended: tuple[str, D | None] = ("closed", D("93.5")) if end == "sell" else ("carried", None)
+    assert told(rest) == [(ended[0], row.quantity, ended[1]) for row in rows[2:]]
+    total = sum(row.quantity for row in [*rows[:2], *rest])
+    assert total == sum(row.quantity for row in bought)
+
+
+def told(trades: list[Any]) -> list[tuple[str, Decimal, Decimal | None]]:
+    return [(row.status, row.quantity, row.exit_price) for row in trades]
+
+
+def test_what_was_taken_to_another_level_closes_the_trade_that_its_purchase_opened(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(monkeypatch, trailing_down=True)
+    desk.tick()
+    for price in ("110.1", "107.9", "89"):
+        desk.play(price)
+        desk.tick()
+    (moved,) = [row for row in desk.world.trades(desk.bot) if row.status == "open"][:1]
+    for price in ("87.9", "90.1"):
+        desk.play(price)
+        desk.tick()
+    trades = desk.world.trades(desk.bot)
+    (closed,) = [row for row in trades if row.id == moved.id]
+    assert (closed.status, closed.entry_order_id) == ("closed", moved.entry_order_id)
+    assert closed.exit_price == 90
+    assert closed.logic["exit"]["inputs"]["level"] != moved.logic["inputs"]["level"]
+    closed_ones = [row for row in trades if row.status == "closed"]
+    assert len(closed_ones) == desk.world.metrics(desk.bot).matched_trades
+    waiting = sum(row.quantity for row in trades if row.status == "open")
+    assert waiting == pytest.approx(desk.world.metrics(desk.bot).base, abs=D("0.001"))
+
+
+def test_an_account_that_is_deleted_while_it_is_ticked_stays_as_its_owner_left_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    standing = desk.venue.standing()
+    desk.world.change_bot(desk.bot, state="error")
+    owner = desk.world.bot(desk.bot).user_id
+    cancel, asked = desk.venue.cancel, []
+
+    def delete_meanwhile(symbol: str, client_id: str) -> Any:
+        asked.append(client_id)
+        if len(asked) == 1:
+            with transaction():
+                service.delete(owner, 77, leaves_stops=True, leaves_orders=True)
+            # The next call asks for its permit again.
+            monkeypatch.setattr(real_side, "FRESH_S", 0)
+        return cancel(symbol, client_id)
+
+    monkeypatch.setattr(desk.venue, "cancel", delete_meanwhile)
+    desk.tick()
+    looks = len(desk.venue.looks)
+    assert desk.tick().failed == 0
+    assert len(desk.venue.looks) == looks
+    assert asked and desk.venue.standing() == standing.difference(asked[:1])
+    left = [order for order in desk.world.orders(desk.bot) if order.error == "left_with_account"]
+    assert {order.client_id for order in left} == standing
+    assert {(order.status, order.settled) for order in left} == {("CANCELLED", True)}
+
+
+def test_a_trade_shows_the_fills_of_each_try_to_sell(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "RESTORE_AFTER", timedelta(0))
+    desk.tick()
+    desk.play("97.9")
+    desk.tick()
+    desk.play("100.1", liquidity=Decimal("0.4"))
+    desk.tick()
+    (sell,) = desk.orders("PARTIAL")
+    desk.venue.take_away(sell.client_id)
+    desk.audit()
+    desk.play("100.1")
+    desk.tick()
+    (trade,) = desk.world.trades(desk.bot)
+    with transaction():
+        page = trade_page(trade.user_id, trade.id)
+    assert sum(fill.quantity for fill in page.fills if fill.side == "sell") == trade.quantity
+
+
+def _fees(desk: Desk, *trades: Any) -> Decimal:
+    """Return what the fills of trades have cost, of a sale at the end by their share."""
+    orders = {order.id: order for order in desk.world.orders(desk.bot)}
+    bought = orders[trades[0].entry_order_id]
+    fee: Decimal = bought.fee_base * bought.price
+    for trade in trades:
+        if trade.exit_order_id is not None:
+            sale = orders[trade.exit_order_id]
+            fee += sale.fee_quote * trade.quantity / sale.filled
+    return fee
 
 
 def test_a_first_start_whose_money_has_gone_sends_nothing_and_says_so(

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from rq import Worker
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+import worker
 from app import events
 from app.bots import jobs, wake
 from app.bots.models import BotEquity
@@ -214,6 +216,16 @@ def test_after_a_flush_the_sweep_fills_the_index_again(world: World, redis_db: R
     assert wake.pop_crossed(world.market_id, Decimal("98"), Decimal("98")) == {row.account_id}
     assert wake.pop_crossed(world.market_id, Decimal("102"), Decimal("102")) == {row.account_id}
     assert wake.pop_crossed(world.market_id, Decimal("99"), Decimal("101")) == set()
+
+
+def test_a_worker_stands_in_the_list_again_after_a_flush(redis_db: Redis) -> None:
+    own = worker.TickWorker([queue(QueueName.TICKS)], connection=redis_db, name="ticks-of-a-test")
+    own.register_birth()  # type: ignore[no-untyped-call]
+    redis_db.flushdb()
+    own.heartbeat()
+    (listed,) = Worker.all(connection=redis_db)
+    assert (listed.name, listed.queue_names()) == (own.name, [QueueName.TICKS.value])
+    own.register_death()  # type: ignore[no-untyped-call]
 
 
 def test_orders_left_by_a_stopped_bot_are_looked_at_now_and_then(world: World) -> None:

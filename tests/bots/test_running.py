@@ -20,6 +20,7 @@ from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.exchanges.models import PaperBalance
 from app.markets.models import MarketRow
 from app.trades.models import OrderRow, TradeRow
+from app.trades.queries import TradeFilter, trade_totals
 from app.trading.strategy import InvalidParams, StopHow
 from app.transactions import transaction
 from tests.at_once import at_once
@@ -187,6 +188,42 @@ def closed_by_prices(bot_id: int) -> dict[Decimal, int]:
         )
         closed = [(side, price or Decimal(0)) for side, price in db.session.execute(query)]
     return dict(Counter(price - 2 if side == "sell" else price for side, price in closed))
+
+
+@pytest.mark.parametrize("how", ["edit", "restart"])
+def test_coins_that_go_over_to_other_orders_are_sold_by_one_trade_alone(
+    shop: Shop, how: str
+) -> None:
+    bot_id = shop.run_bot("94", "91")
+    if how == "edit":
+        edit(shop, bot_id, grids=7)
+    else:
+        with transaction():
+            stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+        shop.tick()
+        shop.start(bot_id)
+    ticks(shop)
+    shop.play("112")
+    ticks(shop)
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.SELL)
+    ticks(shop)
+    with transaction():
+        rows = db.session.scalars(select(TradeRow).where(TradeRow.bot_id == bot_id)).all()
+        carried = [row for row in rows if row.status == "carried"]
+        closed = [row for row in rows if row.status == "closed"]
+        sums = db.session.get_one(BotMetrics, bot_id)
+        sold = db.session.scalars(
+            select(OrderRow.filled).where(OrderRow.bot_id == bot_id, OrderRow.side == "sell")
+        )
+        assert len(closed) + len(carried) == len(rows)
+        assert [row.profit for row in carried] == [None] * 4
+        assert sum(row.quantity for row in closed) <= sum(sold)
+        assert sum(row.profit or 0 for row in closed) == sums.grid_profit
+    totals = trade_totals(shop.user_id, TradeFilter())
+    assert [(line.closed, line.open, line.profit) for line in totals] == [
+        (len(closed), 0, sums.grid_profit)
+    ]
 
 
 @pytest.mark.parametrize("direction", few([None, "long", "short"], 3))

@@ -1,6 +1,7 @@
 """The verbs on bots: what they refuse, what they write, and that twice does nothing more."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,14 +10,14 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.models import AuditEntry, Role
-from app.bots import live, service, starting, stopping
+from app.bots import live, running, service, starting, stopping
 from app.bots.funds import Funds, read_funds
 from app.bots.live import deciding
 from app.bots.metrics import average_invested
 from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics
 from app.bots.planning import prospect
 from app.bots.wake import count_due
-from app.db import db
+from app.db import db, utc_now
 from app.errors import (
     Conflict,
     DomainError,
@@ -29,7 +30,9 @@ from app.errors import (
 from app.events import publish
 from app.exchanges.events import AccountClosing, AccountSwitchedOff
 from app.exchanges.models import ExchangeAccount, PaperBalance
+from app.i18n import describe
 from app.markets.models import MarketRow
+from app.subscriptions.rights import give_plan
 from app.trades.models import OrderRow
 from app.trading.strategy import InvalidParams, StopHow
 from app.transactions import transaction
@@ -254,8 +257,6 @@ def test_a_free_plan_runs_no_live_bot(shop: Shop) -> None:
 
 
 def test_a_real_account_whose_money_nobody_knows_starts_nothing(shop: Shop) -> None:
-    from app.subscriptions.rights import give_plan
-
     bot_id = shop.add_bot()
     with transaction():
         account = shop.account()
@@ -268,6 +269,33 @@ def test_a_real_account_whose_money_nobody_knows_starts_nothing(shop: Shop) -> N
         seen = prospect(db.session.get_one(Bot, bot_id)).seen
         starting.request_start(shop.user_id, bot_id, seen, {"USDT": Decimal(5000)})
     assert shop.bot(bot_id).state == "starting"
+
+
+def test_real_money_is_not_traded_by_an_old_price(shop: Shop) -> None:
+    def edit(**changes: Decimal) -> None:
+        with transaction():
+            seen = running.edit_preview(shop.user_id, bot_id, changes).seen
+            running.edit_running(shop.user_id, bot_id, changes, seen, {"USDT": Decimal(5000)})
+
+    bot_id, waiting = shop.run_bot(), shop.add_bot("Waiting")
+    with transaction():
+        account = shop.account()
+        account.mode, account.exchange = "live", "bybit"
+        give_plan(None, shop.user_id, "pro", None, "for this test")
+        market = db.session.get_one(MarketRow, shop.market_id, populate_existing=True)
+        market.last_price_at = utc_now() - timedelta(minutes=5)
+    shop.set_bot(waiting, mode="live")
+    with transaction():
+        seen = prospect(db.session.get_one(Bot, waiting)).seen
+    with pytest.raises(Conflict) as refusal, transaction():
+        starting.request_start(shop.user_id, waiting, seen, {"USDT": Decimal(5000)})
+    assert refusal.value.code == "price_is_stale"
+    assert "AAA/USDT" in str(describe(refusal.value))
+    with pytest.raises(Conflict, match="price_is_stale"):
+        edit(grids=Decimal(7))
+    # Exits trade nothing now, so they may be set.
+    edit(stop_loss=Decimal(80))
+    assert shop.bot(bot_id).config_version == 2
 
 
 def test_a_start_after_a_stop_keeps_coins_and_cash(shop: Shop) -> None:

@@ -71,6 +71,7 @@ class LiveWorld:
                 for name in ("tick", "lot", "min_quantity", "min_notional"):
                     setattr(market, name, getattr(first, name))
                 market.last_price = market.last_price_at = None
+                market.stale_after_s = first.stale_after_s
                 self._worlds[symbol] = World(market.id)
         return self._worlds[symbol]
 

@@ -20,9 +20,10 @@ from app.adapters.exchanges.client import forget_markets
 from app.bots import running, service, stopping
 from app.bots.live import clock
 from app.bots.queries import bot_card, notices_for
-from app.db import db
+from app.db import db, utc_now
 from app.errors import Unavailable
 from app.exchanges.venues import own_pool
+from app.markets.models import MarketRow
 from app.markets.service import set_blocked
 from app.trading.ports import Refused
 from app.trading.strategy import StopHow
@@ -479,6 +480,9 @@ def test_another_leverage_is_set_before_the_orders_that_count_on_it_and_after_th
     (bot,) = seat.bots
     owner = live.world.bot(bot).user_id
     customer = server.venue.customers[key]
+    with transaction():
+        market = db.session.get_one(MarketRow, live.world_of(CONTRACT).market_id)
+        market.last_price_at = utc_now()
     with transaction():
         cost = running.edit_preview(owner, bot, {"leverage": after})
         running.edit_running(owner, bot, {"leverage": after}, cost.seen)

@@ -18,7 +18,8 @@ from app.bots.live import asking, clock, deciding, real_side
 from app.db import db
 from app.exchanges import leases
 from app.trades import service as trades
-from app.trading.orders import client_order_id
+from app.trades.service import OwnOrder
+from app.trading.orders import Status, client_order_id
 from app.trading.ports import AccountLook, Refused, Unresolved
 from app.trading.strategies import grid_orders
 from app.transactions import transaction
@@ -227,10 +228,20 @@ def test_a_lost_answer_is_not_taken_for_a_refusal(stage: Stage, guard: bool) -> 
     judge(stage, guard)
 
 
+def believe_absence(errand: Any, own: OwnOrder) -> bool:
+    """Take an order as absent as soon as nobody sees it."""
+    own.turn(Status.REJECTED, "never_arrived")
+    errand._changed.append(own)
+    return True
+
+
 @guarded
 def test_absence_is_believed_after_patience_only(stage: Stage, guard: bool) -> None:
     # The answer is lost and the exchange forgets the order for a while: it may be there.
     stage.patch.setattr(clock, "GRACE", timedelta(minutes=5) if guard else timedelta(0))
+    if not guard:
+        # Asked back before it counts as absent, it would not stand beside its twin.
+        stage.patch.setattr(real_side._Errand, "_make_sure", believe_absence)
     stage.tick()
     # Coins of the customer's own, so that a twin is not refused for want of them.
     stage.venue.deposit(KEY, "AAA", Decimal(10))
@@ -321,6 +332,8 @@ def test_an_order_of_a_stopped_bot_is_held_back_at_the_last_moment(
 ) -> None:
     if not guard:
         stage.patch.setattr(real_side, "is_held_back", lambda own, seat: False)
+        # Whoever is asked to stop goes before what opens, so this would hold it back too.
+        stage.patch.setattr(real_side._Errand, "_is_outranked", lambda errand, own: False)
     stage.tick()
     real = real_side.act
     sent: list[int] = []

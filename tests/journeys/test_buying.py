@@ -159,7 +159,7 @@ def _give_back(app: Flask, browser: Browser, address: str, provider: Client) -> 
     sign_in(app, context, address, ADMINISTRATOR)
     page = context.new_page()
     first = world.payments()[0].id
-    page.goto(f"{address}/admin/invoices/refund?id={first}")
+    page.goto(f"{address}/admin/payments/refund?id={first}")
     page.get_by_label("Amount").fill("9.50")
     page.get_by_label("Reason").fill("A week without service")
     page.locator("main form button[type=submit]").click()

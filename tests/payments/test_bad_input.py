@@ -253,10 +253,10 @@ def refund_too_large_here(scene: Scene) -> None:
     scene.pay(scene.press_pay())
     scene.tell()
     payment_id = db.session.scalars(select(Payment.id)).one()
-    page = scene.staff.get(f"/admin/invoices/refund?id={payment_id}")
+    page = scene.staff.get(f"/admin/payments/refund?id={payment_id}")
     key = page.text.partition('name="key"')[2].partition('value="')[2].partition('"')[0]
     form = {"key": key, "amount": "29.01", "target": "rail", "reason": "by mistake"}
-    answer = scene.staff.post_form(f"/admin/invoices/refund?id={payment_id}", form)
+    answer = scene.staff.post_form(f"/admin/payments/refund?id={payment_id}", form)
     scene.answers += [page.status_code, answer.status_code]
     db.session.rollback()
     assert db.session.scalars(select(Payment.refunded)).one() == 0

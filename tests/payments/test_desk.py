@@ -60,7 +60,7 @@ def audited(action: str) -> int:
 
 def give_back(staff: Client, payment_id: int, amount: str, target: str, key: str = "") -> str:
     """Send the form of a refund as its page offered it; return what the desk says."""
-    path = f"/admin/invoices/refund?id={payment_id}"
+    path = f"/admin/payments/refund?id={payment_id}"
     key = key or key_of(staff.get(path).text)
     form = {"amount": amount, "target": target, "reason": "was not what they meant", "key": key}
     answer = staff.post_form(path, form, follow_redirects=True)
@@ -176,7 +176,7 @@ def settle_refunds(client: Client) -> None:
 def test_the_same_form_twice_gives_back_once(
     client: Client, staff: Client, paid: tuple[int, int]
 ) -> None:
-    key = key_of(staff.get(f"/admin/invoices/refund?id={paid[1]}").text)
+    key = key_of(staff.get(f"/admin/payments/refund?id={paid[1]}").text)
     for _ in range(3):
         give_back(staff, paid[1], "4.00", "rail", key)
     for _ in range(2):
@@ -253,6 +253,22 @@ def test_support_sees_and_may_not_act(
     support = login_as(make_user(Role.SUPPORT))
     assert support.get(f"/admin/invoices/page?id={paid[0]}").status_code == 200
     assert support.get("/admin/payments/").status_code == 200
-    for path in ("issue", f"close?id={paid[0]}", f"refund?id={paid[1]}"):
-        assert support.get(f"/admin/invoices/{path}").status_code == 403
-    assert support.get("/admin/callbacks/replay?id=1").status_code == 403
+    for path in (
+        "invoices/issue",
+        f"invoices/close?id={paid[0]}",
+        f"payments/refund?id={paid[1]}",
+        "callbacks/replay?id=1",
+    ):
+        assert support.get(f"/admin/{path}").status_code == 403
+
+
+def test_whoever_acts_reads_what_they_act_on(
+    staff: Client, user: User, paid: tuple[int, int]
+) -> None:
+    refund = staff.get(f"/admin/payments/refund?id={paid[1]}").text
+    close = staff.get(f"/admin/invoices/close?id={paid[0]}").text
+    for page in (refund, close):
+        assert user.email in page and "29.00" in page and "INV-" in page
+    assert "Test card (demonstration)" in refund and f"/admin/invoices/page?id={paid[0]}" in refund
+    for path in ("payments/refund", "invoices/close", "payment-alerts/settle", "callbacks/replay"):
+        assert staff.get(f"/admin/{path}?id=999999").status_code == 404

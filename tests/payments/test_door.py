@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, OperationalError
 
 from app.adapters.payments.port import Incoming, Ref
+from app.bulk import Bulk
 from app.payments import door, intake
 from tests.at_once import at_once
 from tests.payments import world
@@ -37,15 +38,15 @@ def keep(number: int) -> bool:
 
 @pytest.fixture
 def statements(database: None, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Return the ids that each statement was to keep."""
+    """Return the ids that each statement keeps, in its order."""
     seen: list[list[str]] = []
-    insert = intake.insert
+    values = Bulk.values
 
-    def note(connection: Connection, rows: Sequence[intake.Row]) -> set[intake.Key]:
+    def note(bulk: Bulk, rows: Sequence[intake.Row]) -> dict[str, str]:
         seen.append([row.external_id for row in rows])
-        return insert(connection, rows)
+        return values(bulk, rows)
 
-    monkeypatch.setattr(intake, "insert", note)
+    monkeypatch.setattr(Bulk, "values", note)
     return seen
 
 

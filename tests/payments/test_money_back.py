@@ -16,6 +16,7 @@ from app.adapters.payments.port import (
 )
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput
+from app.money import Money
 from app.payments import alerts, checkouts, refunds, wallet_rail
 from app.payments.books.sides import sides
 from app.payments.checkouts import Want
@@ -270,3 +271,17 @@ def test_a_refund_that_came_back_or_fits_by_now_waits_for_nobody(user: User) -> 
     assert payments()[0].refunded == 29
     with pytest.raises(Conflict, match="payment_alert_over"):
         settle_alert(Settlement.LOSS)
+
+
+def test_a_part_that_no_bank_takes_is_not_sent_to_one(user: User) -> None:
+    """Somebody pays in dinars at the provider; its API takes no finer steps than ten fils."""
+    payment_id = pay(user.id, Want(Purpose.TOP_UP, Money(Decimal("12.340"), "KWD"), "Top-up"))
+
+    def back(amount: str, target: RefundTarget, key: str) -> int:
+        with transaction():
+            return refunds.ask(key, payment_id, Decimal(amount), target, None, "asked for")
+
+    with pytest.raises(InvalidInput, match="not_chargeable") as caught:
+        back("1.234", RefundTarget.RAIL, "fine")
+    assert caught.value.values == {"currency": "KWD", "step": Decimal("0.01")}
+    assert back("1.23", RefundTarget.RAIL, "coarse")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -31,7 +32,9 @@ from tests.long import thinned
 from tests.payments import world
 from tests.payments.stripe_world import SECRET, post_all
 from tests.payments.world import work
+from tests.subscriptions.provider_world import price_of, stand_in, subscribed
 from tests.subscriptions.stripe_replay import Stage, check_expected, stage
+from tests.wallet.books import sums
 
 Login = Callable[[User], Client]
 LONG_AGO = timedelta(days=3_650)
@@ -109,6 +112,19 @@ def test_c40_what_drifted_here_is_brought_in_line_and_listed(client: Client) -> 
     assert (run.fixed, run.differences) == (2, 0)
     assert told.keys() == {"state", "period_end"} and told["state"] == ("past_due", True)
     check_expected(ready)
+
+
+def test_c40_a_fee_that_nobody_has_told_us_is_found_at_night(app: Flask, client: Client) -> None:
+    with stand_in(app) as fake:
+        fake.settings.fees_come_late = True
+        subscribed(fake, make_user().id, price_of(fake))
+        fake.bank.tell_fees()
+        run = compare(awaited=False)
+        assert listed(run) == [("payment", "fee", "0.00", "1.14", True)]
+        assert db.session.scalars(select(Payment.fee)).one() == Decimal("1.14")
+        assert sums()["expense:fees", "USD"] == Decimal("1.14")
+        again = compare(awaited=False)
+        assert (again.fixed, again.differences) == (0, 0)
 
 
 def test_c40_what_cannot_be_brought_in_line_stays_listed_and_is_told(

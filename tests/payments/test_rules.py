@@ -201,3 +201,24 @@ def test_people_read_refunds_and_due_dates_as_states(
 ) -> None:
     due = NOW + timedelta(days=due_in) if due_in is not None else None
     assert shown_state(state, DUE.amount, Decimal(back), due, NOW, failed=failed) == shown
+
+
+@pytest.mark.parametrize(
+    ("currency", "fine", "charged"),
+    [
+        ("KWD", "5.124", "5.120"), ("BHD", "5.125", "5.130"), ("KWD", "5.13", "5.13"),
+        ("ISK", "5.50", "6"), ("JPY", "5", "5"), ("USD", "0.01", "0.01"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_is_what_banks_take(currency: str, fine: str, charged: str) -> None:
+    """Stripe: the last digit of thousandths is a nought; what it tells itself stays as it is."""
+    money, asked = Money(Decimal(fine), currency), Money(Decimal(charged), currency)
+    assert (money.rounded(), money.chargeable()) == (money, asked)
+    line = Line(LineKind.PLAN, "Pro", money)
+    totals = add_up((line,))
+    if asked == money:
+        check_issued((line,), totals)
+    else:
+        with pytest.raises(InvalidInput, match="not_chargeable") as caught:
+            check_issued((line,), totals)
+        assert caught.value.field == "amount"

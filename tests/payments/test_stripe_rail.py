@@ -383,6 +383,22 @@ def test_an_invoice_is_paid_on_the_page_of_stripe(
     assert {event.state for event in world.events()} <= {"processed", "ignored"}
 
 
+def test_a_fee_that_is_told_after_the_payment_is_booked_once(
+    client: Client, user: User, fake: FakeStripe
+) -> None:
+    fake.settings.fees_come_late = True
+    fake.checkout.pay(press_pay(client, issue(user.id)))
+    settle(fake)
+    (payment,) = world.payments()
+    assert payment.state == "succeeded" and payment.fee == 0
+    assert ("expense:fees", "USD") not in sums()
+    fake.bank.tell_fees()
+    settle(fake, duplicate=2)
+    (payment,) = world.payments()
+    assert payment.fee == sums()["expense:fees", "USD"] == Decimal("1.14")
+    assert sums()["psp:stripe", "USD"] == Decimal("27.86")
+
+
 @pytest.mark.parametrize("seed", few(range(3), 3))
 def test_c06_any_order_and_many_times_end_the_same(
     client: Client, user: User, fake: FakeStripe, seed: int

@@ -364,7 +364,7 @@ def test_c15_test_mode_rests_in_production_and_thin_events_are_refused(
     raw = json.dumps(body | {"id": "dev_test", "livemode": False}).encode()
     with transaction():
         known = rail_named("demo").verify(signed(raw), raw, datetime.now(UTC))
-        assert intake.store("demo", known, raw)
+        assert intake.insert(db.session.connection(), [intake.row_of("demo", known, raw)])
     monkeypatch.undo()
     assert [(event.state, event.reason) for event in world.events()] == [("ignored", "test_mode")]
 

@@ -532,6 +532,20 @@ def test_a_price_that_nobody_has_read_is_not_taken_from_the_wallet(
     assert buying.in_wallet(user.id) == Money(Decimal("51.00"), "USD")
 
 
+def test_an_order_in_place_of_one_that_waits_is_taken_at_the_shown_sums_only(
+    client: Client, user: User
+) -> None:
+    fill_wallet(user, "100")
+    order(client)
+    old = {**ORDER, "rail": "wallet", "seen": seen_on(client.get("/subscribe/pro").text)}
+    with transaction():
+        service.add_price(None, "pro", Decimal("90.00"))
+    answer = client.post_form("/subscribe/pro", {**old, "key": "cd" * 16})
+    assert answer.status_code == 422 and states() == ["open"]
+    order(client, rail="wallet", key="cd" * 16, seen=seen_on(answer.text))
+    assert states() == ["void", "paid"]
+
+
 def test_an_order_without_the_sums_that_were_read_shows_them(client: Client, user: User) -> None:
     fill_wallet(user, "100.00")
     answer = client.post_form("/subscribe/pro", {**ORDER, "rail": "wallet"})
@@ -557,3 +571,20 @@ def test_who_has_a_plan_that_is_not_sold_any_more_keeps_it_beside_more_bots(
     standing = buying.standing(user.id)
     assert standing is not None
     assert (standing.plan_code, standing.addons) == ("pro", {"extra_bot": 2})
+
+
+def test_bots_that_are_not_rented_out_any_more_stay_when_the_plan_is_changed(
+    client: Client, user: User
+) -> None:
+    fill_wallet(user, "100.00")
+    order(client, rail="wallet", addon_extra_bot="2")
+    bots = queries.limits_of_plan("extra_bot")
+    with transaction():
+        service.change_plan(None, "extra_bot", bots, visible=False)
+    page = client.get("/subscriptions/change?plan=premium").text
+    assert re.search(r'name="addon_extra_bot"[^>]*value="2"', page) and "Extra bot × 2" not in page
+    wanted = {"plan": "premium", "period": "month", "addon_extra_bot": "2"}
+    answer = client.post_form("/subscriptions/change", {**wanted, "token": token_on(page)})
+    assert answer.status_code == 303, answer.text
+    limits = queries.limits_of(user.id)
+    assert (limits.plan, limits.max_bots) == ("premium", 100 + 2)

@@ -318,6 +318,38 @@ def test_c22_a_trial_is_given_once_and_then_paid_for(fake: FakeStripe, user: Use
     assert fake.get(subscribe(fake, user))["status"] == "active"
 
 
+def test_what_is_chosen_within_a_trial_begins_when_it_is_paid(fake: FakeStripe, user: User) -> None:
+    try_for(14)
+    name = subscribe(fake, user)
+    more = Choice("premium", MONTH, {"extra_bot": 50})
+    shown = provider.preview_change(user.id, more)
+    assert shown.due_now.amount == 0 and shown.takes_effect == mirrored(user.id).trial_end
+    assert provider.change(user.id, more, shown.token) is None
+    settle(fake)
+    limits = limits_of(user.id)
+    assert (limits.plan, limits.max_live_bots) == ("pro", 10), "nothing is had for nothing"
+    assert fake.get(name)["status"] == "trialing"
+    fake.advance(days=15)
+    settle(fake)
+    limits = limits_of(user.id)
+    assert (limits.plan, limits.max_live_bots) == ("premium", 100)
+    assert sum(one.amount for one in world.payments()) == Decimal(329)
+
+
+def test_a_change_there_takes_no_seat_that_is_sold(fake: FakeStripe, user: User) -> None:
+    with transaction():
+        plans.add_price(None, "premium", Decimal(50), seats=1)
+    other = make_user()
+    for person in (other, user):
+        subscribe(fake, person)
+    tokens = [provider.preview_change(one.id, PREMIUM).token for one in (other, user)]
+    provider.change(other.id, PREMIUM, tokens[0])
+    with pytest.raises(Conflict, match="sold_out"):
+        provider.change(user.id, PREMIUM, tokens[1])
+    settle(fake)
+    assert (plan_of(other.id), plan_of(user.id)) == ("premium", "pro")
+
+
 @pytest.mark.parametrize(("ends", "state"), few([("pause", "paused"), ("cancel", "canceled")], 2))
 def test_c23_a_trial_without_a_card_ends_as_staff_have_set(
     fake: FakeStripe, user: User, ends: str, state: str

@@ -143,6 +143,63 @@ def test_a_larger_plan_counts_from_its_change_on(user: User) -> None:
     assert [a_month_of(user.id, day) for day in ("2026-04-15", "2026-04-16")] == ["20.00", "50.00"]
 
 
+def test_a_larger_plan_of_a_provider_counts_as_its_price_to_the_cent(user: User) -> None:
+    with transaction():
+        seed_plans()
+    pro, premium = (
+        found.id
+        for plan in ("pro", "premium")
+        if (found := price_on_sale(plan, Period.parse("month"), "USD", utc_now()))
+    )
+    start, middle, end, last = "2026-04-01", "2026-04-16T07:13:21", "2026-05-01", "2026-06-01"
+    bill(user.id, replace(charge("29.00", start, end), price_id=pro))
+    part = (at(end) - at(middle)) / (at(end) - at(start))
+    parts = [
+        replace(charge(f"{price * part:.2f}", middle, end, LineKind.PRORATION), price_id=known)
+        for price, known in ((-29, pro), (79, premium))
+    ]
+    # What is changed at the provider may stand on the invoice of the next period.
+    bill(user.id, [*parts, replace(charge("79.00", end, last), price_id=premium)])
+    days = ("2026-04-16", "2026-04-17", "2026-05-02")
+    assert [a_month_of(user.id, day) for day in days] == ["29.00", "79.00", "79.00"]
+    # And it may be taken back there, by the same invoice or a later one.
+    back = [
+        replace(charge(amount, "2026-05-11", last, LineKind.PRORATION), price_id=known)
+        for amount, known in (("-53.52", premium), ("19.65", pro))
+    ]
+    bill(user.id, back)
+    assert a_month_of(user.id, "2026-05-12") == "29.00"
+
+
+def test_a_price_that_does_not_explain_a_part_is_not_believed(user: User) -> None:
+    """The price at the provider was made by hand and named for one of ours that costs 29."""
+    with transaction():
+        seed_plans()
+    price = price_on_sale("pro", Period.parse("month"), "USD", utc_now())
+    assert price is not None
+    bill(user.id, charge("0", "2026-04-01", "2026-05-01"))
+    bill(user.id, charge("1", "2020-04-01", "2020-05-01"))
+    part = charge("10.00", "2026-04-16", "2026-05-01", LineKind.PRORATION)
+    bill(user.id, replace(part, price_id=price.id))
+    assert a_month_of(user.id, "2026-04-20") == "20.00"
+
+
+def test_a_discount_lowers_charges_and_not_what_is_credited(user: User) -> None:
+    with transaction():
+        seed_plans()
+    pro = price_on_sale("pro", Period.parse("month"), "USD", utc_now())
+    assert pro is not None
+    whole = replace(charge("29.00", "2026-04-01", "2026-05-01"), price_id=pro.id)
+    bill(user.id, whole, discount="14.50")
+    parts = [
+        replace(charge("-7.25", "2026-04-16", "2026-05-01", LineKind.PRORATION), price_id=pro.id),
+        charge("39.50", "2026-04-16", "2026-05-01", LineKind.PRORATION, "plan:premium"),
+    ]
+    bill(user.id, parts, discount="19.75")
+    days = ("2026-04-10", "2026-04-17")
+    assert [a_month_of(user.id, day) for day in days] == ["14.50", "39.50"]
+
+
 def test_what_is_paid_once_and_trials_and_voided_renewals_count_nothing(user: User) -> None:
     bill(user.id, Charge("500.00", at("2026-04-01"), None))
     bill(user.id, charge("0", "2026-04-01", "2026-05-01"))

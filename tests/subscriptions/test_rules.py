@@ -107,6 +107,19 @@ def test_impossible_prices_are_refused(amount: str) -> None:
         rules.check_price(Decimal(amount), "USD")
 
 
+@pytest.mark.parametrize(
+    ("amount", "currency", "code"),
+    [
+        ("9.125", "KWD", "not_chargeable"), ("9.1205", "KWD", "bad_plan_price"),
+        ("9.5", "JPY", "bad_plan_price"), ("900.5", "ISK", "not_chargeable"),
+    ],
+)  # fmt: skip
+def test_prices_that_no_bank_takes_are_refused(amount: str, currency: str, code: str) -> None:
+    with pytest.raises(InvalidInput, match=code):
+        rules.check_price(Decimal(amount), currency)
+    rules.check_price(Decimal("900"), currency)
+
+
 @pytest.mark.parametrize("currency", ["usd", "US", "USDT", "", "US$", "USD\n"])
 def test_impossible_currencies_are_refused(currency: str) -> None:
     with pytest.raises(InvalidInput, match="bad_plan_currency"):

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app.accounts.models import AuditEntry
 from app.db import db
 from app.errors import Conflict, InvalidInput, NotFound, TooManyTries
+from app.listing.waiting import Waiting
 from app.notifications.queries import caught_mails
 from app.notifications.stream import channel
 from app.support import queries, service
@@ -202,11 +203,11 @@ def test_notes_are_of_the_inside() -> None:
 
 def test_the_queue_counts_what_waits() -> None:
     user, staff = make_customer(), make_staff()
-    assert queries.waiting() == queries.Waiting(0, None)
+    assert queries.waiting() == Waiting(0, None)
     first, second = open_ticket(user.id, "a"), open_ticket(user.id, "b")
-    assert queries.waiting() == queries.Waiting(2, ticket(first).waiting_since)
+    assert queries.waiting() == Waiting(2, ticket(first).waiting_since)
     answer(staff.id, first)
-    assert queries.waiting() == queries.Waiting(1, ticket(second).waiting_since)
+    assert queries.waiting() == Waiting(1, ticket(second).waiting_since)
 
 
 def test_nobody_floods_the_support() -> None:

@@ -125,6 +125,16 @@ def test_an_edit_waits_while_the_price_has_left_its_range(
     assert started.resting()
 
 
+def test_a_grid_that_was_outside_before_its_edit_says_too_that_it_waits() -> None:
+    started = desk()
+    started.see("79")
+    edit(started, lower="75", upper="120")
+    started.see("74")
+    assert started.codes()[-1] == "edit_waits"
+    started.see("76")
+    assert {"edit_done", "price_back_in_range"} <= set(started.codes())
+
+
 @pytest.mark.parametrize("exit_", [{"stop_loss": "60"}, {"stop_loss_share": "0.1"}])
 def test_a_grid_that_waits_with_an_edit_still_minds_its_exits(exit_: dict[str, str]) -> None:
     started = desk(**exit_)

@@ -659,3 +659,14 @@ def test_what_somebody_took_back_three_times_no_comparison_tries_again() -> None
     assert not tick(GRID, replace(started.view(), may_retry=True)).intents
     started.see("111")
     assert ("buy", D(80)) in prices(started)
+
+
+def test_only_a_stop_at_a_price_looks_back_at_what_was_missed() -> None:
+    started = desk(stop_loss="70", take_profit="130", stop_loss_share="0.2", at_exit="sell")
+    view = started.view()
+    swung = replace(view, swing=(D("70.01"), D(140)))
+    assert GRID.ending(swung) is None
+    ending = GRID.ending(replace(view, swing=(D("69.9"), D(140))))
+    assert ending is not None
+    assert ending.why.code == "stop_loss_reached"
+    assert ending.why.values["price"] == "69.9"

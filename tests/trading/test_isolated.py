@@ -1,7 +1,10 @@
 """Isolated margin by Bybit's rule: where a position is closed by force, and what a plan says."""
 
+import random
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
@@ -185,10 +188,92 @@ def test_a_plan_says_after_how_many_trips_at_an_end_the_margin_runs_short(
 def _runs_short(desk: Desk) -> bool:
     """Tell whether an order was denied for lack of margin, or went out smaller, or waits."""
     smaller = any(quantity < desk.state.unit for _, _, quantity in desk.resting())
-    denied = {"denied_over_margin", "orders_without_means"} & set(desk.codes())
+    denied = {"denied_over_margin", "orders_without_margin"} & set(desk.codes())
     return smaller or bool(denied)
 
 
 def test_coins_never_lack_margin() -> None:
     coins = GRID.plan(grid(lower="95", upper="105", grids=10), market(), D(100))
     assert "margin_runs_short" not in [each.code for each in coins.warnings]
+
+
+WAYS = {"up": (True, False), "down": (False, True), "both": (True, True)}
+
+
+class Follower(Desk):
+    """A neutral grid that follows the price, which wanders about."""
+
+    def __init__(self, leverage: str, way: str) -> None:
+        up, down = WAYS[way]
+        params = grid(
+            lower="95", upper="105", grids=10, direction=Direction.NEUTRAL, leverage=leverage,
+            reserve="0.05", trailing_up=up, trailing_down=down,
+        )  # fmt: skip
+        super().__init__(params, PERP, D(100))
+        self.moves = [-3, -2, -1, 1, 2, 3, *{"up": (2,), "down": (-2,), "both": ()}[way]]
+        self.source = random.Random(3)
+        self.see("100")
+
+    def wander(self) -> bool:
+        """Let the next price happen, unless it would end the position."""
+        price = self.price + self.source.choice(self.moves) * D("0.37")
+        if self.book._ledger.is_liquidated(PERP, price):
+            return False
+        self.see(price)
+        return True
+
+    @property
+    def missing(self) -> int:
+        """Count the orders that it wants and that do not stand."""
+        wanted = len(self.state.slots) + sum(slot.twin is not None for slot in self.state.slots)
+        return wanted - len(self.resting())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("leverage", ["5", "10"])
+def test_a_neutral_grid_that_follows_the_price_waits_for_margin_and_was_warned(
+    leverage: str, way: str
+) -> None:
+    desk = Follower(leverage, way)
+    warned = {each.code for each in GRID.plan(desk.params, PERP, D(100)).warnings}
+    assert {"trailing_margin", "trailing_liquidation"} <= warned
+    was_short = False
+    for _ in range(120):
+        if not desk.wander():
+            break
+        was_short |= desk.missing > 0
+    told = Counter(desk.codes())
+    refused = {"denied_over_margin", "order_denied", "order_rejected", "level_paused"}
+    assert not refused & set(told)
+    assert told["orders_without_margin"] == was_short
+
+
+def test_orders_that_wait_for_margin_go_out_when_there_is_more() -> None:
+    desk = Follower("10", "up")
+    while desk.missing == 0:
+        assert desk.wander()
+    orders = len(desk.orders)
+    desk.settle()
+    assert len(desk.orders) == orders
+    desk.book._ledger.move("USDT", D(500), D(0))
+    desk.books = replace(
+        desk.books, position=replace(desk.books.position, quote=desk.books.position.quote + 500)
+    )
+    desk.settle()
+    assert desk.missing == 0
+
+
+def test_a_limit_before_the_margin_ends_is_no_cause_for_a_warning() -> None:
+    def codes(**values: Any) -> set[str]:
+        params = grid(
+            lower="95", upper="105", grids=10, direction=Direction.NEUTRAL, leverage="2", **values
+        )
+        found = {each.code for each in GRID.plan(params, PERP, D(100)).warnings}
+        return found & {"trailing_margin", "trailing_liquidation"}
+
+    assert codes() == set()
+    roomy = {"reserve": "0.3", "trailing_up": True}
+    assert codes(**roomy) == {"trailing_margin", "trailing_liquidation"}
+    assert codes(**roomy, trailing_up_limit="110") == set()
+    assert codes(**roomy, trailing_up_limit="140") == {"trailing_margin"}
+    assert codes(reserve="0.6", trailing_down=True, trailing_down_limit="90") == set()

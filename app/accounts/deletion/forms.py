@@ -8,6 +8,7 @@ from wtforms.validators import InputRequired, Optional
 
 from app.accounts.choices import choices
 from app.accounts.deletion.service import KEEP, SELL
+from app.accounts.seen import asks_for_tick
 
 
 class LeaveForm(FlaskForm):
@@ -35,11 +36,5 @@ class LeaveForm(FlaskForm):
     def leaves(self, seen: str) -> bool:
         """Say whether it was sent for what stays at exchanges now; else name what is missing."""
         read, self.seen.data = self.seen.data or "", seen
-        if read != seen:
-            self.left.data = False
-            self.left.errors = [
-                _("What stays at the exchanges is not the same any more. Please read it again.")
-            ]
-        elif seen and not self.left.data:
-            self.left.errors = [_("Please tick this, or take back first what is listed.")]
-        return not self.left.errors
+        changed = _("What stays at the exchanges is not the same any more. Please read it again.")
+        return not asks_for_tick(self.left, read, seen, changed)

@@ -1,5 +1,6 @@
 """One account at a real exchange, through the library ccxt, as the core's `Exchange`."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -25,7 +26,6 @@ from app.adapters.exchanges.reading import (
     to_balances,
     to_fee,
     to_market,
-    to_position,
     turn_of,
 )
 from app.errors import DomainError
@@ -46,12 +46,17 @@ from app.trading.ports import (
 )
 from app.trading.risk import CLOSING
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 # All client ids of ours begin so; whatever begins otherwise was not placed by us.
 OWN_PREFIX = "by"
 # Fills may be reported late: each look reaches back so far behind the last one.
 OVERLAP_MS = 5 * 60 * 1000
+# So long one look reads fills, well within a lease; what is left waits for the next.
+LOOK_S = 5
+PARTIAL = "partial="
 # A new account's first look; our orders can't be older than the account.
 FIRST_LOOK_MS = 24 * 3600 * 1000
 
@@ -140,7 +145,9 @@ class CcxtExchange:
             if not whole and stands_as(orders, expected, OWN_PREFIX):
                 return AccountLook(orders, (), str(now))
         start = self._start(cursor, now)
-        fills = self._read(lambda: self._reader.fills(expected, start, now))
+        fills, until = self._read(lambda: self._reader.fills(expected, start, now, LOOK_S))
+        if until < now:
+            return AccountLook(orders, tuple(fills), f"{PARTIAL}{until}", is_partial=True)
         return AccountLook(orders, tuple(fills), str(now))
 
     def order_fills(self, symbol: str, client_id: str) -> tuple[Fill, ...]:
@@ -175,7 +182,7 @@ class CcxtExchange:
         """List fills after a cursor and some before it; an empty cursor reaches back a day."""
         now = self._venue_ms()
         start = self._start(cursor, now)
-        fills = self._read(lambda: self._reader.fills([symbol], start, now))
+        fills, _ = self._read(lambda: self._reader.fills([symbol], start, now))
         return FillPage(tuple(fill for _, fill in fills), str(now))
 
     def balances(self) -> Mapping[str, Balance]:
@@ -184,15 +191,22 @@ class CcxtExchange:
 
     def positions(self) -> tuple[Held, ...]:
         """List the contracts that the account holds; none where only coins are traded."""
-        params = self._quirks.positions_params
-        if not params:
+        if not self._quirks.positions_params:
             return ()
-        rows = self._read(lambda: self._client.fetch_positions(None, dict(params)))
-        return tuple(one for one in map(to_position, rows) if one.quantity)
+        rows = self._read(self._reader.positions)
+        return tuple(one for one in rows if one.quantity)
 
-    def position(self, symbol: str) -> Decimal:
-        """Return how many coins of a contract are held, negative when owed."""
-        return sum((one.base for one in self._held(symbol)), ZERO)
+    def position(self, symbol: str) -> Decimal | None:
+        """Return how many coins of a contract are held, negative when owed; None if nobody knows.
+
+        Asked for by name, an empty position has a row too, or one for each side: what is not told
+        is no zero.
+        """
+        held = self._held(symbol)
+        if len(held) != (2 if any(one.hedged for one in held) else 1):
+            log.warning("position_unknown exchange=%s rows=%s", self._quirks.code, len(held))
+            return None
+        return sum((one.base for one in held), ZERO)
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
         """Let a contract be traded with isolated margin, one position, and this leverage.
@@ -237,8 +251,7 @@ class CcxtExchange:
         """Return the rows of one contract: one, or one for each side; empty ones too."""
         if not self._quirks.positions_params or not self._reader.lists(symbol):
             return ()
-        rows = self._read(lambda: self._client.fetch_positions([symbol]))
-        return tuple(map(to_position, rows))
+        return self._read(lambda: self._reader.positions_in(symbol))
 
     def _change(self, change: Callable[[], Any], refused: DomainError | None = None) -> None:
         """Change a setting; one that is as wanted already is fine, a refusal raises `refused`."""
@@ -389,7 +402,12 @@ class CcxtExchange:
         return self._our_ms() + int(self._client.traffic.clock_offset_ms())
 
     def _start(self, cursor: str, now: int) -> int:
-        """Read where the last look ended; an empty or unreadable cursor reaches back a day."""
+        """Read where the last look ended; an empty or unreadable cursor reaches back a day.
+
+        One that did not come to its end goes on behind its last fill.
+        """
+        if cursor.startswith(PARTIAL) and cursor.removeprefix(PARTIAL).isdecimal():
+            return int(cursor.removeprefix(PARTIAL)) + 1
         times = [line.rpartition("=")[2] for line in cursor.splitlines()]
         known = [int(one) for one in times if one.isdecimal()]
         return min(known) - OVERLAP_MS if known else now - FIRST_LOOK_MS

@@ -2,12 +2,13 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 
 from app.adapters.exchanges.quirks import Quirks
-from app.adapters.exchanges.reading import to_fill, to_order, turn_of
+from app.adapters.exchanges.reading import Held, to_fill, to_order, to_position, turn_of
 from app.trading.market import MarketKind
 from app.trading.orders import Fill, OrderKind
 from app.trading.ports import VenueOrder
@@ -15,6 +16,8 @@ from app.trading.ports import VenueOrder
 log = logging.getLogger(__name__)
 
 REMEMBERED_IDS = 5000
+# So many rows of positions the library asks for.
+POSITIONS_PAGE = 200
 Found = dict[str, tuple[VenueOrder, ...]]
 
 
@@ -99,18 +102,44 @@ class Reader:
 
     # --- fills --------------------------------------------------------------------------------
 
-    def fills(self, symbols: Iterable[str], start: int, end: int) -> list[tuple[str, Fill]]:
-        """Read all fills of a span in these pairs, oldest first, each with its pair."""
-        wanted = set(symbols)
-        rows: dict[tuple[str, str], tuple[str, Any]] = {}
-        begin = start
-        while begin <= end:
-            until = min(begin + self._quirks.fills_window_ms - 1, end)
-            for symbol, raw in self._window(wanted, begin, until):
-                rows[symbol, str(raw["id"])] = (symbol, raw)
-            begin = until + 1
-        fills = [(symbol, self.fill(symbol, raw)) for symbol, raw in rows.values()]
-        return sorted(fills, key=lambda one: turn_of(one[1]))
+    def fills(
+        self, symbols: Iterable[str], start: int, end: int, seconds: int | None = None
+    ) -> tuple[list[tuple[str, Fill]], int]:
+        """Read fills of a span in these pairs, oldest first, each with its pair.
+
+        Return up to which moment they are all: the end of the span, or an earlier one where there
+        are more than can be read in `seconds`. At least a part is always read.
+        """
+        deadline = None if seconds is None else monotonic() + seconds
+        found: dict[tuple[str, str], tuple[str, Fill]] = {}
+        until = start - 1
+        for rows, last in self._spans(set(symbols), start, end):
+            for symbol, raw in sorted(rows, key=_moment):
+                if _is_over(deadline) and raw["timestamp"] - 1 > max(until, start):
+                    return _in_turn(found), raw["timestamp"] - 1
+                found[symbol, str(raw["id"])] = symbol, self.fill(symbol, raw)
+            until = last
+            if _is_over(deadline):
+                break
+        return _in_turn(found), until
+
+    def _spans(
+        self, symbols: set[str], start: int, end: int
+    ) -> Iterator[tuple[list[tuple[str, Any]], int]]:
+        """Read raw fills in parts of the span, oldest part first; each with its last moment."""
+        length = self._quirks.fills_window_ms
+        waiting = [
+            (begin, min(begin + length - 1, end)) for begin in range(start, end + 1, length)
+        ][::-1]
+        known: _Known = {}
+        while waiting:
+            begin, until = waiting.pop()
+            rows = self._window(symbols, begin, until, known)
+            if rows is None:
+                middle = (begin + until) // 2
+                waiting += [(middle + 1, until), (begin, middle)]
+            else:
+                yield rows, until
 
     def rows_of(
         self, symbol: str, start: int, end: int, params: Mapping[str, Any]
@@ -127,28 +156,68 @@ class Reader:
 
         One by which the exchange closed a position is told as such: nobody ordered it.
         """
-        quote = self.client.market(symbol)["quote"]
+        quote = symbol.partition("/")[2].partition(":")[0]
         return to_fill(raw, self._client_id_of(symbol, raw), quote, self._quirks)
 
-    def _window(self, symbols: set[str], start: int, end: int) -> Iterable[tuple[str, Any]]:
+    def _window(
+        self, symbols: set[str], start: int, end: int, known: "_Known"
+    ) -> list[tuple[str, Any]] | None:
+        """Read all fills of a span, or return None where a full page may hide some."""
+        found: list[tuple[str, Any]] = []
         if not self._quirks.all_fills:
             for symbol in sorted(filter(self.lists, symbols)):
-                for raw in self._span(symbol, start, end, {}):
-                    yield symbol, raw
-            return
-        for kind in self._kinds(symbols):
+                rows = self._known_page(symbol, start, end, {}, known)
+                if rows is None:
+                    return None
+                found += [(symbol, raw) for raw in rows]
+            return found
+        for kind in self._kinds(symbols, dropped=True):
             params = dict(self._quirks.kind_params.get(kind, {}))
             if kind is not MarketKind.SPOT:
                 params |= self._quirks.contract_fills_params
-            for raw in self._span(None, start, end, params):
-                market = self._market_of(raw["info"], kind)
+            rows = self._known_page(None, start, end, params, known, kind)
+            if rows is None:
+                return None
+            for raw in rows:
+                market = self._market_of(raw["info"], kind, symbols)
                 if market["symbol"] in symbols and self._is_fill(raw["info"]):
-                    yield market["symbol"], self.client.parse_trade(raw["info"], market)
+                    found.append((market["symbol"], self.client.parse_trade(raw["info"], market)))
+        return found
+
+    def _known_page(
+        self,
+        symbol: str | None,
+        start: int,
+        end: int,
+        params: Mapping[str, Any],
+        known: "_Known",
+        kind: MarketKind | None = None,
+    ) -> list[Any] | None:
+        # What is whole for a longer span is not asked for again when another pair splits it.
+        until, rows = known.get((symbol, kind), (start - 1, []))
+        if until < end:
+            page = self._page(symbol, start, end, params)
+            if page is None:
+                return None
+            until, rows = known[symbol, kind] = end, page
+        return [raw for raw in rows if start <= raw["timestamp"] <= end]
 
     def _span(
         self, symbol: str | None, start: int, end: int, params: Mapping[str, Any]
     ) -> list[Any]:
         """Read all fills of a span; a full page may hide some, so its halves are read again."""
+        rows = self._page(symbol, start, end, params)
+        if rows is not None:
+            return rows
+        middle = (start + end) // 2
+        return self._span(symbol, start, middle, params) + self._span(
+            symbol, middle + 1, end, params
+        )
+
+    def _page(
+        self, symbol: str | None, start: int, end: int, params: Mapping[str, Any]
+    ) -> list[Any] | None:
+        """Read a page of fills; None where it is full, unless it is of one moment."""
         page = self._quirks.fills_page
 
         def ask(paging: Mapping[str, Any]) -> list[Any]:
@@ -159,17 +228,14 @@ class Reader:
         rows = ask({})
         if len(rows) < page:
             return rows
-        if start == end:
-            # One order may meet more than a page of others in one millisecond.
-            mark = self._quirks.fills_mark
-            if mark is None:
-                log.error("fills_hidden exchange=%s at=%s", self._quirks.code, start)
-                return rows
-            return _paged(ask, page, *mark)
-        middle = (start + end) // 2
-        return self._span(symbol, start, middle, params) + self._span(
-            symbol, middle + 1, end, params
-        )
+        if start < end:
+            return None
+        # One order may meet more than a page of others in one millisecond.
+        mark = self._quirks.fills_mark
+        if mark is None:
+            log.error("fills_hidden exchange=%s at=%s", self._quirks.code, start)
+            return rows
+        return _paged(ask, page, *mark)
 
     def _is_fill(self, info: Mapping[str, Any]) -> bool:
         told, kinds = self._quirks.fill_kinds
@@ -191,26 +257,88 @@ class Reader:
             self.remember(symbol, venue_id, known)
         return known
 
+    # --- positions ----------------------------------------------------------------------------
+
+    def positions(self) -> list[Held]:
+        """Read the contracts that the account holds, whatever they are settled in."""
+        found: list[Held] = []
+        for coin in self._quirks.settle_coins:
+            params = {**self._quirks.positions_params, "settleCoin": coin}
+            while True:
+                rows = self.client.fetch_positions(None, params)
+                found += [to_position(raw, self._quirks) for raw in rows]
+                cursor = rows[0]["info"].get(self._quirks.page_field) if rows else None
+                if len(rows) < POSITIONS_PAGE or not cursor:
+                    break
+                params = {**params, self._quirks.page_param: cursor}
+        return found
+
+    def positions_in(self, symbol: str) -> tuple[Held, ...]:
+        """Read the rows of one contract, empty ones too."""
+        rows = self.client.fetch_positions([symbol])
+        return tuple(to_position(raw, self._quirks) for raw in rows)
+
     # --- pairs --------------------------------------------------------------------------------
 
     def lists(self, symbol: str) -> bool:
         """Say whether the exchange has this pair; nothing of ours stands in one that it dropped."""
         return symbol in self.client.markets
 
-    def _kinds(self, symbols: Iterable[str]) -> list[MarketKind]:
-        """Return the kinds of these pairs; exchanges tell spot and contracts apart."""
-        listed = (symbol for symbol in symbols if self.lists(symbol))
-        spot = {bool(self.client.market(symbol)["spot"]) for symbol in listed}
+    def _kinds(self, symbols: Iterable[str], *, dropped: bool = False) -> list[MarketKind]:
+        """Return the kinds of these pairs; exchanges tell spot and contracts apart.
+
+        Pairs that were `dropped` (or renamed) count if so wanted: their last fills are told still.
+        """
+        spot = {":" not in symbol for symbol in symbols if dropped or self.lists(symbol)}
         return [MarketKind.SPOT if one else MarketKind.LINEAR for one in sorted(spot, reverse=True)]
 
-    def _market_of(self, row: Mapping[str, Any], kind: MarketKind) -> Any:
+    def _market_of(
+        self, row: Mapping[str, Any], kind: MarketKind, symbols: Iterable[str] = ()
+    ) -> Any:
         # One id of theirs may stand for the coins and for a contract on them.
         name = str(row[self._quirks.symbol_field])
         wants_spot = kind is MarketKind.SPOT
         for market in self.client.markets_by_id.get(name, ()):
             if bool(market["spot"]) is wants_spot:
                 return market
+        for symbol in symbols:
+            is_kind = (":" not in symbol) is wants_spot and not self.lists(symbol)
+            if is_kind and _letters(symbol.partition(":")[0]) == _letters(name):
+                return self._dropped_market(symbol, name)
         return self.client.safe_market(name, None, None, "spot" if wants_spot else "swap")
+
+    def _dropped_market(self, symbol: str, name: str) -> Any:
+        # As much as a fill is read by.
+        pair, _, settle = symbol.partition(":")
+        base, _, quote = pair.partition("/")
+        return self.client.safe_market_structure(
+            {
+                "id": name, "symbol": symbol, "base": base, "quote": quote,
+                "settle": settle or None, "type": "swap" if settle else "spot",
+                "spot": not settle, "swap": bool(settle), "contract": bool(settle),
+                "linear": bool(settle), "inverse": False,
+            }
+        )  # fmt: skip
+
+
+# Rows by pair, or by kind of market, and up to which moment they are all.
+_Known = dict[tuple[str | None, MarketKind | None], tuple[int, list[Any]]]
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).upper()
+
+
+def _moment(row: tuple[str, Any]) -> int:
+    return int(row[1]["timestamp"])
+
+
+def _is_over(deadline: float | None) -> bool:  # time
+    return deadline is not None and monotonic() > deadline
+
+
+def _in_turn(found: Mapping[Any, tuple[str, Fill]]) -> list[tuple[str, Fill]]:
+    return sorted(found.values(), key=lambda one: turn_of(one[1]))
 
 
 def _paged(

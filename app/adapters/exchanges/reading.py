@@ -204,12 +204,15 @@ class Held:
         return -self.quantity if self.side == "short" else self.quantity
 
 
-def to_position(raw: Mapping[str, Any]) -> Held:
-    """Turn the library's position into ours, an empty one too."""
+def to_position(raw: Mapping[str, Any], quirks: Quirks) -> Held:
+    """Turn the library's position into ours, an empty one too; raise ExchangeError if garbled."""
+    quantity = needed(raw.get("contracts"), quirks)
+    if quantity and not raw.get("side"):
+        raise garbled(quirks)
     return Held(
         symbol=raw["symbol"],
         side=str(raw.get("side") or ""),
-        quantity=decimal(raw.get("contracts")) or ZERO,
+        quantity=quantity,
         hedged=bool(raw.get("hedged")),
         entry_price=decimal(raw.get("entryPrice")),
         leverage=decimal(raw.get("leverage")),

@@ -253,4 +253,7 @@ def _entry(kind: str, found: Data) -> Entry | None:
         # Tries are no matter of books.
         return None
     figures = {"state": found["state"], **sum_figures(_money(found))}
+    if kind == "payment":
+        fee = _fee(found) or Money(Decimal(0), found["currency"])
+        figures["fee"] = sum_figures(fee)["amount"]
     return Entry(Ref(kind, found["id"]), figures)

@@ -131,7 +131,7 @@ def _release(tokens: Mapping[int, int]) -> None:
     try:
         with transaction():
             release(tokens)
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
         # The leases end by themselves.
         log.warning("release_failed error=%s", type(error).__name__)
 
@@ -145,7 +145,8 @@ def _read_accounts(account_ids: Iterable[int]) -> list[Account]:
         ExchangeAccount.funding_cursor,
         ExchangeAccount.audited_at,
     )
-    query = query.where(ExchangeAccount.id.in_(list(account_ids))).order_by(ExchangeAccount.id)
+    wanted = ExchangeAccount.id.in_(list(account_ids)), ExchangeAccount.deleted_at.is_(None)
+    query = query.where(*wanted).order_by(ExchangeAccount.id)
     return [Account(*row) for row in db.session.execute(query)]
 
 
@@ -250,8 +251,12 @@ class _Tick:
                 self.report.unfinished.add(account.id)
                 return
             todo = self._decide({account.id: seen}, look).get(account.id, Work())
+            if seen.is_partial:
+                # The rest is read whole, for a look at what stands alone would pass it by.
+                self._read_on(account)
             try:
-                if todo.is_empty or not real_side.act(account, self.tokens, todo):
+                goes_on = not todo.is_empty and real_side.act(account, self.tokens, todo)
+                if not goes_on and not seen.is_partial:
                     return
             except Unavailable as error:
                 log.warning("put_off account=%s error=%s", account.id, error.code)
@@ -266,6 +271,11 @@ class _Tick:
                     account.audited_at = LONG_AGO
             self._renew()
         self.report.unfinished.add(account.id)
+
+    def _read_on(self, account: Account) -> None:
+        account.audited_at = LONG_AGO
+        with transaction():
+            ask_for_audit([account.id])
 
     def _decide(self, seen: Mapping[int, Seen], number: int) -> dict[int, Work]:
         self._renew()

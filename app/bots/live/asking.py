@@ -21,13 +21,14 @@ from app.bots.live.protect import (
 )
 from app.bots.live.rows import Event, LiveBot
 from app.bots.models import BotState
+from app.bots.rules import COINS_MISSING
 from app.errors import Conflict
 from app.money import exact_text
 from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place, Reason
-from app.trading.market import ZERO, PricePoint, Triggers
-from app.trading.orders import Order, Purpose, Side, Status, client_order_id
+from app.trading.market import ZERO, MarketKind, PricePoint, Triggers
+from app.trading.orders import Order, Purpose, Side, Status, client_order_id, traded_value
 from app.trading.ports import Balance
 from app.trading.risk import Limits
 from app.trading.strategies import strategy_named
@@ -38,6 +39,7 @@ from app.trading.strategy import (
     Severity,
     StopHow,
     Strategy,
+    UnderWay,
     View,
 )
 
@@ -45,6 +47,8 @@ CANCELLABLE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
 _MOST_PARAMS = 50_000
 # What a strategy logs when other settings begin.
 EDITED = "edit_done"
+# When it deals its coins out anew: to other orders than those that answer their purchases.
+DEALT_ANEW = frozenset({EDITED, "grid_started", "level_too_small_to_sell"})
 
 
 @dataclass(slots=True)
@@ -52,7 +56,8 @@ class Answer:
     """What a bot wants: nothing of it is written yet.
 
     `unsent` are intended orders of former ticks that still have to go out; `settled` final orders
-    that the strategy has taken in.
+    that the strategy has taken in. `under_way` are the round trips that go on where coins were
+    dealt out anew: all others have ended.
     """
 
     new_orders: list[NewOrder] = field(default_factory=list)
@@ -65,6 +70,7 @@ class Answer:
     finished: Reason | None = None
     again: bool = False
     edited: bool = False
+    under_way: UnderWay | None = None
 
 
 def watch(
@@ -125,6 +131,7 @@ def hold(books: Books, bot: LiveBot, seen: Seen) -> Answer:
             orders=tuple(own.order for own in current),
             holdings=books.metrics[bot.id].books.position.holdings,
             investment=bot.capital,
+            swing=seen.swings.get(bot.id),
         )
         bot.triggers = answer.wake = strategy.exit_triggers(view)
         ending = strategy.ending(view)
@@ -174,11 +181,13 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         return paused
     strategy = strategy_named(bot.strategy)
     params = _params(strategy, bot)
-    if bot.strategy_state is None:
+    if begins := bot.strategy_state is None:
         # Orders of the start before this one, and prices of the past, come first.
         live = [own for own in former if own.status.is_live and own not in staying]
-        if live or not seen.is_last:
+        if live or not seen.is_last or seen.is_partial:
             return answer
+        if bot.market_id in seen.stale and bot.stop_request is None:
+            return _until_next_price(answer, point)
         _check_money(books, bot, seen)
         state = _first_state(books, strategy, params, bot, point)
     else:
@@ -203,6 +212,8 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         stop_request=bot.how,
         may_retry=seen.may_retry,
         asks_again=seen.asks_again,
+        swing=None if begins else seen.swings.get(bot.id),
+        there=_there(books, bot, seen),
     )
     result = tick(strategy, view, Limits(halted=bot.is_emergency))
     wanted = _protection(books, strategy, bot, view, result)
@@ -215,12 +226,54 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     taken_back = {own.id for own in answer.cancels}
     answer.unsent = [own for own in waiting if own.id not in taken_back]
     answer.wake = wake_with(answer.wake, wanted)
+    if begins or any(each.code in DEALT_ANEW for each in result.events):
+        answer.under_way = strategy.under_way(result.state)
     _remember(bot, strategy.encode_state(result.state))
     bot.triggers = result.triggers
     metrics = books.metrics[bot.id]
     metrics.add_matches(result.matches)
+    if answer.finished is not None and answer.finished.code == COINS_MISSING:
+        _take_out(books, bot, answer.finished)
     metrics.value_at(point.price)
     return answer
+
+
+def _until_next_price(answer: Answer, point: PricePoint) -> Answer:
+    # Nothing is traded by an old price.
+    answer.wake = Triggers(point.price, point.price)
+    return answer
+
+
+def _there(books: Books, bot: LiveBot, seen: Seen) -> Balance | None:
+    """Return the coins of a pair that are at the venue and that no other bot of the account holds.
+
+    None where no comparison has just asked for them.
+    """
+    if seen.balances is None or bot.market.kind is not MarketKind.SPOT or not seen.asks_again:
+        return None
+    others = (
+        books.metrics[each.id].books.position.base
+        for each in books.bots
+        if each.id != bot.id
+        and each.account_id == bot.account_id
+        and (each.is_running or each.is_paused)
+        and (each.market.kind, each.market.base) == (bot.market.kind, bot.market.base)
+    )
+    told = seen.balances.get(bot.market.base, Balance())
+    total = max(ZERO, told.total - sum(others, ZERO))
+    free = min(told.free, total)
+    return Balance(free, total - free)
+
+
+def _take_out(books: Books, bot: LiveBot, why: Reason) -> None:
+    coins, price = Decimal(str(why.values["quantity"])), Decimal(str(why.values["price"]))
+    metrics = books.metrics[bot.id]
+    if coins > metrics.books.position.base:
+        # Told before: they are out of the books already.
+        return
+    metrics.take_out(coins, price)
+    moved = {bot.market.base: -coins, bot.market.quote: traded_value(price, coins)}
+    books.taken_out.append((bot, moved))
 
 
 def _taken_over(books: Books, bot: LiveBot, former: list[OwnOrder]) -> list[OwnOrder]:

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from app.bots.live import clock
 from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
 from app.bots.live.lost import Lost, find_lost, is_known
@@ -17,9 +18,9 @@ from app.bots.models import BotState
 from app.db import utc_now
 from app.exchanges.catalogue import VENUES
 from app.money import exact_text
+from app.trades.funding import NewFunding, store_funding
 from app.trades.service import (
     NewFill,
-    NewFunding,
     NewOrder,
     OwnOrder,
     count_fill,
@@ -27,7 +28,6 @@ from app.trades.service import (
     insert_orders,
     orders_by_client_id,
     store_fills,
-    store_funding,
     unsettled_orders,
 )
 from app.trading.intents import Reason
@@ -54,6 +54,8 @@ FORCED = {
     LIQUIDATION: ("liquidated", "position_liquidated"),
     DELEVERAGING: ("deleveraged", "position_deleveraged"),
 }
+# So many orders do not end in one moment without a trace.
+MANY = 3
 BY_HAND = ("closed_by_hand", "position_closed_by_hand")
 
 
@@ -77,6 +79,10 @@ class Books:
     edited: dict[int, list[OwnOrder]] = field(default_factory=lambda: defaultdict(list))
     # Orders at the venue that should not stand there, by account.
     strays: dict[int, list[VenueOrder]] = field(default_factory=dict)
+    # Orders that nobody has seen for long enough, by account.
+    doubted: dict[int, list[OwnOrder]] = field(default_factory=lambda: defaultdict(list))
+    # Coins that bots held and that were not there, as they ended: bot and what moves by currency.
+    taken_out: list[tuple[LiveBot, dict[str, Decimal]]] = field(default_factory=list)
     # What the books of an account lack of what its venue has.
     lost: dict[int, Lost] = field(default_factory=dict)
 
@@ -306,6 +312,7 @@ def _book_found(
 ) -> None:
     markets = {bot.id: bot.market for bot in books.bots}
     for number, entry in seen.items():
+        patience = _patience(accounts[number], entry, by_client)
         for client_id, found in entry.found.items():
             own = by_client.get((number, client_id))
             if own is None or own.settled:
@@ -313,7 +320,9 @@ def _book_found(
             if found is not None:
                 changed = apply_found(own, found)
             else:
-                changed = _apply_absence(own, accounts[number], entry.begun_at)
+                changed = _doubt(own)
+                if not changed and _is_overdue(own, entry.begun_at, patience):
+                    books.doubted[number].append(own)
             if changed:
                 books.touched[own.id] = own
                 _tell_taken(books, own)
@@ -353,27 +362,46 @@ def _tell_taken(books: Books, own: OwnOrder) -> None:
         books.events.append(Event(own.bot_id, NOTED, values, Severity.WARNING))
 
 
-def _apply_absence(own: OwnOrder, account: Account, asked_at: datetime) -> bool:
+def _doubt(own: OwnOrder) -> bool:
     """Take in that the venue says it does not know an order; one that was never sent just waits.
 
     One that was about to be sent when its worker died may be there: venues forget orders for a
     while, also filled ones, and not each of them refuses a second order under the id of a filled
-    one. It is doubted first, and taken as absent only when nobody has seen it for long enough:
-    up to when the venue was asked, for calls wait for their turn and an answer may be old by now.
-    An order that did stand once is gone then; one that was never seen has never arrived.
+    one. So it is doubted first.
     """
-    if not own.status.is_live or (own.status is Status.INTENDED and own.sent_at is None):
+    unsent = own.status is Status.INTENDED and own.sent_at is None
+    if unsent or not own.status.is_live or own.status is Status.UNRESOLVED:
         return False
-    if own.status is not Status.UNRESOLVED:
-        own.turn(Status.UNRESOLVED, "unknown_to_venue")
-        return True
-    if asked_at - (own.doubtful_since or own.created_at) < grace_of(account.exchange):
-        return False
-    if own.exchange_order_id is None and not own.order.filled:
-        own.turn(Status.REJECTED, "never_arrived")
-    else:
-        own.turn(Status.CANCELLED, "vanished")
+    own.turn(Status.UNRESOLVED, "unknown_to_venue")
     return True
+
+
+def _is_overdue(own: OwnOrder, asked_at: datetime, patience: timedelta) -> bool:
+    """Say whether nobody has seen an order in doubt for long enough.
+
+    That is up to when the venue was asked, for calls wait for their turn and an answer may be old
+    by now.
+    """
+    if own.status is not Status.UNRESOLVED:
+        return False
+    return asked_at - (own.doubtful_since or own.created_at) >= patience
+
+
+def _patience(
+    account: Account, entry: Seen, by_client: Mapping[tuple[int, str], OwnOrder]
+) -> timedelta:
+    """Return how long orders of an account are looked for; longer if all that stood are missing."""
+    usual = grace_of(account.exchange)
+    if any(found is not None and found.status.is_live for found in entry.found.values()):
+        return usual
+    missing = [
+        own
+        for (number, _), own in by_client.items()
+        if number == account.id
+        and own.status is Status.UNRESOLVED
+        and own.exchange_order_id is not None
+    ]
+    return usual * clock.ALL_GONE if len(missing) >= MANY else usual
 
 
 def _book_strays(

@@ -10,6 +10,9 @@ from app.exchanges.catalogue import VENUES
 # catalogue asks for no more.
 USUAL_GRACE = timedelta(minutes=5)
 GRACE = USUAL_GRACE
+# So many times as long if it remembers none of all that stood: whoever cancels orders still knows
+# them as cancelled for a day, so it is the venue that has lost sight of the account.
+ALL_GONE = 6
 # An order that somebody else took back is placed anew so long after it was noticed.
 RESTORE_AFTER = timedelta(seconds=60)
 

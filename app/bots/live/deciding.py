@@ -20,10 +20,10 @@ from app.bots.live.protect import held_stops, leave, mind_left
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
 from app.bots.live.states import take_failure, take_success
 from app.bots.live.trips import RoundTrips
-from app.bots.metrics import write_metrics
+from app.bots.metrics import close_span, write_metrics
 from app.bots.models import BotState
 from app.bots.stopping import system_stop
-from app.bots.ties import compare_accounts
+from app.bots.ties import compare_accounts, note_taken_out
 from app.bulk import bulk_update
 from app.db import db
 from app.errors import DomainError
@@ -32,16 +32,14 @@ from app.exchanges.leases import still_held
 from app.exchanges.models import ExchangeAccount
 from app.money import exact_text
 from app.notifications.stream import hint_many
+from app.trades.round_trips import RoundTrip, open_round_trips, write_round_trips
 from app.trades.service import (
-    RoundTrip,
     insert_orders,
-    open_round_trips,
     update_orders,
-    write_round_trips,
 )
 from app.trading.market import Triggers
 from app.trading.orders import Status
-from app.trading.strategy import Match, Severity
+from app.trading.strategy import Match, Severity, UnderWay
 from app.transactions import after_commit, transaction
 
 log = logging.getLogger(__name__)
@@ -140,6 +138,7 @@ class _Desk:
         self.decided.fills = sum(map(len, books.fills.values()))
         for number, entry in seen.items():
             self.decided.work[number].again |= entry.is_cut
+            self.decided.work[number].doubted += books.doubted[number]
 
     def serve_all(self) -> None:
         """Ask every bot; one that fails spoils nothing for the others."""
@@ -179,6 +178,9 @@ class _Desk:
             log.error("orders_exist tick=%s missing=%s", self.tick_id, len(new) - len(written))
         update_orders(books.touched.values())
         write_round_trips(self._round_trips())
+        close_span([bot.id for bot, _ in books.taken_out], books.now)
+        for bot, moved in books.taken_out:
+            note_taken_out(bot.account_id, moved)
         write_bots([bot for bot in books.bots if bot.account_id in self.seen])
         write_metrics([each for each in books.metrics.values() if each.is_changed], books.now)
         events = [*books.events, *(e for answer in self.answers.values() for e in answer.events)]
@@ -273,6 +275,8 @@ class _Desk:
         work.cancels += [own for own in self.books.edited[bot.id] if own not in answer.cancels]
         work.sends += answer.unsent
         work.again |= answer.again
+        if bot.stop_request is not None:
+            work.stopping.add(bot.id)
         work.edited |= answer.edited
         for own in answer.settled:
             own.settled = True
@@ -324,10 +328,18 @@ class _Desk:
             answer.events.append(told)
 
     def _round_trips(self) -> list[RoundTrip]:
+        missing = {
+            bot.id: why
+            for bot, _ in self.books.taken_out
+            if (why := self.answers[bot.id].finished) is not None
+        }
         concerned = {
             bot.id: bot
             for bot in self.books.bots
-            if bot.id in self.books.fills or self._matches(bot.id)
+            if bot.id in self.books.fills
+            or self._matches(bot.id)
+            or self._under_way(bot.id)
+            or bot.id in missing
         }
         rows: dict[int, list[RoundTrip]] = defaultdict(list)
         for row in open_round_trips(list(concerned)):
@@ -340,10 +352,20 @@ class _Desk:
                 trips.add_fill(new)
             for match in self._matches(number):
                 trips.add_match(match, by_client)
-            for new in self.books.fills.get(number, ()):
-                trips.add_closing_sale(new)
+            held = self.books.metrics[number].books.position.base
+            fills = self.books.fills.get(number, ())
+            trips.add_closing_sales(fills, self.books.orders[number], held)
+            if number in missing:
+                trips.take_out(missing[number], self.books.now)
+            going_on = self._under_way(number)
+            if going_on is not None:
+                trips.carry_over(going_on, self.books.now)
             changed += trips.changed
         return changed
+
+    def _under_way(self, bot_id: int) -> UnderWay | None:
+        answer = self.answers.get(bot_id)
+        return answer.under_way if answer else None
 
     def _matches(self, bot_id: int) -> tuple[Match, ...]:
         answer = self.answers.get(bot_id)

@@ -39,7 +39,10 @@ class Seen:
     being expected, and `balances` what the venue holds, `positions` those in contracts by symbol;
     with `is_audit` all of it was asked, and with `may_retry` a real venue may be asked again what
     it has refused too often, as with `asks_again` it is now and then. `is_cut` says that orders
-    which wait to be sent could not all be looked up. With `is_news` there is something to decide;
+    which wait to be sent could not all be looked up, `is_partial` that there are more fills than
+    could be read: nothing is compared before all are. `swings` are the lowest and highest prices
+    since the last good tick of bots with a stop, by bot, and `stale` are markets whose prices have
+    stopped coming. With `is_news` there is something to decide;
     `has_walked` says that prices have happened since, and `is_last` that no later one is known.
     """
 
@@ -54,10 +57,13 @@ class Seen:
     funding_cursor: str | None = None
     balances: Mapping[str, Balance] | None = None
     positions: Mapping[str, Decimal] = field(default_factory=dict)
+    swings: Mapping[int, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    stale: set[int] = field(default_factory=set)
     is_audit: bool = False
     may_retry: bool = False
     asks_again: bool = False
     is_cut: bool = False
+    is_partial: bool = False
     is_news: bool = False
     has_walked: bool = False
     is_last: bool = True
@@ -67,9 +73,12 @@ class Seen:
 class Work:
     """What one decision leaves to do for an account: take back, then send.
 
-    `strays` are orders at the venue that stand in no book of ours: taken back first. `again` asks
+    `strays` are orders at the venue that stand in no book of ours: taken back first. `doubted` are
+    orders that nobody has seen for long enough: asked back, so that they stand for sure no more
+    before they count as absent. `again` asks
     for one more decision at the same price even if nothing is to be sent. With `edited` other
-    settings begin now: the venue is told their leverage before an order that counts on it.
+    settings begin now: the venue is told their leverage before an order that counts on it. What
+    belongs to bots that are `stopping` goes first.
     Afterwards `keyless` are bots for which the venue did nothing because of the key, as when its
     rights were taken away, and `served` those with an order that it took. `misfits` are markets
     whose rules are not what we know, by what the venue said to an order, and with `closes_nothing`
@@ -78,9 +87,11 @@ class Work:
 
     strays: list[VenueOrder] = field(default_factory=list)
     cancels: list[OwnOrder] = field(default_factory=list)
+    doubted: list[OwnOrder] = field(default_factory=list)
     sends: list[OwnOrder] = field(default_factory=list)
     again: bool = False
     edited: bool = False
+    stopping: set[int] = field(default_factory=set)
     keyless: set[int] = field(default_factory=set)
     served: set[int] = field(default_factory=set)
     misfits: set[int] = field(default_factory=set)
@@ -89,4 +100,5 @@ class Work:
     @property
     def is_empty(self) -> bool:
         """Say whether nothing is left."""
-        return not (self.strays or self.cancels or self.sends or self.again or self.edited)
+        orders = self.strays or self.cancels or self.doubted or self.sends
+        return not (orders or self.again or self.edited)

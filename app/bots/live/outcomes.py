@@ -119,13 +119,37 @@ def apply_cancel(own: OwnOrder, outcome: Outcome, found: VenueOrder | None) -> b
     ask_back(own)
     if found is not None:
         return apply_found(own, found)
-    never_came = isinstance(outcome, Refused) and outcome.code == NEVER_CAME
-    if own.status is Status.INTENDED or never_came:
+    if own.status is Status.INTENDED or _never_came(outcome):
         own.turn(Status.CANCELLED)
     else:
         # Perhaps it was filled a moment ago and its fills are on their way.
         own.turn(Status.UNRESOLVED, "unknown_to_venue")
     return True
+
+
+def apply_absence(own: OwnOrder, outcome: Outcome, found: VenueOrder | None) -> bool:
+    """Take an order as absent that nobody has seen for long enough; say whether it changed.
+
+    `outcome` is what the venue answered when it was asked to take it back: it must be sure that
+    nothing stands, for what it does not show may stand all the same, and something else would be
+    placed beside it. An order that did stand once is gone then; one that was never seen has never
+    arrived.
+    """
+    if isinstance(outcome, Accepted):
+        ask_back(own)
+    if found is not None:
+        return apply_found(own, found)
+    if not (isinstance(outcome, Accepted) or _never_came(outcome)):
+        return False
+    if own.exchange_order_id is None and not own.order.filled:
+        own.turn(Status.REJECTED, "never_arrived")
+    else:
+        own.turn(Status.CANCELLED, "vanished")
+    return True
+
+
+def _never_came(outcome: Outcome) -> bool:
+    return isinstance(outcome, Refused) and outcome.code == NEVER_CAME
 
 
 def apply_found(own: OwnOrder, found: VenueOrder) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 
 from app.bots.live.clock import audit_is_due
 from app.bots.live.facts import Account, Seen, Work
-from app.bots.live.outcomes import apply_cancel, apply_place, is_held_back
+from app.bots.live.outcomes import apply_absence, apply_cancel, apply_place, is_held_back
 from app.bots.live.rows import Seat, activate, read_leverages, read_seats
 from app.bots.models import BotState
 from app.db import utc_now
@@ -78,12 +78,14 @@ def act(
         held = sorted(still_held({number: tokens[number] for number in work}))
         seats = _by_account(read_seats(held))
         venue = _load(held, seats)
-        venue.look_up({_key(own) for n in held for own in (*work[n].sends, *work[n].cancels)})
+        asked = ((*work[n].sends, *work[n].cancels, *work[n].doubted) for n in held)
+        venue.look_up({_key(own) for orders in asked for own in orders})
         changed: list[OwnOrder] = []
         for number in held:
             entry = Seen(number, cursor=accounts[number].fills_cursor)
             visit = _Visit(venue.account(number), seats[number], entry)
             visit.cancel(work[number].cancels)
+            visit.make_sure(work[number].doubted)
             visit.send(work[number].sends)
             visit.seen.is_news |= work[number].again or visit.account.has_new_fills
             if not visit.seen.is_news:
@@ -113,6 +115,15 @@ class _Visit:
             symbol = self._by_bot[own.bot_id].market.symbol
             outcome = self.account.cancel(symbol, own.order.client_id)
             if apply_cancel(own, outcome, self.account.find(symbol, own.order.client_id)):
+                self.changed.append(own)
+                self.seen.is_news |= own.status.is_final
+
+    def make_sure(self, orders: Iterable[OwnOrder]) -> None:
+        """Take orders as absent that the venue has not known for long enough."""
+        for own in orders:
+            symbol, client_id = self._by_bot[own.bot_id].market.symbol, own.order.client_id
+            outcome = self.account.cancel(symbol, client_id)
+            if apply_absence(own, outcome, self.account.find(symbol, client_id)):
                 self.changed.append(own)
                 self.seen.is_news |= own.status.is_final
 

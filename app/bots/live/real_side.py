@@ -21,6 +21,7 @@ from app.bots.live.outcomes import (
     KEY_REFUSED,
     KNOWN_ALREADY,
     NOTHING_TO_CLOSE,
+    apply_absence,
     apply_cancel,
     apply_place,
     ask_back,
@@ -29,7 +30,7 @@ from app.bots.live.outcomes import (
     set_out,
 )
 from app.bots.live.paper_side import announce_started
-from app.bots.live.rows import Seat, read_leverages, read_seats
+from app.bots.live.rows import Seat, read_leverages, read_seats, read_swings
 from app.db import utc_now
 from app.errors import Unavailable
 from app.exchanges.leases import renew, still_held
@@ -37,7 +38,7 @@ from app.exchanges.venues import open_venue
 from app.trades.service import OwnOrder, unsettled_orders, update_orders
 from app.trading.market import ZERO, MarketKind
 from app.trading.order_queues import DELEVERAGING, LIQUIDATION
-from app.trading.orders import Fill, Order, OrderKind, Side, Status
+from app.trading.orders import Fill, Order, OrderKind, Purpose, Side, Status
 from app.trading.ports import Accepted, Exchange, Outcome, Refused, Unresolved, VenueOrder
 from app.transactions import transaction
 
@@ -54,6 +55,8 @@ MOST_LOOK_UPS = 20
 MOST_FAILED_LOOK_UPS = 3
 # Our own brake, or the exchange's: certainly nothing was sent.
 NOT_NOW = "exchange_rate_limited"
+# What waits for whatever closes or protects.
+OPENING = frozenset({Purpose.GRID, Purpose.ENTRY})
 DOUBTFUL = frozenset({Status.INTENDED, Status.UNRESOLVED})
 
 
@@ -68,10 +71,14 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         seats = read_seats([account.id])
         orders = unsettled_orders([account.id])
         leverages = read_leverages(seats)
+        swings = read_swings(account.id)
     seen = Seen(account.id, cursor=account.fills_cursor, is_news=True, asks_again=True)
+    seen.swings = swings
     for seat in seats:
         if seat.last_point is not None:
             seen.points[seat.market_id] = seat.last_point
+        if seat.price_is_stale:
+            seen.stale.add(seat.market_id)
     if seats:
         # Start and recovery are one path: both begin with a comparison.
         starts = any(seat.is_running and seat.is_fresh for seat in seats)
@@ -97,6 +104,10 @@ def _ask(
     answer = venue.look(_expected(symbols, orders), seen.cursor, whole=seen.is_audit)
     market_ids = {symbol: number for number, symbol in symbols.items()}
     seen.cursor = answer.cursor
+    seen.is_partial = answer.is_partial
+    if answer.is_partial:
+        log.warning("fills_unread account=%s cursor=%s", account.id, answer.cursor)
+        seen.is_audit = False
     seen.fills = [(market_ids.get(symbol, 0), fill) for symbol, fill in answer.fills]
     standing: dict[str, VenueOrder] | None = None
     if answer.orders is not None:
@@ -115,15 +126,19 @@ def _ask(
     }
     if not seen.is_audit:
         # Somebody else has traded a contract of ours, perhaps its position away.
-        seen.positions = {
-            symbol: venue.position(symbol)
-            for symbol in sorted(contracts)
-            if any(at == contracts[symbol] and _is_foreign(fill) for at, fill in seen.fills)
-        }
+        touched = {at for at, fill in seen.fills if _is_foreign(fill)}
+        asked = [symbol for symbol in sorted(contracts) if contracts[symbol] in touched]
+        seen.positions = _positions(venue, asked)
     else:
         _ask_funding(venue, contracts, account, seen)
         seen.balances = venue.balances()
-        seen.positions = {symbol: venue.position(symbol) for symbol in contracts}
+        seen.positions = _positions(venue, contracts)
+
+
+def _positions(venue: Exchange, symbols: Iterable[str]) -> dict[str, Decimal]:
+    """Return what is held in contracts, without those of which the venue does not tell."""
+    told = ((symbol, venue.position(symbol)) for symbol in symbols)
+    return {symbol: held for symbol, held in told if held is not None}
 
 
 def _is_foreign(fill: Fill) -> bool:
@@ -223,16 +238,21 @@ class _Errand:
         self._work = Work()
 
     def run(self, work: Work) -> bool:
-        """Take back strays, then own orders, then send; stop when the account is not ours.
+        """Take back strays, then own orders, make sure of some, then send.
+
+        All bots of an account share its limits: those that stop come first, and what closes or
+        protects goes before what opens. Whoever asks one to stop meanwhile does not wait either:
+        the rest of the orders is left for the next look. Stop when the account is not ours.
 
         Other settings may want another leverage: told after the cancels and before the orders.
         """
         self._work, self.news = work, work.again
         steps: list[Callable[[], bool]] = [
             *(partial(self._cancel_stray, stray) for stray in work.strays),
-            *(partial(self._take_back, own) for own in work.cancels),
+            *(partial(self._take_back, own) for own in sorted(work.cancels, key=self._turn)),
+            *(partial(self._make_sure, own) for own in work.doubted),
             *([self._set_leverages] if work.edited else []),
-            *(partial(self._send, own) for own in work.sends),
+            *(partial(self._send, own) for own in sorted(work.sends, key=self._turn)),
         ]
         for number, step in enumerate(steps):
             if number % HANDFUL == 0 and not self._note():
@@ -250,6 +270,9 @@ class _Errand:
             if not goes_on:
                 return False
         return self._note() and self.news
+
+    def _turn(self, own: OwnOrder) -> tuple[bool, bool]:
+        return own.bot_id not in self._work.stopping, own.order.key.purpose in OPENING
 
     @property
     def venue(self) -> Exchange:
@@ -305,9 +328,23 @@ class _Errand:
         )  # fmt: skip
         return True
 
+    def _is_outranked(self, own: OwnOrder) -> bool:
+        """Say whether a bot is to close something before others open more.
+
+        Somebody has asked it to stop since that was decided, or its orders were just taken back, so
+        that it sells with the next look.
+        """
+        if own.order.key.purpose not in OPENING:
+            return False
+        cleared = (o for o in self._work.cancels if o.bot_id in self._work.stopping)
+        if any(order.status.is_final for order in cleared):
+            return True
+        asked = (s.id for s in self.seats.values() if s.stop_request is not None and s.is_running)
+        return any(number not in self._work.stopping for number in asked)
+
     def _send(self, own: OwnOrder) -> bool:
         seat = self.seats.get(own.bot_id)
-        if seat is None or is_held_back(own, seat):
+        if seat is None or is_held_back(own, seat) or self._is_outranked(own):
             self.news = True
             return True
         set_out(own)
@@ -371,6 +408,25 @@ class _Errand:
         else:
             apply_cancel(own, outcome, found)
         self._changed.append(own)
+        return True
+
+    def _make_sure(self, own: OwnOrder) -> bool:
+        seat = self.seats.get(own.bot_id)
+        if seat is None:
+            self.news = True
+            return True
+        symbol, client_id = seat.market.symbol, own.order.client_id
+        try:
+            outcome = self.venue.cancel(symbol, client_id)
+            self._mind_refusal(own, outcome)
+            found = self.venue.find(symbol, client_id)
+        except Unavailable as error:
+            if error.code == NOT_NOW:
+                raise
+            log.warning("doubt_stays account=%s error=%s", own.account_id, error.code)
+            return True
+        if apply_absence(own, outcome, found):
+            self._changed.append(own)
         return True
 
 

@@ -40,6 +40,7 @@ class Seat:
     stop_request: str | None
     epoch: int
     is_fresh: bool
+    price_is_stale: bool
     triggers: Triggers
     market: Market
     last_point: PricePoint | None
@@ -126,6 +127,9 @@ _SEAT = ", ".join(
             ),
         ),
         "coalesce(jsonb_typeof(bots.strategy_state), 'null') = 'null' as is_fresh",
+        "markets.stale_reason <> '' or coalesce("
+        "now() - markets.last_price_at > make_interval(secs => markets.stale_after_s), true"
+        ") as price_is_stale",
         plain_columns(
             MARKETS,
             (
@@ -222,6 +226,34 @@ def read_leverages(seats: Iterable[Seat]) -> dict[int, Decimal]:
     return {row.id: Decimal(row.leverage) for row in rows}
 
 
+# A stop that the price has reached holds, also if the price is back before anybody looked: the
+# exchange was away, the worker busy, or a tick failed. A tick looks first and is noted later, so
+# some of what came before the last one is looked at again: had the stop been reached there, the bot
+# would not run any more. What was before the settings of now, or this state, does not count.
+_SWINGS = text("""
+    select bot.id, min(point.price) as lowest, max(point.price) as highest
+    from bots as bot
+    join bot_configs as config on config.bot_id = bot.id and config.version = bot.config_version
+    join markets as market on market.id = bot.market_id
+    join price_points as point on point.market_id = bot.market_id
+        and point.seq > market.last_seq - 3600
+        and point.at > greatest(bot.state_since, config.created_at, case
+            when bot.state = 'starting' then bot.last_tick_at
+            when bot.failures = 0 then bot.last_tick_at - interval '2 minutes'
+        end)
+    where bot.account_id = :account and bot.state in ('starting', 'active', 'paused')
+        and bot.last_tick_at is not null
+        and config.params ->> 'stop_loss' is not null
+    group by bot.id
+""")
+
+
+def read_swings(account_id: int) -> dict[int, tuple[Decimal, Decimal]]:
+    """Return the lowest and highest price since the last good tick of bots with a stop, by bot."""
+    rows = db.session.execute(_SWINGS, {"account": account_id})
+    return {row.id: (row.lowest, row.highest) for row in rows}
+
+
 def _seat_values(row: Row[Any]) -> dict[str, Any]:
     point = None
     if row.last_price is not None and row.last_price_at is not None:
@@ -235,6 +267,7 @@ def _seat_values(row: Row[Any]) -> dict[str, Any]:
         "stop_request": row.stop_request,
         "epoch": row.epoch,
         "is_fresh": row.is_fresh,
+        "price_is_stale": row.price_is_stale,
         "triggers": Triggers(row.wake_below, row.wake_above),
         "market": to_market(row),
         "last_point": point,

@@ -8,7 +8,7 @@ from app.bots.live.asking import Answer
 from app.bots.live.booking import Books
 from app.bots.live.rows import MOST_FAILURES, Event, LiveBot
 from app.bots.models import BotState
-from app.bots.rules import SALE_FAILED
+from app.bots.rules import COINS_MISSING, SALE_FAILED
 from app.trading.intents import Reason
 from app.trading.market import Triggers
 from app.trading.orders import Status
@@ -58,7 +58,7 @@ def _finish(bot: LiveBot, answer: Answer, why: Reason, now: datetime) -> None:
         # Whoever asked for the stop may have said why, unless they got another end.
         given = bot.state_reason if bot.stop_request is not None else {}
         code, values = why.code, why.values
-        if given.get("code") and code != SALE_FAILED:
+        if given.get("code") and code not in {SALE_FAILED, COINS_MISSING}:
             code, values = given["code"], given.get("values") or {}
         bot.turn(BotState.STOPPED, code, values, now)
     answer.events.append(Event(bot.id, f"bot_{bot.state}", dict(bot.state_reason["values"])))

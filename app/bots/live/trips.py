@@ -1,17 +1,27 @@
 """Round trips as rows of trades: opened by a buy, closed by the sell that answers it."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from app.bots.live.rows import LiveBot
-from app.trades.service import NewFill, OwnOrder, RoundTrip
+from app.trades.round_trips import RoundTrip
+from app.trades.service import NewFill, OwnOrder
+from app.trading.intents import Reason, reason
 from app.trading.market import ZERO, MarketKind, booked, exact
-from app.trading.orders import Purpose, Side, Status
+from app.trading.orders import Purpose, Side
 from app.trading.risk import CLOSING
-from app.trading.strategy import Match
+from app.trading.strategy import Match, UnderWay
 
 ENDING = CLOSING | {Purpose.PROTECT}
 OPEN, CLOSED = "open", "closed"
+# Its coins went over to other orders (a new start, other settings): those sell them once.
+CARRIED = "carried"
+# A start, its level and the round of that level.
+_Place = tuple[int, int | None, int]
 
 
 class RoundTrips:
@@ -56,9 +66,11 @@ class RoundTrips:
     def add_match(self, match: Match, orders: Mapping[str, OwnOrder]) -> None:
         """Close what a sell answers; coins of the first purchase get a row of their own."""
         sale = orders[match.exit_client_id]
-        trip = self._open.get((sale.epoch, match.level, match.cycle))
-        if trip is None or match.entry_client_id is None:
+        trip = self._opened_for(match, sale.epoch)
+        if trip is None:
             trip = self._from_first_purchase(match, sale)
+        elif match.is_part and match.quantity < trip.quantity:
+            self._leave_open(trip, match.quantity, match.fees - match.sell_fee)
         trip.status = CLOSED
         is_long = match.opened_by is Side.BUY
         trip.side = "long" if is_long else "short"
@@ -72,21 +84,89 @@ class RoundTrips:
         self._explain_exit(trip, sale)
         self._touch(trip)
 
-    @exact
-    def add_closing_sale(self, new: NewFill) -> None:
-        """Close what is open when the last sale of a bot is done, each at its average price."""
-        own = new.owner
-        order = own.order
-        if order.key.purpose not in ENDING or order.status is not Status.FILLED:
-            return
-        price = booked(order.value / order.filled)
-        share = order.fee_quote / order.filled
+    def _leave_open(self, trip: RoundTrip, closing: Decimal, fees: Decimal) -> None:
+        """Let what is not closed of a round trip be one of its own."""
+        rest = replace(
+            trip, id=None, quantity=trip.quantity - closing, fees=max(ZERO, trip.fees - fees)
+        )
+        trip.quantity, trip.fees = closing, trip.fees - rest.fees
+        self._open[_place_of(rest)] = rest
+        self._touch(rest)
+
+    def _opened_for(self, match: Match, epoch: int) -> RoundTrip | None:
+        if match.entry_client_id is None:
+            return None
+        trip = self._open.get((epoch, match.level, match.cycle))
+        return trip or self._opened_by(match.entry_client_id)
+
+    def _opened_by(self, client_id: str) -> RoundTrip | None:
+        # A grid that follows the price takes what a purchase has opened to another level.
         for trip in self._open.values():
-            if trip.status != OPEN:
+            if trip.status == OPEN and client_id in trip.logic["orders"]:
+                return trip
+        return None
+
+    def carry_over(self, going_on: UnderWay, now: datetime) -> None:
+        """End the round trips that do not go on: other orders have got their coins."""
+        for (epoch, level, cycle), trip in self._open.items():
+            goes_on = epoch == self._bot.epoch and (level, cycle) in going_on.places
+            goes_on |= not going_on.openings.isdisjoint(trip.logic["orders"])
+            if not goes_on:
+                self._end_without_sale(trip, reason("coins_carried_over"), now)
+
+    def take_out(self, why: Reason, now: datetime) -> None:
+        """End what is open without a result: its coins were not there any more."""
+        for trip in self._open.values():
+            self._end_without_sale(trip, why, now)
+
+    def _end_without_sale(self, trip: RoundTrip, why: Reason, now: datetime) -> None:
+        if trip.status != OPEN:
+            return
+        trip.status, trip.exit_at = CARRIED, now
+        trip.logic = {**trip.logic, "exit": {"code": why.code, "values": dict(why.values)}}
+        self._touch(trip)
+
+    @exact
+    def add_closing_sales(
+        self, fills: Iterable[NewFill], orders: Iterable[OwnOrder], held: Decimal
+    ) -> None:
+        """Close what a try of the last sale or a stop has sold, each at its average price.
+
+        A bot that holds nothing sellable any more has nothing open; of others the oldest close
+        first, so much as was sold. What rests as a sell, a stop has not sold.
+        """
+        tries: dict[int, list[NewFill]] = defaultdict(list)
+        for new in fills:
+            key = new.owner.order.key
+            if key.purpose in ENDING and key.side is Side.SELL:
+                tries[new.owner.id].append(new)
+        locked = {
+            (own.epoch, own.order.key.level, own.order.key.cycle)
+            for own in orders
+            if own.order.key.purpose is Purpose.GRID and own.order.key.side is Side.SELL
+            if not own.settled
+        }
+        for number, parts in enumerate(tries.values(), 1):
+            is_last = number == len(tries) and self._bot.market.quantity_down(held) <= ZERO
+            is_stop = parts[0].owner.order.key.purpose is Purpose.PROTECT
+            self._close_part(parts, locked if is_stop and not is_last else (), is_last)
+
+    def _close_part(self, parts: list[NewFill], locked: Collection[_Place], is_last: bool) -> None:
+        own, last = parts[0].owner, parts[-1].fill
+        sold = left = sum((new.fill.quantity for new in parts), ZERO)
+        price = booked(sum((new.fill.price * new.fill.quantity for new in parts), ZERO) / sold)
+        share = sum((new.fee_quote for new in parts), ZERO) / sold
+        for place, trip in list(self._open.items()):
+            if trip.status != OPEN or place in locked:
                 continue
+            if trip.quantity > left and not is_last:
+                if left == ZERO:
+                    return
+                self._leave_open(trip, left, booked(trip.fees * left / trip.quantity))
+            left = max(ZERO, left - trip.quantity)
             fee = booked(share * trip.quantity)
             bought = booked(trip.entry_price * trip.quantity)
-            trip.status, trip.exit_price, trip.exit_at = CLOSED, price, new.fill.time
+            trip.status, trip.exit_price, trip.exit_at = CLOSED, price, last.time
             trip.profit = booked(price * trip.quantity) - fee - bought - trip.fees
             trip.fees += fee
             trip.exit_order_id = own.id
@@ -162,6 +242,6 @@ def _inputs(own: OwnOrder) -> dict[str, Any]:
     }
 
 
-def _place_of(row: RoundTrip) -> tuple[int, int | None, int]:
+def _place_of(row: RoundTrip) -> _Place:
     inputs = row.logic["inputs"]
     return inputs["epoch"], inputs["level"], inputs["cycle"]

@@ -19,7 +19,7 @@ from app.bots.queries.cards import (
 )
 from app.bots.queries.dashboard_curve import FOREVER, PERIODS, Curve, profit_curve
 from app.bots.queries.names import distinct_tags
-from app.bots.rules import RUNNING, SALE_FAILED, STUCK_AFTER
+from app.bots.rules import COINS_MISSING, RUNNING, SALE_FAILED, STUCK_AFTER
 from app.db import Exact, db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.trades.owners import Pair
@@ -354,8 +354,11 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
         lines.append(Line(code, {}, "error"))
     if card.state == "stopping" and utc_now() - card.since > STUCK_AFTER:
         lines.append(Line("notice_stop_stuck", {}, "error"))
-    if card.state == "stopped" and card.reason is not None and card.reason.code == SALE_FAILED:
+    ended = card.reason if card.state == "stopped" else None
+    if ended is not None and ended.code == SALE_FAILED:
         lines.append(Line("notice_sale_failed", {}, "error"))
+    if ended is not None and ended.code == COINS_MISSING:
+        lines.append(Line("notice_coins_missing", ended.values, "error"))
     if card.last_error is not None and card.state != "error":
         lines.append(replace(card.last_error, level="warning"))
     if card.stale:
@@ -364,7 +367,9 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
         code = f"market_{card.pair.blocked}"
         lines.append(Line(code, {"symbol": card.pair.symbol}, "error"))
     elif running and found is not None and found.price_stale:
-        lines.append(Line("notice_price_stale", {"symbol": card.pair.symbol}, "warning"))
+        waits = card.state == "starting" and card.mode != "paper"
+        code = "notice_start_waits" if waits else "notice_price_stale"
+        lines.append(Line(code, {"symbol": card.pair.symbol}, "warning"))
     if running and found is not None and found.range_side == "below":
         values = {
             "coins": str(found.coins), "lower": str(card.lower), "total": str(found.total),

@@ -96,20 +96,21 @@ def _first(
 
 
 def _store(rail: str, missed: Missed, found: Found, began: datetime | None) -> None:
-    settled: str | None = None
+    kept = [told for told in missed.events if told.incoming.refs]
+    rows = [intake.row_of(rail, told.incoming, told.raw) for told in kept]
+    settled = [
+        told.incoming.external_id
+        for told in missed.events
+        if began and told.incoming.happened_at <= began - SETTLED_AFTER
+    ]
     with transaction():
-        for told in missed.events:
-            found.listed += 1
-            if began and told.incoming.happened_at <= began - SETTLED_AFTER:
-                settled = told.incoming.external_id
-            if not told.incoming.refs:
-                found.skipped += 1
-            elif intake.store(rail, told.incoming, told.raw):
-                found.stored += 1
-            else:
-                found.known += 1
+        new = intake.insert(db.session.connection(), rows)
         if began and settled:
-            _note(rail, settled, began)
+            _note(rail, settled[-1], began)
+    found.listed += len(missed.events)
+    found.skipped += len(missed.events) - len(kept)
+    found.stored += len(new)
+    found.known += len(kept) - len(new)
 
 
 def _last_id(rail: str, now: datetime) -> str | None:

@@ -42,7 +42,11 @@ def _payments(rail: str, ids: Collection[str]) -> dict[str, Figures]:
         select(Payment).where(Payment.rail == rail, Payment.external_id.in_(ids))
     )
     return {
-        row.external_id: {"state": row.state, **sum_figures(Money(row.amount, row.currency))}
+        row.external_id: {
+            "state": row.state,
+            "fee": sum_figures(Money(row.fee, row.currency))["amount"],
+            **sum_figures(Money(row.amount, row.currency)),
+        }
         for row in rows
     }
 

@@ -60,6 +60,8 @@ def create_checkout(key: str, details: Data) -> Data:
 
 def find(kind: str, object_id: str) -> Data | None:
     """Return an object, with the ids of the payments of a page; None if there is none."""
+    if kind == "checkout":
+        _expire(object_id)
     with db.engine.connect() as connection:
         row = _row(connection, kind, object_id)
         if row is None:
@@ -80,9 +82,36 @@ def close_checkout(page_id: str) -> None:
     with db.engine.begin() as connection:
         page = _get(connection, "checkout", page_id, lock=True)
         if page["state"] == "open":
-            _change(connection, page, state="expired")
-            _emit(connection, "checkout.expired", page, ("checkout", page_id))
+            _end_unpaid(connection, page)
     _request_delivery()
+
+
+def _expire(page_id: str) -> None:
+    """End a page whose time is over, when somebody looks at it."""
+    with db.engine.begin() as connection:
+        page = _row(connection, "checkout", page_id, lock=True)
+        if page is None or page["state"] != "open" or _lasts(page):
+            return
+        _end_unpaid(connection, page)
+    _request_delivery()
+
+
+def _end_unpaid(connection: Connection, page: Data) -> None:
+    _change(connection, page, state="expired")
+    _abandon_tries(connection, page)
+    _emit(connection, "checkout.expired", page, ("checkout", str(page["id"])))
+
+
+def _abandon_tries(connection: Connection, page: Data) -> None:
+    """Cancel what the bank of the payer was asked about and nobody answered."""
+    tries = select(_objects).where(
+        _objects.c.kind == "payment",
+        _objects.c.parent == page["id"],
+        _objects.c.data["state"].astext == "pending",
+    )
+    for row in connection.execute(tries.with_for_update()).mappings().all():
+        left = _change(connection, _plain(row), state="canceled", failure="canceled")
+        _emit(connection, "payment.canceled", left, ("payment", str(left["id"])))
 
 
 def pay(page_id: str, card: Card) -> Data:
@@ -291,6 +320,7 @@ def _about(payment: Data, page: Data) -> tuple[tuple[str, str], ...]:
 
 def _complete(connection: Connection, page: Data, card: Card) -> None:
     _change(connection, page, state="completed")
+    _abandon_tries(connection, page)
     if page.get("save"):
         customer = _get(connection, "customer", page["customer"], lock=True)
         _change(connection, customer, card=card.number, outcome=card.outcome.value)
@@ -314,9 +344,13 @@ def _open_dispute(connection: Connection, payment: Data) -> None:
 
 def _open_page(connection: Connection, page_id: str, kind: str = "checkout") -> Data:
     page = _get(connection, kind, page_id, lock=True)
-    if page["state"] != "open" or page["expires_at"] < utc_now().timestamp():
+    if page["state"] != "open" or not _lasts(page):
         raise Conflict("demo_page_closed")
     return page
+
+
+def _lasts(page: Data) -> bool:
+    return bool(page["expires_at"] >= utc_now().timestamp())
 
 
 def _new_customer(connection: Connection, details: Data) -> str:

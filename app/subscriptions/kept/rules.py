@@ -189,7 +189,7 @@ def share(price: Money, part: Fraction) -> Money:
     """Return a part of a price, rounded once: the only place where prices are cut."""
     exact = Fraction(price.amount) * part
     quotient = _WIDE.divide(Decimal(exact.numerator), Decimal(exact.denominator))
-    return Money(quotient, price.currency).rounded()
+    return Money(quotient, price.currency).chargeable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ import logging
 
 from sqlalchemy import select
 
+from app.accounts.queries import is_gone
 from app.adapters.payments.keeping import Verb
 from app.db import db
 from app.payments import refunds
 from app.payments.models import Invoice, Payment
 from app.payments.rules import PaymentState, RefundTarget
 from app.subscriptions.models import KeptSubscription, RailSubscription
-from app.subscriptions.provider import commands, leaving, store
+from app.subscriptions.provider import commands, store
 from app.subscriptions.provider.models import CommandState, RailCommand
 from app.subscriptions.queries import GIVING
 
@@ -38,7 +39,7 @@ def refuse_second(row: RailSubscription) -> None:
 
 def is_refused(user_id: int, rail: str, subscription_ref: str) -> bool:
     """Tell whether a subscription was ended because it came second."""
-    if leaving.is_gone(user_id):
+    if is_gone(user_id):
         return False
     ended = select(RailCommand.id).where(
         RailCommand.rail == rail,

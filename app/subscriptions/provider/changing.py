@@ -19,6 +19,7 @@ from app.errors import Conflict
 from app.payments.mirroring import Sold
 from app.payments.models import Invoice
 from app.payments.rules import InvoiceState
+from app.subscriptions import seats
 from app.subscriptions.kept import baskets, rules
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.models import RailSubscription
@@ -37,6 +38,8 @@ class _Plan:
     rail: str
     verb: Verb
     order: ChangeOrder
+    wanted: Basket
+    had: tuple[rules.Item, ...]
     state: str
     takes_effect: datetime
 
@@ -63,13 +66,19 @@ def change(user_id: int, choice: Choice, token: str) -> str | None:
             plan.verb,
             _params(plan) if plan.verb is not Verb.GO_ON else None,
         )
+        seats.take(
+            plan.wanted.items, holder=seats.kept_there(plan.order.subscription_id), had=plan.had
+        )
     commands.send(command_id)
     with transaction():
         return _where_to_pay(plan.rail, plan.order.subscription_id)
 
 
 def _plan(user_id: int, choice: Choice, at: datetime) -> _Plan:
-    """Say what a choice means: dearer for the same period at once, all else when it ends."""
+    """Say what a choice means: dearer for the same period at once, all else when it ends.
+
+    While something is tried all waits for the end of that: it would be had for nothing.
+    """
     with transaction():
         row = store.own(user_id)
         _check(row)
@@ -84,7 +93,8 @@ def _plan(user_id: int, choice: Choice, at: datetime) -> _Plan:
     pieces = tuple(Piece(names[item.price_id], item.quantity) for item in wanted.items)
     is_later = verb is Verb.CHANGE_LATER
     order = ChangeOrder(ref, pieces, at, is_later, without)
-    return _Plan(rail, verb, order, state, end if is_later else at)
+    had = present.items if present is not None else ()
+    return _Plan(rail, verb, order, wanted, had, state, end if is_later else at)
 
 
 def _check(row: RailSubscription) -> None:
@@ -108,11 +118,11 @@ def _verb(row: RailSubscription, present: Basket | None, wanted: Basket) -> Verb
         if following is None:
             raise Conflict("nothing_changes")
         return Verb.GO_ON
-    if row.state == RailSubscriptionState.TRIALING:
-        return Verb.CHANGE
+    is_trial = row.state == RailSubscriptionState.TRIALING
     is_dearer = wanted.total.amount >= present.total.amount
     same_period = wanted.period == present.period
-    return Verb.CHANGE if same_period and is_dearer else Verb.CHANGE_LATER
+    is_now = same_period and is_dearer and not is_trial
+    return Verb.CHANGE if is_now else Verb.CHANGE_LATER
 
 
 def _preview(plan: _Plan) -> Preview:

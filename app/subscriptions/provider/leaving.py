@@ -4,9 +4,10 @@ Found by how things stand, not by what was announced: whatever is lost on the wa
 begins afterwards, the next look finds it.
 """
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import or_, select
 
-from app.accounts.models import ERASED, User
+from app.accounts.models import User
+from app.accounts.queries import gone
 from app.adapters.payments.keeping import Verb
 from app.db import db
 from app.subscriptions.models import RailSubscription
@@ -31,19 +32,19 @@ def order_ends(user_id: int | None = None) -> int:
             RailCommand.owed,
             or_(
                 RailCommand.verb == Verb.END_NOW.value,
-                ~_is_gone(),
+                ~gone(),
             ),
         )
         .exists()
     )
     query = (
-        select(RailSubscription, _is_gone())
+        select(RailSubscription, gone())
         .join(User, User.id == RailSubscription.user_id)
         .where(
             RailSubscription.state.not_in(store.OVER),
             RailSubscription.rail.in_(store.keepers()),
             or_(
-                _is_gone(),
+                gone(),
                 or_(User.leaves_at.is_not(None), User.blocked_at.is_not(None))
                 & RailSubscription.cancel_at.is_(None),
             ),
@@ -59,12 +60,3 @@ def order_ends(user_id: int | None = None) -> int:
         verb = Verb.END_NOW if is_gone else Verb.END_LATER
         commands.owe(kept.user_id, kept.rail, kept.external_id, verb)
     return len(rows)
-
-
-def is_gone(user_id: int) -> bool:
-    """Tell whether a person is erased, or about to be: nothing is theirs any more."""
-    return bool(db.session.scalar(select(_is_gone()).where(User.id == user_id)))
-
-
-def _is_gone() -> ColumnElement[bool]:
-    return or_(User.erased_at.is_not(None), User.blocked_reason == ERASED)

@@ -1,8 +1,10 @@
 """What every customer pays a month at given moments, read from the lines of invoices.
 
 A line counts from the start of its period to its end, with what it comes to in a month after
-discounts and before tax. An unpaid renewal counts too, as money at risk, until it is paid or
-closed or the days of grace are over; a first invoice, or a change of plan, counts when it is paid.
+discounts and before tax. Where a part of a period is charged, that is the price, so that what was
+rounded there is not multiplied; a credit for what is left of a price ends the lines of that price.
+An unpaid renewal counts too, as money at risk, until it is paid or closed or the days of grace are
+over; a first invoice, or a change of plan, counts when it is paid.
 """
 
 from collections.abc import Sequence
@@ -13,30 +15,46 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from app.db import db
-from app.money import MINOR_DIGITS
+from app.money import COIN_DIGITS, MINOR_DIGITS
 from app.settings import queries as settings
 from app.settings.rules import GRACE_DAYS
 
 ZERO = Decimal(0)
-COIN_DIGITS = 8
 # Providers write the invoice of a renewal an hour or more after the period before has ended.
 RENEWAL_LAG = timedelta(hours=3)
 
 # How many months a period is: what the price says. Where the price is not known: whole months by
 # the calendar, also where the day is cut to the end of a short month; whole weeks as 12/52;
-# anything else by its days. Moments of one period that were
-# counted twice may differ by a breath, so they are the same within a minute. The full period of a
-# part that was charged for is the plan's, of the same customer, that ends with it.
+# anything else by its days. Moments of one period that were counted twice may differ by a breath,
+# so they are the same within a minute. The full period of a part that was charged for is the
+# plan's, of the same customer, that ends with it; without a plan, that of the first bots. What was
+# given up and paid later lasts from its payment on, not as it was written; money that came for
+# nothing, and went to the wallet, is for no period at all, and ends none.
+#
+# A price of ours may be named for one of a provider that was made by hand and costs something else:
+# of its invoices it is believed where it explains the sum. A discount lowers charges only: credits
+# tell what was paid. Those of prices that nobody has named are set against the rest.
 _SQL = text(
     """
-with spans as (
-  select i.user_id, i.state, l.kind, l.period_start, l.period_end,
-         i.due_at, i.opened_at, i.closed_at,
-         l.amount * case when i.subtotal > coalesce(rest.amount, 0)
-                         then (i.subtotal - i.discount) / (i.subtotal - coalesce(rest.amount, 0))
-                         else 1 end as net,
-         coalesce(whole.period_start, l.period_start) as full_start,
-         coalesce(whole.period_end, l.period_end) as full_end,
+with for_nothing as (
+  select p.invoice_id
+  from refunds r
+  join payments p on p.id = r.payment_id
+  where r.key = 'kept:' || p.id and p.invoice_id is not null
+),
+spans as (
+  select i.user_id, i.state, l.invoice_id, l.position, l.kind, had.period_start, had.period_end,
+         i.due_at, i.opened_at, i.closed_at, i.kept_id, l.amount, l.price_id,
+         case when price.currency = i.currency then price.amount * l.quantity end as price,
+         case when i.subtotal > coalesce(rest.amount, 0)
+              then i.subtotal / (i.subtotal - coalesce(rest.amount, 0)) else 1 end as untaxed,
+         case when i.discount > 0 and l.amount > 0 then i.discount / nullif((
+           select sum(p.amount) from invoice_lines p
+           where p.invoice_id = i.id and p.amount > 0
+             and not (p.kind = 'other' and p.description = '-')
+         ), 0) else 0 end as lowered,
+         coalesce(whole.period_start, had.period_start) as full_start,
+         coalesce(whole.period_end, had.period_end) as full_end,
          coalesce(whole.code, price.period) as code
   from invoices i
   join invoice_lines l on l.invoice_id = i.id
@@ -48,18 +66,35 @@ with spans as (
     from invoices pi
     join invoice_lines p on p.invoice_id = pi.id
     left join plan_prices known on known.id = p.price_id
-    where l.kind in ('bot', 'proration') and pi.user_id = i.user_id and p.kind = 'plan'
+    where l.kind in ('bot', 'proration') and pi.user_id = i.user_id
+      and p.kind in ('plan', 'bot') and p.amount >= 0
       and abs(extract(epoch from p.period_end - l.period_end)) < 60
       and p.period_start <= l.period_start
-    order by p.period_start desc
+    order by p.kind <> 'plan', case when p.kind = 'bot' then p.period_start end,
+             p.period_start desc
     limit 1
   ) whole on true
+  left join lateral (
+    select cast(case when price.period like '%-%' then replace(price.period, '-', ' ')
+                     else '1 ' || price.period end as interval) as lasts
+    where i.key like 'kept:%:period:%' and i.state = 'paid' and i.paid_at > i.due_at and exists (
+      select 1 from invoice_events e where e.invoice_id = i.id and e.from_state = 'uncollectible'
+    )
+  ) late on true
+  cross join lateral (
+    select case when late.lasts is null then l.period_start else i.paid_at end as period_start,
+           case when late.lasts is null then l.period_end
+                else (i.paid_at at time zone 'UTC' + late.lasts) at time zone 'UTC'
+           end as period_end
+  ) had
   where i.currency = :currency and i.state <> 'draft' and i.opened_at is not null
-    and l.kind in ('plan', 'bot', 'proration')
-    and l.period_start < l.period_end and l.period_start <= :last
-    and l.period_end > :first - cast(:lag as interval)
+    and l.kind in ('plan', 'bot', 'proration') and (l.amount >= 0 or l.price_id is null)
+    and l.period_start < l.period_end and had.period_start <= :last
+    and had.period_end > :first - cast(:lag as interval)
+    and i.id not in (select invoice_id from for_nothing)
     and (
       i.state = 'paid'
+      or i.key ~ '^kept:[0-9]+:period:([2-9]|[1-9][0-9]+)[.]'
       or l.kind <> 'proration' and exists (
         select 1
         from invoices pi
@@ -82,9 +117,28 @@ lengths as (
          case when code like '%-%' then split_part(code, '-', 1)::numeric else 1 end as number
   from spans
 ),
+undone as (
+  select line.invoice_id, line.position,
+         min(greatest(credit.period_start, line.period_start)) as at
+  from lengths line
+  join (
+    select i.user_id, l.invoice_id, l.price_id, l.period_start, l.period_end
+    from invoice_lines l
+    join invoices i on i.id = l.invoice_id
+    where l.amount < 0 and l.price_id is not null and l.kind in ('plan', 'bot', 'proration')
+      and i.currency = :currency and i.state = 'paid'
+      and i.id not in (select invoice_id from for_nothing)
+  ) credit
+    on credit.user_id = line.user_id and credit.price_id = line.price_id
+    and credit.period_start < line.period_end and credit.period_end > line.period_start
+    and (credit.invoice_id > line.invoice_id
+         or credit.invoice_id = line.invoice_id and credit.period_start > line.period_start)
+  group by line.invoice_id, line.position
+),
 counted as (
-  select user_id, state, period_start as starts,
+  select lengths.user_id, lengths.state, lengths.period_start as starts,
          case
+           when undone.at is not null then undone.at
            when state <> 'paid' then
              least(period_end, closed_at, coalesce(due_at, opened_at) + cast(:grace as interval))
            when period_end > :now - cast(:lag as interval) and period_end <= :now and not exists (
@@ -97,7 +151,11 @@ counted as (
            else period_end
          end as ends,
          round(
-           net * (full_seconds / seconds) / case
+           case
+             when kept_id is not null and price is not null then price
+             when abs(amount - price * seconds / full_seconds) <= :unit then price
+             else amount * (full_seconds / seconds)
+           end * (untaxed - lowered) / case
              when unit = 'month' then number
              when unit = 'year' then number * 12
              when unit = 'week' then number * 12 / 52
@@ -113,6 +171,7 @@ counted as (
            :digits
          ) as monthly
   from lengths
+  left join undone using (invoice_id, position)
 ),
 firsts as (
   select i.user_id, min(l.period_start) as first_at
@@ -175,6 +234,7 @@ def recurring(currency: str, moments: Sequence[datetime], now: datetime) -> Recu
     Who pays nothing at a moment is not in it.
     """
     grace = timedelta(days=int(settings.text_of(GRACE_DAYS)))
+    digits = MINOR_DIGITS.get(currency, COIN_DIGITS)
     rows = db.session.execute(
         _SQL,
         {
@@ -185,7 +245,8 @@ def recurring(currency: str, moments: Sequence[datetime], now: datetime) -> Recu
             "now": now,
             "grace": grace,
             "lag": RENEWAL_LAG,
-            "digits": MINOR_DIGITS.get(currency, COIN_DIGITS),
+            "digits": digits,
+            "unit": Decimal(1).scaleb(-digits),
         },
     )
     found = Recurring({moment: Paying() for moment in moments}, {})

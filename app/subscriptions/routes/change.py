@@ -17,6 +17,7 @@ from app.i18n import describe
 from app.subscriptions import buying, offers, queries, usage
 from app.subscriptions.buying import Goal
 from app.subscriptions.forms import ADDON, NO_PLAN, ChangeForm, change_form
+from app.subscriptions.queries import Offer
 from app.subscriptions.routes import blueprint, shared
 from app.subscriptions.routes.shared import RECOUNT
 from app.subscriptions.rules import Limits
@@ -76,7 +77,7 @@ def preview() -> ResponseReturnValue:
 
 def _form(standing: Standing, **given: Any) -> ChangeForm:
     listed = queries.price_list()
-    addons = queries.addons_on_offer()
+    addons = _addons(standing)
     periods = offers.periods_of([*listed, *addons])
     plans = [
         (offer.limits.plan, plan_label(offer.limits.name))
@@ -101,6 +102,14 @@ def _form(standing: Standing, **given: Any) -> ChangeForm:
         },
     }
     return change_form(plans, periods, addons, data=first, **given)
+
+
+def _addons(standing: Standing) -> tuple[Offer, ...]:
+    """Return what is sold beside plans, and what is had of it that is not sold any more."""
+    sold = queries.addons_on_offer()
+    known = shared.by_code(sold)
+    kept = (code for code in standing.addons if code not in known)
+    return (*sold, *(Offer(queries.limits_of_plan(code), {}) for code in kept))
 
 
 def _differing(present: Limits, wanted: Limits) -> Iterator[tuple[str, int, int]]:

@@ -41,7 +41,7 @@ def order(plan: str) -> ResponseReturnValue:
     form = _form(sold)
     if RECOUNT not in request.form and form.validate_on_submit():
         try:
-            if present is None:
+            if present is None or replaced is not None:
                 _check_read(form, sold)
             way = buying.begin(current_user, form.choice(sold.plan), form.rail.data, _key(form))
         except DomainError as error:

@@ -196,8 +196,20 @@ def orders_of_trade(row: TradeRow) -> list[OrderRow]:
         # The coins came from the first purchase of the same start.
         sale = db.session.get_one(OrderRow, row.exit_order_id)
         wanted = or_(wanted, and_(OrderRow.purpose == "entry", OrderRow.epoch == sale.epoch))
-    query = select(OrderRow).where(OrderRow.bot_id == row.bot_id, wanted).order_by(OrderRow.id)
-    return list(db.session.scalars(query))
+    query = select(OrderRow).where(OrderRow.bot_id == row.bot_id).order_by(OrderRow.id)
+    found = list(db.session.scalars(query.where(wanted)))
+    # An order that was taken back with a part of it filled was followed by another try.
+    tries = [
+        and_(OrderRow.purpose == "grid", OrderRow.filled > 0, *_same_place(order))
+        for order in found
+        if order.purpose == "grid" and order.attempt
+    ]
+    return list(db.session.scalars(query.where(or_(wanted, *tries)))) if tries else found
+
+
+def _same_place(order: OrderRow) -> tuple[ColumnElement[bool], ...]:
+    names = ("epoch", "level", "side", "cycle")
+    return tuple(getattr(OrderRow, name) == getattr(order, name) for name in names)
 
 
 def fills_of(orders: Sequence[OrderRow]) -> tuple[FillView, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
 from app.db import db, utc_now
 from app.trades.models import OrderRow, TradeRow
@@ -17,11 +17,14 @@ from app.trading.orders import Purpose
 
 @dataclass(frozen=True, slots=True)
 class TradeTotals:
-    """Sums over trades of one mode and currency; `exits` are those sold when their bot ended."""
+    """Sums over trades of one mode and currency; `exits` are those sold when their bot ended.
+
+    What went over to other orders counts in none: the trades that sell its coins say all of it.
+    """
 
     mode: str
     currency: str
-    trades: int
+    open: int
     closed: int
     profit: Decimal
     fees: Decimal
@@ -30,26 +33,20 @@ class TradeTotals:
     exits: int
     exit_profit: Decimal
 
-    @property
-    def open(self) -> int:
-        """Return how many still wait for their sell."""
-        return self.trades - self.closed
-
 
 def trade_totals(user_id: int, wanted: TradeFilter) -> tuple[TradeTotals, ...]:
     """Sum the trades of a filter, one line for each mode and currency."""
     labels = bots_of(user_id)
     is_exit = OrderRow.purpose != Purpose.GRID.value
-    closed = case((TradeRow.status == "closed", 1), else_=0)
     query = (
         chosen_trades(user_id, wanted, labels)
         .with_only_columns(
             TradeRow.bot_id,
             TradeRow.currency,
-            func.count(TradeRow.id),
-            func.sum(closed),
+            func.count(TradeRow.id).filter(TradeRow.status == "open"),
+            func.count(TradeRow.id).filter(TradeRow.status == "closed"),
             func.sum(TradeRow.profit),
-            func.sum(TradeRow.fees),
+            func.sum(TradeRow.fees).filter(TradeRow.status != "carried"),
             func.count(TradeRow.id).filter(TradeRow.profit > 0),
             func.count(TradeRow.id).filter(TradeRow.profit < 0),
             func.count(TradeRow.id).filter(is_exit),
@@ -78,7 +75,7 @@ def sums_since(user_id: int, since: datetime) -> dict[int, DaySums]:
     """Return count and profit of a person's trades closed since a moment, by bot."""
     rows = db.session.execute(
         select(TradeRow.bot_id, func.count(TradeRow.id), func.sum(TradeRow.profit))
-        .where(TradeRow.user_id == user_id, TradeRow.exit_at >= since)
+        .where(TradeRow.user_id == user_id, TradeRow.status == "closed", TradeRow.exit_at >= since)
         .group_by(TradeRow.bot_id)
     )
     return {bot_id: DaySums(count, profit or ZERO) for bot_id, count, profit in rows}

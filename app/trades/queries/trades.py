@@ -120,7 +120,7 @@ def last_trades(
         .where(
             TradeRow.user_id == user_id,
             TradeRow.bot_id.in_(list(bot_ids)),
-            TradeRow.exit_at.is_not(None),
+            TradeRow.status == "closed",
         )
         .order_by(TradeRow.exit_at.desc(), TradeRow.id.desc())
         .limit(limit)

@@ -14,7 +14,7 @@ from app.trading.strategies.grid_run import decide_grid
 from app.trading.strategies.grid_sizes import ladder_of
 from app.trading.strategies.grid_start import start_grid
 from app.trading.strategies.grid_state import GridState, Phase, decode_state, encode_state
-from app.trading.strategy import Decision, Ending, Field, Protection, View
+from app.trading.strategy import Decision, Ending, Field, Protection, UnderWay, View
 
 
 class GridStrategy:
@@ -77,6 +77,16 @@ class GridStrategy:
     def begin_anew(self, state: GridState) -> GridState:
         """Return a state that takes back what stands and goes on with what is held then."""
         return begin_anew(state)
+
+    def under_way(self, state: GridState) -> UnderWay | None:
+        """Return which round trips go on, None while it has not begun (or begun anew)."""
+        if state.phase not in {Phase.ENTRY, Phase.RUNNING}:
+            return None
+        gaps = enumerate(state.slots, state.first)
+        return UnderWay(
+            frozenset((level, slot.cycle) for level, slot in gaps),
+            frozenset(slot.origin for slot in state.slots if slot.opening and slot.origin),
+        )
 
     @exact
     def protection(

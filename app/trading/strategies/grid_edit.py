@@ -31,7 +31,7 @@ from app.trading.strategies.grid_params import GridParams
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
 from app.trading.strategies.grid_sizes import ladder_at
 from app.trading.strategies.grid_start import begin, check_margin, start_grid
-from app.trading.strategies.grid_state import Exit, GridState, Outside, Phase, Slot, Sums
+from app.trading.strategies.grid_state import NOTHING, Exit, GridState, Outside, Phase, Slot, Sums
 from app.trading.strategy import (
     Decision,
     InvalidParams,
@@ -127,6 +127,8 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
             phase=Phase.EDITING,
             edits=state.edits + 1,
             entry=None,
+            # It was outside of a range that is no more.
+            outside=None,
         ),
         plan=plan,
         kept=tuple(_edited(order) for order in kept.orders.values()),
@@ -296,24 +298,26 @@ def _read_leaving(view: View, state: GridState) -> News:
             slot.attempt,
         ):
             continue
-        news.slots[gap] = replace(slot, attempt=slot.attempt + 1)
-        if order.filled > 0 and slot.opening is not None:
-            news.matches.append(_last_match(view, state, gap, slot, order))
+        done = slot.done.plus(order)
+        news.slots[gap] = replace(slot, attempt=slot.attempt + 1, done=NOTHING)
+        if done.quantity > 0 and slot.opening is not None:
+            news.matches.append(_last_match(view, state, gap, slot, order, done))
             news.events.append(_closed_line(order, news.matches[-1]))
     return news
 
 
-def _last_match(view: View, state: GridState, gap: int, slot: Slot, order: Order) -> Match:
+def _last_match(
+    view: View, state: GridState, gap: int, slot: Slot, order: Order, done: Sums
+) -> Match:
     whole = slot.opening or Sums()
     opening, _ = replace(whole, fee_base=whole.quantity - min(whole.quantity, slot.quantity)).split(
-        min(order.filled, whole.quantity)
+        min(done.quantity, whole.quantity)
     )
-    done = Sums().plus(order)
     buy, sell = (opening, done) if slot.side is Side.SELL else (done, opening)
     return Match(
         level=state.first + gap,
         cycle=slot.cycle,
-        quantity=order.filled,
+        quantity=done.quantity,
         buy_quantity=buy.quantity,
         buy_value=buy.value,
         buy_fee=buy.fee_quote,
@@ -324,6 +328,7 @@ def _last_match(view: View, state: GridState, gap: int, slot: Slot, order: Order
         time=view.time,
         coin_fee=buy.fee_base,
         opened_by=OTHER[slot.side],
+        is_part=done.quantity < slot.quantity,
     )
 
 
@@ -334,6 +339,6 @@ def _closed_line(order: Order, match: Match) -> LogLine:
         Severity.INFO,
         level=order.key.level,
         price=order.price,
-        quantity=order.filled,
+        quantity=match.quantity,
         profit=match.profit,
     )

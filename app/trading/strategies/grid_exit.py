@@ -8,6 +8,7 @@ from typing import NamedTuple
 from app.trading.intents import Cancel, Place, reason
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind, Triggers, booked
 from app.trading.orders import OrderKey, OrderKind, Purpose, Side
+from app.trading.ports import Balance
 from app.trading.position import Holdings
 from app.trading.strategies.grid_news import MOST_REFUSALS, News
 from app.trading.strategies.grid_orders import AT_VENUE
@@ -28,19 +29,32 @@ from app.trading.strategy import (
 # pair that it has halted): after some tries in a row it is asked once after each comparison, for
 # about half an hour in all.
 MOST_SALES = 30
+# Why a grid ends that could not sell all that it holds: it was not there any more.
+COINS_MISSING = "coins_missing"
 # One of which the venue has not said clearly that it refuses it is waited for, some minutes each
 # time: it counts for as many, so that this too takes about half an hour.
 UNCLEAR_SALE = 5
 
 
 class _Target(NamedTuple):
-    """A price at which the grid ends, and its reason; `below`: at or below that price."""
+    """A price at which the grid ends, and its reason; `below`: at or below that price.
+
+    A stop at a price of its own `holds`: it counts also if the price is back by now.
+    """
 
     price: Decimal
     below: bool
     code: str
     limit: Decimal
     stop_loss: bool
+    holds: bool = False
+
+    def met(self, view: View) -> Decimal | None:
+        """Return the price that has reached it, if one has."""
+        prices = (view.price, *(view.swing or ())) if self.holds else (view.price,)
+        found = min(prices) if self.below else max(prices)
+        is_met = found <= self.price if self.below else found >= self.price
+        return found if is_met else None
 
 
 def exit_wanted(view: View, state: GridState, news: News | None) -> Exit | None:
@@ -56,8 +70,9 @@ def exit_wanted(view: View, state: GridState, news: News | None) -> Exit | None:
         return Exit(StopHow.KEEP, reason("first_purchase_failed", tries=MOST_REFUSALS))
     params: GridParams = view.params
     for target in _targets(params, state, view.holdings, view.investment):
-        if view.price <= target.price if target.below else view.price >= target.price:
-            why = reason(target.code, price=view.price, limit=target.limit)
+        price = target.met(view)
+        if price is not None:
+            why = reason(target.code, price=price, limit=target.limit)
             return Exit(params.at_exit, why, stop_loss=target.stop_loss)
     return None
 
@@ -77,7 +92,7 @@ def _targets(
     short = params.is_short
     if params.stop_loss is not None:
         limit = params.stop_loss
-        yield _Target(limit, not short, "stop_loss_reached", limit, stop_loss=True)
+        yield _Target(limit, not short, "stop_loss_reached", limit, stop_loss=True, holds=True)
     if params.take_profit is not None:
         limit = params.take_profit
         yield _Target(limit, short, "take_profit_reached", limit, stop_loss=False)
@@ -180,6 +195,14 @@ def _sell_all(
         if held != 0:
             events = [*events, log_line("coins_left_over", quantity=held)]
         return _finish(state, ending, events, matches)
+    there = _there(view, ending)
+    if there is not None and _can_sell(view, there.free):
+        quantity = view.market.quantity_down(min(held, there.free))
+    elif there is not None and there.total < held and not _can_sell(view, there.total):
+        missing = {"quantity": held - there.total, "price": view.price}
+        gone = log_line(COINS_MISSING, Severity.ERROR, **missing)
+        ending = replace(ending, reason=reason(COINS_MISSING, **missing))
+        return _finish(state, ending, [*events, gone], matches)
     if ending.refusals >= (MOST_SALES if view.asks_again else MOST_REFUSALS):
         failed = log_line("closing_sale_failed", Severity.ERROR, quantity=held)
         ending = replace(ending, reason=reason("closing_sale_failed", quantity=held))
@@ -194,6 +217,22 @@ def _sell_all(
         key, ending.attempt, OrderKind.MARKET, None, quantity, ending.reason, reduce_only=only
     )
     return Decision(state, (sale,), tuple(events), matches)
+
+
+def _there(view: View, ending: Exit) -> Balance | None:
+    """Return the coins at the venue, if it has refused to sell what the grid holds.
+
+    Both say that they are not there: what it takes orders by, and what it shows.
+    """
+    is_sale = view.market.kind is MarketKind.SPOT and view.holdings.base > 0
+    if not is_sale or not view.may_retry or ending.refusals < MOST_REFUSALS:
+        return None
+    return view.there
+
+
+def _can_sell(view: View, coins: Decimal) -> bool:
+    quantity = view.market.quantity_down(min(coins, view.holdings.base))
+    return view.market.is_tradable(quantity, view.price)
 
 
 def _sale_purpose(ending: Exit) -> Purpose:

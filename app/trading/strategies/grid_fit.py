@@ -8,6 +8,7 @@ does one for which coins or money are missing. Each of these is told once, until
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from app.trading.contracts import OrderSums, Stake, margin, only_closes
 from app.trading.market import ONE, ZERO, Market, MarketKind
 from app.trading.orders import FINAL, Side
 from app.trading.strategies.grid_news import parted
@@ -17,6 +18,7 @@ from app.trading.strategy import LogLine, Severity, View, log_line
 
 # What is told, as the state remembers it.
 SMALLER, TOO_SMALL, NO_MEANS = "smaller", "too_small", "without_means"
+NO_MARGIN = "without_margin"
 MONEY, MARGIN = "money", "margin"
 
 
@@ -32,6 +34,8 @@ class Fitter:
     has_strays: bool = False
     _found: dict[str, dict[str, Decimal | str | int]] = field(default_factory=dict)
     _left: dict[Side | str, Decimal] = field(default_factory=dict)
+    # What stands of a neutral grid, and what goes out with this decision.
+    _orders: OrderSums | None = None
 
     def fit(self, gap: int, slot: Slot, price: Decimal) -> Slot | None:
         """Return a gap's order (or its twin) as the venue takes it, or None while it waits."""
@@ -59,9 +63,12 @@ class Fitter:
         """Return an order that takes no more than others leave, or None while it waits.
 
         One that closes more than is held would open the other way, or sell what is not there. On a
-        contract the margin may not reach to the last order that opens. Where coins wait that the
-        venue does not take, money may be missing for buys as well.
+        contract the margin may not reach to the last order that opens, for a grid that follows the
+        price realises losses: it waits until there is more, as the venue would only refuse it.
+        Where coins wait that the venue does not take, money may be missing for buys as well.
         """
+        if self.view.market.kind is MarketKind.LINEAR and closing_side(self.view.params) is None:
+            return self._within_margin(slot, price)
         kind = self._means_of(slot)
         if kind is None or self.has_strays:
             return slot
@@ -72,11 +79,30 @@ class Fitter:
         if whole * cost > self._left[kind]:
             quantity = market.quantity_down(max(ZERO, self._left[kind] / cost))
             if not market.is_tradable(quantity, price):
-                self._find(NO_MEANS, quantity=whole, price=price)
+                why = NO_MARGIN if kind == MARGIN else NO_MEANS
+                self._find(why, quantity=whole, price=price)
                 return None
             slot, _ = shrunk(slot, slot.done.quantity + quantity)
             self._keep(gap, slot)
         self._left[kind] -= slot.remaining * cost
+        return slot
+
+    def _within_margin(self, slot: Slot, price: Decimal) -> Slot | None:
+        """Return an order of a neutral grid, or None while the margin does not reach to it.
+
+        Either side may open, and only what goes beyond the position binds margin.
+        """
+        holdings, params = self.view.holdings, self.view.params
+        if self._orders is None:
+            self._orders = _standing(self.view)
+        stake, quantity = Stake(holdings.base, holdings.cost), slot.remaining
+        value = quantity * price
+        wanted = self._orders.plus(slot.side, quantity, value)
+        needed = margin(stake, wanted, params.leverage)
+        if needed > holdings.wallet and not only_closes(stake, slot.side, wanted):
+            self._find(NO_MARGIN, quantity=quantity, price=price)
+            return None
+        self._orders = wanted
         return slot
 
     def _means_of(self, slot: Slot) -> Side | str | None:
@@ -113,6 +139,15 @@ class Fitter:
         else:
             slots[gap] = replace(own, twin=changed)
         self.state = replace(self.state, slots=tuple(slots))
+
+
+def _standing(view: View) -> OrderSums:
+    orders = OrderSums()
+    for order in view.orders:
+        if order.status not in FINAL:
+            value = (order.price or view.price) * order.remaining
+            orders = orders.plus(order.key.side, order.remaining, value)
+    return orders
 
 
 def closing_side(params: GridParams) -> Side | None:

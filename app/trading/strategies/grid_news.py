@@ -120,7 +120,7 @@ def _read_gap(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
             news.events.append(_late_fill(order))
         return False
     done = slot.done.plus(order)
-    if _is_complete(grounds, order, done, slot.quantity):
+    if _is_complete(grounds, order, done, slot.quantity) or _ends_in_part(grounds, slot, done):
         turned = _opened if slot.opening is None else _closed
         news.slots[gap] = turned(grounds, news, gap, order, done)
         return True
@@ -133,6 +133,12 @@ def _is_complete(grounds: Grounds, order: Order, done: Sums, whole: Decimal) -> 
         return order.status is Status.FILLED
     market = grounds.market
     return not market.is_tradable(market.quantity_down(whole - done.quantity), order.price or ZERO)
+
+
+def _ends_in_part(grounds: Grounds, slot: Slot, done: Sums) -> bool:
+    # Nothing follows an order that the end takes back: what it has closed is closed.
+    closes = grounds.state.phase is Phase.CLOSING and slot.opening is not None
+    return closes and done.quantity > 0
 
 
 def _read_twin(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
@@ -258,7 +264,8 @@ def _closed(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) ->
         _wait(news, slot.side, beyond)
     opening, left = parted(opening, done.quantity, slot.quantity)
     _wait(news, OTHER[slot.side], left)
-    match = _match(grounds, gap, slot, order, opening, done)
+    is_part = _ends_in_part(grounds, slot, done) and done.quantity < slot.quantity
+    match = replace(_match(grounds, gap, slot, order, opening, done), is_part=is_part)
     news.matches.append(match)
     news.earned += match.profit
     news.events.append(

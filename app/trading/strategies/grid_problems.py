@@ -8,7 +8,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from app.trading.contracts import tiers_of
-from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
+from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind, booked
 from app.trading.strategies.grid_levels import LEVEL_DIGITS, Ladder, most_grids, net_profit
 from app.trading.strategies.grid_params import (
     FEWEST_GRIDS,
@@ -191,6 +191,7 @@ def order_problems(
         *_reserve_warnings(params, market, price, plan),
         *_share_warnings(params, market, plan),
         *_liquidation_warnings(params, market, plan),
+        *_followed_warnings(params, market, price, plan),
         *trailing_warnings(params, market, plan, steps),
     ]
     return errors, warnings
@@ -257,6 +258,61 @@ def _liquidation_warnings(params: GridParams, market: Market, plan: GridPlan) ->
             )
         )
     return warnings
+
+
+def _followed_warnings(
+    params: GridParams, market: Market, price: Decimal, plan: GridPlan
+) -> list[Problem]:
+    """Warn of where following the price leads a contract whose position loses by that.
+
+    The worst case: at the limit (or without one) every level has traded there once more, so that
+    the loss of the position is realised and all of it was opened anew at that price.
+    """
+    liquidation, leverage = plan.liquidation, params.leverage
+    if liquidation is None:
+        return []
+    first = plan.base_to_buy or ZERO
+    warnings = []
+    for up, follows, limit, forced in (
+        (True, params.trailing_up, params.trailing_up_limit, liquidation.above),
+        (False, params.trailing_down, params.trailing_down_limit, liquidation.below),
+    ):
+        if not follows or params.direction is (Direction.LONG if up else Direction.SHORT):
+            continue
+        opened = [(price, abs(first))] if (first < 0) is up and first else []
+        orders = (plan.sells if up else plan.buys) or ()
+        opened += [(each.price, each.quantity or ZERO) for each in orders]
+        coins = sum((quantity for _, quantity in opened), ZERO)
+        cost = sum((at * quantity for at, quantity in opened), ZERO)
+        wallet = (plan.investment or ZERO) - cost * market.maker_fee
+        name = "trailing_up_limit" if up else "trailing_down_limit"
+        short = _short_from(coins, cost, wallet, leverage, up=up)
+        bound = max(short, params.upper) if up else min(short, params.lower)
+        reached = bound > 0 and _comes_to(bound, limit, up=up)
+        if coins and reached and (forced is None or _comes_to(bound, forced, up=up)):
+            warnings.append(problem(name, "trailing_margin", price=LEVEL_DIGITS.plus(bound)))
+        outside = forced is not None and not params.lower <= forced <= params.upper
+        if forced is not None and outside and _comes_to(forced, limit, up=up):
+            loss = booked(cost / leverage + cost * market.maker_fee)
+            shown = LEVEL_DIGITS.plus(forced)
+            warnings.append(problem(name, "trailing_liquidation", price=shown, loss=loss))
+    return warnings
+
+
+def _short_from(
+    coins: Decimal, cost: Decimal, wallet: Decimal, leverage: Decimal, *, up: bool
+) -> Decimal:
+    # wallet - loss = margin, where loss = coins·P - cost going up, cost - coins·P going down, and
+    # margin = coins·P / leverage.
+    if not coins:
+        return ZERO
+    if up:
+        return (wallet + cost) / (coins * (ONE + ONE / leverage))
+    return (cost - wallet) / (coins * (ONE - ONE / leverage)) if leverage > 1 else ZERO
+
+
+def _comes_to(price: Decimal, limit: Decimal | None, *, up: bool) -> bool:
+    return limit is None or (price <= limit if up else price >= limit)
 
 
 def shortfall_warnings(shortfalls: Iterable[Shortfall]) -> list[Problem]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import NamedTuple
 
 from app.trading.contracts import Stake, forced_close, position_margin
@@ -127,7 +128,8 @@ def _after_buys(params: GridParams, market: Market, price: Decimal, sums: Ends) 
         orders = sums.buys[::-1]
         stakes = _stakes(Stake(sums.first, sums.first * price), Side.BUY, orders)
         close = _close(stakes, wallet, params, market)
-        shortfall = _shortfall(stakes[-1][1], Side.BUY, orders, wallet, params, market)
+        across = _across(params, orders, sums.sells)
+        shortfall = _shortfall(stakes[-1][1], Side.BUY, orders, wallet, params, market, across)
     return _End(params.lower, coins, wallet - value, wallet, close, shortfall)
 
 
@@ -139,7 +141,8 @@ def _after_sells(params: GridParams, market: Market, price: Decimal, sums: Ends)
     wallet = sums.investment - fees
     stakes = _stakes(Stake(sums.first, -sums.first * price), Side.SELL, sums.sells)
     close = _close(stakes, wallet, params, market)
-    shortfall = _shortfall(stakes[-1][1], Side.SELL, sums.sells, wallet, params, market)
+    across = _across(params, sums.sells, sums.buys[::-1])
+    shortfall = _shortfall(stakes[-1][1], Side.SELL, sums.sells, wallet, params, market, across)
     return _End(params.upper, -short, wallet + value, wallet, close, shortfall)
 
 
@@ -179,11 +182,13 @@ def _shortfall(
     wallet: Decimal,
     params: GridParams,
     market: Market,
+    across: Decimal,
 ) -> Shortfall | None:
     """Return where round trips at the end of a side leave too little margin for its last order.
 
     Venues count at average cost: closing at that end realises a loss, though the trip earned, and
     opening again makes the position dearer. The wallet pays both, so a thin one runs short there.
+    The dearer side binds margin, which may be orders `across` that would open the other way.
     """
     if len(orders) <= 1:
         return None
@@ -192,7 +197,7 @@ def _shortfall(
     fees = quantity * (price + before) * market.maker_fee
     trips, needed = 0, ZERO
     for trip in range(MOST_TRIPS + 1):
-        lack = position_margin(stake, params.leverage) - wallet
+        lack = max(position_margin(stake, params.leverage), across) - wallet
         if lack > 0 and trip == 0:
             # Short from the start: the reserve is warned of.
             return None
@@ -202,6 +207,28 @@ def _shortfall(
         stake, _ = left.after(side, price, quantity)
         wallet += gained - fees
     return Shortfall(price, trips, needed) if trips else None
+
+
+def _across(
+    params: GridParams,
+    filled: Sequence[tuple[Decimal, Decimal]],
+    others: Sequence[tuple[Decimal, Decimal]],
+) -> Decimal:
+    """Return the margin of orders that open the other way while all of a side has filled.
+
+    A neutral grid has them: they stand together with those that close, each at its average price.
+    """
+    if params.direction is not Direction.NEUTRAL or not others or len(filled) <= 1:
+        return ZERO
+    # Each closes one level nearer to where it began, the first one just beside the other side.
+    step = filled[0][0] - filled[1][0]
+    closing = [(filled[0][0] + step, filled[0][1])]
+    closing += [(near, quantity) for (near, _), (_, quantity) in pairwise(filled)]
+    standing = [*closing[:-1], *others]
+    value = sum((price * quantity for price, quantity in standing), ZERO)
+    coins = sum((quantity for _, quantity in standing), ZERO)
+    opening = sum((quantity for _, quantity in others), ZERO)
+    return value * opening / coins / params.leverage
 
 
 def _worst(end: _End, market: Market, investment: Decimal) -> WorstCase:

@@ -7,7 +7,7 @@ import pytest
 
 from app.adapters.exchanges.errors import AccountUnfitError, ExchangeError
 from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
-from tests.adapters.exchanges.canned import Request
+from tests.adapters.exchanges.canned import Request, exchange
 from tests.adapters.exchanges.test_looking import two_kinds as account
 
 CONTRACT = "BTC/USDT:USDT"
@@ -42,7 +42,13 @@ class Site:
         if request.path.endswith("/account/info"):
             return {"retCode": 0, "result": {"marginMode": self.mode, "unifiedMarginStatus": 6}}
         rows = self.rows if "symbol" in request.query else (*self.rows, *self.others)
-        told = [each for each in rows if "symbol" in request.query or each["size"] != "0"]
+        coin = request.query.get("settleCoin", "")
+        told = [
+            each
+            for each in rows
+            if "symbol" in request.query
+            or (each["size"] != "0" and each["symbol"].endswith(coin.replace("USDC", "PERP")))
+        ]
         return {"retCode": 0, "result": {"list": told, "category": "linear"}}
 
 
@@ -166,3 +172,66 @@ def test_what_closes_a_contract_can_not_open_another(
     order = Order("by1", key, 0, OrderKind.MARKET, None, Decimal("0.01"), Status.INTENDED)
     venue.place(symbol, order)
     assert network.sent[-1].json.get("reduceOnly") is reduces
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [(), (row(1, "3", "Buy"),), (row(2, "1", "Sell"),), (row(), row())],
+    ids=["nothing", "only the long side", "only the short side", "twice"],
+)
+def test_a_position_that_is_not_told_is_unknown_and_no_zero(
+    rows: tuple[dict[str, Any], ...],
+) -> None:
+    venue, _ = account(Site(*rows))
+    assert venue.position(CONTRACT) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"retCode": 0, "result": {}},
+        {"retCode": 0, "result": {"list": None}},
+        {"retCode": 0, "result": {"list": [row(0, "1", "Buy") | {"symbol": "ETHUSDT"}]}},
+    ],
+    ids=["no list", "none", "another contract"],
+)
+def test_an_odd_list_of_positions_is_unknown(answer: dict[str, Any]) -> None:
+    venue, _ = account(answer)
+    assert venue.position(CONTRACT) is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"size": ""}, {"size": "many"}, {"side": "", "size": "1"}],
+    ids=["empty", "words", "side"],
+)
+def test_a_garbled_position_is_an_error(bad: dict[str, str]) -> None:
+    venue, _ = account(Site({**row(0, "1", "Buy"), **bad}))
+    with pytest.raises(ExchangeError):
+        venue.position(CONTRACT)
+
+
+def test_all_positions_are_read_page_by_page_and_whatever_they_are_settled_in() -> None:
+    def told(request: Request) -> Any:
+        if request.query["settleCoin"] == "USDC":
+            return page([{**row(0, "7", "Sell"), "symbol": "BTCPERP"}], "")
+        if "cursor" in request.query:
+            return page([row(0, "3", "Buy")], "the-end")
+        return page([row(0, "1", "Buy")] * 200, "next")
+
+    def page(rows: list[dict[str, Any]], cursor: str) -> dict[str, Any]:
+        return {"retCode": 0, "result": {"list": rows, "nextPageCursor": cursor}}
+
+    venue, network = account(told)
+    held = venue.positions()
+    assert (len(held), held[200].quantity, held[201].base) == (202, Decimal(3), Decimal(-7))
+    assert [request.query.get("cursor") for request in network.sent] == [None, "next", None]
+    assert {request.query["limit"] for request in network.sent} == {"200"}
+
+
+@pytest.mark.parametrize("name", ["okx", "binance", "kucoin", "mexc"])
+def test_where_only_coins_are_traded_no_position_is_known_and_nobody_is_asked(name: str) -> None:
+    venue, network = exchange(name, (500, "oops"))
+    assert venue.position("BTC/USDT") is None
+    assert venue.positions() == ()
+    assert network.sent == []

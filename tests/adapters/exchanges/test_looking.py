@@ -243,5 +243,22 @@ def test_a_pair_that_the_exchange_has_dropped_does_not_keep_the_others_from_bein
     # Orders end with their pair: there is nothing to ask for.
     assert venue.find(gone, "byofagonepair") is None
     assert venue.cancel(gone, "byofagonepair") == Accepted()
-    assert venue.position(gone) == 0
+    assert venue.position(gone) is None
     assert len(network.sent) == asked
+
+
+@pytest.mark.parametrize("others", [("BTC/USDT",), ()], ids=["beside another", "alone"])
+def test_the_last_fills_of_a_pair_that_was_dropped_or_renamed_are_not_lost(
+    others: tuple[str, ...],
+) -> None:
+    """MATIC became POL: what was filled before is told under the old name."""
+    row = {**bybit_fill(7, NOW_MS - 60_000), "symbol": "GONEUSDT", "feeCurrency": "GONE"}
+
+    def answer(request: Request) -> Any:
+        return bybit([row] if request.path.endswith("/execution/list") else [])
+
+    venue, _ = exchange("bybit", answer)
+    expected = {symbol: {"byother": Decimal(0)} for symbol in (*others, "GONE/USDT")}
+    look = venue.look(expected, str(NOW_MS - 120_000))
+    ((symbol, fill),) = look.fills
+    assert (symbol, fill.client_id, fill.fee_currency) == ("GONE/USDT", CLIENT_ID, "GONE")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from app.adapters.exchanges.ccxt import CcxtExchange
+from app.adapters.exchanges.ccxt import LOOK_S, CcxtExchange
 from app.adapters.exchanges.client import make_client
 from app.adapters.exchanges.errors import KeyRefusedError
 from app.adapters.exchanges.quirks import QUIRKS
@@ -199,6 +199,50 @@ def test_all_fills_come_oldest_first_however_many_pages(count: int) -> None:
     assert page.cursor == str(NOW_MS)
 
 
+class Slow:
+    """A clock by which each answer takes a third of a second."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        patch.setattr("app.adapters.exchanges.looking.monotonic", lambda: self.now)
+
+    def answer(self, told: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        def answered(request: Request) -> Any:
+            self.now += 0.33
+            return told(request)
+
+        return answered
+
+
+def test_more_fills_than_one_look_can_read_are_read_by_several_each_within_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Slow(monkeypatch)
+    start = NOW_MS - 20 * 3_600_000
+    # In the last minutes too, where each look but these looks back once more.
+    fills = [bybit_fill(n, start + n * n * 88) for n in range(900)]
+    told = bybit_fills(fills)
+
+    def answer(request: Request) -> Any:
+        return told(request) if request.path.endswith("/execution/list") else bybit([])
+
+    venue, _ = exchange("bybit", slow.answer(answer))
+    found: dict[str, Any] = {}
+    cursor, looks = "", 0
+    while True:
+        began, before = slow.now, len(found)
+        look = venue.look({"BTC/USDT": {}}, cursor, whole=True)
+        found |= {fill.trade_id: fill for _, fill in look.fills}
+        looks, cursor = looks + 1, look.cursor
+        assert slow.now - began < LOOK_S + 4
+        if not look.is_partial:
+            break
+        assert len(found) > before
+    assert looks > 2
+    assert set(found) == {f"x{n}" for n in range(900)}
+    assert cursor == str(NOW_MS)
+
+
 @pytest.mark.parametrize("count", [100, 101, 250, 300])
 def test_one_order_may_meet_more_than_a_page_of_others_in_one_millisecond(count: int) -> None:
     at = NOW_MS - 1000
@@ -373,7 +417,7 @@ def test_positions_are_told_with_their_leverage_and_empty_ones_left_out() -> Non
         {"symbol": "BTCUSDT", "side": "", "size": "0", "avgPrice": "0", "leverage": "3",
          "liqPrice": "", "positionIdx": 0, "tradeMode": 0, "positionValue": ""},
     ]  # fmt: skip
-    venue, network = exchange("bybit", bybit(rows))
+    venue, network = exchange("bybit", bybit(rows), bybit([]))
     (held,) = venue.positions()
     assert (held.side, held.quantity, held.leverage) == ("long", Decimal("0.5"), Decimal(10))
     assert (held.entry_price, held.liquidation_price) == (Decimal(50000), Decimal("45500.5"))

@@ -50,6 +50,7 @@ class Watch:
         self.life = life
         self.warned: set[str] = set()
         self._in_vain = 0
+        self._coarsest = ZERO
 
     def check(self) -> None:
         """Check everything that always holds."""
@@ -68,9 +69,9 @@ class Watch:
         if bot.state == "active":
             assert state is not None
             if state.phase is Phase.EDITING:
-                # It waits for a price in its new range.
+                # It waits for a price in its new range; the stop of its position stays.
                 assert GRID.is_outside(scene.params, self.life.price), "an edit hangs"
-                assert not scene.orders
+                assert {order.purpose for order in scene.orders} <= {"protect"}
                 return
             assert state.phase is Phase.RUNNING, f"{state.phase} after a tick"
             self._check_ladder(scene, state)
@@ -115,6 +116,12 @@ class Watch:
         assert sum((trip.profit or ZERO for trip in matched), ZERO) == sums.grid_profit
         exits = Counter(trip.exit_order_id for trip in matched)
         assert max(exits.values(), default=1) == 1, "an order closed two trips"
+        if not self.life.is_contract:
+            waiting = [trip.quantity for trip in scene.trades if trip.status == "open"]
+            # What fills no lot of one trip may have been sold along by another.
+            self._coarsest = max(self._coarsest, self.life.market.lot or ZERO)
+            most = sums.base + self._coarsest * len(waiting)
+            assert sum(waiting, ZERO) <= most, "coins that are gone wait for their sale"
         entries = Counter(trip.entry_order_id for trip in closed if trip.entry_order_id)
         assert max(entries.values(), default=1) == 1, "an order opened two trips"
         if scene.params.trailing_up or scene.params.trailing_down:
@@ -155,8 +162,8 @@ class Watch:
         strange = set(have) - set(every)
         assert not strange, f"orders that nobody wants: {strange}"
         cap = most_resting(params, market)
-        if "without_means" in state.told:
-            # Some wait for coins or money that dust has bound.
+        if {"without_means", "without_margin"} & _told(state):
+            # Some wait for coins or money that dust has bound, or for margin.
             assert any(each in have for each in wanted) or not wanted
         elif cap is None:
             missing = sorted(set(wanted) - set(have))
@@ -241,7 +248,8 @@ class Watch:
         # Where the plan has warned that money is short, the last one takes what is left.
         assert least >= 0 or self.warned, f"smaller than planned: {extra}"
         denied = any(order.status == "DENIED" for order in scene.every_order)
-        if most_resting(scene.params, market) is None and not (self.warned and denied):
+        lacks = denied or (scene.grid is not None and "without_margin" in _told(scene.grid))
+        if most_resting(scene.params, market) is None and not (self.warned and lacks):
             assert not missing, f"planned and missing: {missing}"
 
     def compare_stop(self, how: StopHow) -> None:
@@ -266,6 +274,10 @@ class Watch:
 
 def _net(sums: BotMetrics) -> Decimal:
     return sums.deposited - sums.withdrawn
+
+
+def _told(state: GridState) -> set[str]:
+    return set(state.told.partition(":")[2].split())
 
 
 def _is_grids(order: OrderRow) -> bool:

@@ -400,7 +400,12 @@ def _positions(venue: Venue, customer: Customer, asked: dict[str, Any]) -> Answe
         # Asked by name, a contract has rows even without a position.
         found = [venue.position(customer, symbol)]
     else:
-        found = [position for position in customer.positions.values() if position.size]
+        coin = asked.get("settleCoin")
+        found = [
+            position
+            for position in customer.positions.values()
+            if position.size and venue.instruments["linear", position.symbol].quote == coin
+        ]
     rows = [row for position in found for row in _position(venue, customer, position)]
     return {"category": "linear", "list": rows, "nextPageCursor": ""}
 

@@ -57,6 +57,8 @@ class Settings:
     upcoming_days: int = 7
     trial_will_end_days: int = 3
     tax_percent: Decimal | None = None
+    # What Stripe keeps of a payment is told some seconds after it, as by default at Stripe itself.
+    fees_come_late: bool = False
     livemode: bool = False
     api_key: str | None = None
     api_version: str = stripe.api_version

@@ -180,6 +180,7 @@ def end_trial(account: Account, row: Json, *, at_once: bool = False) -> None:
     start = min(item["current_period_start"] for item in row["items"]["data"])
     at = account.now
     row.update(status="active", trial_end=at, billing_cycle_anchor=at)
+    schedules.begin_phase(account, row, at)
     for item in row["items"]["data"]:
         item["current_period_end"] = at
     rows = _cycle_lines(account, row, at)

@@ -4,7 +4,7 @@ from typing import Any
 
 import stripe
 
-from tests.doubles.stripe import bank, checkout, cycle, portal
+from tests.doubles.stripe import bank, checkout, cycle, payments, portal
 from tests.doubles.stripe.account import Account, Note
 from tests.doubles.stripe.client import FakeHTTPClient
 from tests.doubles.stripe.clock import DAY, HOUR, Clock
@@ -146,6 +146,11 @@ class BankHand:
         with self._account.working():
             row = self._account.get("dispute", dispute)
             return clone(bank.end_dispute(self._account, row, won=won))
+
+    def tell_fees(self) -> None:
+        """Tell what Stripe keeps of payments of which it has not told yet."""
+        with self._account.working():
+            payments.tell_fees(self._account)
 
     def fail_refund(self, refund: str) -> Json:
         """Send a refund back."""

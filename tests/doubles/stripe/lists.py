@@ -90,6 +90,9 @@ def _expand(account: Account, place: Any, parts: list[str], path: str) -> None:
     value = place[name]
     if isinstance(value, str):
         found = account.objects.get(value)
+        if found is None and value.startswith("txn_"):
+            # Named in a recording, and not recorded with it.
+            return
         if found is None:
             raise invalid(f"This property cannot be expanded ({path}).", "expand")
         place[name] = value = clone(found)

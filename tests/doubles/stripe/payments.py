@@ -99,7 +99,8 @@ def charge_intent(
 def settle_intent(account: Account, intent: Json, method: Json) -> Json:
     """Take the money: a charge and its balance transaction; return the charge."""
     charge = _charge(account, intent, method)
-    charge["balance_transaction"] = _earn(account, charge)["id"]
+    if not account.settings.fees_come_late:
+        charge["balance_transaction"] = _earn(account, charge)["id"]
     intent.update(
         status=SUCCEEDED,
         amount_received=intent["amount"],
@@ -111,6 +112,13 @@ def settle_intent(account: Account, intent: Json, method: Json) -> Json:
     account.add(charge, "charge.succeeded")
     account.tell("payment_intent.succeeded", intent)
     return charge
+
+
+def tell_fees(account: Account) -> None:
+    """Tell what is kept of payments of which nothing was told yet."""
+    for charge in account.every("charge", status="succeeded", balance_transaction=None):
+        account.touch(charge)
+        charge["balance_transaction"] = _earn(account, charge)["id"]
 
 
 def fail_authentication(account: Account, intent: Json) -> None:

@@ -71,6 +71,10 @@ def update_schedule(account: Account, params: Json, schedule: str) -> Json:
         first = params["phases"][0]
         if first.get("start_date") != row["phases"][0]["start_date"]:
             raise invalid("You can not modify the start date of the current phase.", "phases")
+        runs = account.get("subscription", row["subscription"])
+        if runs["status"] == "trialing" and not (first.get("trial") or first.get("trial_end")):
+            # At Stripe the trial would end with this call, and the card would be charged.
+            raise invalid("The present phase says nothing of the trial that runs.", "phases")
         row["phases"] = _phases(account, row, params["phases"])
         row["current_phase"] = {
             "start_date": row["phases"][0]["start_date"],
@@ -161,6 +165,8 @@ def _phases(account: Account, schedule: Json, given: list[Json]) -> list[Json]:
         names = [row["discount"] for row in phase.get("discounts") or []]
         how = phase.get("proration_behavior")
         told.append(_phase(currency, items, start, end, how, discounts=names))
+        if phase.get("trial"):
+            told[-1]["trial_end"] = end
         start = end
     return told
 

@@ -77,7 +77,8 @@ BYBIT = Quirks(
     # Only for customers in India, Indonesia, the EU and the UAE; empty for all others.
     fill_taxes=("extraFees", "feeCoin", "fee"),
     margin_mode=("privateGetV5AccountInfo", "marginMode", "ISOLATED_MARGIN"),
-    positions_params={"type": "swap", "subType": "linear", "settleCoin": "USDT"},
+    positions_params={"type": "swap", "subType": "linear"},
+    settle_coins=("USDT", "USDC"),
     funding_params={"execType": "Funding"},
     partner_header="Referer",
     # What each code means and asks for: the exchange's own page on errors.

@@ -174,8 +174,10 @@ class Quirks:
     # Field of a raw fill that tells its kind, and what kinds mean: nothing for an ordinary one,
     # else how the exchange itself closed a position. Rows of other kinds are no fills.
     fill_kinds: tuple[str, Mapping[str, str]] = ("", MappingProxyType({}))
-    # Parameters that ask for all contract positions; empty where only coins are traded.
+    # Parameters that ask for all contract positions (empty where only coins are traded), and in
+    # what contracts are settled: each is asked for itself.
     positions_params: Mapping[str, Any] = field(default_factory=dict)
+    settle_coins: tuple[str, ...] = ()
     # Parameters under which the list of fills tells funding payments; empty: it tells none.
     funding_params: Mapping[str, Any] = field(default_factory=dict)
     # What carries the operator's partner id: a header (sent by the library in its own name unless

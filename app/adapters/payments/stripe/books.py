@@ -43,7 +43,12 @@ class StripeBooks:
                 is_whole=True,
             ),
             "invoice": _Shelf(v1.invoices.list, v1.invoices.retrieve, _invoice, {}, is_whole=True),
-            "payment": _Shelf(v1.charges.list, v1.charges.retrieve, _charge, {}),
+            "payment": _Shelf(
+                v1.charges.list,
+                lambda name: v1.charges.retrieve(name, {"expand": ["balance_transaction"]}),
+                _charge,
+                {"expand": ["data.balance_transaction"]},
+            ),
             "refund": _Shelf(v1.refunds.list, v1.refunds.retrieve, _refund, {}),
             "dispute": _Shelf(v1.disputes.list, v1.disputes.retrieve, _dispute, {}),
         }
@@ -118,8 +123,15 @@ def _charge(found: Data) -> Entry | None:
     if found["status"] != _SUCCEEDED or not found["captured"]:
         return None
     name = id_of(found["payment_intent"]) or found["id"]
-    money = money_of(found["amount_captured"], found["currency"])
-    return _entry("payment", name, {"state": RailState.SUCCEEDED.value, **sum_figures(money)})
+    picture = snapshots.charge_payment(found, "")
+    # Stripe may tell its fee only after the payment.
+    fee = picture.fee or money_of(0, found["currency"])
+    figures = {
+        "state": RailState.SUCCEEDED.value,
+        "fee": sum_figures(fee)["amount"],
+        **sum_figures(picture.money),
+    }
+    return _entry("payment", name, figures)
 
 
 def _refund(found: Data) -> Entry:

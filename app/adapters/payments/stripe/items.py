@@ -51,9 +51,10 @@ def change_params(found: Data, order: ChangeOrder) -> dict[str, Any]:
 def phase_params(found: Data, schedule: Data, order: ChangeOrder, rhythm: Data) -> dict[str, Any]:
     """Return the phases of a schedule: what runs, then what follows; then it lets go.
 
-    Discounts that are not named with a phase would end with it.
+    Discounts that are not named with a phase would end with it, and so would a trial.
     """
     runs = schedule["phases"][0]
+    tried = {"trial": True} if found["status"] == "trialing" else {}
     lowered = {"discounts": discount_params(found, ())} if found["discounts"] else {}
     follows = {"discounts": discount_params(found, order.without)} if found["discounts"] else {}
     return {
@@ -67,6 +68,7 @@ def phase_params(found: Data, schedule: Data, order: ChangeOrder, rhythm: Data) 
                 "start_date": runs["start_date"],
                 "end_date": runs["end_date"],
                 "proration_behavior": "none",
+                **tried,
                 **lowered,
             },
             {
