@@ -9,7 +9,7 @@ from sqlalchemy import Select, or_, select
 from app.accounts.models import User
 from app.bots.grounds import pair_of
 from app.bots.models import Bot, BotMetrics, BotState
-from app.bots.rules import COINS_MISSING, SALE_FAILED, STUCK_AFTER
+from app.bots.rules import STUCK_AFTER
 from app.bots.verbs import tell
 from app.bots.wording import say
 from app.db import db, utc_now
@@ -18,14 +18,15 @@ from app.markets.models import MarketRow
 from app.notifications.service import send_mail
 from app.trades.queries import Line
 from app.trading.market import MarketKind
+from app.trading.strategy import COINS_MISSING, SALE_FAILED
 
 log = logging.getLogger(__name__)
 
 # What happened earlier is known by now, also to whoever has just switched this on.
 LATEST = timedelta(days=1)
 AT_ONCE = 200
-# Their owners know, or are told otherwise.
 _SALES = {SALE_FAILED: "sale_failed", COINS_MISSING: "coins_missing"}
+# Their owners know, or are told otherwise.
 _ASKED_FOR = ("stopped_by_owner", "account_leaving", SALE_FAILED)
 # Why bots pause by themselves, and whether their orders can be reached meanwhile.
 _PAUSES = {

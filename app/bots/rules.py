@@ -14,10 +14,6 @@ from app.trading.market import exact
 # States in which a bot takes a place of its owner's plan.
 RUNNING = ("starting", "active", "paused", "stopping")
 MAX_NAME = 60
-# Why a bot ended that was to sell and could not.
-SALE_FAILED = "closing_sale_failed"
-# The same where some of it was not on the account any more.
-COINS_MISSING = "coins_missing"
 # A stop takes some seconds; of one that takes so long its owner should know.
 STUCK_AFTER = timedelta(minutes=15)
 # Prices move while somebody reads the summary. So much of the money may be bought more or less at

@@ -152,18 +152,22 @@ def margin_of(view: View) -> Decimal:
     """Return the margin that a contract's position and its standing orders need."""
     stake = Stake(view.holdings.base, view.holdings.cost)
     leverage = getattr(view.params, "leverage", ONE)
-    return margin(stake, _contract_budget(view).orders, leverage)
+    return margin(stake, standing_orders(view), leverage)
+
+
+def standing_orders(view: View) -> OrderSums:
+    """Return the sums of all own orders that stand or may stand at the venue."""
+    orders = OrderSums()
+    for order in view.orders:
+        if order.status not in FINAL:
+            price = view.price if order.price is None else order.price
+            orders = orders.plus(order.key.side, order.remaining, order.remaining * price)
+    return orders
 
 
 def _contract_budget(view: View) -> Budget:
-    orders, standing = OrderSums(), 0
-    for order in view.orders:
-        if order.status not in FINAL:
-            standing += 1
-            left = order.quantity - order.filled
-            price = view.price if order.price is None else order.price
-            orders = orders.plus(order.key.side, left, left * price)
-    return Budget(view.holdings.base, view.holdings.wallet, standing, orders)
+    standing = sum(order.status not in FINAL for order in view.orders)
+    return Budget(view.holdings.base, view.holdings.wallet, standing, standing_orders(view))
 
 
 def _with_intent(orders: OrderSums, intent: Place, view: View) -> OrderSums:

@@ -15,6 +15,11 @@ from app.trading.orders import Fill, Order, Side
 from app.trading.ports import Balance
 from app.trading.position import Holdings
 
+# Why a bot ended that was to sell and could not.
+SALE_FAILED = "closing_sale_failed"
+# The same where some of it was not on the account any more.
+COINS_MISSING = "coins_missing"
+
 
 class StopHow(StrEnum):
     """What is to become of coins and orders when a bot stops."""

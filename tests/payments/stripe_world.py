@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from sqlalchemy import select
+
 from app.adapters.payments.stripe.rail import StripeRail
 from app.db import db
+from app.payments.models import Checkout
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe
 from tests.payments.world import work
@@ -34,6 +37,13 @@ def post_all(client: Client, deliveries: Iterable[tuple[bytes, dict[str, str]]])
     """Post signed callbacks; every one is taken."""
     for raw, headers in deliveries:
         assert post(client, raw, headers) == 200
+
+
+def session_of(user_id: int) -> str:
+    """Return somebody's newest checkout at Stripe."""
+    db.session.rollback()
+    query = select(Checkout.external_id).where(Checkout.user_id == user_id)
+    return str(db.session.scalars(query.order_by(Checkout.id.desc())).first())
 
 
 def settle(fake: FakeStripe, **how: Any) -> None:

@@ -21,7 +21,6 @@ from app.bots.live.protect import (
 )
 from app.bots.live.rows import Event, LiveBot
 from app.bots.models import BotState
-from app.bots.rules import COINS_MISSING
 from app.errors import Conflict
 from app.money import exact_text
 from app.trades.service import NewOrder, OwnOrder
@@ -33,6 +32,7 @@ from app.trading.ports import Balance
 from app.trading.risk import Limits
 from app.trading.strategies import strategy_named
 from app.trading.strategy import (
+    COINS_MISSING,
     LogLine,
     Match,
     Protection,

@@ -33,10 +33,7 @@ from app.exchanges.models import ExchangeAccount
 from app.money import exact_text
 from app.notifications.stream import hint_many
 from app.trades.round_trips import RoundTrip, open_round_trips, write_round_trips
-from app.trades.service import (
-    insert_orders,
-    update_orders,
-)
+from app.trades.service import insert_orders, update_orders
 from app.trading.market import Triggers
 from app.trading.orders import Status
 from app.trading.strategy import Match, Severity, UnderWay

@@ -75,10 +75,9 @@ class Work:
 
     `strays` are orders at the venue that stand in no book of ours: taken back first. `doubted` are
     orders that nobody has seen for long enough: asked back, so that they stand for sure no more
-    before they count as absent. `again` asks
-    for one more decision at the same price even if nothing is to be sent. With `edited` other
-    settings begin now: the venue is told their leverage before an order that counts on it. What
-    belongs to bots that are `stopping` goes first.
+    before they count as absent. `again` asks for one more decision at the same price even if
+    nothing is to be sent. With `edited` other settings begin now: the venue is told their leverage
+    before an order that counts on it. What belongs to bots that are `stopping` goes first.
     Afterwards `keyless` are bots for which the venue did nothing because of the key, as when its
     rights were taken away, and `served` those with an order that it took. `misfits` are markets
     whose rules are not what we know, by what the venue said to an order, and with `closes_nothing`

@@ -8,11 +8,10 @@ from app.bots.live.asking import Answer
 from app.bots.live.booking import Books
 from app.bots.live.rows import MOST_FAILURES, Event, LiveBot
 from app.bots.models import BotState
-from app.bots.rules import COINS_MISSING, SALE_FAILED
 from app.trading.intents import Reason
 from app.trading.market import Triggers
 from app.trading.orders import Status
-from app.trading.strategy import Severity
+from app.trading.strategy import COINS_MISSING, SALE_FAILED, Severity
 
 LONGEST_PAUSE_S = 300
 # The sweep that looks for due bots comes every two seconds: be early rather than late.

@@ -19,13 +19,14 @@ from app.bots.queries.cards import (
 )
 from app.bots.queries.dashboard_curve import FOREVER, PERIODS, Curve, profit_curve
 from app.bots.queries.names import distinct_tags
-from app.bots.rules import COINS_MISSING, RUNNING, SALE_FAILED, STUCK_AFTER
+from app.bots.rules import RUNNING, STUCK_AFTER
 from app.db import Exact, db, utc_now
 from app.exchanges.models import ExchangeAccount
 from app.trades.owners import Pair
 from app.trades.queries import Line, TradeView, last_trades
 from app.trading.market import ZERO, booked, exact
 from app.trading.orders import traded_value
+from app.trading.strategy import COINS_MISSING, SALE_FAILED
 
 PAPER, LIVE = "paper", "live"
 MODES = (PAPER, TESTNET, LIVE)

@@ -15,6 +15,8 @@ from app.trading.strategies.grid_orders import AT_VENUE
 from app.trading.strategies.grid_params import GridParams
 from app.trading.strategies.grid_state import Exit, GridState, Phase
 from app.trading.strategy import (
+    COINS_MISSING,
+    SALE_FAILED,
     Decision,
     LogLine,
     Match,
@@ -29,8 +31,6 @@ from app.trading.strategy import (
 # pair that it has halted): after some tries in a row it is asked once after each comparison, for
 # about half an hour in all.
 MOST_SALES = 30
-# Why a grid ends that could not sell all that it holds: it was not there any more.
-COINS_MISSING = "coins_missing"
 # One of which the venue has not said clearly that it refuses it is waited for, some minutes each
 # time: it counts for as many, so that this too takes about half an hour.
 UNCLEAR_SALE = 5
@@ -204,8 +204,8 @@ def _sell_all(
         ending = replace(ending, reason=reason(COINS_MISSING, **missing))
         return _finish(state, ending, [*events, gone], matches)
     if ending.refusals >= (MOST_SALES if view.asks_again else MOST_REFUSALS):
-        failed = log_line("closing_sale_failed", Severity.ERROR, quantity=held)
-        ending = replace(ending, reason=reason("closing_sale_failed", quantity=held))
+        failed = log_line(SALE_FAILED, Severity.ERROR, quantity=held)
+        ending = replace(ending, reason=reason(SALE_FAILED, quantity=held))
         return _finish(state, ending, [*events, failed], matches)
     if ending.refusals >= MOST_REFUSALS and not view.may_retry:
         if before.refusals < MOST_REFUSALS:

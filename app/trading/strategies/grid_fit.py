@@ -11,6 +11,7 @@ from decimal import Decimal
 from app.trading.contracts import OrderSums, Stake, margin, only_closes
 from app.trading.market import ONE, ZERO, Market, MarketKind
 from app.trading.orders import FINAL, Side
+from app.trading.risk import standing_orders
 from app.trading.strategies.grid_news import parted
 from app.trading.strategies.grid_params import Direction, GridParams
 from app.trading.strategies.grid_state import NOTHING, GridState, Slot, Sums
@@ -94,7 +95,7 @@ class Fitter:
         """
         holdings, params = self.view.holdings, self.view.params
         if self._orders is None:
-            self._orders = _standing(self.view)
+            self._orders = standing_orders(self.view)
         stake, quantity = Stake(holdings.base, holdings.cost), slot.remaining
         value = quantity * price
         wanted = self._orders.plus(slot.side, quantity, value)
@@ -139,15 +140,6 @@ class Fitter:
         else:
             slots[gap] = replace(own, twin=changed)
         self.state = replace(self.state, slots=tuple(slots))
-
-
-def _standing(view: View) -> OrderSums:
-    orders = OrderSums()
-    for order in view.orders:
-        if order.status not in FINAL:
-            value = (order.price or view.price) * order.remaining
-            orders = orders.plus(order.key.side, order.remaining, value)
-    return orders
 
 
 def closing_side(params: GridParams) -> Side | None:

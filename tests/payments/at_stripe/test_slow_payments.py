@@ -1,6 +1,5 @@
 """Money that takes days, whose news never come: the provider is asked."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -22,34 +21,9 @@ from app.wallet.queries import available
 from tests.at_once import at_once
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
-from tests.factories import make_user
 from tests.payments import world
-from tests.payments.stripe_world import settle
+from tests.payments.stripe_world import session_of, settle
 from tests.payments.world import issue, open_page, state_of
-from tests.subscriptions.provider_world import stand_in
-
-Login = Callable[[User], Client]
-
-
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with stand_in(app) as fake:
-        yield fake
-
-
-@pytest.fixture
-def user(fake: FakeStripe) -> User:
-    return make_user()
-
-
-@pytest.fixture
-def client(user: User, login_as: Login) -> Client:
-    return login_as(user)
-
-
-def session_of(user_id: int) -> str:
-    db.session.rollback()
-    return str(db.session.scalars(select(Checkout.external_id).filter_by(user_id=user_id)).one())
 
 
 def slowly_paid(client: Client, fake: FakeStripe, user: User) -> int:

@@ -1,6 +1,5 @@
 """Money that several hands move in the same moment: no more goes back, or in, than there is."""
 
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 
@@ -22,34 +21,9 @@ from tests.client import Client
 from tests.doubles.stripe import FakeStripe
 from tests.factories import make_user
 from tests.payments import world
-from tests.payments.stripe_world import settle
+from tests.payments.stripe_world import session_of, settle
 from tests.payments.world import issue
-from tests.subscriptions.provider_world import stand_in
 from tests.wallet.books import sums
-
-Login = Callable[[User], Client]
-
-
-@pytest.fixture
-def fake(app: Flask, database: None) -> Iterator[FakeStripe]:
-    with stand_in(app) as fake:
-        yield fake
-
-
-@pytest.fixture
-def user(fake: FakeStripe) -> User:
-    return make_user()
-
-
-@pytest.fixture
-def client(user: User, login_as: Login) -> Client:
-    return login_as(user)
-
-
-def session_of(user_id: int) -> str:
-    db.session.rollback()
-    query = select(Checkout.external_id).where(Checkout.user_id == user_id)
-    return str(db.session.scalars(query.order_by(Checkout.id.desc())).first())
 
 
 @pytest.mark.parametrize("other", list(RefundTarget))

@@ -1,0 +1,1 @@
+"""Money at Stripe's stand-in: what races, and what takes days."""
