@@ -12,7 +12,9 @@ from itsdangerous import URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
 from app.accounts.models import User
-from app.accounts.sessions import LOCAL_COOKIE, LOCAL_REFRESH, current_session, sign_in
+from app.accounts.server_session import current_session
+from app.accounts.session_cookies import LOCAL_COOKIE, LOCAL_REFRESH
+from app.accounts.sessions import sign_in
 from app.db import db
 
 

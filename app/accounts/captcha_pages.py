@@ -10,7 +10,7 @@ from app.accounts import captcha
 from app.accounts.access import public
 from app.accounts.captcha import Action, Provider
 from app.accounts.form_pages import attach
-from app.accounts.sessions import session_key
+from app.accounts.server_session import session_key
 from app.adapters.recaptcha import SCRIPT, SOURCES
 from app.config import current_config
 from app.errors import InvalidInput, NotFound

@@ -13,7 +13,8 @@ from app.accounts.form_pages import attach, form_page
 from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path, wanted_page
-from app.accounts.sessions import current_session, sign_in, waiting_log_in
+from app.accounts.server_session import current_session
+from app.accounts.sessions import sign_in, waiting_log_in
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput, TooManyTries
 from app.extensions import limiter
 from app.i18n import describe

@@ -31,8 +31,9 @@ from app.accounts.passkeys import pages as passkey_pages
 from app.accounts.permissions import Permission
 from app.accounts.redirects import wanted_page
 from app.accounts.rules import ProfileChange
+from app.accounts.server_session import session_key
 from app.accounts.service import Attempt, NewPerson
-from app.accounts.sessions import ask_second_factor, session_key, sign_in, sign_out
+from app.accounts.sessions import ask_second_factor, sign_in, sign_out
 from app.accounts.texts import FINDINGS, SUBJECTS
 from app.config import current_config
 from app.errors import DomainError, Forbidden, InvalidInput, NotFound

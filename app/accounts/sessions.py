@@ -1,4 +1,4 @@
-"""Sessions kept by the server, read only when a request asks for them.
+"""Who is signed in: sessions begin and end here, and each request is asked for its own.
 
 A page that needs no session works while Redis is down; one that does answers 503. An id that the
 server did not make is never taken over, and signing in always makes a new one.
@@ -6,291 +6,34 @@ server did not make is never taken over, and signing in always makes a new one.
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from flask import Flask, Response, abort, current_app, flash, g, redirect, request, session, url_for
-from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
-from flask.wrappers import Request
 from flask_babel import gettext as _
 from flask_login import current_user, login_user
-from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.accounts import impersonation, queries, session_store, session_tokens
+from app.accounts import impersonation, queries, session_store
 from app.accounts.access import GUARD, PUBLIC
 from app.accounts.devices import device_name
 from app.accounts.models import Role, User
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
+from app.accounts.server_session import current_session
+from app.accounts.session_cookies import Limits, RedisSessions
 from app.accounts.session_store import StoredSession
-from app.accounts.session_tokens import Pair
 from app.config import Config
 from app.extensions import csrf, login_manager
-from app.queues import QueueName, enqueue_once
 
 log = logging.getLogger(__name__)
 
-SECURE_COOKIE = "__Host-session"
-LOCAL_COOKIE = "session"
-SECURE_REFRESH = "__Host-refresh"
-LOCAL_REFRESH = "refresh"
 WAITING = "second_factor_of"
 WAITING_PASSWORD = "password_of"  # noqa: S105 - the name of a step
 WAITING_SECONDS = 5 * 60
-WARN_JOB = "app.accounts.jobs.warn_of_reuse"
-ANONYMOUS_SECONDS = 3600
 STAFF_IDLE_SECONDS = 15 * 60
-# "Last seen" is written again only when it is this much older, so that most requests write nothing.
-SEEN_STEP_S = 30
 DEVICE_LENGTH = 200
-# A background stream is no sign that a person is there.
-QUIET_ENDPOINTS = frozenset({"pages.events"})
-# Below this neither cookies nor sessions exist: programs come with tokens.
-COOKIELESS = "/api/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a signed-in session may live, in seconds, and how its cookie is named."""
-
-    idle_s: int
-    absolute_s: int
-    secure: bool
-
-    @property
-    def cookie(self) -> str:
-        return SECURE_COOKIE if self.secure else LOCAL_COOKIE
-
-    @property
-    def refresh_cookie(self) -> str:
-        return SECURE_REFRESH if self.secure else LOCAL_REFRESH
-
-
-class ServerSession(SessionMixin):
-    """The session of one request; it reads Redis at first use."""
-
-    def __init__(self, access: str | None = None, refresh: str | None = None) -> None:
-        self.given = bool(access or refresh)
-        self.modified = False
-        self.unavailable = False
-        self.tokens_changed = False
-        self.ended = False
-        # Whose session ended just now because a used refresh token came again.
-        self.robbed_user_id: int | None = None
-        self._pair = Pair(access or "", refresh)
-        self._key: str | None = None
-        self._loaded = False
-        self._stored: StoredSession | None = None
-        self._draft: dict[str, Any] = {}
-
-    @property
-    def pair(self) -> Pair:
-        """The tokens for this browser's cookies."""
-        return self._pair
-
-    @property
-    def key(self) -> str | None:
-        """The name of the stored session, None when there is none."""
-        return self._key if self.stored else None
-
-    @property
-    def loaded(self) -> bool:
-        return self._loaded
-
-    @property
-    def stored(self) -> StoredSession | None:
-        if not self._loaded:
-            self._loaded = True
-            self._load()
-        return self._stored
-
-    @property
-    def proved_at(self) -> float:
-        """When the person last proved who it is, in seconds since the epoch."""
-        return self.stored.proved if self.stored else 0.0
-
-    @property
-    def has_second_factor(self) -> bool:
-        """Whether the person gave a second factor in this session."""
-        return self.stored is not None and self.stored.second_factor
-
-    @property
-    def lost(self) -> bool:
-        """The browser sent tokens, but their session has run out or was ended."""
-        return self.given and self.stored is None and not self.unavailable and not self.ended
-
-    def begin(self, stored: StoredSession) -> None:
-        """Replace this session by a new one with new tokens, and end the old one."""
-        old = self.stored
-        if old is not None and self._key:
-            session_store.end(self._key, old.user_id)
-        self._key = session_store.new_key()
-        self._stored, self._draft = stored, {}
-        self._loaded = self.modified = True
-        self.ended = False
-
-    def restart(self, data: dict[str, Any]) -> None:
-        """End this session and begin one of a visitor, with new tokens, that holds `data`."""
-        self.end()
-        self._draft, self._pair = data, Pair("")
-        self._loaded, self.given, self.ended = True, False, False
-
-    def write(self) -> None:
-        """Store the new session now, so that a failure is seen before the answer is made."""
-        if self._stored is None or self._key is None:
-            raise RuntimeError("begin() comes first")
-        session_store.create(self._key, self._stored)
-        self._pair = session_tokens.issue(self._key, self._stored.user_id, self._stored.absolute_s)
-        self.tokens_changed, self.modified = True, False
-
-    def prove(self, *, second_factor: bool) -> None:
-        """Note that the person has just proved who it is, and give the session new tokens."""
-        stored = self.stored
-        if stored is None or self._key is None or stored.user_id is None:
-            raise RuntimeError("nobody is signed in")
-        stored.proved = time.time()
-        stored.second_factor = stored.second_factor or second_factor
-        session_store.replace(self._key, stored)
-        left = max(1, int(stored.created + stored.absolute_s - time.time()))
-        self._pair = session_tokens.replace(self._key, self._pair, stored.user_id, left)
-        self.tokens_changed = True
-
-    def end(self) -> None:
-        """End this session for good."""
-        stored = self.stored
-        if stored is not None and self._key:
-            session_store.end(self._key, stored.user_id)
-        self._key, self._stored, self._draft = None, None, {}
-        self.modified, self.ended = False, True
-
-    def keep(self, quiet: bool) -> None:
-        """Store what changed; nothing is stored for a visitor without data."""
-        if self._stored is None:
-            if self._draft and not self.unavailable:
-                self._start_anonymous()
-            return
-        now = time.time()
-        seen_again = not quiet and now - self._stored.seen >= SEEN_STEP_S
-        if not (self.modified or seen_again):
-            return
-        if not quiet:
-            self._stored.seen = now
-        if self._key:
-            session_store.replace(self._key, self._stored)
-
-    def _start_anonymous(self) -> None:
-        now = time.time()
-        self._key = session_store.new_key()
-        self._stored = StoredSession(
-            created=now,
-            seen=now,
-            idle_s=ANONYMOUS_SECONDS,
-            absolute_s=ANONYMOUS_SECONDS,
-            data=self._draft,
-        )
-        self.write()
-
-    def _load(self) -> None:
-        if not self.given:
-            return
-        try:
-            self._key = self._find_key()
-            self._stored = session_store.load(self._key) if self._key else None
-        except RedisError as error:
-            self.unavailable = True
-            log.warning("session_unavailable error=%s", type(error).__name__)
-
-    def _find_key(self) -> str | None:
-        key = session_tokens.key_of(self._pair.access) if self._pair.access else None
-        if key is not None or self._pair.refresh is None:
-            return key
-        renewal = session_tokens.renew(self._pair.refresh)
-        if renewal is None:
-            return None
-        if renewal.pair is None:
-            self.robbed_user_id = renewal.robbed_user_id
-            return None
-        self._pair, self.tokens_changed = renewal.pair, True
-        return renewal.key
-
-    @property
-    def _data(self) -> dict[str, Any]:
-        stored = self.stored
-        return stored.data if stored is not None else self._draft
-
-    def __getitem__(self, name: str) -> Any:
-        return self._data[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._data[name] = value
-        self.modified = True
-
-    def __delitem__(self, name: str) -> None:
-        del self._data[name]
-        self.modified = True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-
-class RedisSessions(SessionInterface):
-    """Flask's way to open and keep sessions, backed by Redis."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-
-    def open_session(self, app: Flask, request: Request) -> ServerSession:
-        if request.path.startswith(COOKIELESS):
-            return ServerSession()
-        names = self.limits.cookie, self.limits.refresh_cookie
-        return ServerSession(*(request.cookies.get(name) or None for name in names))
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        own = cast(ServerSession, session)
-        if (not own.loaded and not own.ended) or request.path.startswith(COOKIELESS):
-            return
-        response.vary.add("Cookie")
-        try:
-            if not own.ended:
-                own.keep(quiet=request.endpoint in QUIET_ENDPOINTS)
-        except RedisError as error:
-            log.warning("session_not_kept error=%s", type(error).__name__)
-            return
-        if own.robbed_user_id is not None:
-            warn_of_reuse(own.robbed_user_id)
-        if own.stored is not None and own.tokens_changed:
-            self._set_cookies(response, own.pair)
-        elif own.ended or own.lost:
-            self._drop_cookies(response)
-
-    def _set_cookies(self, response: Response, pair: Pair) -> None:
-        flags = self._flags()
-        response.set_cookie(self.limits.cookie, pair.access, **flags)
-        if pair.refresh:
-            response.set_cookie(self.limits.refresh_cookie, pair.refresh, **flags)
-        elif self.limits.refresh_cookie in request.cookies:
-            response.delete_cookie(self.limits.refresh_cookie, **flags)
-
-    def _drop_cookies(self, response: Response) -> None:
-        for name in (self.limits.cookie, self.limits.refresh_cookie):
-            if name == self.limits.cookie or name in request.cookies:
-                response.delete_cookie(name, **self._flags())
-
-    def _flags(self) -> dict[str, Any]:
-        return {"path": "/", "secure": self.limits.secure, "httponly": True, "samesite": "Lax"}
-
-
-def warn_of_reuse(user_id: int) -> None:
-    """Let a mail tell that a used refresh token came again and its session was ended."""
-    log.warning("refresh_token_reused user=%s address=%s", user_id, request.remote_addr)
-    enqueue_once(QueueName.MESSAGES, WARN_JOB, user_id, key=f"reuse-{user_id}", slot_seconds=60)
 
 
 def init_sessions(app: Flask, config: Config) -> None:
@@ -373,16 +116,6 @@ def sign_out() -> None:
     """End this browser's session; its old cookie opens nothing any more."""
     current_session().end()
     g._login_user = login_manager.anonymous_user()
-
-
-def current_session() -> ServerSession:
-    """Return the session of this request with all that ours can do."""
-    return cast(ServerSession, cast(Any, session)._get_current_object())
-
-
-def session_key() -> str | None:
-    """Return the name of this request's session, for `session_store.is_alive`."""
-    return current_session().key
 
 
 def _load_user(user_id: str) -> User | None:

@@ -10,7 +10,7 @@ from app.accounts import limits, tokens
 from app.accounts.access import GUARD
 from app.accounts.permissions import Permission
 from app.accounts.roles import may
-from app.accounts.sessions import COOKIELESS
+from app.accounts.session_cookies import COOKIELESS
 from app.accounts.tokens import Audience, Caller, Scope, TokenRefused
 from app.api import problems
 from app.config import current_config

@@ -27,7 +27,7 @@ from app.accounts import session_store
 from app.accounts.access import public, requires
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path
-from app.accounts.sessions import session_key
+from app.accounts.server_session import session_key
 from app.bots import queries as bots
 from app.config import current_config
 from app.faq import queries as faq

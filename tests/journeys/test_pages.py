@@ -22,7 +22,7 @@ from werkzeug.serving import make_server
 from app.accounts.demo import ADMINISTRATOR, CUSTOMER, DemoLogin, seed_people
 from app.accounts.queries import user_by_email
 from app.accounts.service import set_language
-from app.accounts.sessions import LOCAL_COOKIE
+from app.accounts.session_cookies import LOCAL_COOKIE
 from app.adapters.exchanges.clock import KEYS as CLOCK_KEYS
 from app.bots.demo import seed_bots
 from app.bots.live import tick_accounts

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
-from app.accounts.sessions import Limits, RedisSessions
+from app.accounts.session_cookies import Limits, RedisSessions
 from app.config import current_config, use_config
 from tests.accounts.people import EMAIL, PASSWORD, log_in, make_person
 from tests.client import Client

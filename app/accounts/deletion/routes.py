@@ -21,7 +21,7 @@ from app.accounts.deletion.forms import LeaveForm
 from app.accounts.deletion.unfinished import left_at_exchanges
 from app.accounts.form_pages import attach, form_page
 from app.accounts.permissions import Permission
-from app.accounts.sessions import current_session
+from app.accounts.server_session import current_session
 from app.errors import Conflict, InvalidInput
 from app.extensions import limiter
 from app.i18n import describe

@@ -29,8 +29,9 @@ from app.accounts.openid.forms import WelcomeForm
 from app.accounts.permissions import Permission
 from app.accounts.redirects import local_path, wanted_page
 from app.accounts.routes import keep_attempt
+from app.accounts.server_session import session_key
 from app.accounts.service import NewPerson
-from app.accounts.sessions import ask_second_factor, session_key, sign_in
+from app.accounts.sessions import ask_second_factor, sign_in
 from app.adapters.openid import Person
 from app.config import current_config
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput

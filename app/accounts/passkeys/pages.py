@@ -7,7 +7,7 @@ from app.accounts.passkeys import service
 from app.accounts.passkeys.challenges import Purpose
 from app.accounts.passkeys.party import party_of
 from app.accounts.passkeys.service import Browser
-from app.accounts.sessions import session_key
+from app.accounts.server_session import session_key
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.transactions import transaction
 

@@ -16,13 +16,8 @@ from app.accounts.passkeys.challenges import Purpose
 from app.accounts.passkeys.forms import AnswerForm, NameForm, NewPasskeyForm
 from app.accounts.permissions import Permission
 from app.accounts.redirects import wanted_page
-from app.accounts.sessions import (
-    ask_password,
-    current_session,
-    sign_in,
-    waiting_log_in,
-    waiting_password,
-)
+from app.accounts.server_session import current_session
+from app.accounts.sessions import ask_password, sign_in, waiting_log_in, waiting_password
 from app.errors import Conflict, DomainError, Forbidden, InvalidInput
 from app.extensions import limiter
 from app.i18n import describe
