@@ -16,9 +16,9 @@ from app.bots.verbs import announce, tell, turn
 from app.db import db, utc_now
 from app.errors import Conflict
 from app.events import on
+from app.exchanges import service as exchange_accounts
 from app.exchanges.audits import ask_for_audit
 from app.exchanges.events import AccountClosing, AccountSwitchedOff
-from app.exchanges.models import ExchangeAccount
 from app.markets.events import PairsTurned, PricesMoved, RulesChanged
 from app.markets.service import DELISTED
 from app.subscriptions.events import PlanEnded
@@ -111,11 +111,8 @@ def _refuse_standing(account_id: int, which: ColumnElement[bool], code: str) -> 
 
 @on(PersonErasing)
 def let_go_of_accounts(event: PersonErasing) -> None:
-    """End the books of what somebody who is erased has left at exchanges."""
-    accounts = select(ExchangeAccount.id).where(
-        ExchangeAccount.user_id == event.user_id, ExchangeAccount.deleted_at.is_(None)
-    )
-    let_go(db.session.scalars(accounts).all())
+    """End the books of what somebody who is erased has left at exchanges, and every look there."""
+    let_go(exchange_accounts.let_go(event.user_id))
 
 
 @on(AccountSwitchedOff)

@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from app.accounts.deletion import erasing
+from app.accounts.deletion.erasing import QUIET, Outcome
 from app.accounts.models import User
 from app.adapters.exchanges.reading import Held
 from app.bots import stopping, upkeep
+from app.bots.live import real_side
+from app.bots.live.outcomes import PREFIX
 from app.bots.models import BotEvent
 from app.bots.queries.names import unfinished_bots
 from app.db import db, utc_now
@@ -21,8 +26,8 @@ from app.exchanges.models import ExchangeAccount
 from app.exchanges.queries import Balances
 from app.trades.models import OrderRow
 from app.trades.service import ids_beside
-from app.trading.orders import OrderKind, Side, Status
-from app.trading.ports import Balance, VenueOrder
+from app.trading.orders import OrderKey, OrderKind, Purpose, Side, Status, client_order_id
+from app.trading.ports import Accepted, AccountLook, Balance, VenueOrder
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.answering import answering
@@ -142,6 +147,54 @@ def test_nobody_looks_at_what_a_deleted_account_has_left_and_its_bot_promises_no
         db.session.add(other)
         db.session.flush()
         assert ids_beside(other.id, {stop.client_id}) == {stop.client_id}
+
+
+class _LeavesMeanwhile:
+    """The exchange of somebody who is erased just while it is asked what stands there."""
+
+    def __init__(self, kept: Kept, told: Sequence[VenueOrder]) -> None:
+        self.kept, self.told = kept, tuple(told)
+        self.outcomes: list[Outcome] = []
+        self.taken_back: list[str] = []
+
+    def look(self, _expected: object, cursor: str, *, whole: bool = False) -> AccountLook:
+        with transaction():
+            db.session.get_one(User, self.kept.user_id).leaves_at = utc_now() - QUIET
+        self.outcomes.append(erasing.erase(self.kept.user_id))
+        return AccountLook({self.kept.symbol: self.told}, (), cursor)
+
+    def cancel(self, _symbol: str, client_id: str) -> Accepted:
+        self.taken_back.append(client_id)
+        return Accepted("1")
+
+
+def test_who_is_erased_while_their_account_is_ticked_leaves_it_as_it_is(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stop,) = kept.desk.world.open_orders(kept.bot)
+    key = OrderKey(Purpose.GRID, 3, Side.BUY)
+    stray = replace(
+        stop_of(kept.symbol, stop.quantity),
+        client_id=client_order_id(PREFIX, kept.bot, 1, key, 9),
+        kind=OrderKind.LIMIT,
+    )
+    standing = replace(stop_of(kept.symbol, stop.quantity), client_id=stop.client_id)
+    venue = _LeavesMeanwhile(kept, (standing, stray))
+    monkeypatch.setattr(real_side, "open_venue", lambda _account_id: venue)
+    with transaction():
+        db.session.get_one(ExchangeAccount, kept.account_id).audited_at = utc_now()
+    kept.desk.shop.tick()
+    assert venue.outcomes == [Outcome.SHUT]
+    assert venue.taken_back == []
+    with transaction():
+        row = db.session.get_one(OrderRow, stop.id, populate_existing=True)
+        assert (row.status, row.error, row.settled) == ("CANCELLED", "left_with_account", True)
+    # Nor does anybody look there again, before the last of their data goes.
+    kept.desk.shop.set_bot(kept.bot, last_tick_at=utc_now() - 2 * upkeep.LEFT_BEHIND)
+    with transaction():
+        assert upkeep.find_due_accounts(10) == set()
+    kept.desk.shop.tick()
+    assert len(venue.outcomes) == 1
 
 
 def test_an_exchange_that_does_not_answer_is_named_with_what_was_read_last(
