@@ -383,51 +383,66 @@ class _Errand:
             self._work.closes_nothing = self.news = True
 
     def _take_back(self, own: OwnOrder) -> bool:
-        seat = self.seats.get(own.bot_id)
-        if seat is None:
-            self.news = True
+        symbol = self._symbol_of(own)
+        if symbol is None:
             return True
-        symbol, client_id = seat.market.symbol, own.order.client_id
-        found: VenueOrder | None = None
-        try:
-            if own.status is Status.INTENDED:
-                # Never sent, as far as we know; only the venue knows for sure.
-                found = self.venue.find(symbol, client_id)
-                if found is None:
-                    own.turn(Status.CANCELLED if own.sent_at is None else Status.UNRESOLVED)
-                    self._changed.append(own)
-                    return True
-            outcome = self.venue.cancel(symbol, client_id)
-            self._mind_refusal(own, outcome)
+        if own.status is Status.INTENDED and not self._is_there(symbol, own):
+            return True
+        answer = self._asked_back(symbol, own)
+        if answer is None:
+            # It may be gone all the same, and then by us.
             ask_back(own)
-            found = self.venue.find(symbol, client_id)
-        except Unavailable as error:
-            if error.code == NOT_NOW:
-                raise
-            log.warning("cancel_unclear account=%s error=%s", own.account_id, error.code)
         else:
-            apply_cancel(own, outcome, found)
+            apply_cancel(own, *answer)
         self._changed.append(own)
         return True
 
+    def _is_there(self, symbol: str, own: OwnOrder) -> bool:
+        """Say whether the venue has an order that was never sent as far as we know: else note it.
+
+        Only the venue knows for sure; where it does not answer the order waits for the next look.
+        """
+        try:
+            if self.venue.find(symbol, own.order.client_id) is not None:
+                return True
+        except Unavailable as error:
+            _mind_unclear(own, error)
+        else:
+            own.turn(Status.CANCELLED if own.sent_at is None else Status.UNRESOLVED)
+            self._changed.append(own)
+        return False
+
     def _make_sure(self, own: OwnOrder) -> bool:
+        symbol = self._symbol_of(own)
+        answer = None if symbol is None else self._asked_back(symbol, own)
+        if answer is not None and apply_absence(own, *answer):
+            self._changed.append(own)
+        return True
+
+    def _symbol_of(self, own: OwnOrder) -> str | None:
+        """Return what an order trades; None if its bot is no concern of this errand any more."""
         seat = self.seats.get(own.bot_id)
         if seat is None:
             self.news = True
-            return True
-        symbol, client_id = seat.market.symbol, own.order.client_id
+            return None
+        return seat.market.symbol
+
+    def _asked_back(self, symbol: str, own: OwnOrder) -> tuple[Outcome, VenueOrder | None] | None:
+        """Ask an order back and look what became of it; None where that stays unclear."""
         try:
-            outcome = self.venue.cancel(symbol, client_id)
+            outcome = self.venue.cancel(symbol, own.order.client_id)
             self._mind_refusal(own, outcome)
-            found = self.venue.find(symbol, client_id)
+            return outcome, self.venue.find(symbol, own.order.client_id)
         except Unavailable as error:
-            if error.code == NOT_NOW:
-                raise
-            log.warning("doubt_stays account=%s error=%s", own.account_id, error.code)
-            return True
-        if apply_absence(own, outcome, found):
-            self._changed.append(own)
-        return True
+            _mind_unclear(own, error)
+            return None
+
+
+def _mind_unclear(own: OwnOrder, error: Unavailable) -> None:
+    # What we were not let send is the same at the next look; of the rest the log says it.
+    if error.code == NOT_NOW:
+        raise error
+    log.warning("cancel_unclear account=%s error=%s", own.account_id, error.code)
 
 
 def _trades_at_once(order: Order, seat: Seat) -> bool:
