@@ -6,7 +6,7 @@ an unknown price changes nothing.
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -20,10 +20,9 @@ from app.events import publish
 from app.notifications.stream import hint
 from app.payments import customers
 from app.payments.settling import TAKEN, Taken, takes
-from app.settings import queries as settings
-from app.settings.rules import GRACE_DAYS
 from app.subscriptions import history, rights, rules
 from app.subscriptions.events import PlanEnded
+from app.subscriptions.grace import grace_of, longest
 from app.subscriptions.models import (
     Plan,
     PlanKind,
@@ -32,6 +31,7 @@ from app.subscriptions.models import (
     RailSubscription,
     SubscriptionItem,
 )
+from app.subscriptions.periods import LIFETIME, Period
 from app.subscriptions.provider import beside, leaving, promos, store
 from app.subscriptions.provider import queries as provider
 from app.transactions import after_commit
@@ -170,7 +170,7 @@ def _find_access(row: RailSubscription, seen: Seen) -> None:
     when it would at any other price.
     """
     known = _known_prices(row.rail, seen)
-    access = _access_of(seen)
+    access = _access_of(seen, known)
     unknown = [piece.price for piece in seen.pieces if piece.price not in known]
     if unknown:
         log.error("unknown_rail_price rail=%s price=%s", row.rail, unknown[0])
@@ -187,17 +187,23 @@ def _find_access(row: RailSubscription, seen: Seen) -> None:
     _put_items(row, seen, known, paid)
 
 
-def _access_of(seen: Seen) -> rules.Access | None:
-    grace = timedelta(days=int(settings.text_of(GRACE_DAYS)))
+def _access_of(seen: Seen, known: Known) -> rules.Access | None:
     return rules.access_of(
         seen.state.value,
         seen.paid_price_id,
-        seen.unpaid_since,
         seen.cancel_at,
-        grace,
+        _grace_end(seen, known),
         utc_now(),
         _paused_from(seen),
     )
+
+
+def _grace_end(seen: Seen, known: Known) -> datetime:
+    """Return until when an unpaid plan goes on; how long an unknown price lasts nobody can tell."""
+    since = seen.unpaid_since or utc_now()
+    price, _kind = known.get(seen.paid_price_id or "", (None, ""))
+    period = Period.parse(price.period) if price is not None else LIFETIME
+    return since + (longest() if period.is_endless else grace_of(period, since))
 
 
 def _paused_from(seen: Seen) -> datetime | None:

@@ -73,24 +73,22 @@ class Access:
 def access_of(
     state: str,
     paid_price: str | None,
-    unpaid_since: datetime | None,
     cancel_at: datetime | None,
-    grace: timedelta,
+    grace_end: datetime,
     now: datetime,
     paused_from: datetime | None = None,
 ) -> Access | None:
     """Say what a provider's subscription gives now, by what is settled and never by promises.
 
-    While a payment is overdue the plan goes on for the grace, then it ends by itself. While no
-    money is collected it gives nothing beyond `paused_from`, to which it is paid.
+    While a payment is overdue the plan goes on to the end of its grace, then it ends by itself.
+    While no money is collected it gives nothing beyond `paused_from`, to which it is paid.
     """
     if paid_price is None or state not in {*PAID_STATES, GRACE_STATE}:
         return None
     ends = [moment for moment in (cancel_at, paused_from) if moment is not None]
     until = min(ends) if ends else None
     if state == GRACE_STATE:
-        end = (unpaid_since or now) + grace
-        until = end if until is None else min(until, end)
+        until = grace_end if until is None else min(until, grace_end)
     return Access(paid_price, until) if until is None or until > now else None
 
 

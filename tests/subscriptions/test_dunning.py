@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from flask import Flask
@@ -14,6 +15,7 @@ from app.notifications.models import OutboxMessage
 from app.payments.models import Invoice, Payment, RailCustomer
 from app.subscriptions import service
 from app.subscriptions.models import PlanPrice, RailPrice, RailSubscription
+from app.subscriptions.periods import Period, Unit
 from app.subscriptions.queries import limits_of
 from app.transactions import transaction
 from app.wallet.models import LedgerPosting
@@ -136,6 +138,24 @@ def test_c26_each_failed_try_is_told_once_and_the_plan_stays_for_the_grace(story
     story.tell(duplicate=2)
     assert story.mails() == 2
     assert story.invoices("open")[0].attempts == 2
+
+
+def test_the_grace_is_never_longer_than_the_period_that_stripe_sells(story: Story) -> None:
+    name = story.shop.price("pro_weekly", 700, "week")
+    with transaction():
+        week = Period(1, Unit.WEEK)
+        service.add_price(None, "pro", Decimal(7), period=week)
+        price = db.session.scalars(select(PlanPrice.id).where(PlanPrice.period == week.code)).one()
+        db.session.add(RailPrice(rail="stripe", external_id=name, price_id=price))
+    story.fake.checkout.pay(story.shop.checkout(name), GOOD)
+    story.tell()
+    begins = db.session.scalars(select(RailSubscription.period_end)).one()
+    story.fake.portal.new_card(story.shop.customer, DECLINES_LATER)
+    story.shop.renew()
+    story.tell()
+    assert (story.state, story.plan) == ("past_due", "pro")
+    db.session.rollback()
+    assert db.session.scalars(select(RailSubscription.access_until)).one() == week.after(begins)
 
 
 def test_c27_a_new_card_and_a_payment_bring_the_plan_back_and_end_the_dunning(

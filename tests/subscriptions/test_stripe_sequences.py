@@ -292,8 +292,8 @@ def test_c22_to_c36_what_a_subscription_gives_by_its_state(
     expected: str | None,
 ) -> None:
     now, day = utc_now(), timedelta(days=1)
-    since = None if waits_days is None else now - waits_days * day
+    grace_end = now - (waits_days or 0) * day + 14 * day
     cancel = None if cancels_days is None else now + cancels_days * day
-    access = access_of(state, price, since, cancel, 14 * day, now)
+    access = access_of(state, price, cancel, grace_end, now)
     told = None if access is None else "until" if access.until else "endless"
     assert told == expected

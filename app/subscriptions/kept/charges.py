@@ -113,10 +113,12 @@ def charge_of(invoice_id: int, now: datetime) -> Charge | None:
 def plan_next_try(invoice_id: int, failure: str) -> None:
     """Note why a try came to nothing, if it was one, and when the next one is; again: nothing."""
     invoice, now = invoices.lock(invoice_id), utc_now()
+    reason = Reason.parse(invoice.key)
     is_due = invoice.next_attempt_at is not None and invoice.next_attempt_at <= now
-    if invoice.state != InvoiceState.OPEN or not is_due or invoice.due_at is None:
+    if invoice.state != InvoiceState.OPEN or not is_due or invoice.due_at is None or reason is None:
         return
-    invoice.next_attempt_at = rules.next_try(invoice.due_at, now)
+    ends = store.grace_end(store.lock(reason.kept_id))
+    invoice.next_attempt_at = rules.next_try(invoice.due_at, now, ends)
     if failure:
         invoice.attempts += 1
         invoice.failure = failure

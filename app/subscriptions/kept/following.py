@@ -177,20 +177,20 @@ def follow_failed(invoice_id: int) -> None:
     kept = store.lock(reason.kept_id)
     if kept.state in {KeptState.INCOMPLETE, KeptState.ENDED}:
         return
-    invoice.next_attempt_at = rules.next_try(invoice.due_at, now)
+    invoice.next_attempt_at = rules.next_try(invoice.due_at, now, store.grace_end(kept))
     db.session.flush()
     _tell_of_failure(kept, invoice)
 
 
 def _tell_of_failure(kept: KeptSubscription, invoice: Invoice) -> None:
-    person = people.user_by_id(kept.user_id)
+    person, ends = people.user_by_id(kept.user_id), store.grace_end(kept)
     with use_locale(person.language):
         values = {
             "total": money(invoice.total, invoice.currency),
             "reason": failure_label(invoice.failure or ""),
             "again": day(invoice.next_attempt_at) if invoice.next_attempt_at else "",
             "plan": baskets.next_of(kept).names,
-            "until": day(kept.period_end + store.grace()) if kept.period_end else "",
+            "until": day(ends) if ends else "",
         }
     send_mail(person, "renewal_failed", invoice_id=invoice.id, **values)
 

@@ -5,7 +5,7 @@ newest one is sent and those before it are not made up.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Interval, Select, and_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -94,7 +94,9 @@ def remind_of_invoice(invoice_id: int) -> None:
 
 
 def _is_worth_a_mail(kept: KeptSubscription, invoice: Invoice, kind: Reminder) -> bool:
-    if not rules.is_wanted(kind, rules.lead_of(length_of(kept))):
+    ends, due_at = store.grace_end(kept), invoice.due_at or utc_now()
+    grace = ends - due_at if ends else timedelta(0)
+    if not rules.is_wanted(kind, rules.lead_of(length_of(kept)), grace):
         return False
     if kind is Reminder.DUE and invoice.attempts and kept.rail != WALLET:
         # Who was told that a card was declined needs no second mail on the same day.
@@ -182,13 +184,13 @@ def _is_first(source: str, kind: str, user_id: int) -> bool:
 def _send(kept: KeptSubscription, invoice: Invoice, kind: Reminder) -> None:
     person = people.user_by_id(kept.user_id)
     saved = {one.rail: one.method for one in customers.saved_methods(kept.user_id)}
-    due_at = invoice.due_at or utc_now()
+    due_at, ends = invoice.due_at or utc_now(), store.grace_end(kept)
     with use_locale(person.language):
         values = {
             "plan": baskets.next_of(kept).names,
             "total": money(invoice.total, invoice.currency),
             "due": day(due_at),
-            "until": day(due_at + store.grace()),
+            "until": day(ends) if ends else "",
             "method": saved.get(kept.rail, ""),
             "from_wallet": kept.rail == WALLET,
             "is_overdue": kind is Reminder.OVERDUE,

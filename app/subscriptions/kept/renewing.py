@@ -140,15 +140,24 @@ def _begin_late(held: Held, now: datetime) -> None:
 def _fall_behind(held: Held, invoice: Invoice, now: datetime) -> None:
     """Let an unpaid subscription go on for the grace; a trial only if a card was declined."""
     kept = held.kept
-    if kept.state == KeptState.TRIALING:
-        was_asked = invoice.next_attempt_at is None or invoice.next_attempt_at > now
-        if not was_asked and kept.period_end is not None and now < kept.period_end + rules.PATIENCE:
-            return
-        if not invoice.attempts or kept.rail == WALLET:
-            end_now(held, Event.OVER, cause="trial_over")
-            return
+    if _ends_unpaid(kept) and _is_still_asked(kept, invoice, now):
+        return
+    if kept.state == KeptState.TRIALING and (not invoice.attempts or kept.rail == WALLET):
+        end_now(held, Event.OVER, cause="trial_over")
+        return
     with writing(kept, "past_due", cause="unpaid"):
         store.move(kept, Event.UNPAID, now)
+
+
+def _ends_unpaid(kept: KeptSubscription) -> bool:
+    """Tell whether there may be no grace: then a rail that is away for a moment is waited for."""
+    return kept.state == KeptState.TRIALING or store.grace_end(kept) == kept.period_end
+
+
+def _is_still_asked(kept: KeptSubscription, invoice: Invoice, now: datetime) -> bool:
+    was_asked = invoice.next_attempt_at is None or invoice.next_attempt_at > now
+    is_fresh = kept.period_end is not None and now < kept.period_end + rules.PATIENCE
+    return is_fresh and not was_asked
 
 
 def length_of(kept: KeptSubscription) -> timedelta:

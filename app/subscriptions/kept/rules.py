@@ -238,9 +238,13 @@ def lead_of(length: timedelta) -> timedelta:
     return min(LEAD, length / 2)
 
 
-def next_try(due_at: datetime, now: datetime) -> datetime | None:
-    """Return when the money of an invoice is asked for again; None: not any more."""
-    return next((due_at + pause for pause in TRIES if due_at + pause > now), None)
+def next_try(due_at: datetime, now: datetime, ends: datetime | None) -> datetime | None:
+    """Return when the money of an invoice is asked for again; None: not any more.
+
+    What is unpaid ends at a moment (`ends`): nobody asks for it then.
+    """
+    tries = (due_at + pause for pause in TRIES)
+    return next((at for at in tries if at > now and (ends is None or at < ends)), None)
 
 
 class Reminder(StrEnum):
@@ -267,9 +271,12 @@ def reminders_passed(due_at: datetime, now: datetime) -> tuple[Reminder, ...]:
     return tuple(kind for kind, shift in WHEN.items() if now >= due_at + shift)
 
 
-def is_wanted(kind: Reminder, lead: timedelta) -> bool:
-    """Tell whether a reminder makes sense of what is asked for so long before it is due."""
-    return -WHEN[kind] <= lead
+def is_wanted(kind: Reminder, lead: timedelta, grace: timedelta) -> bool:
+    """Tell whether a reminder makes sense of what is asked for so long before it is due.
+
+    It goes on for the grace after that day.
+    """
+    return -lead <= WHEN[kind] < max(grace, timedelta.resolution)
 
 
 def token_of(at: datetime, shown: Mapping[str, Any]) -> str:

@@ -22,10 +22,9 @@ from app.notifications.stream import hint
 from app.payments import invoices
 from app.payments.models import Invoice
 from app.payments.rules import InvoiceState
-from app.settings import queries as settings
-from app.settings.rules import GRACE_DAYS
 from app.subscriptions import history, rights
 from app.subscriptions.events import PlanEnded
+from app.subscriptions.grace import grace_of
 from app.subscriptions.kept import baskets, rules
 from app.subscriptions.kept.rules import Course, Event, InvoiceKind, Reason, next_state
 from app.subscriptions.models import KeptState, KeptSubscription, RailSubscription
@@ -165,9 +164,11 @@ def reason_of_next(kept: KeptSubscription) -> Reason:
     return Reason(kept.id, InvoiceKind.PERIOD, kept.number + 1, kept.revision)
 
 
-def grace() -> timedelta:
-    """Return for how long an unpaid plan goes on."""
-    return timedelta(days=int(settings.text_of(GRACE_DAYS)))
+def grace_end(kept: KeptSubscription) -> datetime | None:
+    """Return until when a subscription goes on if its next period is not paid; None: for life."""
+    if kept.period_end is None:
+        return None
+    return kept.period_end + grace_of(Period.parse(kept.period), kept.period_end)
 
 
 def next_end(kept: KeptSubscription) -> datetime | None:
@@ -187,10 +188,13 @@ def is_missed(kept: KeptSubscription, now: datetime) -> bool:
     asked and did not pay is past due.
     """
     running = kept.state in {KeptState.TRIALING, KeptState.ACTIVE}
-    if not running or kept.period_end is None or kept.cancel_at_period_end:
+    lasts = grace_end(kept)
+    if not running or kept.period_end is None or lasts is None or kept.cancel_at_period_end:
         return False
     ends = next_end(kept)
-    return now >= kept.period_end + grace() or (ends is not None and now >= ends)
+    # Where there is no grace, a run on the very day is not late.
+    is_late = now >= max(lasts, kept.period_end + rules.PATIENCE)
+    return is_late or (ends is not None and now >= ends)
 
 
 def is_given_up(kept: KeptSubscription, now: datetime) -> bool:
@@ -245,8 +249,8 @@ def writing(
 
 def _access_until(kept: KeptSubscription) -> datetime | None:
     """Return when what a subscription gives ends by itself; None: not by itself."""
-    if kept.state == KeptState.PAST_DUE and kept.period_end is not None:
-        return kept.period_end + grace()
+    if kept.state == KeptState.PAST_DUE:
+        return grace_end(kept)
     if kept.state == KeptState.ENDED:
         return kept.ended_at
     return kept.period_end if kept.cancel_at_period_end else None

@@ -16,8 +16,7 @@ from sqlalchemy import text
 
 from app.db import db
 from app.money import COIN_DIGITS, MINOR_DIGITS
-from app.settings import queries as settings
-from app.settings.rules import GRACE_DAYS
+from app.subscriptions.grace import longest
 
 ZERO = Decimal(0)
 # Providers write the invoice of a renewal an hour or more after the period before has ended.
@@ -233,7 +232,6 @@ def recurring(currency: str, moments: Sequence[datetime], now: datetime) -> Recu
 
     Who pays nothing at a moment is not in it.
     """
-    grace = timedelta(days=int(settings.text_of(GRACE_DAYS)))
     digits = MINOR_DIGITS.get(currency, COIN_DIGITS)
     rows = db.session.execute(
         _SQL,
@@ -243,7 +241,7 @@ def recurring(currency: str, moments: Sequence[datetime], now: datetime) -> Recu
             "first": min(moments),
             "last": max(moments),
             "now": now,
-            "grace": grace,
+            "grace": longest(),
             "lag": RENEWAL_LAG,
             "digits": digits,
             "unit": Decimal(1).scaleb(-digits),

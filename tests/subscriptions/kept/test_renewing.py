@@ -12,14 +12,17 @@ from sqlalchemy.exc import IntegrityError
 from app import events, queues
 from app.accounts.models import User
 from app.db import db
+from app.formatting.filters import day
 from app.payments import invoices, paying, wallet_rail
 from app.payments import service as payments
 from app.payments.checkouts import Want
 from app.payments.demo import provider
+from app.payments.demo.cards import Card
 from app.payments.jobs import look_at_checkout
 from app.payments.models import Checkout, Invoice
 from app.payments.rules import Line, LineKind, NewInvoice, Purpose
 from app.queues import QueueName
+from app.settings import service as settings
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.events import PlanEnded
@@ -298,6 +301,56 @@ def test_who_pays_during_the_grace_goes_on_as_if_nothing_had_been(person: Person
     assert anchor is not None
     assert (kept.state, kept.period_end) == ("active", MONTH.after(anchor, 2))
     assert (kept.access_until, person.plan()) == (None, "pro")
+
+
+def subscribe_by(person: Person, period: Period, price: int) -> None:
+    """Subscribe to pro for another period, by a card that is declined from then on."""
+    with transaction():
+        plans.add_price(None, "pro", Decimal(price), period=period)
+    person.clock.pass_(days=1)
+    person.subscribe(choice("pro", period), rail="demo")
+    person.change_card(DECLINED)
+
+
+def test_nobody_has_more_than_one_period_unpaid(person: Person) -> None:
+    """The grace of a month would be two weeks more of what is paid by the week."""
+    subscribe_by(person, WEEK, 9)
+    go_to_end(person, days=6, hours=23)
+    assert (person.state(), person.plan()) == ("past_due", "pro")
+    assert person.kept().access_until == WEEK.after(person.kept().period_end)  # type: ignore[arg-type]
+    person.clock.pass_(hours=2)
+    person.run()
+    assert (person.state(), person.plan()) == ("none", "free")
+    assert [one.state for one in person.invoices()] == ["paid", "uncollectible"]
+    last_day = WEEK.after(person.invoices()[1].lines[0].period_start or person.clock.now)
+    overdue = [body for body in person.letters("renewal_due") if "was due" in body]
+    declined = person.letters("renewal_failed")
+    assert len(overdue) == 1 and len(declined) == 3, "tried on the day, after one and three days"
+    assert all(f"goes on until {day(last_day)};" in body for body in (*overdue, *declined))
+    assert ["We try again" in body for body in declined] == [True, True, False]
+
+
+def test_nothing_is_told_of_a_day_after_the_end(person: Person) -> None:
+    subscribe_by(person, Period(2, Unit.DAY), 3)
+    go_to_end(person, days=5)
+    assert person.state() == "none"
+    declined = person.letters("renewal_failed")
+    assert ["We try again" in body for body in declined] == [True, False], "at once and a day later"
+    assert not [body for body in person.letters("renewal_due") if "was due" in body]
+
+
+@pytest.mark.parametrize("card", [PAYS, DECLINED])
+def test_without_any_grace_a_period_is_paid_on_its_day_or_ends(person: Person, card: Card) -> None:
+    with transaction():
+        settings.change("payment_grace_days", "0")
+    person.subscribe(rail="demo")
+    person.change_card(card)
+    go_to_end(person, minutes=1)
+    person.clock.pass_(minutes=1)
+    person.run()
+    pays = card is PAYS
+    assert person.state() == ("active" if pays else "none")
+    assert [one.state for one in person.invoices()] == ["paid", "paid" if pays else "uncollectible"]
 
 
 def test_money_after_the_end_gives_a_period_from_then_on(person: Person) -> None:

@@ -178,7 +178,15 @@ def test_money_is_asked_for_on_the_day_and_after_one_three_and_seven(
     hours: float, next_hours: float | None
 ) -> None:
     expected = START + timedelta(hours=next_hours) if next_hours is not None else None
-    assert rules.next_try(START, START + timedelta(hours=hours)) == expected
+    assert rules.next_try(START, START + timedelta(hours=hours), None) == expected
+
+
+@pytest.mark.parametrize(("grace", "next_hours"), [(1, None), (2, 24), (3, 24)])
+def test_money_is_not_asked_for_when_what_it_is_for_has_ended(
+    grace: int, next_hours: float | None
+) -> None:
+    expected = START + timedelta(hours=next_hours) if next_hours is not None else None
+    assert rules.next_try(START, START, START + timedelta(days=grace)) == expected
 
 
 WEEK, DAYS, DAY, DUE, OVERDUE = Reminder
@@ -205,19 +213,20 @@ def test_reminders_come_before_on_and_after_the_day(
 
 
 @pytest.mark.parametrize(
-    ("lead", "wanted"),
+    ("lead", "grace", "wanted"),
     [
-        (7, (WEEK, DAYS, DAY, DUE, OVERDUE)),
-        (3.5, (DAYS, DAY, DUE, OVERDUE)),
-        (1, (DAY, DUE, OVERDUE)),
-        (0.5, (DUE, OVERDUE)),
+        (7, 14, (WEEK, DAYS, DAY, DUE, OVERDUE)),
+        (7, 0, (WEEK, DAYS, DAY, DUE)),
+        (3.5, 7, (DAYS, DAY, DUE, OVERDUE)),
+        (1.5, 3, (DAY, DUE)),
+        (0.5, 1, (DUE,)),
     ],
 )
-def test_of_a_short_period_nobody_is_reminded_before_it_is_asked_for(
-    lead: float, wanted: tuple[Reminder, ...]
+def test_of_a_short_period_nobody_is_reminded_before_it_is_asked_for_or_after_it_is_over(
+    lead: float, grace: int, wanted: tuple[Reminder, ...]
 ) -> None:
-    found = tuple(kind for kind in Reminder if rules.is_wanted(kind, timedelta(days=lead)))
-    assert found == wanted
+    spans = timedelta(days=lead), timedelta(days=grace)
+    assert tuple(kind for kind in Reminder if rules.is_wanted(kind, *spans)) == wanted
 
 
 def test_a_preview_holds_for_a_quarter_of_an_hour_and_only_as_it_was() -> None:

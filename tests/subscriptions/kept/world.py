@@ -11,6 +11,7 @@ from app.accounts.models import User
 from app.db import db
 from app.money import Money
 from app.notifications.models import OutboxMessage
+from app.notifications.sealing import open_text
 from app.payments import checkouts, paying, wallet_rail
 from app.payments.demo import provider
 from app.payments.demo.cards import Card, Outcome
@@ -188,3 +189,12 @@ class Person:
         db.session.rollback()
         query = select(OutboxMessage.template).where(OutboxMessage.user_id == self.id)
         return list(db.session.scalars(query.order_by(OutboxMessage.id)))
+
+    def letters(self, template: str) -> list[str]:
+        """Return what the mails of a template say, in order."""
+        db.session.rollback()
+        query = select(OutboxMessage).where(
+            OutboxMessage.user_id == self.id, OutboxMessage.template == template
+        )
+        found = db.session.scalars(query.order_by(OutboxMessage.id))
+        return [open_text(message, "sealed_body") for message in found]
