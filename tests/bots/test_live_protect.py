@@ -236,28 +236,52 @@ def test_a_stop_that_its_owner_took_back_is_told(desk: Desk) -> None:
     assert len(stops(desk.world, desk.bot)) == 1
 
 
+def answered_by_sells(desk: Desk) -> set[str]:
+    """Return the purchases whose coins a resting sell locks."""
+    sells = (o for o in desk.world.open_orders(desk.bot) if o.side == "sell")
+    return {o.reason["values"]["order"] for o in sells if o.reason["code"] == "answers_buy"}
+
+
 def test_a_stop_closes_only_its_own_part_in_the_list_of_trades(desk: Desk) -> None:
     desk.tick()
     for price in ("97.9", "95.9", "93.9"):
         desk.play(price)
         desk.tick()
     (stop,) = stops(desk.world, desk.bot)
-    locked = {(o.level, o.cycle) for o in desk.world.open_orders(desk.bot) if o.side == "sell"}
-    locked.discard((stop.level, stop.cycle))
+    locked = answered_by_sells(desk)
+    assert len(locked) == 2
     desk.venue.play("84.5")
     desk.play("87", liquidity=Decimal(0))
     for _ in range(3):
         desk.audit()
     assert desk.world.bot(desk.bot).state == "stopped"
-    at_stop, later = Decimal(0), 0
-    for trade in desk.world.trades(desk.bot):
-        inputs = trade.logic["inputs"]
-        assert trade.status == "closed"
-        if trade.exit_price == Decimal("84.5"):
-            at_stop += trade.quantity
-            assert (inputs["level"], inputs["cycle"]) not in locked
-        else:
-            later += (inputs["level"], inputs["cycle"]) in locked
-            assert trade.exit_price == Decimal(87)
-    assert 0 < at_stop <= stop.quantity
-    assert later == len(locked) == 2
+    trades = desk.world.trades(desk.bot)
+    assert {trade.status for trade in trades} == {"closed"}
+    at_stop = [trade for trade in trades if trade.exit_price == Decimal("84.5")]
+    assert 0 < sum(trade.quantity for trade in at_stop) <= stop.quantity
+    assert all(locked.isdisjoint(trade.logic["orders"]) for trade in at_stop)
+    later = [trade for trade in trades if trade.exit_price == Decimal(87)]
+    assert [trade.logic["orders"][0] for trade in later if trade not in at_stop] == sorted(
+        locked, key=[trade.logic["orders"][0] for trade in trades].index
+    )
+
+
+def test_a_stop_leaves_a_trade_open_that_waits_on_another_level_for_its_sell(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(monkeypatch, **NEAR, trailing_down=True)
+    desk.tick()
+    for price in ("110.1", "107.9", "89", "87.9"):
+        desk.play(price)
+        desk.tick()
+    moved = next(trade for trade in desk.world.trades(desk.bot) if trade.status == "open")
+    (answer,) = [o for o in desk.orders("OPEN") if o.level == 0 and o.side == "sell"]
+    assert moved.logic["orders"] == [answer.reason["values"]["order"]]
+    assert moved.logic["inputs"]["level"] == 9
+    desk.venue.play("84.5")
+    desk.play("87", liquidity=Decimal(0))
+    for _ in range(3):
+        desk.audit()
+    assert desk.world.bot(desk.bot).state == "stopped"
+    (closed,) = [trade for trade in desk.world.trades(desk.bot) if trade.id == moved.id]
+    assert (closed.status, closed.exit_price) == ("closed", Decimal(87))

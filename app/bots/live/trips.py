@@ -1,7 +1,7 @@
 """Round trips as rows of trades: opened by a buy, closed by the sell that answers it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -140,24 +140,19 @@ class RoundTrips:
             key = new.owner.order.key
             if key.purpose in ENDING and key.side is Side.SELL:
                 tries[new.owner.id].append(new)
-        locked = {
-            (own.epoch, own.order.key.level, own.order.key.cycle)
-            for own in orders
-            if own.order.key.purpose is Purpose.GRID and own.order.key.side is Side.SELL
-            if not own.settled
-        }
         for number, parts in enumerate(tries.values(), 1):
             is_last = number == len(tries) and self._bot.market.quantity_down(held) <= ZERO
             is_stop = parts[0].owner.order.key.purpose is Purpose.PROTECT
-            self._close_part(parts, locked if is_stop and not is_last else (), is_last)
+            locked = _answered_by_sells(orders) if is_stop and not is_last else frozenset[str]()
+            self._close_part(parts, locked, is_last)
 
-    def _close_part(self, parts: list[NewFill], locked: Collection[_Place], is_last: bool) -> None:
+    def _close_part(self, parts: list[NewFill], locked: Set[str], is_last: bool) -> None:
         own, last = parts[0].owner, parts[-1].fill
         sold = left = sum((new.fill.quantity for new in parts), ZERO)
         price = booked(sum((new.fill.price * new.fill.quantity for new in parts), ZERO) / sold)
         share = sum((new.fee_quote for new in parts), ZERO) / sold
-        for place, trip in list(self._open.items()):
-            if trip.status != OPEN or place in locked:
+        for trip in list(self._open.values()):
+            if trip.status != OPEN or not locked.isdisjoint(trip.logic["orders"]):
                 continue
             if trip.quantity > left and not is_last:
                 if left == ZERO:
@@ -230,6 +225,20 @@ class RoundTrips:
                 "closed_in_tick": self._tick_id,
             },
         }
+
+
+def _answered_by_sells(orders: Iterable[OwnOrder]) -> frozenset[str]:
+    """Return the purchases whose coins a sell of the grid locks, by client id.
+
+    The sell names the order that it answers, wherever its level has gone to meanwhile.
+    """
+    sells = (
+        own
+        for own in orders
+        if own.order.key.purpose is Purpose.GRID and own.order.key.side is Side.SELL
+        if not own.settled
+    )
+    return frozenset(own.reason["values"].get("order") for own in sells) - {None}
 
 
 def _inputs(own: OwnOrder) -> dict[str, Any]:
