@@ -1,5 +1,7 @@
 """The one place that makes invoices and moves them from state to state."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -67,6 +69,14 @@ def pay(invoice: Invoice, cause: str, *, actor_id: int | None = None) -> None:
 def give_up(invoice: Invoice, cause: str, *, actor_id: int | None = None) -> None:
     """Note that nobody expects the money any more; it may come all the same."""
     _move(invoice, InvoiceState.UNCOLLECTIBLE, cause, actor_id)
+
+
+def note_period(invoice: Invoice, start: datetime | None, end: datetime | None) -> None:
+    """Note which period a paid invoice gives; nothing if it is the one it was issued for."""
+    issued = {(line.period_start, line.period_end) for line in invoice.lines}
+    if end is not None and issued != {(start, end)}:
+        invoice.given_from, invoice.given_until = start, end
+        db.session.flush()
 
 
 def lock(invoice_id: int) -> Invoice:

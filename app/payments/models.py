@@ -55,6 +55,11 @@ class Invoice(Base):
         CheckConstraint("currency ~ '^[A-Z]{3,5}$'", name="currency"),
         CheckConstraint("(state = 'paid') = (paid_at is not null)", name="paid_at"),
         CheckConstraint("state in ('draft', 'void') or number is not null", name="numbered"),
+        CheckConstraint(
+            "given_from < given_until and state = 'paid' "
+            "or given_from is null and given_until is null",
+            name="given",
+        ),
         Index("ix_invoices_user_id", "user_id", "id"),
         Index("ix_invoices_due", "due_at", postgresql_where=text("state = 'open'")),
         Index(
@@ -88,6 +93,9 @@ class Invoice(Base):
     opened_at: Mapped[datetime | None]
     paid_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    # Which period its money has bought, where that is not the one that it was issued for.
+    given_from: Mapped[datetime | None]
+    given_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     next_attempt_at: Mapped[datetime | None]
     failure: Mapped[str | None]

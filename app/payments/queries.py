@@ -111,11 +111,24 @@ class PaymentPage:
 
 
 @dataclass(frozen=True, slots=True)
+class LineView:
+    """A line of an invoice, for the period that it gives."""
+
+    kind: str
+    description: str
+    quantity: int
+    amount: Decimal
+    period_start: datetime | None
+    period_end: datetime | None
+    price_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class InvoicePage:
     """All that stands on the page of an invoice."""
 
     card: InvoiceCard
-    lines: tuple[InvoiceLine, ...]
+    lines: tuple[LineView, ...]
     events: tuple[InvoiceEvent, ...]
     payments: tuple[PaymentView, ...]
     subtotal: Decimal
@@ -327,7 +340,7 @@ def _card(row: Invoice, given_back: Decimal) -> InvoiceCard:
 def _page(row: Invoice) -> InvoicePage:
     return InvoicePage(
         card=_card(row, _given_back([row.id]).get(row.id, Decimal(0))),
-        lines=tuple(row.lines),
+        lines=tuple(_line(row, line) for line in row.lines),
         events=tuple(row.events),
         payments=_payments(row.id),
         subtotal=row.subtotal,
@@ -341,6 +354,18 @@ def _page(row: Invoice) -> InvoicePage:
         rail=row.rail,
         external_id=row.external_id,
         pay_url=row.pay_url if row.state in PAYABLE else None,
+    )
+
+
+def _line(invoice: Invoice, line: InvoiceLine) -> LineView:
+    return LineView(
+        kind=line.kind,
+        description=line.description,
+        quantity=line.quantity,
+        amount=line.amount,
+        period_start=invoice.given_from or line.period_start,
+        period_end=invoice.given_until or line.period_end,
+        price_id=line.price_id,
     )
 
 

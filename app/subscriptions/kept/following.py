@@ -40,12 +40,12 @@ def follow_paid(invoice_id: int) -> None:
         log.error("period_paid_twice kept=%s invoice=%s", kept.id, invoice.id)
     elif kept.state == KeptState.ENDED:
         if _has_its_code(kept, invoice):
-            _revive(kept, now)
+            _revive(kept, invoice, now)
     elif kept.state == KeptState.INCOMPLETE and store.lives_at_provider(kept.user_id):
         with writing(kept, "ended", cause="other_subscription"):
             store.move(kept, Event.GIVEN_UP, now)
     else:
-        _begin_period(kept, now)
+        _begin_period(kept, invoice, now)
 
 
 def _has_its_code(kept: KeptSubscription, invoice: Invoice) -> bool:
@@ -70,7 +70,7 @@ def _begin_change(kept: KeptSubscription, reason: Reason, now: datetime) -> None
         baskets.put(kept, basket)
 
 
-def _begin_period(kept: KeptSubscription, now: datetime) -> None:
+def _begin_period(kept: KeptSubscription, invoice: Invoice, now: datetime) -> None:
     with writing(kept, "paid", cause="paid"):
         if kept.state == KeptState.INCOMPLETE:
             kept.anchor = now
@@ -80,6 +80,7 @@ def _begin_period(kept: KeptSubscription, now: datetime) -> None:
             store.move(kept, Event.PAID, now)
         if kept.change_at is not None and kept.change_at <= now:
             baskets.begin_next(kept)
+    invoices.note_period(invoice, kept.period_start, kept.period_end)
 
 
 def _count_on(kept: KeptSubscription) -> None:
@@ -93,7 +94,7 @@ def _count_on(kept: KeptSubscription) -> None:
     kept.period_start, kept.period_end = course.start(kept.number), course.end(kept.number)
 
 
-def _revive(kept: KeptSubscription, now: datetime) -> None:
+def _revive(kept: KeptSubscription, invoice: Invoice, now: datetime) -> None:
     """Give a period from now on for money that came after the end, unless another one lives."""
     if store.live_id(kept.user_id) is not None or store.lives_at_provider(kept.user_id):
         return
@@ -107,6 +108,7 @@ def _revive(kept: KeptSubscription, now: datetime) -> None:
         kept.number += 1
         course = Course(Period.parse(kept.period), now, kept.anchor_number)
         kept.period_start, kept.period_end = now, course.end(kept.number)
+    invoices.note_period(invoice, kept.period_start, kept.period_end)
 
 
 def follow_closed(invoice_id: int) -> None:

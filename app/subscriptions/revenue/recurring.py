@@ -73,18 +73,9 @@ spans as (
              p.period_start desc
     limit 1
   ) whole on true
-  left join lateral (
-    select cast(case when price.period like '%-%' then replace(price.period, '-', ' ')
-                     else '1 ' || price.period end as interval) as lasts
-    where i.key like 'kept:%:period:%' and i.state = 'paid' and i.paid_at > i.due_at and exists (
-      select 1 from invoice_events e where e.invoice_id = i.id and e.from_state = 'uncollectible'
-    )
-  ) late on true
   cross join lateral (
-    select case when late.lasts is null then l.period_start else i.paid_at end as period_start,
-           case when late.lasts is null then l.period_end
-                else (i.paid_at at time zone 'UTC' + late.lasts) at time zone 'UTC'
-           end as period_end
+    select coalesce(i.given_from, l.period_start) as period_start,
+           coalesce(i.given_until, l.period_end) as period_end
   ) had
   where i.currency = :currency and i.state <> 'draft' and i.opened_at is not null
     and l.kind in ('plan', 'bot', 'proration') and (l.amount >= 0 or l.price_id is null)

@@ -1,7 +1,7 @@
 """Time passes: invoices of coming periods, charges, reminders, dunning, the end; each once."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,6 +14,7 @@ from app.accounts.models import User
 from app.db import db
 from app.formatting.filters import day
 from app.payments import invoices, paying, wallet_rail
+from app.payments import queries as payment_queries
 from app.payments import service as payments
 from app.payments.checkouts import Want
 from app.payments.demo import provider
@@ -351,6 +352,47 @@ def test_without_any_grace_a_period_is_paid_on_its_day_or_ends(person: Person, c
     pays = card is PAYS
     assert person.state() == ("active" if pays else "none")
     assert [one.state for one in person.invoices()] == ["paid", "paid" if pays else "uncollectible"]
+
+
+def printed(person: Person, invoice_id: int) -> tuple[datetime | None, datetime | None]:
+    """Return the period that stands on the page of an invoice, and in its file."""
+    db.session.rollback()
+    (line,) = payment_queries.own_invoice(person.id, invoice_id).lines
+    return line.period_start, line.period_end
+
+
+def test_an_invoice_prints_the_period_that_its_money_has_bought(person: Person) -> None:
+    """The first one begins when it is paid, and so does one that was given up and paid at last."""
+    person.fill_wallet("58")
+    first = person.start()
+    assert first is not None
+    person.clock.pass_(hours=20)
+    person.pay_from_wallet(first)
+    kept = person.kept()
+    assert timedelta(0) <= person.clock.now - kept.period_start < timedelta(minutes=1)  # type: ignore[operator]
+    assert printed(person, first) == (kept.period_start, kept.period_end)
+    go_to_end(person, hours=1)
+    second = person.invoices()[-1].id
+    assert printed(person, second) == (person.kept().period_start, person.kept().period_end)
+    go_to_end(person, days=20)
+    late = person.invoices()[-1].id
+    assert person.state() == "none"
+    person.fill_wallet("29")
+    person.pay_from_wallet(late)
+    kept = person.kept()
+    assert printed(person, late) == (kept.period_start, kept.period_end)
+
+
+@pytest.mark.parametrize("column", ["given_from", "given_until"])
+def test_what_an_invoice_has_given_does_not_change(person: Person, column: str) -> None:
+    person.fill_wallet("29")
+    first = person.start()
+    assert first is not None
+    person.clock.pass_(hours=1)
+    person.pay_from_wallet(first)
+    db.session.rollback()
+    with pytest.raises(IntegrityError), transaction():
+        setattr(db.session.get_one(Invoice, first), column, person.clock.now)
 
 
 def test_money_after_the_end_gives_a_period_from_then_on(person: Person) -> None:
