@@ -70,6 +70,11 @@ class Bot(Base):
     # Prices at which the strategy itself must act, apart from those of its resting orders.
     wake_below: Mapped[Decimal | None]
     wake_above: Mapped[Decimal | None]
+    # Up to which number it knows the prices of its pair: those that it has not decided about, for
+    # its exchange was away, are kept as their lowest and highest.
+    swing_seq: Mapped[int | None]
+    swing_low: Mapped[Decimal | None]
+    swing_high: Mapped[Decimal | None]
     strategy_state: Mapped[dict[str, Any] | None]
     plan: Mapped[dict[str, Any] | None]
     # The stop that rests at the venue: trigger, side, how much rests and how much only the engine

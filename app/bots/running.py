@@ -257,6 +257,9 @@ def _apply(
         if cash + edit.money_in < 0:
             raise Conflict("money_is_in_coins", field="investment", free=cash)
         flow_money(metrics, edit.money_in, grounds.known_price, grounds.market, now)
+    if read.stop_loss != running.params.stop_loss:
+        # What the price has reached before does not count.
+        bot.swing_seq, bot.swing_low, bot.swing_high = grounds.row.last_seq, None, None
     bot.config_version += 1
     bot.capital += edit.money_in
     bot.plan = to_json(edit.plan)

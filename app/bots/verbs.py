@@ -105,6 +105,7 @@ def renew(bot: Bot) -> None:
     bot.strategy_state = None
     bot.stop_request = None
     bot.wake_below = bot.wake_above = None
+    bot.swing_seq = bot.swing_low = bot.swing_high = None
     bot.failures, bot.last_error, bot.last_error_at = 0, None, None
     bot.stale_since = None
 

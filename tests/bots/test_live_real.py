@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.bots import wake
-from app.bots.live import asking, clock, real_side
+from app.bots import running, stopping, wake
+from app.bots.live import asking, clock, real_side, rows
 from app.bots.queries import bot_card, notices_for
 from app.db import db, utc_now
 from app.errors import Unavailable
@@ -20,6 +20,7 @@ from app.trades.queries import trade_page
 from app.trading.orders import Order
 from app.trading.ports import Balance
 from app.transactions import transaction
+from tests.bots.live_world import World
 from tests.bots.real_desk import Desk
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -44,32 +45,38 @@ def test_a_grid_starts_and_answers_its_fills(desk: Desk) -> None:
     desk.assert_one_chain()
 
 
+STOP: dict[str, Any] = {"stop_loss": "85", "at_exit": "sell"}
+
+
+def assert_stopped_at(world: World, bot: int, price: str) -> None:
+    row = world.bot(bot)
+    assert (row.state, row.state_reason["code"]) == ("stopped", "stop_loss_reached")
+    assert row.state_reason["values"] == {"price": price, "limit": "85"}
+
+
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_stop_that_was_reached_while_nobody_looked_holds(
     database: None, monkeypatch: pytest.MonkeyPatch, changed: bool
 ) -> None:
-    desk = Desk(monkeypatch, stop_loss="85", at_exit="sell")
+    desk = Desk(monkeypatch, **{**STOP, "stop_loss": "80" if changed else "85"})
     desk.tick()
     desk.venue.is_away = True
     for price in ("84.5", "92"):
         desk.play(price)
         desk.tick()
-    with transaction():
-        # Prices of a world happen long ago; these happen now.
-        db.session.execute(text("update price_points set at = now() where seq > 1"))
-        if changed:
-            later = "update bot_configs set created_at = now() + interval '1 second'"
-            db.session.execute(text(later))
+    if changed:
+        # The price was there before its owner named that stop.
+        owner, named = desk.world.bot(desk.bot).user_id, {"stop_loss": "85"}
+        with transaction():
+            cost = running.edit_preview(owner, desk.bot, named)
+            running.edit_running(owner, desk.bot, named, cost.seen)
     desk.venue.is_away = False
     for _ in range(3):
         desk.audit()
-    bot = desk.world.bot(desk.bot)
     if changed:
-        # The price was there before its owner named that stop.
-        assert bot.state == "active"
+        assert desk.world.bot(desk.bot).state == "active"
         return
-    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stop_loss_reached")
-    assert bot.state_reason["values"] == {"price": "84.5", "limit": "85"}
+    assert_stopped_at(desk.world, desk.bot, "84.5")
     assert desk.venue.standing() == set()
 
 
@@ -77,14 +84,12 @@ def test_a_stop_that_was_reached_while_nobody_looked_holds(
 def test_a_stop_holds_that_was_reached_while_a_tick_failed_or_was_under_way(
     database: None, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    desk = Desk(monkeypatch, stop_loss="85", at_exit="sell")
+    desk = Desk(monkeypatch, **STOP)
     desk.tick()
     if trouble == "paused":
         desk.world.change_bot(desk.bot, state="paused", state_since=utc_now())
     for price in ("84.5", "92"):
         desk.play(price, liquidity=Decimal(0))
-    with transaction():
-        db.session.execute(text("update price_points set at = now() where seq > 1"))
     if trouble == "failed":
         with monkeypatch.context() as broken:
             broken.setattr(asking, "tick", lambda *_: 1 / 0)
@@ -95,9 +100,51 @@ def test_a_stop_holds_that_was_reached_while_a_tick_failed_or_was_under_way(
         desk.world.change_bot(desk.bot, last_tick_at=utc_now() + timedelta(seconds=1))
     for _ in range(3):
         desk.audit()
-    bot = desk.world.bot(desk.bot)
-    assert (bot.state, bot.state_reason["code"]) == ("stopped", "stop_loss_reached")
-    assert bot.state_reason["values"] == {"price": "84.5", "limit": "85"}
+    assert_stopped_at(desk.world, desk.bot, "84.5")
+
+
+@pytest.mark.parametrize("place", ["before", "within", "long_ago"])
+def test_a_bot_that_goes_on_ends_by_the_stop_that_was_reached_in_its_pause(
+    database: None, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    desk = Desk(monkeypatch, **STOP)
+    desk.tick()
+    desk.venue.is_away = True
+    prices = ("84.5", "92")
+    if place == "before":
+        desk.world.play(*prices)
+    with transaction():
+        rows.pause_bots(77, "Bybit", "exchange_key_refused", utc_now())
+    if place != "before":
+        desk.world.play(*prices)
+    desk.tick()
+    if place == "long_ago":
+        # What nobody needs any more of old prices is deleted.
+        with transaction():
+            db.session.execute(text("delete from price_points"))
+        desk.world.play("92.1")
+    owner = desk.world.bot(desk.bot).user_id
+    with transaction():
+        stopping.resume(owner, desk.bot)
+    desk.venue.is_away = False
+    desk.venue.play("92")
+    for _ in range(3):
+        desk.audit()
+    assert_stopped_at(desk.world, desk.bot, "84.5")
+
+
+def test_on_paper_a_stop_that_was_reached_in_a_pause_holds_too() -> None:
+    world = World.make()
+    bot = world.add_bot(**STOP)
+    world.play(100)
+    world.tick()
+    world.change_bot(bot, state="paused", state_since=utc_now())
+    world.play("84.5", "92")
+    owner = world.bot(bot).user_id
+    with transaction():
+        stopping.resume(owner, bot)
+    world.tick()
+    assert_stopped_at(world, bot, "84.5")
 
 
 @pytest.mark.parametrize("asked", ["start", "stop"])

@@ -20,7 +20,14 @@ from app.bots.live import paper_side, real_side
 from app.bots.live.deciding import Waiting, decide
 from app.bots.live.facts import Account, Seen, Work
 from app.bots.live.filing import file_waiting
-from app.bots.live.rows import Event, fail_bots, give_up_stops, pause_bots, write_events
+from app.bots.live.rows import (
+    Event,
+    fail_bots,
+    give_up_stops,
+    keep_swings,
+    pause_bots,
+    write_events,
+)
 from app.bots.wake import note_away
 from app.db import db, utc_now
 from app.errors import Unavailable
@@ -154,6 +161,7 @@ def _note_away(account: Account, code: str) -> None:
     """Compare everything when the venue is back; pause the bots if it is not, but refuses us."""
     with transaction():
         ask_for_audit([account.id])
+        keep_swings(account.id)
     if code not in UNUSABLE:
         return
     _refusals[account.id] = _refusals.get(account.id, 0) + 1

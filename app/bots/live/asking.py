@@ -135,6 +135,7 @@ def hold(books: Books, bot: LiveBot, seen: Seen) -> Answer:
         )
         bot.triggers = answer.wake = strategy.exit_triggers(view)
         ending = strategy.ending(view)
+        bot.has_minded(point)
         if ending is not None:
             bot.stop_request = ending.how.value
             bot.turn(BotState.STOPPING, ending.why.code, ending.why.values, books.now)
@@ -228,7 +229,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     answer.wake = wake_with(answer.wake, wanted)
     if begins or any(each.code in DEALT_ANEW for each in result.events):
         answer.under_way = strategy.under_way(result.state)
-    _remember(bot, strategy.encode_state(result.state))
+    _remember(bot, strategy.encode_state(result.state), point)
     bot.triggers = result.triggers
     metrics = books.metrics[bot.id]
     metrics.add_matches(result.matches)
@@ -408,7 +409,8 @@ def _no_price(bot: LiveBot) -> list[Event]:
     return [Event(bot.id, "no_price", {"symbol": bot.market.symbol}, Severity.WARNING)]
 
 
-def _remember(bot: LiveBot, state: dict[str, Any]) -> None:
+def _remember(bot: LiveBot, state: dict[str, Any], point: PricePoint) -> None:
+    bot.has_minded(point)
     bot.state_changed = state != bot.strategy_state
     bot.strategy_state = state
 

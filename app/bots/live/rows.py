@@ -84,6 +84,9 @@ class LiveBot(Seat):
     protection: dict[str, Any] | None
     guard: dict[str, Any] | None
     guard_day: dict[str, Any] | None
+    swing_seq: int | None
+    swing_low: Decimal | None
+    swing_high: Decimal | None
     # Prices that wake it, resting orders included; for the index, not stored.
     wake: Triggers = Triggers()
     state_changed: bool = False
@@ -108,6 +111,10 @@ class LiveBot(Seat):
         self.state, self.state_since = state.value, now
         self.state_reason = {"code": code, "values": dict(values)} if code else {}
 
+    def has_minded(self, point: PricePoint) -> None:
+        """Note that it has decided about all prices up to this one."""
+        self.swing_seq, self.swing_low, self.swing_high = point.seq, None, None
+
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -115,7 +122,7 @@ _OWN = (
     "strategy", "capital", "config_version", "strategy_state", "state_since", "state_reason",
     "tick_number", "tick_period_s", "started_at", "stopped_at", "last_tick_at", "next_tick_at",
     "last_error", "last_error_at", "failures", "protection",
-    "guard", "guard_day",
+    "guard", "guard_day", "swing_seq", "swing_low", "swing_high",
 )  # fmt: skip
 _SEAT = ", ".join(
     (
@@ -226,32 +233,52 @@ def read_leverages(seats: Iterable[Seat]) -> dict[int, Decimal]:
     return {row.id: Decimal(row.leverage) for row in rows}
 
 
-# A stop that the price has reached holds, also if the price is back before anybody looked: the
-# exchange was away, the worker busy, or a tick failed. A tick looks first and is noted later, so
-# some of what came before the last one is looked at again: had the stop been reached there, the bot
-# would not run any more. What was before the settings of now, or this state, does not count.
-_SWINGS = text("""
-    select bot.id, min(point.price) as lowest, max(point.price) as highest
+# What the price has reached counts, also if it is back before anybody has decided: the exchange was
+# away, the worker busy, a tick failed, or the bot was paused and nobody could look. So each bot
+# knows up to which price it has decided. Who names another stop decides from there on.
+_MINDS_SWINGS = """
+    bot.account_id = :account and bot.state in ('starting', 'active', 'paused')
+        and bot.swing_seq is not null and exists (
+            select from bot_configs as config
+            where config.bot_id = bot.id and config.version = bot.config_version
+                and config.params ->> 'stop_loss' is not null
+        )
+"""
+_SWINGS = text(f"""
+    select bot.id, least(bot.swing_low, min(point.price)) as lowest,
+        greatest(bot.swing_high, max(point.price)) as highest
     from bots as bot
-    join bot_configs as config on config.bot_id = bot.id and config.version = bot.config_version
-    join markets as market on market.id = bot.market_id
-    join price_points as point on point.market_id = bot.market_id
-        and point.seq > market.last_seq - 3600
-        and point.at > greatest(bot.state_since, config.created_at, case
-            when bot.state = 'starting' then bot.last_tick_at
-            when bot.failures = 0 then bot.last_tick_at - interval '2 minutes'
-        end)
-    where bot.account_id = :account and bot.state in ('starting', 'active', 'paused')
-        and bot.last_tick_at is not null
-        and config.params ->> 'stop_loss' is not null
+    left join price_points as point on point.market_id = bot.market_id
+        and point.seq > bot.swing_seq
+    where {_MINDS_SWINGS}
     group by bot.id
-""")
+    having coalesce(bot.swing_low, min(point.price)) is not null
+""")  # noqa: S608 - words of our own
+_KEEP_SWINGS = text(f"""
+    with bot as materialized (
+        select bot.id, bot.market_id, bot.swing_seq from bots as bot where {_MINDS_SWINGS}
+        order by bot.id for update
+    ), news as (
+        select bot.id, max(point.seq) as seq, min(point.price) as low, max(point.price) as high
+        from bot
+        join price_points as point on point.market_id = bot.market_id and point.seq > bot.swing_seq
+        group by bot.id
+    )
+    update bots set swing_seq = news.seq, swing_low = least(swing_low, news.low),
+        swing_high = greatest(swing_high, news.high)
+    from news where news.id = bots.id
+""")  # noqa: S608 - words of our own
 
 
 def read_swings(account_id: int) -> dict[int, tuple[Decimal, Decimal]]:
-    """Return the lowest and highest price since the last good tick of bots with a stop, by bot."""
+    """Return the lowest and highest price since each bot with a stop has decided last."""
     rows = db.session.execute(_SWINGS, {"account": account_id})
     return {row.id: (row.lowest, row.highest) for row in rows}
+
+
+def keep_swings(account_id: int) -> None:
+    """Remember how far prices have gone while nobody could decide: old prices are not kept."""
+    db.session.execute(_KEEP_SWINGS, {"account": account_id})
 
 
 def _seat_values(row: Row[Any]) -> dict[str, Any]:
@@ -279,7 +306,7 @@ def _seat_values(row: Row[Any]) -> dict[str, Any]:
 _CHANGED = (
     "state", "state_since", "state_reason", "stop_request", "tick_number", "started_at",
     "stopped_at", "last_tick_at", "next_tick_at", "last_error", "last_error_at", "failures",
-    "wake_below", "wake_above", "stale_since",
+    "wake_below", "wake_above", "swing_seq", "swing_low", "swing_high", "stale_since",
 )  # fmt: skip
 _UPDATE_BOTS = bulk_update(BOTS, ("id",), _CHANGED)
 _UPDATE_STATES = bulk_update(BOTS, ("id",), ("strategy_state",))
@@ -300,7 +327,7 @@ def write_bots(bots: Collection[LiveBot]) -> None:
             bot.id, bot.state, bot.state_since, json.dumps(bot.state_reason), bot.stop_request,
             bot.tick_number, bot.started_at, bot.stopped_at, bot.last_tick_at, bot.next_tick_at,
             bot.last_error, bot.last_error_at, bot.failures, bot.triggers.below,
-            bot.triggers.above, None,
+            bot.triggers.above, bot.swing_seq, bot.swing_low, bot.swing_high, None,
         )
         for bot in bots
     )  # fmt: skip
