@@ -32,7 +32,7 @@ from app.subscriptions.models import (
     SubscriptionItem,
 )
 from app.subscriptions.periods import LIFETIME, Period
-from app.subscriptions.provider import beside, leaving, promos, store
+from app.subscriptions.provider import beside, elsewhere, leaving, promos, store
 from app.subscriptions.provider import queries as provider
 from app.transactions import after_commit
 
@@ -92,6 +92,9 @@ def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen, ca
     for code, quantity in (before or {}).get("addons", {}).items():
         if after["addons"].get(code, 0) < quantity:
             publish(PlanEnded(owner, code))
+    elsewhere.tell(row, before, after, seen.pieces)
+    if before != after:
+        elsewhere.log_oversold(row)
     if seen.method and seen.customer_id:
         customers.note_method(owner, row.rail, seen.customer_id, seen.method)
     is_second = row.state not in store.OVER and provider.has_several(owner)

@@ -59,8 +59,15 @@ def left(price: PlanPrice, *, beside: str = "") -> int | None:
 
     `beside` is a holder (`kept:12`, `page:7`) whose own seats are not counted.
     """
-    if price.seats is None:
-        return None
+    return max(price.seats - _taken(price, beside), 0) if price.seats is not None else None
+
+
+def is_oversold(price: PlanPrice) -> bool:
+    """Tell whether more people have a price than there are seats: a provider asks nobody."""
+    return price.seats is not None and _taken(price) > price.seats
+
+
+def _taken(price: PlanPrice, beside: str = "") -> int:
     reasons = union_all(
         _by_invoice(price),
         _by_items(price),
@@ -72,8 +79,7 @@ def left(price: PlanPrice, *, beside: str = "") -> int | None:
     # One subscription has its seats once, however many reasons name them.
     most = func.max(held.c.quantity).label("quantity")
     each = select(most).where(held.c.holder != beside).group_by(held.c.holder).subquery()
-    taken = db.session.scalar(select(func.sum(each.c.quantity)))
-    return max(price.seats - int(taken or 0), 0)
+    return int(db.session.scalar(select(func.sum(each.c.quantity))) or 0)
 
 
 def left_of_offer(plan: str, period: Period, currency: str = "USD") -> int | None:

@@ -10,9 +10,12 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from app.accounts.models import Role, User
+from app.bots.models import Bot, BotState
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.money import Money
+from app.notifications.models import OutboxMessage
+from app.notifications.sealing import open_text
 from app.payments import jobs as payments
 from app.payments import wallet_rail
 from app.payments.models import Checkout, Invoice, Payment, RailCustomer
@@ -31,7 +34,7 @@ from app.wallet import service as wallet
 from tests.at_once import at_once
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
-from tests.factories import make_user
+from tests.factories import make_account, make_bot, make_market, make_user
 from tests.long import few
 from tests.payments import world
 from tests.payments.stripe_world import settle
@@ -294,6 +297,70 @@ def test_c21_a_portal_opens_for_its_own_customer_only(
     assert mirrored(user.id).cancel_at is not None
 
 
+def test_plans_are_not_changed_in_the_portal(fake: FakeStripe, user: User) -> None:
+    """There nobody asks for seats or for bots beyond the other plan: our own pages do."""
+    subscribe(fake, user)
+    for _ in range(2):
+        provider.portal_url(user, "/subscriptions")
+    (made,) = fake.every("billing_portal.configuration")
+    on = {name for name, feature in made["features"].items() if feature["enabled"]}
+    assert on == {
+        "customer_update", "invoice_history", "payment_method_update", "subscription_cancel",
+    }  # fmt: skip
+    assert made["features"]["subscription_cancel"]["mode"] == "at_period_end"
+    assert fake.latest("billing_portal.session")["configuration"] == made["id"]
+
+
+def told_of_switch() -> list[str]:
+    db.session.rollback()
+    query = select(OutboxMessage).where(OutboxMessage.template == "plan_switched")
+    found = db.session.scalars(query.order_by(OutboxMessage.id))
+    return [open_text(message, "sealed_body") for message in found]
+
+
+def test_a_smaller_plan_that_was_chosen_at_the_provider_is_told_with_the_bots_that_stop(
+    fake: FakeStripe, user: User
+) -> None:
+    there = subscribe(fake, user, PREMIUM)
+    subscribe(fake, make_user())
+    prices = {row["unit_amount"]: row["id"] for row in fake.every("price")}
+    with transaction():
+        db.session.execute(update(Plan).where(Plan.code == "pro").values(max_bots=1))
+        account, market = make_account(user), make_market()
+        for number in range(3):
+            name = f"Grid {number}"
+            make_bot(user, account, market, state=BotState.ACTIVE.value, name=name)
+    fake.portal.change_plan(there, prices[2_900])
+    settle(fake, duplicate=2)
+    assert plan_of(user.id) == "pro"
+    (letter,) = told_of_switch()
+    assert "from Premium to Pro" in letter
+    assert "Grid 1, Grid 2." in letter and "Grid 0" not in letter
+    running = db.session.scalars(select(Bot.name).where(Bot.state == BotState.ACTIVE.value)).all()
+    assert running == ["Grid 0"]
+    fake.portal.change_plan(there, prices[7_900])
+    settle(fake)
+    assert plan_of(user.id) == "premium"
+    assert len(told_of_switch()) == 1, "more is no bad news"
+
+
+def test_a_seat_too_many_that_was_taken_at_the_provider_is_logged(
+    fake: FakeStripe, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = make_user()
+    names = [subscribe(fake, person) for person in (other, user)]
+    with transaction():
+        plans.add_price(None, "premium", Decimal(50), seats=1)
+    provider.change(other.id, PREMIUM, provider.preview_change(other.id, PREMIUM).token)
+    settle(fake)
+    assert "seats_oversold" not in caplog.text
+    (limited,) = (row["id"] for row in fake.every("price") if row["unit_amount"] == 5_000)
+    fake.portal.change_plan(names[1], limited)
+    settle(fake)
+    assert plan_of(user.id) == "premium", "it is paid for"
+    assert "seats_oversold" in caplog.text
+
+
 def mirrored_customer(user_id: int) -> str:
     db.session.rollback()
     query = select(RailCustomer.external_id).where(RailCustomer.user_id == user_id)
@@ -466,6 +533,7 @@ def test_c33_a_smaller_plan_begins_when_the_paid_period_ends(fake: FakeStripe, u
     fake.advance_to(int(end.timestamp()) + 60)
     settle(fake)
     assert plan_of(user.id) == "pro"
+    assert told_of_switch() == [], "that was ordered here"
     assert [row["amount"] for row in fake.every("charge")] == [7_900, 2_900]
     assert fake.every("refund") == []
 

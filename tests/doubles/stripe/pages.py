@@ -90,6 +90,8 @@ def invoice_page(invoice: Json, error: str = "") -> str:
 
 def portal_page(account: Account, session: Json, error: str = "") -> str:
     """Return the billing portal of a customer."""
+    settings = account.get("billing_portal.configuration", session["configuration"])
+    sells = settings["features"]["subscription_update"]["enabled"]
     blocks = []
     for row in account.every("subscription", customer=session["customer"]):
         if row["status"] in {"canceled", "incomplete_expired"}:
@@ -106,10 +108,13 @@ def portal_page(account: Account, session: Json, error: str = "") -> str:
             f'<section id="{name}"><h2>{row["status"]}</h2><form method="post">'
             f'<input type="hidden" name="subscription" value="{name}">'
             f'<button name="do" value="{what}">{word}</button></form>'
+        )
+        change = (
             f'<form method="post"><input type="hidden" name="subscription" value="{name}">'
             f'<label>Plan <select name="price">{offers}</select></label>'
-            '<button name="do" value="plan">Change plan</button></form></section>'
+            '<button name="do" value="plan">Change plan</button></form>'
         )
+        blocks.append(f"{change if sells else ''}</section>")
     card = _field("card", "New card number", "")
     back = session["return_url"]
     link = f'<a id="return" href="{escape(back, quote=True)}">Return</a>' if back else ""

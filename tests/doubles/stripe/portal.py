@@ -120,6 +120,12 @@ def _flow(given: Json | None) -> Json | None:
     return flow
 
 
+def sells(account: Account, session: Json) -> bool:
+    """Tell whether plans are changed in a session."""
+    settings = account.get("billing_portal.configuration", session["configuration"])
+    return bool(settings["features"]["subscription_update"]["enabled"])
+
+
 def cancel(
     account: Account, name: str, *, at_period_end: bool, by: str, feedback: str | None
 ) -> Json:

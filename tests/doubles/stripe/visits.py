@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.doubles.stripe import checkout, pages, portal
 from tests.doubles.stripe.account import Account
-from tests.doubles.stripe.errors import CardDeclined, Refused
+from tests.doubles.stripe.errors import CardDeclined, Refused, invalid
 from tests.doubles.stripe.values import Json
 
 PATHS = re.compile(r"^/(c/pay|c/secure|i|3ds|p/session)/([A-Za-z0-9_]+)$")
@@ -120,6 +120,8 @@ def _act(account: Account, session: Json, form: dict[str, str]) -> None:
     elif what == "undo":
         portal.undo_cancel(account, name)
     elif what == "plan":
+        if not portal.sells(account, session):
+            raise invalid("Plans are not changed in this portal.")
         portal.change_plan(account, name, form["price"])
     elif what == "card":
         portal.new_card(account, session["customer"], form.get("card", ""))

@@ -21,6 +21,21 @@ from app.errors import Conflict, NotFound
 _ENDED = frozenset({"canceled", "incomplete_expired"})
 _PAUSED = "paused"
 _PAUSE: Data = {"pause_collection": {"behavior": "void"}}
+# What customers may do in the portal. Plans are changed on our own pages, which count the seats
+# and name the bots that would stop. Another content needs another key.
+_PORTAL_KEY = "portal-1"
+_PORTAL: Data = {
+    "customer_update": {"enabled": True, "allowed_updates": ["name", "address", "tax_id"]},
+    "invoice_history": {"enabled": True},
+    "payment_method_update": {"enabled": True},
+    "subscription_cancel": {
+        "enabled": True,
+        "mode": "at_period_end",
+        "proration_behavior": "none",
+    },
+    "subscription_update": {"enabled": False},
+}
+_LISTED = {"active": True, "limit": 100}
 _FROM_NOW: Data = {"billing_cycle_anchor": {"type": "now"}}
 
 
@@ -82,10 +97,24 @@ class Keeping(Caller):
         """Return the address of a customer's portal; each call makes one that works for minutes."""
         params = {
             "customer": customer_id,
+            "configuration": self._portal_settings(),
             "return_url": back,
             "locale": LANGUAGES.get(language, "auto"),
         }
         return str(ask(lambda: self._v1.billing_portal.sessions.create(params))["url"])
+
+    def _portal_settings(self) -> str:
+        """Return our settings of the portal there, made when they are missing."""
+        marks = {"app": self._tag, "settings": _PORTAL_KEY}
+        found = ask(lambda: self._v1.billing_portal.configurations.list(_LISTED))["data"]
+        known = (one["id"] for one in found if one["metadata"] == marks)
+        mine = next(known, None)
+        if mine is None:
+            params = {"features": _PORTAL, "metadata": marks}
+            key = self._once(_PORTAL_KEY)
+            made = ask(lambda: self._v1.billing_portal.configurations.create(params, key))
+            mine = made["id"]
+        return str(mine)
 
     def preview(self, order: ChangeOrder) -> RailPreview:
         """Say what a change would cost, by Stripe's own reckoning."""
