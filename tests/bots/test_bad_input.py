@@ -79,7 +79,7 @@ def nothing_was_made() -> bool:
     return db.session.scalar(select(Bot.id).limit(1)) is None
 
 
-@thinned(4)
+@thinned(12)
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_api_names_every_field_that_can_not_be(
     shop: Shop, program: Program, name: str, step: int
@@ -117,7 +117,7 @@ def refused_beside(client: Client, form: dict[str, Any]) -> set[str]:
     return set(re.findall(r'id="(\w+)-error"', answer.text))
 
 
-@pytest.mark.parametrize("field", ON_THE_PAGE, ids=lambda field: field.name)
+@pytest.mark.parametrize("field", few(ON_THE_PAGE, 3), ids=lambda field: field.name)
 def test_the_page_says_it_beside_the_field(shop: Shop, client: Client, field: Field) -> None:
     more = {"trailing_up": "y", "trailing_down": "y"} if field.name.endswith("_limit") else {}
     if field.name == "step":
@@ -209,7 +209,7 @@ def test_a_delisted_pair_is_named_by_page_api_and_command(
     assert program.post(f"/bots/{running}/stop").status_code == 202
 
 
-@pytest.mark.parametrize("reason", ["delisted", "no_prices"])
+@pytest.mark.parametrize("reason", few(["delisted", "no_prices"], 2))
 def test_a_pair_that_is_blocked_and_comes_back_is_told_once_each_in_the_log(
     shop: Shop, reason: str
 ) -> None:

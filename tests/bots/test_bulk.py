@@ -72,6 +72,7 @@ def test_real_money_starts_from_its_own_summary_only(shop: Shop, client: Client)
     assert shop.bot(bot_id).state == "stopped"
 
 
+@pytest.mark.long
 def test_bots_of_others_and_nonsense_are_not_touched(
     shop: Shop, client: Client, login_as: Login
 ) -> None:

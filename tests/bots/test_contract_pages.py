@@ -128,6 +128,7 @@ def test_a_short_grid_goes_from_the_form_to_its_position(shop: Shop, client: Cli
     assert "its position is closed at market" in client.get(f"/bots/{bot.id}/emergency").text
 
 
+@pytest.mark.long
 def test_a_long_only_grid_never_sells_to_open(shop: Shop) -> None:
     bot_id = with_contract(shop)
     shop.start(bot_id)
@@ -214,6 +215,7 @@ def test_a_position_that_a_stopped_bot_has_left_is_closed_from_its_page_then_it_
     assert shop.bot(other).state == "active"
 
 
+@pytest.mark.long
 def test_deleted_paper_bots_that_hold_a_contract_come_back_with_the_migration(shop: Shop) -> None:
     holder, empty = with_contract(shop), with_contract(shop)
     shop.start(holder)
@@ -233,6 +235,7 @@ def test_deleted_paper_bots_that_hold_a_contract_come_back_with_the_migration(sh
     assert shop.bot(empty).deleted_at is not None
 
 
+@pytest.mark.long
 def test_an_emergency_closes_the_position_that_a_stopped_bot_has_left(shop: Shop) -> None:
     bot_id = with_contract(shop)
     shop.start(bot_id)
@@ -246,6 +249,7 @@ def test_an_emergency_closes_the_position_that_a_stopped_bot_has_left(shop: Shop
     assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).base == 0
 
 
+@pytest.mark.long
 def test_a_contract_on_paper_is_one_bots_until_that_has_left_it(shop: Shop, client: Client) -> None:
     first, second = (with_contract(shop, investment=D(500)) for _ in range(2))
 
@@ -269,6 +273,7 @@ def test_a_contract_on_paper_is_one_bots_until_that_has_left_it(shop: Shop, clie
     assert shop.bot(first).state == "active"
 
 
+@pytest.mark.long
 def test_a_position_that_a_bot_has_kept_on_paper_refuses_others(shop: Shop, client: Client) -> None:
     first, second = (with_contract(shop, investment=D(500)) for _ in range(2))
     shop.start(first)
@@ -399,7 +404,7 @@ REFUSED: Mapping[str, tuple[Balances, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", few(REFUSED, 4))
 def test_an_account_that_can_not_be_set_is_refused_at_the_start_in_words(
     shop: Shop, client: Client, real: Tell, app: Flask, case: str
 ) -> None:
@@ -427,6 +432,7 @@ def test_positions_in_other_contracts_are_nobodys_business(
     assert start(client, bot_id, understood="y").status_code == 303
 
 
+@pytest.mark.long
 def test_a_bot_that_kept_its_position_may_start_on_it_again(
     shop: Shop, client: Client, real: Tell
 ) -> None:

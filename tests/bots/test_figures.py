@@ -98,6 +98,7 @@ def test_paper_and_live_and_currencies_are_never_summed(shop: Shop) -> None:
     assert board.modes == {"paper": 2, "testnet": 0, "live": 1}
 
 
+@pytest.mark.long
 def test_today_begins_where_the_last_day_ended(shop: Shop) -> None:
     bot_id = shop.run_bot(*PATH)
     with transaction():
@@ -112,6 +113,7 @@ def test_today_begins_where_the_last_day_ended(shop: Shop) -> None:
     assert board.totals[0].today == after.total - before.total != after.total
 
 
+@pytest.mark.long
 def test_today_counts_no_money_that_was_put_in_or_taken_out(shop: Shop) -> None:
     bot_id = shop.run_bot(*PATH)
     with transaction():
@@ -138,6 +140,7 @@ def test_the_yearly_pace_waits_for_seven_days(shop: Shop) -> None:
     assert abs(later.yearly_pace - later.grid / 1000 / 8 * 365) < Decimal("0.000001")
 
 
+@pytest.mark.long
 def test_the_run_time_leaves_pauses_out(shop: Shop) -> None:
     bot_id = shop.run_bot()
     now = utc_now()
@@ -156,6 +159,7 @@ def test_the_run_time_leaves_pauses_out(shop: Shop) -> None:
     assert shop.bot(bot_id).ran_before_s == 7200
 
 
+@pytest.mark.long
 def test_a_price_below_the_range_is_told_first(shop: Shop) -> None:
     bot_id = shop.run_bot(97, 93, 85)
     shown = card(shop, bot_id)
@@ -167,6 +171,7 @@ def test_a_price_below_the_range_is_told_first(shop: Shop) -> None:
     assert [alert.line.code for alert in board.alerts] == ["notice_below_range"]
 
 
+@pytest.mark.long
 def test_a_stop_choice_says_what_will_be_held(shop: Shop) -> None:
     bot_id = shop.run_bot(97, 95)
     shown = card(shop, bot_id)
@@ -245,6 +250,7 @@ def test_attention_comes_first_then_value(shop: Shop) -> None:
     assert db.session.query(Bot).count() == 3
 
 
+@pytest.mark.long
 def test_the_range_is_where_the_grid_has_followed_the_price_to(shop: Shop) -> None:
     bot_id = shop.run_bot(*range(101, 126), trailing_up=True)
     found = card(shop, bot_id)
@@ -258,6 +264,7 @@ def test_the_range_is_where_the_grid_has_followed_the_price_to(shop: Shop) -> No
     assert below == {"buy"}
 
 
+@pytest.mark.long
 def test_money_of_a_test_site_is_neither_paper_nor_real(shop: Shop) -> None:
     mine, other = shop.run_bot(97, 101), shop.add_bot("Real")
     shop.set_bot(mine, mode="live")

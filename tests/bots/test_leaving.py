@@ -118,6 +118,7 @@ def test_an_account_that_leaves_something_is_deleted_only_by_who_has_read_what(
     assert "left_with_account" in kept.events()
 
 
+@pytest.mark.long
 def test_nobody_looks_at_what_a_deleted_account_has_left_and_its_bot_promises_nothing(
     kept: Kept, client: Client
 ) -> None:
@@ -197,6 +198,7 @@ def test_who_is_erased_while_their_account_is_ticked_leaves_it_as_it_is(
     assert len(venue.outcomes) == 1
 
 
+@pytest.mark.long
 def test_an_exchange_that_does_not_answer_is_named_with_what_was_read_last(
     kept: Kept, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +216,7 @@ def test_an_exchange_that_does_not_answer_is_named_with_what_was_read_last(
     assert "Nobody here could ask" in client.get(path).text
 
 
+@pytest.mark.long
 def test_only_a_dead_key_lets_an_account_go_with_orders_that_could_be_taken_back(
     kept: Kept, client: Client
 ) -> None:
@@ -231,6 +234,7 @@ def test_only_a_dead_key_lets_an_account_go_with_orders_that_could_be_taken_back
     assert kept.account().deleted_at is not None
 
 
+@pytest.mark.long
 def test_a_service_without_consent_leaves_no_stop(kept: Kept) -> None:
     with pytest.raises(Conflict, match="account_has_stop"), transaction():
         service.delete(kept.user_id, kept.account_id)
@@ -252,6 +256,7 @@ def test_a_bot_that_leaves_a_position_is_deleted_only_by_who_has_read_it(
     assert len(kept.desk.stops()) == 1
 
 
+@pytest.mark.long
 def test_a_person_who_leaves_reads_what_stays_at_each_exchange(kept: Kept, client: Client) -> None:
     page = client.get("/settings/delete/ask").text
     assert "A long position of" in page and "at 85 it trades" in page
@@ -262,6 +267,7 @@ def test_a_person_who_leaves_reads_what_stays_at_each_exchange(kept: Kept, clien
     assert unfinished_bots(kept.user_id) == []
 
 
+@pytest.mark.long
 def test_a_paper_account_leaves_nothing_and_asks_nobody(database: None) -> None:
     desk = Desk()
     desk.stop()

@@ -99,7 +99,7 @@ def give_up(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("params", few([SHORT, LONG], 2))
-@pytest.mark.parametrize("end", [Desk.end_by_plan, Desk.stop, give_up])
+@pytest.mark.parametrize("end", few([Desk.end_by_plan, Desk.stop, give_up], 3))
 def test_whoever_ends_a_bot_the_stop_of_its_position_stays(
     database: None, params: dict[str, Any], end: Callable[[Desk], None]
 ) -> None:
@@ -129,6 +129,7 @@ def test_a_left_stop_closes_the_position_and_the_log_and_the_page_say_so(desk: D
     desk.agree()
 
 
+@pytest.mark.long
 def test_who_asks_for_keep_once_more_removes_the_stop_and_is_told_what_that_means(
     desk: Desk,
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_new_start_takes_the_stop_over_without_a_gap(desk: Desk) -> None:
     desk.agree()
 
 
+@pytest.mark.long
 def test_another_stop_by_us_leaves_it_alone(desk: Desk) -> None:
     desk.end_by_plan()
     epoch = desk.world.bot(desk.bot).epoch
@@ -178,6 +180,7 @@ def test_another_stop_by_us_leaves_it_alone(desk: Desk) -> None:
         assert unfinished_bots(desk.shop.user_id) == []
 
 
+@pytest.mark.long
 def test_a_stop_that_is_not_in_step_is_replaced_before_the_bot_ends(desk: Desk) -> None:
     # A buy fills in the very tick of the stop.
     with transaction():
@@ -202,11 +205,14 @@ def test_coins_that_are_kept_on_spot_are_their_owners_without_a_stop(database: N
 
 @pytest.mark.parametrize(
     ("by_us", "with_stop", "words"),
-    [
-        (True, True, "stop stays on the exchange"),
-        (True, False, "No stop protects"),
-        (False, True, None),
-    ],
+    few(
+        [
+            (True, True, "stop stays on the exchange"),
+            (True, False, "No stop protects"),
+            (False, True, None),
+        ],
+        3,
+    ),
 )
 def test_the_owner_of_a_bot_that_we_stopped_reads_by_mail_what_becomes_of_the_position(
     database: None, by_us: bool, with_stop: bool, words: str | None
@@ -224,6 +230,7 @@ def test_the_owner_of_a_bot_that_we_stopped_reads_by_mail_what_becomes_of_the_po
         assert words is None or words in mails[0].body
 
 
+@pytest.mark.long
 def test_where_the_key_is_refused_a_bot_says_that_nothing_could_be_done(desk: Desk) -> None:
     with transaction():
         stopping.system_stop(desk.bot, "key_off")
@@ -238,6 +245,7 @@ def test_where_the_key_is_refused_a_bot_says_that_nothing_could_be_done(desk: De
     assert (desk.others(), len(desk.stops())) == (0, 1)
 
 
+@pytest.mark.long
 def test_the_margin_of_a_kept_position_is_not_given_to_another_bot(desk: Desk) -> None:
     desk.end_by_plan()
     with transaction():
@@ -254,6 +262,7 @@ def test_the_margin_of_a_kept_position_is_not_given_to_another_bot(desk: Desk) -
         assert "USDT" not in read_funds(desk.shop.account()).claimed
 
 
+@pytest.mark.long
 def test_orders_that_were_left_and_would_open_more_claim_their_margin_too(desk: Desk) -> None:
     desk.stop(StopHow.LEAVE_ORDERS)
     assert desk.others() > 2
@@ -283,6 +292,7 @@ def ask(shop: Shop, bot: int, how: StopHow) -> None:
         shop.tick()
 
 
+@pytest.mark.long
 def test_a_second_stop_sells_the_coins_that_the_first_one_kept(database: None) -> None:
     shop, world, bot = kept_coins()
     held = world.metrics(bot).base.quantize(Decimal("0.0001"), ROUND_DOWN)
@@ -299,6 +309,7 @@ def test_a_second_stop_sells_the_coins_that_the_first_one_kept(database: None) -
     assert world.bot(bot).epoch == epoch
 
 
+@pytest.mark.long
 def test_coins_that_another_bot_took_over_are_not_sold_and_the_owner_reads_why(
     database: None,
 ) -> None:

@@ -236,16 +236,14 @@ def test_exits_and_excursions_are_the_same_late_as_in_the_back_test(
         assert world.open_orders(bot) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("params", "finish"),
-    few(
-        [
-            ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
-            ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
-            ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
-        ],
-        3,
-    ),
+    [
+        ({"stop_loss": "93", "at_exit": "sell"}, "stop_loss_reached"),
+        ({"take_profit": "106", "at_exit": "sell"}, "take_profit_reached"),
+        ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
+    ],
 )
 def test_a_tick_that_runs_out_of_time_passes_no_price_by(
     world: World, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], finish: str | None

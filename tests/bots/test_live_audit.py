@@ -291,6 +291,7 @@ def test_orders_of_another_account_with_a_key_of_the_same_owner_there_are_left_a
     assert theirs.client_id not in desk.venue.standing()
 
 
+@pytest.mark.long
 def test_an_order_taken_as_absent_that_turns_up_is_adopted_and_makes_room(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +315,7 @@ def test_an_order_taken_as_absent_that_turns_up_is_adopted_and_makes_room(
 # --- doubt ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_order_that_vanishes_after_days_is_doubted_as_long_as_a_new_one(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +474,7 @@ def test_a_bot_whose_key_may_read_but_not_trade_pauses_and_its_stop_says_what_it
     assert desk.venue.balances()["AAA"].total < Decimal("0.0001")
 
 
+@pytest.mark.long
 def test_orders_that_never_arrived_do_not_count_as_refused(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

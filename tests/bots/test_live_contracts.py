@@ -105,6 +105,7 @@ def test_a_stop_with_a_sale_closes_a_short_by_buying(world: World) -> None:
     assert_wallet_agrees(world, bot)
 
 
+@pytest.mark.long
 def test_orders_that_a_liquidation_takes_with_it_are_no_news(world: World) -> None:
     account = world.add_account(Decimal(1_000))
     world.deposit = Decimal(1_000)
@@ -163,6 +164,7 @@ def test_a_stop_that_rests_covers_the_whole_position_and_only_reduces(world: Wor
     assert_wallet_agrees(world, bot)
 
 
+@pytest.mark.long
 def test_fills_told_in_another_order_are_no_difference_and_a_real_one_is(world: World) -> None:
     bot = world.add_bot(direction="long", leverage="3")
     world.play(100)

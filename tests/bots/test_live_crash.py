@@ -61,7 +61,7 @@ def killed_at(number: int, *, after: bool) -> Iterator[list[int]]:
 # --- kill between any two statements --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", few([False, True], 2))
 def test_a_kill_at_any_commit_of_a_start_leaves_one_ladder(world: World, after: bool) -> None:
     bot = world.add_bot()
     world.play(100)
@@ -150,7 +150,7 @@ def expire_leases() -> None:
         )
 
 
-@pytest.mark.parametrize("part", ["decide", "act"])
+@pytest.mark.parametrize("part", few(["decide", "act"], 2))
 def test_a_worker_paused_beyond_its_lease_writes_and_sends_nothing_more(
     world: World, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:

@@ -311,6 +311,7 @@ def test_a_position_that_differs_from_the_venues_is_told_with_both_sides(
     assert "books_differ" in world.events(bot)
 
 
+@pytest.mark.long
 def test_a_position_that_is_gone_for_sure_ends_its_bot_before_its_orders_open_another(
     world: World,
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_refused_stop_is_told_once_and_the_grid_goes_on(
     assert len(desk.orders("OPEN")) == 4
 
 
+@pytest.mark.long
 def test_a_stop_that_is_refused_again_and_again_is_asked_for_less_and_less_often(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +243,7 @@ def answered_by_sells(desk: Desk) -> set[str]:
     return {o.reason["values"]["order"] for o in sells if o.reason["code"] == "answers_buy"}
 
 
+@pytest.mark.long
 def test_a_stop_closes_only_its_own_part_in_the_list_of_trades(desk: Desk) -> None:
     desk.tick()
     for price in ("97.9", "95.9", "93.9"):

@@ -22,6 +22,7 @@ from app.trading.ports import Balance
 from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.bots.real_desk import Desk
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -54,7 +55,7 @@ def assert_stopped_at(world: World, bot: int, price: str) -> None:
     assert row.state_reason["values"] == {"price": price, "limit": "85"}
 
 
-@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("changed", few([False, True], 2))
 def test_a_stop_that_was_reached_while_nobody_looked_holds(
     database: None, monkeypatch: pytest.MonkeyPatch, changed: bool
 ) -> None:
@@ -80,7 +81,7 @@ def test_a_stop_that_was_reached_while_nobody_looked_holds(
     assert desk.venue.standing() == set()
 
 
-@pytest.mark.parametrize("trouble", ["failed", "late", "paused"])
+@pytest.mark.parametrize("trouble", few(["failed", "late", "paused"], 3))
 def test_a_stop_holds_that_was_reached_while_a_tick_failed_or_was_under_way(
     database: None, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
@@ -172,7 +173,7 @@ def test_a_start_waits_for_a_price_that_is_not_old(desk: Desk, asked: str) -> No
     assert len(desk.orders("OPEN")) == 10
 
 
-@pytest.mark.parametrize("how", ["sell", "keep"])
+@pytest.mark.parametrize("how", few(["sell", "keep"], 2))
 def test_what_a_sell_had_filled_when_its_bot_ended_was_sold_by_the_grid(
     desk: Desk, how: str
 ) -> None:
@@ -198,7 +199,7 @@ def test_what_a_sell_had_filled_when_its_bot_ended_was_sold_by_the_grid(
     assert sold.fees + rest.fees == pytest.approx(_fees(desk, sold, rest), abs=Decimal("0.000001"))
 
 
-@pytest.mark.parametrize("end", ["sell", "keep", "gone"])
+@pytest.mark.parametrize("end", few(["sell", "keep", "gone"], 3))
 def test_each_try_of_the_last_sale_closes_its_part_at_its_own_price(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
@@ -242,6 +243,7 @@ def told(trades: list[Any]) -> list[tuple[str, Decimal, Decimal | None]]:
     return [(row.status, row.quantity, row.exit_price) for row in trades]
 
 
+@pytest.mark.long
 def test_what_was_taken_to_another_level_closes_the_trade_that_its_purchase_opened(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +296,7 @@ def test_an_account_that_is_deleted_while_it_is_ticked_stays_as_its_owner_left_i
     assert {(order.status, order.settled) for order in left} == {("CANCELLED", True)}
 
 
+@pytest.mark.long
 def test_a_trade_shows_the_fills_of_each_try_to_sell(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -638,6 +641,7 @@ def ask_to_sell(desk: Desk) -> None:
         desk.tick()
 
 
+@pytest.mark.long
 def test_a_last_sale_that_is_refused_for_a_while_is_tried_again_after_comparisons(
     desk: Desk,
 ) -> None:
@@ -656,6 +660,7 @@ def test_a_last_sale_that_is_refused_for_a_while_is_tried_again_after_comparison
     desk.assert_one_chain()
 
 
+@pytest.mark.long
 def test_a_last_sale_that_is_refused_for_good_ends_by_itself_or_when_coins_are_to_be_kept(
     desk: Desk,
 ) -> None:

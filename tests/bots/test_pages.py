@@ -23,7 +23,7 @@ from app.transactions import transaction
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.factories import make_account, make_market, make_user
-from tests.long import thinned
+from tests.long import few, thinned
 
 Login = Callable[[User], Client]
 FORM = {
@@ -101,6 +101,7 @@ def test_limits_are_set_with_the_bot_and_refused_beside_their_field(
     assert db.session.query(Bot).count() == 1
 
 
+@pytest.mark.long
 def test_experts_may_give_the_size_of_each_order(shop: Shop, client: Client) -> None:
     assert 'name="quantity"' not in client.get("/bots/new").text
     with transaction():
@@ -151,7 +152,7 @@ def test_every_value_is_kept_exactly_as_it_was_typed(shop: Shop, client: Client)
     assert params["take_profit"] is None
 
 
-@thinned(4)
+@thinned(12)
 @pytest.mark.parametrize(
     "field", ["lower", "upper", "grids", "investment", "stop_loss", "reserve", "spacing"]
 )
@@ -168,7 +169,7 @@ def test_hostile_values_are_refused_beside_their_field_or_taken_as_empty(
         assert preview.status_code == 200, value
 
 
-@thinned(6)
+@thinned(18)
 @pytest.mark.parametrize(
     ("turn", "field"),
     [*enumerate(("account_id", "market_id", "strategy", "preset", "name", "step"))],
@@ -216,7 +217,15 @@ def test_the_preview_follows_what_is_typed_and_stores_nothing(shop: Shop, client
 
 @pytest.mark.parametrize(
     ("step", "told"),
-    [("abc", "This is not a number"), ("1,234", "1.234"), ("-5", "more than zero"), ("0", "more")],
+    few(
+        [
+            ("abc", "This is not a number"),
+            ("1,234", "1.234"),
+            ("-5", "more than zero"),
+            ("0", "more"),
+        ],
+        4,
+    ),
 )
 def test_a_step_that_cannot_be_read_is_refused_and_never_ignored(
     shop: Shop, client: Client, step: str, told: str
@@ -264,7 +273,7 @@ def test_pairs_are_found_by_coin_and_blocked_ones_say_why(shop: Shop, client: Cl
     assert "is not traded any more" in refused.text
 
 
-@pytest.mark.parametrize("field", ["account_id", "market_id", "strategy"])
+@pytest.mark.parametrize("field", few(["account_id", "market_id", "strategy"], 3))
 def test_a_bot_is_never_made_on_another_choice_than_the_posted_one(
     shop: Shop, client: Client, field: str
 ) -> None:
@@ -275,7 +284,7 @@ def test_a_bot_is_never_made_on_another_choice_than_the_posted_one(
     assert db.session.scalar(select(func.count(Bot.id))) == before
 
 
-@pytest.mark.parametrize("field", ["spacing", "sizing", "at_exit", "preset", "linked"])
+@pytest.mark.parametrize("field", few(["spacing", "sizing", "at_exit", "preset", "linked"], 3))
 def test_absurd_choices_are_no_reason_to_fail(shop: Shop, client: Client, field: str) -> None:
     for path in ("/bots/new", "/bots/new/form", "/bots/new/preview"):
         answer = client.post_form(path, form_of(shop, **{field: "1e999"}))
@@ -395,6 +404,7 @@ def test_an_emergency_stop_locks_until_the_owner_unlocks(shop: Shop, client: Cli
     assert shop.bot(bot_id).state == "stopped"
 
 
+@pytest.mark.long
 def test_a_deleted_bot_leaves_its_trades(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(98, 100, 102, 104)
     client.post_form(f"/bots/{bot_id}/stop", {"how": "sell"})
@@ -428,6 +438,7 @@ def test_new_settings_are_a_new_version_with_its_difference(shop: Shop, client: 
     assert re.search(r"diff-old.*10.*diff-new.*12", history, re.DOTALL)
 
 
+@pytest.mark.long
 def test_another_strategy_is_a_new_version_that_names_both(
     shop: Shop, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -580,6 +591,7 @@ def test_a_second_stop_changes_nothing(shop: Shop, client: Client) -> None:
     assert shop.bot(bot_id).epoch == 2
 
 
+@pytest.mark.long
 def test_a_locked_bot_offers_no_emergency_stop(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(97)
     address = f"/bots/{bot_id}/emergency"
@@ -649,6 +661,7 @@ def test_shares_are_written_in_percent_and_stored_as_fractions(shop: Shop, clien
     assert re.search(r'name="reserve"[^>]*value="2\.5"', page)
 
 
+@pytest.mark.long
 def test_an_expert_keeps_a_typed_step_exactly(shop: Shop, client: Client) -> None:
     make_expert(shop)
     sent = form_of(shop, grids="10", step="3", linked="step")
@@ -689,7 +702,7 @@ def test_an_expert_makes_a_grid_without_an_end_that_waits_for_its_price(
         assert client.get(path).status_code == 200, path
 
 
-@thinned(5)
+@thinned(20)
 def test_hostile_expert_settings_are_refused_with_sentences(
     shop: Shop, client: Client, step: int
 ) -> None:
@@ -723,6 +736,7 @@ def test_the_form_opens_on_an_account_that_trades_the_wanted_pair(
     assert "AAA/USDT" in page
 
 
+@pytest.mark.long
 def test_orders_that_a_stopped_bot_has_left_are_cancelled_from_its_page(
     shop: Shop, client: Client
 ) -> None:
@@ -766,7 +780,10 @@ def test_a_bot_that_could_not_begin_does_not_say_that_its_orders_are_taken_back(
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("delisted", "AAA/USDT is not traded any more."), ("no_prices", "There are no prices of")],
+    few(
+        [("delisted", "AAA/USDT is not traded any more."), ("no_prices", "There are no prices of")],
+        2,
+    ),
 )
 def test_a_bot_whose_pair_is_blocked_says_so_on_its_page(
     shop: Shop, client: Client, reason: str, words: str
@@ -778,6 +795,7 @@ def test_a_bot_whose_pair_is_blocked_says_so_on_its_page(
     assert words in client.get(f"/bots/{bot_id}").text
 
 
+@pytest.mark.long
 def test_an_account_of_a_test_site_is_named_on_its_bots_and_trades(
     shop: Shop, client: Client
 ) -> None:

@@ -110,6 +110,7 @@ def test_it_is_told_how_few_days_there_are(database: None) -> None:
     assert counted(shop).days == 4
 
 
+@pytest.mark.long
 def test_the_fees_are_those_of_the_account(shop: Shop) -> None:
     before = counted(shop).figures.fees
     with transaction():
@@ -118,6 +119,7 @@ def test_the_fees_are_those_of_the_account(shop: Shop) -> None:
     assert counted(shop).figures.fees < before / 5
 
 
+@pytest.mark.long
 def test_the_count_begins_when_the_price_is_in_the_range(shop: Shop) -> None:
     found = counted(shop, lower=Decimal(106), upper=Decimal(112), grids=Decimal(3))
     history = last_days(shop.market_id)
@@ -132,6 +134,7 @@ def test_the_count_begins_when_the_price_is_in_the_range(shop: Shop) -> None:
 # --- warnings -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_few_trades_are_warned_of(shop: Shop) -> None:
     assert "few_trades" not in counted(shop).warnings
     few = counted(shop, lower=Decimal(50), upper=Decimal(200), grids=Decimal(3))
@@ -147,6 +150,7 @@ def test_missing_candles_are_counted_and_warned_of(shop: Shop) -> None:
     assert "missing_candles" in found.warnings
 
 
+@pytest.mark.long
 def test_days_that_made_the_preset_are_warned_of(database: None) -> None:
     shop = Shop.open()
     shop.add_history(2)
@@ -233,6 +237,7 @@ def test_the_card_says_it_in_a_sentence_and_stores_nothing(shop: Shop, client: C
     assert db.session.query(Bot).count() == 0
 
 
+@pytest.mark.long
 def test_without_scripts_the_page_comes_with_the_card_and_what_was_typed(
     shop: Shop, client: Client
 ) -> None:
@@ -243,6 +248,7 @@ def test_without_scripts_the_page_comes_with_the_card_and_what_was_typed(
     assert "these settings would have made" not in client.get("/bots/new").text
 
 
+@pytest.mark.long
 def test_new_settings_of_a_bot_can_be_counted_too(shop: Shop, client: Client) -> None:
     bot_id = shop.add_bot()
     sent = {**form_of(shop), "bot_id": str(bot_id)}
@@ -270,7 +276,7 @@ def test_foreign_accounts_pairs_and_bots_do_not_exist(shop: Shop, client: Client
         assert client.post_form(PATH, {**form_of(shop), **changes}).status_code == 404, changes
 
 
-@thinned(5)
+@thinned(15)
 @pytest.mark.parametrize(
     "field", ["lower", "upper", "grids", "investment", "stop_loss", "reserve", "spacing", "preset",
               "strategy", "account_id", "market_id", "step", "bot_id"]
@@ -311,6 +317,7 @@ def test_a_plan_rations_a_day_and_the_refusal_names_a_larger_one(
     assert "counts the past 1 times a day" in refused and "Pro" in refused
 
 
+@pytest.mark.long
 def test_a_second_count_in_a_process_waits_for_the_first(
     shop: Shop, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

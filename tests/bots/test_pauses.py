@@ -100,6 +100,7 @@ def test_a_pair_that_is_dropped_pauses_its_bots_until_it_is_back_and_tells_them_
     assert len(mails()) == 1
 
 
+@pytest.mark.long
 def test_a_bot_whose_pair_is_dropped_can_be_stopped_and_nothing_of_it_is_lost() -> None:
     shop = Shop.open()
     bot = shop.run_bot("97.9", "99.1")
@@ -138,6 +139,7 @@ def notices(bot: int, user_id: int) -> list[str]:
         return [line.code for line in notices_for(bot_card(user_id, bot))]
 
 
+@pytest.mark.long
 def test_a_sale_that_an_exchange_answers_in_words_we_do_not_know_ends_and_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_sale_that_an_exchange_answers_in_words_we_do_not_know_ends_and_is_tol
     assert "notice_sale_failed" not in notices(desk.bot, row.user_id)
 
 
+@pytest.mark.long
 def test_a_stop_whose_orders_are_not_taken_back_is_told_to_owner_and_staff(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

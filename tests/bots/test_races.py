@@ -91,6 +91,7 @@ def assert_one_ladder(shop: Shop, count: int) -> None:
     assert max(Counter(found).values(), default=1) == 1
 
 
+@pytest.mark.long
 def test_two_edits_from_one_page_and_one_program_end_as_one_of_them(app: Flask, shop: Shop) -> None:
     bot_id = shop.run_bot()
     acts = Acts(shop, bot_id)

@@ -43,6 +43,7 @@ def test_the_figures_are_the_sums_of_the_closed_trades(shop: Shop) -> None:
     assert line.profit == own_cards(shop.user_id)[0].figures.total  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 def test_only_the_period_counts(shop: Shop) -> None:
     bot_id = shop.run_bot(*ROUND_TRIPS)
     total = results(shop.user_id, "paper", "all").bots[0].profit
@@ -57,6 +58,7 @@ def test_only_the_period_counts(shop: Shop) -> None:
     assert results(shop.user_id, "paper", "all").bots[0].sums.trades > 0
 
 
+@pytest.mark.long
 def test_a_trade_that_lost_counts_against_those_that_won(shop: Shop) -> None:
     bot_id = shop.run_bot(*ROUND_TRIPS)
     first, *rest = trades_of(bot_id)

@@ -26,7 +26,6 @@ from app.transactions import transaction
 from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.factories import make_user
-from tests.long import few
 
 
 @pytest.fixture
@@ -121,6 +120,7 @@ def test_exits_alone_move_no_order(shop: Shop) -> None:
     assert_money_agrees(shop, bot_id)
 
 
+@pytest.mark.long
 def test_levels_keep_what_they_have_earned_when_an_edit_leaves_them_where_they_are(
     shop: Shop,
 ) -> None:
@@ -145,7 +145,8 @@ def test_levels_keep_what_they_have_earned_when_an_edit_leaves_them_where_they_a
     assert kept
 
 
-@pytest.mark.parametrize("direction", few(["neutral", "long", "short"], 3))
+@pytest.mark.long
+@pytest.mark.parametrize("direction", ["neutral", "long", "short"])
 def test_each_trip_counts_on_its_own_level_whoever_closes_it_and_whatever_is_edited(
     shop: Shop, direction: str
 ) -> None:
@@ -190,6 +191,7 @@ def closed_by_prices(bot_id: int) -> dict[Decimal, int]:
     return dict(Counter(price - 2 if side == "sell" else price for side, price in closed))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["edit", "restart"])
 def test_coins_that_go_over_to_other_orders_are_sold_by_one_trade_alone(
     shop: Shop, how: str
@@ -226,7 +228,8 @@ def test_coins_that_go_over_to_other_orders_are_sold_by_one_trade_alone(
     ]
 
 
-@pytest.mark.parametrize("direction", few([None, "long", "short"], 3))
+@pytest.mark.long
+@pytest.mark.parametrize("direction", [None, "long", "short"])
 def test_larger_orders_of_a_fixed_size_bring_the_money_that_they_need(
     shop: Shop, direction: str | None
 ) -> None:
@@ -308,6 +311,7 @@ def test_settings_that_can_not_be_are_named(shop: Shop) -> None:
     assert shop.bot(bot_id).config_version == 1
 
 
+@pytest.mark.long
 def test_a_bot_with_a_fixed_order_size_gets_what_was_added_and_no_more(shop: Shop) -> None:
     bot_id = shop.run_bot(investment=None, quantity=Decimal("0.5"))
     capital = shop.bot(bot_id).capital
@@ -523,7 +527,8 @@ def test_limits_within_bounds_change_nothing_and_can_be_taken_away(shop: Shop) -
     assert isinstance(error, InvalidParams)
 
 
-@pytest.mark.parametrize("direction", few(["short", "long", "neutral"], 3))
+@pytest.mark.long
+@pytest.mark.parametrize("direction", ["short", "long", "neutral"])
 def test_money_goes_into_a_contract_bot_and_out_of_it_as_its_margin_allows(
     shop: Shop, direction: str
 ) -> None:
@@ -554,7 +559,8 @@ def test_money_goes_into_a_contract_bot_and_out_of_it_as_its_margin_allows(
     assert error.code == "too_much_to_take_out"
 
 
-@pytest.mark.parametrize(("direction", "upper"), few([("neutral", 110), ("long", 102)], 2))
+@pytest.mark.long
+@pytest.mark.parametrize(("direction", "upper"), [("neutral", 110), ("long", 102)])
 def test_a_start_closes_what_a_position_has_more_than_the_plan(
     shop: Shop, direction: str, upper: int
 ) -> None:
@@ -574,6 +580,7 @@ def test_a_start_closes_what_a_position_has_more_than_the_plan(
     assert metrics.base == Decimal(str(bot.plan["base_to_buy"]))
 
 
+@pytest.mark.long
 def test_a_start_with_a_position_brings_the_margin_of_all_orders_of_a_fixed_size(
     shop: Shop,
 ) -> None:
@@ -608,6 +615,7 @@ def test_an_edit_that_by_now_takes_more_money_is_read_again(shop: Shop) -> None:
         running.edit_running(shop.user_id, bot_id, wish, cost.seen)
 
 
+@pytest.mark.long
 def test_a_leverage_at_which_the_position_lacks_margin_is_refused_before_anything_moves(
     shop: Shop,
 ) -> None:
@@ -624,6 +632,7 @@ def test_a_leverage_at_which_the_position_lacks_margin_is_refused_before_anythin
     assert shop.bot(bot_id).state == "active"
 
 
+@pytest.mark.long
 def test_coins_too_few_for_a_lot_of_the_purchase_save_no_money_at_a_start(shop: Shop) -> None:
     size = {"quantity": Decimal("0.5001"), "investment": None, "reserve": Decimal(0)}
     bot_id = shop.run_bot("97.5", **size)
@@ -658,6 +667,7 @@ def test_a_stop_loss_that_is_reached_in_a_pause_ends_the_bot(shop: Shop, at_exit
     assert_money_agrees(shop, bot_id)
 
 
+@pytest.mark.long
 def test_a_price_that_breaks_a_limit_and_reaches_the_stop_loss_ends_the_bot(shop: Shop) -> None:
     bot_id = shop.run_bot(stop_loss=Decimal(80), at_exit="sell")
     limit(shop, bot_id, max_daily_loss=Decimal(10))
@@ -669,9 +679,8 @@ def test_a_price_that_breaks_a_limit_and_reaches_the_stop_loss_ends_the_bot(shop
     assert_money_agrees(shop, bot_id)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), few([("97.5", "112"), ("102.5", "88"), ("100", "112")], 3)
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("before", "after"), [("97.5", "112"), ("102.5", "88"), ("100", "112")])
 def test_a_paused_neutral_grid_closes_its_position_and_opens_none(
     shop: Shop, before: str, after: str
 ) -> None:
@@ -693,6 +702,7 @@ def test_a_paused_neutral_grid_closes_its_position_and_opens_none(
     assert len(standing(bot_id)) >= 10
 
 
+@pytest.mark.long
 def test_a_grid_that_pauses_often_has_its_whole_ladder_each_time_it_goes_on(shop: Shop) -> None:
     bot_id = shop.run_bot()
     for _ in range(4):
@@ -704,6 +714,7 @@ def test_a_grid_that_pauses_often_has_its_whole_ladder_each_time_it_goes_on(shop
         assert len(standing(bot_id)) == 10
 
 
+@pytest.mark.long
 def test_orders_fit_a_coarser_lot_of_the_exchange_and_the_log_says_so_once(shop: Shop) -> None:
     bot_id = shop.run_bot("97.5")
     before = len(standing(bot_id))

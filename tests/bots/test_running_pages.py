@@ -14,6 +14,7 @@ from tests.bots.shop import Shop
 from tests.bots.test_running import assert_money_agrees, standing
 from tests.client import Client
 from tests.factories import make_user
+from tests.long import few
 
 Login = Callable[[User], Client]
 FORM = {
@@ -62,6 +63,7 @@ def test_a_running_grid_is_changed_after_its_cost_was_read(shop: Shop, client: C
     assert shop.bot(bot_id).config_version == 2
 
 
+@pytest.mark.long
 def test_the_form_of_a_change_says_what_it_would_trade_at_once(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(97)
     page = client.get(f"/bots/{bot_id}/change").text
@@ -77,6 +79,7 @@ def test_the_form_of_a_change_says_what_it_would_trade_at_once(shop: Shop, clien
     assert "Traded at once" in shown
 
 
+@pytest.mark.long
 def test_orders_that_stay_are_named_in_the_cost(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(investment=Decimal(2000), quantity=Decimal("0.5"))
     before = {order.client_id for order in standing(bot_id)}
@@ -119,7 +122,7 @@ def test_money_goes_in_and_no_more_comes_out_than_was_earned(shop: Shop, client:
     assert db.session.get_one(BotMetrics, bot_id, populate_existing=True).deposited == Decimal(1500)
 
 
-@pytest.mark.parametrize("way", ["in", "out"])
+@pytest.mark.parametrize("way", few(["in", "out"], 2))
 def test_a_money_form_sent_twice_moves_the_money_once(shop: Shop, client: Client, way: str) -> None:
     bot_id = shop.run_bot("97.9", "100.1", "97.9", "100.1")
     address = f"/bots/{bot_id}/money"
@@ -151,6 +154,7 @@ def test_nobody_changes_the_bot_of_another(shop: Shop, login_as: Login) -> None:
     assert stranger.post_form(f"/bots/{bot_id}/resume", {}).status_code == 404
 
 
+@pytest.mark.long
 def test_a_paused_bot_offers_to_go_on(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(97)
     shop.set_bot(bot_id, state="paused")
@@ -205,6 +209,7 @@ def test_limits_are_set_and_refused_beside_their_field(shop: Shop, client: Clien
     assert shop.bot(bot_id).guard is None
 
 
+@pytest.mark.long
 def test_an_emergency_stop_or_a_bulk_stop_sent_twice_is_one(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(97)
     for _ in range(2):

@@ -38,6 +38,7 @@ from app.trading.strategy import InvalidParams, StopHow
 from app.transactions import transaction
 from tests.bots.shop import GRID, Shop
 from tests.factories import make_account, make_market, make_user
+from tests.long import few
 
 
 @pytest.fixture
@@ -402,6 +403,7 @@ def test_a_beginner_cannot_leave_orders_and_an_operator_can(shop: Shop) -> None:
     assert shop.bot(bot_id).stop_request == "leave_orders"
 
 
+@pytest.mark.long
 def test_an_emergency_takes_back_orders_that_were_left_on_the_exchange(shop: Shop) -> None:
     bot_id = shop.run_bot()
     with transaction():
@@ -442,6 +444,7 @@ def test_staff_stops_all_bots_of_a_person_or_of_an_exchange_at_once(shop: Shop) 
     assert (entry.after, entry.reason) == ({"bots": [running]}, "They asked us")
 
 
+@pytest.mark.long
 def test_an_exchange_is_closed_as_a_whole(shop: Shop) -> None:
     running = shop.run_bot()
     with transaction():
@@ -467,6 +470,7 @@ def test_an_emergency_for_all_names_whom_and_why(
     assert error.code == code
 
 
+@pytest.mark.long
 def test_free_money_is_right_between_a_fill_at_the_venue_and_its_booking(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -496,6 +500,7 @@ def free_money(shop: Shop) -> Funds:
         return read_funds(db.session.get_one(ExchangeAccount, shop.account_id))
 
 
+@pytest.mark.long
 def test_a_bot_that_lost_money_starts_again_with_what_is_left(shop: Shop) -> None:
     bot_id = shop.run_bot(97, 93, 91)
     with transaction():
@@ -516,6 +521,7 @@ def by_quantity(shop: Shop) -> int:
     return shop.add_bot(investment=None, quantity=Decimal("0.5"))
 
 
+@pytest.mark.long
 def test_a_grid_with_a_size_of_orders_starts_above_the_price_of_its_creation(shop: Shop) -> None:
     bot_id = by_quantity(shop)
     planned = shop.bot(bot_id).capital
@@ -534,6 +540,7 @@ def test_a_grid_with_a_size_of_orders_starts_above_the_price_of_its_creation(sho
     assert Decimal("0.5") in sizes
 
 
+@pytest.mark.long
 def test_a_grid_with_a_size_of_orders_starts_again_after_a_loss_with_what_it_lacks(
     shop: Shop,
 ) -> None:
@@ -557,6 +564,7 @@ def test_a_grid_with_a_size_of_orders_starts_again_after_a_loss_with_what_it_lac
     assert not [code for code in db.session.scalars(codes) if code.startswith("denied")]
 
 
+@pytest.mark.long
 def test_coins_kept_by_a_grid_with_a_size_of_orders_pay_for_no_buys(shop: Shop) -> None:
     bot_id = by_quantity(shop)
     shop.start(bot_id)
@@ -620,7 +628,7 @@ def test_a_bot_with_orders_on_the_exchange_is_not_deleted(shop: Shop) -> None:
     assert error.code == "orders_still_open"
 
 
-@pytest.mark.parametrize("how", [StopHow.KEEP, StopHow.SELL])
+@pytest.mark.parametrize("how", few([StopHow.KEEP, StopHow.SELL], 2))
 def test_orders_that_were_left_are_taken_back_by_another_stop(shop: Shop, how: StopHow) -> None:
     bot_id = shop.run_bot()
     with transaction():
@@ -647,7 +655,7 @@ def test_orders_that_were_left_are_taken_back_by_another_stop(shop: Shop, how: S
         service.delete_bot(shop.user_id, bot_id)
 
 
-@pytest.mark.parametrize("how", ["keep", "sell", "emergency"])
+@pytest.mark.parametrize("how", few(["keep", "sell", "emergency"], 3))
 def test_other_settings_and_a_price_beyond_them_keep_no_stop_from_ending_as_asked(
     shop: Shop, how: str
 ) -> None:

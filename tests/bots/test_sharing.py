@@ -110,6 +110,7 @@ def test_the_card_is_kept_out_of_search_engines_and_referrers(
     assert '<meta name="robots" content="noindex, nofollow">' in answer.text
 
 
+@pytest.mark.long
 def test_a_withdrawn_link_is_gone_and_the_next_is_another(
     shop: Shop, client: Client, visitor: Client
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_withdrawn_link_is_gone_and_the_next_is_another(
     assert show(visitor, second).status_code == 200
 
 
+@pytest.mark.long
 def test_a_deleted_bot_and_a_blocked_owner_share_nothing(
     shop: Shop, client: Client, visitor: Client
 ) -> None:

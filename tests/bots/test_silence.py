@@ -16,6 +16,7 @@ from app.trades.models import OrderRow
 from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.bots.test_live_wake import run_waiting
+from tests.long import few
 
 LONG_AGO = timedelta(minutes=5)
 
@@ -117,6 +118,7 @@ def test_a_bot_that_stays_silent_through_all_tries_is_given_up_and_its_owner_is_
     assert (standing, world.bot(bot).state) == (0, "error")
 
 
+@pytest.mark.long
 def test_while_no_worker_looks_at_all_no_bot_is_to_blame(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,7 +141,7 @@ def test_an_exchange_that_is_away_ends_no_bot(world: World) -> None:
     assert (world.bot(bot).state, world.bot(bot).restarts) == ("active", 0)
 
 
-@pytest.mark.parametrize("request_", ["keep", "emergency"])
+@pytest.mark.parametrize("request_", few(["keep", "emergency"], 2))
 def test_a_bot_that_was_asked_to_stop_is_never_given_up(world: World, request_: str) -> None:
     bot = silent_bot(world)
     world.change_bot(bot, state="stopping", stop_request=request_)
@@ -150,6 +152,7 @@ def test_a_bot_that_was_asked_to_stop_is_never_given_up(world: World, request_: 
     assert world.bot(bot).state == ("locked" if request_ == "emergency" else "stopped")
 
 
+@pytest.mark.long
 def test_tries_of_an_earlier_silence_do_not_count(world: World) -> None:
     bot = silent_bot(world)
     jobs.mark_stale()

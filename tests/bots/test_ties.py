@@ -101,6 +101,7 @@ def test_a_difference_that_stays_is_told_once_with_both_sides(
         assert db.session.scalars(noted).one().before == {"USDT": ["0", "-12.5"]}
 
 
+@pytest.mark.long
 def test_a_difference_is_told_though_the_bot_trades_between_all_comparisons(desk: Desk) -> None:
     desk.audit()
     move_money(desk, Decimal(-5))
@@ -119,6 +120,7 @@ def test_a_difference_is_told_though_the_bot_trades_between_all_comparisons(desk
     assert Decimal(ours) - Decimal(venue) == 5
 
 
+@pytest.mark.long
 def test_what_is_told_of_one_currency_waits_for_no_other(desk: Desk) -> None:
     desk.audit()
     move_money(desk, Decimal(-5))
@@ -192,6 +194,7 @@ def test_a_fee_in_a_third_coin_is_valued_and_ties(
     assert "fee_price_unknown" not in desk.world.events(desk.bot)
 
 
+@pytest.mark.long
 def test_a_fee_in_a_coin_without_a_price_is_told_once(desk: Desk) -> None:
     pay_fees_in(desk, "CCC", Decimal("0.01"), {"CCC": Decimal(1)})
     desk.play("97.9")
