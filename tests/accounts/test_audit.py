@@ -289,6 +289,7 @@ def test_the_daily_check_writes_to_the_log_outside_the_database(
     assert caplog.records[-1].levelname == "ERROR"
 
 
+@pytest.mark.long
 def test_rows_from_before_are_chained_by_the_migration(
     addresses: Addresses, app: Flask, environment: dict[str, str]
 ) -> None:

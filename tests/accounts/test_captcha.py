@@ -26,6 +26,7 @@ from tests.accounts.captcha import solved, with_captcha
 from tests.accounts.people import EMAIL, PASSWORD, log_in, make_person
 from tests.client import Client
 from tests.conftest import new_client
+from tests.long import few
 
 __all__ = ["with_captcha"]
 pytestmark = pytest.mark.usefixtures("with_captcha")
@@ -77,6 +78,7 @@ def test_a_solution_dies_after_ten_minutes(client: Client) -> None:
         assert "too long ago" in answered.text
 
 
+@pytest.mark.long
 def test_a_solution_of_another_form_or_session_is_refused(app: Flask, client: Client) -> None:
     assert register(client, solved(client, "reset")) == 422
     assert register(client, solved(new_client(app), "register")) == 422
@@ -84,13 +86,16 @@ def test_a_solution_of_another_form_or_session_is_refused(app: Flask, client: Cl
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"expiresAt": 4102444800},
-        {"data": {"action": "register", "sid": "0" * 32}},
-        {"cost": 1},
-        {"keyPrefix": ""},
-        {"nonce": "00" * 16},
-    ],
+    few(
+        [
+            {"expiresAt": 4102444800},
+            {"data": {"action": "register", "sid": "0" * 32}},
+            {"cost": 1},
+            {"keyPrefix": ""},
+            {"nonce": "00" * 16},
+        ],
+        3,
+    ),
 )
 def test_a_changed_task_is_refused(client: Client, change: dict[str, Any]) -> None:
     payload = json.loads(base64.b64decode(solved(client, "register")))
@@ -125,6 +130,7 @@ def test_a_log_in_asks_after_three_wrong_passwords(app: Flask, client: Client) -
     assert client.post_form("/login", form).location == "/dashboard"
 
 
+@pytest.mark.long
 def test_a_wrong_form_asks_for_a_new_task(client: Client) -> None:
     answer = solved(client, "register")
     form = FORM | {"password": "short", "altcha": answer}
@@ -177,6 +183,7 @@ def test_recaptcha_shows_its_widget_and_asks_its_server(
     assert asked == [(one, "s" * 20, "127.0.0.1") for one in ("a program", "a person")]
 
 
+@pytest.mark.long
 def test_much_searching_in_the_help_asks_visitors_for_it(
     client: Client, login_as: Callable[[User], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:

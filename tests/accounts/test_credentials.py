@@ -28,6 +28,7 @@ from tests.accounts.people import (
 from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
+from tests.long import few
 
 NEW = "an umbrella for the moon"
 OTHER_EMAIL = "new-ada@example.org"
@@ -140,7 +141,10 @@ def test_a_bad_password_does_not_use_the_link_up(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["", "x", "1", "1-", "-1-abc", "\0", "😀", "9" * 18 + "-" + "a" * 43, "1" * 99, "x" * 9999],
+    few(
+        ["", "x", "1", "1-", "-1-abc", "\0", "😀", "9" * 18 + "-" + "a" * 43, "1" * 99, "x" * 9999],
+        4,
+    ),
 )
 def test_what_is_no_code_of_a_link_is_refused(client: Client, code: str) -> None:
     make_person()
@@ -298,7 +302,9 @@ def test_the_present_password_is_not_to_be_guessed(client: Client) -> None:
     assert log_in(new_client(client.application), password=PASSWORD) == 303
 
 
-@pytest.mark.parametrize("bad", ["", "short", "password123", EMAIL, "12345678", "x" * 257, "\0"])
+@pytest.mark.parametrize(
+    "bad", few(["", "short", "password123", EMAIL, "12345678", "x" * 257, "\0"], 3)
+)
 def test_a_bad_new_password_is_refused(client: Client, bad: str) -> None:
     make_person()
     log_in(client)

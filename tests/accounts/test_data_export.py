@@ -79,6 +79,7 @@ def test_the_file_holds_what_is_ones_own_and_nothing_else(login_as: Login) -> No
     assert stranger.email.encode() not in everything
 
 
+@pytest.mark.long
 def test_json_and_csv_hold_the_same_rows() -> None:
     shop = Shop.open()
     shop.run_bot("97.9", "100.1", "98")
@@ -189,6 +190,7 @@ def test_asking_and_taking_need_a_fresh_proof_and_stand_on_record(login_as: Logi
     assert "accounts.exported" not in actions
 
 
+@pytest.mark.long
 def test_one_file_at_a_time_and_three_a_day(app: Flask) -> None:
     user_id = make_person().id
     assert len(set(at_once(app, 4, lambda _: ask(user_id)))) == 1
@@ -254,6 +256,7 @@ def test_a_worker_killed_while_writing_leaves_no_file_and_another_builds_it(
         assert state_of(export_id) == "ready"
 
 
+@pytest.mark.long
 def test_killed_before_it_is_noted_the_file_is_built_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -296,6 +299,7 @@ def test_too_much_for_one_file_is_told(login_as: Login, monkeypatch: pytest.Monk
     assert "too much for one file" in login_as(user).get("/settings/data").text
 
 
+@pytest.mark.long
 def test_a_long_log_is_streamed_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     user = make_person()
     bot = make_bot(user, market=make_market())

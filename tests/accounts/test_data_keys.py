@@ -168,6 +168,7 @@ def test_a_new_master_key_takes_over_in_the_middle_of_it() -> None:
     assert_all_open(made)
 
 
+@pytest.mark.long
 @pytest.mark.chaos
 def test_an_exchange_of_keys_that_is_killed_in_the_middle_is_started_again(
     environment: dict[str, str],

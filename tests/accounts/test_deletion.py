@@ -207,6 +207,7 @@ def test_running_bots_ask_for_a_choice_and_are_stopped_by_it() -> None:
     assert deletion.standing(shop.user_id).running == ()
 
 
+@pytest.mark.long
 def test_a_running_bot_holds_the_end_up_and_is_stopped() -> None:
     shop = Shop.open()
     bot_id = shop.run_bot("97.9", "100.1", "98")
@@ -218,6 +219,7 @@ def test_a_running_bot_holds_the_end_up_and_is_stopped() -> None:
     assert erasing.erase(shop.user_id) is Outcome.SHUT
 
 
+@pytest.mark.long
 def test_orders_left_on_the_exchange_hold_it_up_too() -> None:
     shop = Shop.open()
     bot_id = shop.run_bot("97.9", "100.1", "98")
@@ -439,6 +441,7 @@ def test_after_the_end_nothing_leads_to_the_person_and_the_books_stay(leaver: Sh
     assert {one["state"] for one in after["subscriptions"]} == {"ended"}
 
 
+@pytest.mark.long
 def test_balances_that_were_read_are_forgotten_at_once(leaver: Shop) -> None:
     name = f"balances:{leaver.account_id}"
     answers.put(name, "{}", 3600)
@@ -446,6 +449,7 @@ def test_balances_that_were_read_are_forgotten_at_once(leaver: Shop) -> None:
     assert answers.last(name) is None
 
 
+@pytest.mark.long
 def test_the_last_mail_goes_out_and_its_address_is_forgotten(leaver: Shop) -> None:
     erase_fully(leaver.user_id)
     (last,) = [mail for mail in mails() if mail.template == "account_erased"]

@@ -129,6 +129,7 @@ def test_hostile_values_in_any_field_are_answered_calmly(
     assert tried > 300 // step
 
 
+@pytest.mark.long
 def test_ten_megabytes_are_refused_before_they_are_read(
     app: Flask, database: None, login_as: Login
 ) -> None:

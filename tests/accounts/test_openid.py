@@ -51,6 +51,7 @@ from tests.accounts.provider import (
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_user
+from tests.long import few
 
 PAGE = "/settings/sign-in"
 Login = Callable[[User], Client]
@@ -307,7 +308,7 @@ BROKEN: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/keys"])
+@pytest.mark.parametrize("path", few(["/.well-known/openid-configuration", "/token", "/keys"], 3))
 def test_a_provider_that_is_broken_gives_a_page_and_no_500(
     client: Client, provider: Provider, path: str
 ) -> None:

@@ -91,6 +91,7 @@ def test_hashes_are_at_least_as_strong_as_the_standard_asks(real_hashes: None) -
     assert parameters.memory_cost >= 12 * 1024
 
 
+@pytest.mark.long
 def test_a_weaker_hash_is_renewed_at_the_next_log_in(
     app: Flask, database: None, real_hashes: None
 ) -> None:

@@ -31,6 +31,7 @@ from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import new_client
 from tests.factories import make_exchange
+from tests.long import few
 
 PAGE = "/settings/second-factor"
 RECOVERY = re.compile(r"\b(?:[A-Z2-9]{6}-){3}[A-Z2-9]{6}\b")
@@ -125,7 +126,9 @@ def test_a_waiting_factor_is_not_asked_for(app: Flask, client: Client) -> None:
     assert is_signed_in(other)
 
 
-@pytest.mark.parametrize("code", ["", "123", "abcdef", "\0", "😀", "0" * 5000, "１２３４５６"])
+@pytest.mark.parametrize(
+    "code", few(["", "123", "abcdef", "\0", "😀", "0" * 5000, "１２３４５６"], 3)
+)
 def test_a_wrong_first_code_turns_nothing_on(client: Client, code: str) -> None:
     user = make_person()
     log_in(client)
@@ -378,7 +381,7 @@ def test_an_operator_takes_a_lost_factor_away(app: Flask, client: Client) -> Non
 # Staff ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", [Role.SUPPORT, Role.MANAGER, Role.ADMIN])
+@pytest.mark.parametrize("role", few([Role.SUPPORT, Role.MANAGER, Role.ADMIN], 3))
 def test_staff_without_a_factor_reaches_only_its_page(
     app: Flask, client: Client, noon: time_machine.Traveller, role: Role
 ) -> None:

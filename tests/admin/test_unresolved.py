@@ -104,6 +104,7 @@ def test_an_exchange_as_a_whole_needs_the_right_to_manage_exchanges(
     assert desk.world.bot(desk.bot).stop_request == "emergency"
 
 
+@pytest.mark.long
 def test_books_that_differ_stand_there_until_somebody_looked_into_it(
     desk: Desk, login_as: Login
 ) -> None:

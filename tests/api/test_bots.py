@@ -25,6 +25,7 @@ from tests.api.programs import Program, code_of, field_of, give_token
 from tests.at_once import at_once
 from tests.bots.shop import Shop
 from tests.factories import make_account, make_market, make_user
+from tests.long import few
 
 GRID = {"lower": "90", "upper": "110", "grids": 10, "investment": "1000", "reserve": "0.05"}
 
@@ -492,6 +493,7 @@ def test_changes_at_once_do_not_lose_each_other(app: Flask, shop: Shop) -> None:
     assert found["config_version"] == 4
 
 
+@pytest.mark.long
 def test_a_deleted_bot_keeps_its_trades(shop: Shop, program: Program) -> None:
     bot_id = shop.run_bot(97, 103, 97, 103)
     answer = program.delete(f"/bots/{bot_id}")
@@ -547,7 +549,7 @@ def test_start_stop_and_start_again(shop: Shop, program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("then", "kept"), [("keep", "keep"), ("sell", "sell"), ("leave-orders", "leave_orders")]
+    ("then", "kept"), few([("keep", "keep"), ("sell", "sell"), ("leave-orders", "leave_orders")], 3)
 )
 def test_a_stop_says_what_becomes_of_coins_and_orders(
     shop: Shop, program: Program, then: str, kept: str

@@ -60,6 +60,7 @@ def test_numbers_are_text_and_exact(program: Program, bot_id: int) -> None:
     assert trade["reason"] == stored.logic["code"]
 
 
+@pytest.mark.long
 def test_filters_hold(shop: Shop, program: Program, bot_id: int) -> None:
     for status, states in (("open", {"OPEN", "PARTIAL"}), ("filled", {"FILLED"})):
         found = program.get(f"/bots/{bot_id}/orders?status={status}").get_json()["items"]

@@ -165,6 +165,7 @@ def stale(world: World, bots: list[int]) -> list[int]:
     return [bot for bot in bots if world.bot(bot).stale_since is not None]
 
 
+@pytest.mark.long
 def test_a_worker_ends_cleanly_in_the_middle_of_its_work(environment: dict[str, str]) -> None:
     world = World.make()
     candles = candles_of(wander(23, 200))

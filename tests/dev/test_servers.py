@@ -67,6 +67,7 @@ def test_data_survive_a_restart(folder: Path) -> None:
         server.remove()
 
 
+@pytest.mark.long
 def test_a_killed_server_comes_back_at_the_same_address(folder: Path) -> None:
     server = PostgresServer(folder / "postgres")
     try:
@@ -139,6 +140,7 @@ def test_data_of_another_version_are_refused_by_name(folder: Path) -> None:
         server.remove()
 
 
+@pytest.mark.long
 def test_only_the_owner_reaches_the_socket(folder: Path) -> None:
     server = PostgresServer(folder / "postgres", settings=FAST)
     try:
@@ -254,6 +256,7 @@ def everybodys_environment() -> dict[str, str]:
     return {"PYTHONPATH": f"{ROOT}:{packages}", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_an_ordinary_user_starts_both_servers() -> None:
     python = python_for_everybody()

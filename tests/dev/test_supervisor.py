@@ -20,7 +20,6 @@ import pytest
 
 from dev.run_env import read_pairs
 from dev.supervisor import WORKERS
-from tests.long import few
 from tests.services import connect
 
 pytestmark = pytest.mark.chaos
@@ -289,15 +288,13 @@ def test_a_bad_row_of_a_recording_is_named_and_nothing_starts(checkout: Path, po
     assert "Starting" not in run.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "address"),
-    few(
-        [
-            ("DATABASE_URL", "postgresql://x:hunter2@127.0.0.1:1/x"),
-            ("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0"),
-        ],
-        2,
-    ),
+    [
+        ("DATABASE_URL", "postgresql://x:hunter2@127.0.0.1:1/x"),
+        ("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0"),
+    ],
 )
 def test_a_server_that_does_not_answer_is_one_sentence(
     checkout: Path, port: int, name: str, address: str

@@ -135,6 +135,7 @@ def settle(live: LiveWorld) -> None:
     live.audit()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("in_haste")
 def test_an_order_that_came_too_late_is_not_sent_again_without_asking_for_the_lease(
     live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch
@@ -254,6 +255,7 @@ def test_orders_and_trades_of_the_owner_are_left_alone_and_the_moved_balance_is_
     assert live.missing_levels() == []
 
 
+@pytest.mark.long
 def test_money_that_leaves_under_the_bot_is_told_and_when_it_is_back_the_ladder_is_whole(
     live: LiveWorld, server: DoubleServer
 ) -> None:
@@ -278,7 +280,9 @@ def test_money_that_leaves_under_the_bot_is_told_and_when_it_is_back_the_ladder_
     assert live.missing_levels() == live.differences() == []
 
 
-@pytest.mark.parametrize("changes", [{"price": "91.5"}, {"quantity": "3"}], ids=["price", "size"])
+@pytest.mark.parametrize(
+    "changes", few([{"price": "91.5"}, {"quantity": "3"}], 2), ids=["price", "size"]
+)
 def test_an_order_that_its_owner_edits_is_told_taken_back_and_placed_anew_after_a_while(
     live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
 ) -> None:
@@ -342,6 +346,7 @@ def test_rules_of_pairs_are_those_of_now_whenever_they_are_asked_for(server: Dou
         public.markets("bybit")
 
 
+@pytest.mark.long
 def test_a_pair_that_the_exchange_drops_holds_up_no_other_bot_and_its_bot_ends_cleanly(
     live: LiveWorld, server: DoubleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,17 +385,15 @@ def test_a_pair_that_the_exchange_drops_holds_up_no_other_bot_and_its_bot_ends_c
 # --- a second stop --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("symbol", "edited", "how"),
-    few(
-        [
-            ("AAA/USDT", False, StopHow.KEEP),
-            (CONTRACT, False, StopHow.SELL),
-            ("AAA/USDT", True, StopHow.SELL),
-            (CONTRACT, True, StopHow.SELL),
-        ],
-        4,
-    ),
+    [
+        ("AAA/USDT", False, StopHow.KEEP),
+        (CONTRACT, False, StopHow.SELL),
+        ("AAA/USDT", True, StopHow.SELL),
+        (CONTRACT, True, StopHow.SELL),
+    ],
     ids=["coins kept", "contract closed", "coins sold after an edit", "closed after an edit"],
 )
 def test_a_second_stop_takes_back_what_the_first_has_left_beyond_the_range(
@@ -433,8 +436,9 @@ def test_a_second_stop_takes_back_what_the_first_has_left_beyond_the_range(
 # --- contracts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("direction", "leverage"), few([("short", "2"), ("long", "3"), ("neutral", "5")], 3)
+    ("direction", "leverage"), [("short", "2"), ("long", "3"), ("neutral", "5")]
 )
 def test_position_funding_and_fees_of_a_contract_tie_to_the_last_unit(
     live: LiveWorld, server: DoubleServer, direction: str, leverage: str
@@ -466,7 +470,8 @@ def test_position_funding_and_fees_of_a_contract_tie_to_the_last_unit(
     assert "books_differ" not in live.world.events(bot)
 
 
-@pytest.mark.parametrize(("before", "after"), few([("2", "5"), ("5", "2")], 2))
+@pytest.mark.long
+@pytest.mark.parametrize(("before", "after"), [("2", "5"), ("5", "2")])
 def test_another_leverage_is_set_before_the_orders_that_count_on_it_and_after_the_others(
     live: LiveWorld, server: DoubleServer, before: str, after: str
 ) -> None:
@@ -508,7 +513,7 @@ def test_an_account_with_both_ways_side_by_side_is_made_one_way_before_it_trades
     assert live.missing_levels() == live.differences() == []
 
 
-@pytest.mark.parametrize("holds", [False, True])
+@pytest.mark.parametrize("holds", few([False, True], 2))
 def test_a_position_mode_that_its_owner_switches_meanwhile_is_switched_back_or_pauses_the_bot(
     live: LiveWorld, server: DoubleServer, holds: bool
 ) -> None:
@@ -546,7 +551,7 @@ def test_a_position_mode_that_its_owner_switches_meanwhile_is_switched_back_or_p
 
 @pytest.mark.parametrize(
     ("kind", "code", "share"),
-    [("BustTrade", "liquidated", "1"), ("AdlTrade", "deleveraged", "0.5")],
+    few([("BustTrade", "liquidated", "1"), ("AdlTrade", "deleveraged", "0.5")], 2),
 )
 def test_a_closing_by_force_is_booked_told_by_its_kind_and_ends_the_bot(
     live: LiveWorld, server: DoubleServer, kind: str, code: str, share: str
@@ -613,6 +618,7 @@ def test_a_position_closed_by_its_owners_hand_is_booked_and_ends_the_bot(
     assert world.metrics(bot).base == there.size == 0
 
 
+@pytest.mark.long
 def test_a_position_closed_by_hand_is_known_as_soon_as_its_orders_go_with_it(
     live: LiveWorld, server: DoubleServer
 ) -> None:
@@ -636,6 +642,7 @@ def test_a_position_closed_by_hand_is_known_as_soon_as_its_orders_go_with_it(
     assert world.metrics(bot).base == 0
 
 
+@pytest.mark.long
 def test_a_closing_order_that_closes_nothing_has_the_position_asked_for_at_once(
     live: LiveWorld, server: DoubleServer
 ) -> None:
@@ -659,6 +666,7 @@ def test_a_closing_order_that_closes_nothing_has_the_position_asked_for_at_once(
     assert "closing_sale_failed" not in world.events(bot)
 
 
+@pytest.mark.long
 def test_a_position_that_own_fills_have_closed_which_are_told_late_ends_no_bot(
     live: LiveWorld, server: DoubleServer
 ) -> None:

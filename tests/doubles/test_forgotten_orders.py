@@ -12,6 +12,7 @@ from app.trading.ports import Accepted, Unresolved
 from app.transactions import transaction
 from tests.doubles.fake_stage import KEY, FakeStage
 from tests.doubles.live import CONTRACT, FIRST
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -62,7 +63,7 @@ class Stage(FakeStage):
             assert len(places) == len(set(places))
 
 
-@pytest.fixture(params=[CONTRACT, FIRST], ids=["contract", "coins"])
+@pytest.fixture(params=few([CONTRACT, FIRST], 2), ids=["contract", "coins"])
 def stage(database: None, monkeypatch: pytest.MonkeyPatch, request: Any) -> Stage:
     """Return a ladder that stands."""
     return Stage(monkeypatch, request.param)

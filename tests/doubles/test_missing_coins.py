@@ -12,6 +12,7 @@ from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.doubles.fake_stage import KEY, FakeStage
 from tests.doubles.live import FIRST
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -65,7 +66,7 @@ def stage(database: None, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(monkeypatch)
 
 
-@pytest.mark.parametrize("part", ["0.4", "1"])
+@pytest.mark.parametrize("part", few(["0.4", "1"], 2))
 def test_what_is_there_is_sold_and_the_rest_is_told_and_counts_as_taken_out(
     stage: Stage, part: str
 ) -> None:
@@ -105,6 +106,7 @@ def test_what_was_taken_out_of_the_books_is_no_new_difference(stage: Stage) -> N
     assert stage.live.world.events(stage.bot).count("books_differ") == told
 
 
+@pytest.mark.long
 def test_coins_of_another_bot_are_not_sold_in_their_place(stage: Stage) -> None:
     row = stage.live.world.bot(stage.bot)
     other = stage.live.world.add_bot(row.account_id)

@@ -190,6 +190,7 @@ def test_live_over_http_is_paper_is_back_test_over_made_candles(over_http: Opene
     compare_made(over_http, 43, 120)
 
 
+@pytest.mark.long
 def test_live_is_paper_is_back_test_for_a_geometric_grid_that_follows_the_price(
     as_object: Opened,
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_fill_of_what_older_books_have_denied_stops_no_account(
     assert stage.live.world.bot(stage.bot).state == "active"
 
 
+@pytest.mark.long
 def test_without_looking_up_what_is_wanted_anew_restored_books_buy_twice(
     monkeypatch: pytest.MonkeyPatch, as_owner: AsOwner
 ) -> None:

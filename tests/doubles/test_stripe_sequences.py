@@ -12,9 +12,10 @@ from tests.doubles.stripe.departures import ASKED, DEPARTURES, NEWER
 from tests.doubles.stripe.scenarios import SCENARIOS, Scenario, record
 from tests.doubles.stripe.sequences import KINDS, EventSequence, SequenceStripe, shared_sequences
 from tests.doubles.stripe.values import Json
+from tests.long import few
 
 SECRETS = ["whsec_a"]
-by_name = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda row: row.name)
+by_name = pytest.mark.parametrize("scenario", few(SCENARIOS, 3), ids=lambda row: row.name)
 
 
 def ends_as_told(sequence: EventSequence) -> None:

@@ -29,6 +29,7 @@ from tests.answering import answering
 from tests.client import Client
 from tests.exchanges.test_service import PASSED, SECRETS, Checker, connected, failed, paper
 from tests.factories import make_user
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -130,7 +131,7 @@ ABSURD: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("values", ABSURD)
+@pytest.mark.parametrize("values", few(ABSURD, 3))
 def test_absurd_input_is_answered_with_the_form(
     customer: Client, user: User, values: dict[str, str]
 ) -> None:

@@ -20,6 +20,7 @@ from app.notifications import jobs as notification_jobs
 from app.queues import QueueName, enqueue_once, queue
 from dev.embedded import temporary_valkey
 from dev.valkey import ValkeyServer
+from tests.long import few
 from tests.starting import Started, start
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def wait_until_empty(name: QueueName) -> None:
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("role", ["ticks", "jobs"])
+@pytest.mark.parametrize("role", few(["ticks", "jobs"], 2))
 def test_a_worker_does_what_waits_and_ends_cleanly(
     environment: dict[str, str], redis_db: Redis, role: str
 ) -> None:
@@ -140,7 +141,7 @@ def test_the_scheduler_keeps_its_jobs_coming_and_resigns_at_the_end(
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("role", ["ticks", "jobs", "scheduler"])
+@pytest.mark.parametrize("role", few(["ticks", "jobs", "scheduler"], 3))
 def test_a_process_waits_for_redis_and_goes_on_when_it_is_back(
     app: Flask, environment: dict[str, str], role: str
 ) -> None:
@@ -160,7 +161,7 @@ def test_a_process_waits_for_redis_and_goes_on_when_it_is_back(
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("role", ["ticks", "jobs", "scheduler"])
+@pytest.mark.parametrize("role", few(["ticks", "jobs", "scheduler"], 3))
 def test_a_process_ends_when_asked_although_redis_has_just_gone(
     app: Flask, environment: dict[str, str], tmp_path: Path, role: str
 ) -> None:

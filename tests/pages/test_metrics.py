@@ -33,6 +33,7 @@ from tests import factories
 from tests.client import Client
 from tests.conftest import MASTER_KEYS, SECRET_KEY, new_client
 from tests.factories import make_user
+from tests.long import few
 
 Login = Callable[[User], Client]
 TOKEN = "collector-0123456789"
@@ -110,9 +111,10 @@ def test_a_collector_with_the_token_needs_no_session(client: Client, scheme: str
 
 @pytest.mark.parametrize(
     "given",
-    ["", "Bearer", "Bearer ", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x",
+    few(["", "Bearer", "Bearer ", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}",
+     f"Bearer {TOKEN}x",
      f"Bearer {TOKEN.upper()}", "Bearer \xe9\xff", f"Bearer {TOKEN} {TOKEN}",
-     "Bearer " + "x" * 5_000, "Bearer None"],
+     "Bearer " + "x" * 5_000, "Bearer None"], 3),
 )  # fmt: skip
 def test_any_other_token_opens_nothing(client: Client, given: str) -> None:
     assert client.get("/metrics", headers={"Authorization": given}).status_code == 404

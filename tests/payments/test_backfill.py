@@ -80,6 +80,7 @@ def test_c13_five_lost_events_are_fetched_and_end_as_if_they_had_come(
     assert work() == 0
 
 
+@pytest.mark.long
 def test_c13_pages_come_the_oldest_first_and_a_stopped_run_goes_on(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +156,7 @@ def test_c13_two_runs_late_callbacks_and_the_worker_at_once_end_the_same(
     assert (backfill.run("stripe").stored, work()) == (0, 0)
 
 
+@pytest.mark.long
 def test_a_place_that_stripe_has_forgotten_begins_anew(client: Client) -> None:
     ready = with_lost(client, 4)
     with transaction():

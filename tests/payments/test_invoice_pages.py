@@ -18,6 +18,7 @@ from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
 from app.transactions import transaction
 from tests.client import Client
 from tests.factories import make_user
+from tests.long import few
 from tests.payments import world
 from tests.payments.world import issue, open_page, pay, settle
 
@@ -60,7 +61,7 @@ def unpacked(raw: bytes) -> bytes:
     return b"".join(zlib.decompress(a85decode(part, adobe=True)) for part in parts)
 
 
-@pytest.mark.parametrize("language", ["en", "ru", "pt_BR"])
+@pytest.mark.parametrize("language", few(["en", "ru", "pt_BR"], 3))
 def test_the_page_the_print_view_and_the_file_stand_in_every_language(
     user: User, login_as: Login, language: str
 ) -> None:

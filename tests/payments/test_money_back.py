@@ -28,6 +28,7 @@ from app.transactions import transaction
 from app.wallet.models import LedgerAccount, LedgerEntry
 from app.wallet.queries import available
 from tests.factories import make_user
+from tests.long import few
 from tests.payments.world import issue, payments, postings, usd
 
 
@@ -173,9 +174,10 @@ def test_an_inquiry_of_a_bank_moves_nothing_and_lets_the_money_go_back(user: Use
     assert db.session.scalars(select(Dispute.state)).all() == ["closed"]
 
 
-@pytest.mark.parametrize("first", [DisputeState.INQUIRY, DisputeState.CLOSED])
+@pytest.mark.parametrize("first", few([DisputeState.INQUIRY, DisputeState.CLOSED], 2))
 @pytest.mark.parametrize(
-    ("end", "left"), [(DisputeState.OPEN, 9), (DisputeState.LOST, 9), (DisputeState.WON, 20)]
+    ("end", "left"),
+    few([(DisputeState.OPEN, 9), (DisputeState.LOST, 9), (DisputeState.WON, 20)], 2),
 )
 def test_an_inquiry_that_becomes_a_dispute_is_booked_then(
     user: User, first: DisputeState, end: DisputeState, left: int
@@ -226,11 +228,14 @@ def test_a_warning_of_fraud_books_nothing_when_it_is_settled(user: User) -> None
 
 @pytest.mark.parametrize(
     ("how", "provider", "lost", "wallet"),
-    [
-        (Settlement.NOTED, 29, None, 20),
-        (Settlement.LOSS, 0, 29, 20),
-        (Settlement.WALLET, 0, 9, 0),
-    ],
+    few(
+        [
+            (Settlement.NOTED, 29, None, 20),
+            (Settlement.LOSS, 0, 29, 20),
+            (Settlement.WALLET, 0, 9, 0),
+        ],
+        3,
+    ),
 )
 def test_a_refund_larger_than_the_books_allow_is_booked_as_a_person_says(
     user: User, how: Settlement, provider: int, lost: int | None, wallet: int

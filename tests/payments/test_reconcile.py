@@ -152,6 +152,7 @@ def test_c40_what_cannot_be_brought_in_line_stays_listed_and_is_told(
     assert "objects compared, brought in line: 0, differences: 1" in desk.get("/admin/health/").text
 
 
+@pytest.mark.long
 def test_a_row_that_the_provider_does_not_know_is_a_difference(client: Client) -> None:
     ready = played(client)
     with transaction():
@@ -172,6 +173,7 @@ def test_a_row_that_the_provider_does_not_know_is_a_difference(client: Client) -
     assert compare().differences == 0
 
 
+@pytest.mark.long
 def test_what_belongs_to_others_is_counted_and_nothing_else(client: Client) -> None:
     ready = played(client)
     for thing in ready.face.account.objects.values():
@@ -186,6 +188,7 @@ def test_what_belongs_to_others_is_counted_and_nothing_else(client: Client) -> N
     assert db.session.scalars(select(RailSubscription.id)).all() == []
 
 
+@pytest.mark.long
 def test_a_stopped_comparison_goes_on_with_its_page(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +212,7 @@ def test_a_stopped_comparison_goes_on_with_its_page(
     assert run.ended_at is not None and run.differences == 0
 
 
+@pytest.mark.long
 def test_a_silent_provider_leaves_the_run_for_later(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +233,7 @@ def _silent(*_args: Any, **_kwargs: Any) -> Any:
     return Answer(503, {"error": {"type": "api_error", "message": "away"}})
 
 
+@pytest.mark.long
 def test_one_process_at_a_time_compares(app: Flask, client: Client) -> None:
     played(client)
     with transaction():

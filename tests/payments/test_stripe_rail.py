@@ -563,6 +563,7 @@ def test_the_door_is_closed_while_there_are_no_keys(app: Flask, database: None) 
     assert new_client(app).post("/webhooks/stripe", data=b"{}").status_code == 404
 
 
+@pytest.mark.long
 def test_warnings_and_inquiries_of_banks_are_shown_to_staff_and_move_nothing(
     client: Client, user: User, fake: FakeStripe, login_as: Login
 ) -> None:

@@ -17,6 +17,7 @@ from app.wallet.rules import wallet_of
 from tests.at_once import at_once
 from tests.client import Client
 from tests.factories import make_user
+from tests.long import few
 from tests.payments import world
 from tests.payments.world import issue, open_page, pay, settle, state_of, usd
 
@@ -109,7 +110,9 @@ def test_nobody_pays_the_invoice_of_another(user: User, login_as: Login) -> None
         wallet_rail.pay_invoice(stranger.id, invoice_id)
 
 
-@pytest.mark.parametrize("rail", ["", "nobody", "saved:", "saved:nobody", "x" * 500, "demo\x00"])
+@pytest.mark.parametrize(
+    "rail", few(["", "nobody", "saved:", "saved:nobody", "x" * 500, "demo\x00"], 3)
+)
 def test_a_rail_that_is_not_offered_is_refused(user: User, client: Client, rail: str) -> None:
     invoice_id = issue(user.id)
     answer = client.post_form(f"/invoices/{invoice_id}/pay", {"rail": rail}, follow_redirects=True)

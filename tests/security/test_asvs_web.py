@@ -391,6 +391,7 @@ _LINES = """
 """
 
 
+@pytest.mark.long
 def test_tokens_are_stored_as_hashes_only(owner: Owner) -> None:
     (row,) = db.session.scalars(select(AccessToken)).all()
     assert owner.token not in f"{row.token_hash} {row.label} {row.last_four}"

@@ -65,6 +65,7 @@ def test_the_eleventh_wrong_log_in_of_a_minute_is_429(limited: Flask) -> None:
     assert client.get("/login").status_code == 200
 
 
+@pytest.mark.long
 def test_another_address_is_not_held_up(limited: Flask) -> None:
     make_person()
     client = browser(limited)
@@ -95,6 +96,7 @@ def test_the_sixth_registration_of_an_hour_is_429(limited: Flask) -> None:
     assert [register(client, number) for number in range(6)] == [303] * 5 + [429]
 
 
+@pytest.mark.long
 def test_correcting_a_form_does_not_use_up_registrations(limited: Flask) -> None:
     client = browser(limited)
     wrong = {"email": "no address", "password": PASSWORD}

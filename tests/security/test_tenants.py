@@ -258,6 +258,7 @@ def test_every_form_without_its_token_is_refused(
     assert snapshot(0) == before
 
 
+@pytest.mark.long
 def test_the_api_takes_no_cookie(app: Flask, owner: Owner, login_as: Login) -> None:
     client = login_as(db.session.get_one(User, owner.user_id))
     for rule in rules(app, desk=False):

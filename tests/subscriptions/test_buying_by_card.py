@@ -59,6 +59,7 @@ def test_ordered_by_card_the_waiting_page_leads_on_when_it_holds(
         assert words in page
 
 
+@pytest.mark.long
 def test_a_change_is_read_and_agreed_to(fake: FakeStripe, client: Client, user: User) -> None:
     subscribe(fake, client, user)
     page = client.get("/subscriptions/change?plan=premium").text
@@ -96,6 +97,7 @@ def test_the_page_for_cards_is_the_own_one(
     assert login_as(stranger).post_form("/subscriptions/portal").location == "/subscriptions"
 
 
+@pytest.mark.long
 def test_what_stripe_writes_in_english_is_read_in_the_language_of_its_reader(
     fake: FakeStripe, client: Client, user: User
 ) -> None:

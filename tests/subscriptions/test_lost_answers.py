@@ -20,6 +20,7 @@ from app.payments.settling import take
 from app.transactions import transaction
 from tests.clock import Clock
 from tests.doubles.stripe import FakeStripe, Fault
+from tests.long import few
 from tests.payments.stripe_world import rail_over, settle
 from tests.payments.test_stripe_rail import order
 from tests.payments.world import usd
@@ -75,7 +76,7 @@ def charge_in_vain(person: Person, fake: FakeStripe) -> int:
     return due
 
 
-@pytest.mark.parametrize("hours", [2, 26])
+@pytest.mark.parametrize("hours", few([2, 26], 2))
 def test_a_charge_whose_answer_is_lost_is_not_made_again_hours_later(
     person: Person, fake: FakeStripe, hours: int
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_charge_whose_answer_is_lost_is_not_made_again_hours_later(
     assert person.state() == "active"
 
 
+@pytest.mark.long
 def test_a_page_for_an_invoice_does_not_make_its_charge_be_forgotten(
     person: Person, fake: FakeStripe
 ) -> None:

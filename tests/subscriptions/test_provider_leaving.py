@@ -176,6 +176,7 @@ def test_an_order_that_is_owed_does_not_give_way(fake: FakeStripe, user: User) -
     assert [one.state for one in orders()] == ["waiting"]
 
 
+@pytest.mark.long
 def test_staff_see_what_a_provider_has_not_confirmed(
     fake: FakeStripe, user: User, login_as: Callable[[User], Client]
 ) -> None:

@@ -167,6 +167,7 @@ def test_c16_who_has_a_subscription_gets_no_second_page(
     assert len(fake.every("checkout.session")) == 1
 
 
+@pytest.mark.long
 def test_the_open_page_of_a_limited_price_has_its_seat_and_who_pays_there_keeps_it(
     fake: FakeStripe, user: User
 ) -> None:
@@ -210,7 +211,7 @@ def test_c17_the_page_to_which_stripe_leads_back_proves_nothing(
         own_checkout(make_user().id, number)
 
 
-@pytest.mark.parametrize(("ok", "plan"), [(True, "pro"), (False, "free")])
+@pytest.mark.parametrize(("ok", "plan"), few([(True, "pro"), (False, "free")], 2))
 def test_c18_money_under_way_gives_no_plan(
     fake: FakeStripe, user: User, ok: bool, plan: str
 ) -> None:
@@ -385,6 +386,7 @@ def test_c22_a_trial_is_given_once_and_then_paid_for(fake: FakeStripe, user: Use
     assert fake.get(subscribe(fake, user))["status"] == "active"
 
 
+@pytest.mark.long
 def test_what_is_chosen_within_a_trial_begins_when_it_is_paid(fake: FakeStripe, user: User) -> None:
     try_for(14)
     name = subscribe(fake, user)
@@ -403,6 +405,7 @@ def test_what_is_chosen_within_a_trial_begins_when_it_is_paid(fake: FakeStripe, 
     assert sum(one.amount for one in world.payments()) == Decimal(329)
 
 
+@pytest.mark.long
 def test_a_change_there_takes_no_seat_that_is_sold(fake: FakeStripe, user: User) -> None:
     with transaction():
         plans.add_price(None, "premium", Decimal(50), seats=1)
@@ -460,6 +463,7 @@ def test_c31_an_upgrade_costs_what_was_shown_and_is_given_when_it_is_paid(
         provider.change(user.id, PREMIUM, shown.token)
 
 
+@pytest.mark.long
 def test_c31_a_price_that_moved_is_shown_again_before_it_is_charged(
     fake: FakeStripe, user: User
 ) -> None:
@@ -538,6 +542,7 @@ def test_c33_a_smaller_plan_begins_when_the_paid_period_ends(fake: FakeStripe, u
     assert fake.every("refund") == []
 
 
+@pytest.mark.long
 def test_c33_a_smaller_plan_that_waits_can_be_taken_back(fake: FakeStripe, user: User) -> None:
     subscribe(fake, user, PREMIUM)
     provider.change(user.id, PRO, provider.preview_change(user.id, PRO).token)
@@ -678,6 +683,7 @@ def test_c30_a_first_payment_that_fails_gives_nothing_and_can_be_dropped(
     assert provider.start(user, PRO, "/pricing") == fake.get(session)["url"]
 
 
+@pytest.mark.long
 def test_the_card_that_is_shown_is_the_one_that_stripe_keeps(fake: FakeStripe, user: User) -> None:
     subscribe(fake, user)
     fake.portal.new_card(fake.latest("customer")["id"], "4000002500003155")
@@ -700,6 +706,7 @@ def test_what_is_not_sold_there_is_refused(fake: FakeStripe, user: User) -> None
     assert fake.every("checkout.session") == []
 
 
+@pytest.mark.long
 def test_two_subscriptions_of_one_person_are_told(
     fake: FakeStripe, user: User, login_as: Login, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -722,6 +729,7 @@ def test_two_subscriptions_of_one_person_are_told(
     assert plan_of(user.id) == "pro"
 
 
+@pytest.mark.long
 def test_orders_of_people_are_done_once_and_stay_known(fake: FakeStripe, user: User) -> None:
     subscribe(fake, user)
     provider.pause(user.id)

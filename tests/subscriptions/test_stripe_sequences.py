@@ -28,7 +28,7 @@ from tests.conftest import new_client
 from tests.doubles.stripe import signed
 from tests.doubles.stripe.scenarios import own_sequences
 from tests.doubles.stripe.sequences import EventSequence, SequenceStripe, shared_sequences
-from tests.long import thinned, twin
+from tests.long import few, thinned, twin
 from tests.payments.stripe_world import SECRET, post_all
 from tests.payments.world import work
 from tests.subscriptions.many_replays import (
@@ -179,6 +179,7 @@ def test_c07_old_news_under_new_ids_change_nothing(client: Client) -> None:
     assert check_expected(ready) == before
 
 
+@pytest.mark.long
 def test_c08_events_that_tell_nothing_but_an_id_do_as_well(client: Client) -> None:
     ready = stage(named("02-"), 2)
     for event in ready.sequence.events:
@@ -225,7 +226,8 @@ def test_c11_what_another_app_sells_gives_no_plan_here(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "after_sale", "after_gift"), [("premium", "premium", "pro"), ("pro", "pro", "pro")]
+    ("given", "after_sale", "after_gift"),
+    few([("premium", "premium", "pro"), ("pro", "pro", "pro")], 2),
 )
 def test_a_gift_of_staff_stays_and_what_is_paid_for_holds_after_it(
     client: Client, given: str, after_sale: str, after_gift: str

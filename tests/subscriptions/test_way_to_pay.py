@@ -45,6 +45,7 @@ def go_to_end(person: Person) -> None:
     person.live_on(seconds=(end - person.clock.now).total_seconds() + 60)
 
 
+@pytest.mark.long
 def test_the_next_period_is_taken_from_the_wallet_and_no_longer_from_the_card(
     person: Person,
 ) -> None:
@@ -62,6 +63,7 @@ def test_the_next_period_is_taken_from_the_wallet_and_no_longer_from_the_card(
         buying.take_way_back(person.id)
 
 
+@pytest.mark.long
 def test_it_is_taken_back_while_nothing_was_charged(person: Person) -> None:
     buying.pay_by(person.id, "wallet")
     found = ways.ways_of(person.id)
@@ -83,6 +85,7 @@ def test_what_is_overdue_is_taken_the_new_way_at_once(person: Person) -> None:
     assert (person.state(), person.wallet()) == ("active", Decimal(71))
 
 
+@pytest.mark.long
 def test_another_card_of_the_same_rail_pays_what_is_overdue(person: Person) -> None:
     person.change_card(DECLINED)
     go_to_end(person)

@@ -25,6 +25,7 @@ from app.transactions import transaction
 from tests.bots.shop import Shop
 from tests.client import Client
 from tests.factories import make_user
+from tests.long import few
 
 Login = Callable[[User], Client]
 
@@ -204,6 +205,7 @@ def test_a_trade_tells_its_logic_and_fills(shop: Shop, client: Client) -> None:
     assert bot_id == row.bot_id
 
 
+@pytest.mark.long
 def test_coins_of_the_first_purchase_lead_to_that_purchase(shop: Shop, client: Client) -> None:
     shop.run_bot(103)
     row = db.session.query(TradeRow).filter(TradeRow.entry_order_id.is_(None)).first()
@@ -236,7 +238,7 @@ def test_the_trades_of_others_do_not_exist(shop: Shop, login_as: Login) -> None:
     assert "My grid" not in stranger.get("/trades").text
 
 
-@pytest.mark.parametrize("name", ["bot", "from", "to", "side", "status", "mode"])
+@pytest.mark.parametrize("name", few(["bot", "from", "to", "side", "status", "mode"], 3))
 def test_a_filter_that_can_not_be_read_says_so_beside_its_field(client: Client, name: str) -> None:
     said = "This filter was not understood and is left out."
     page = client.get("/trades", query_string={name: "<garbage>"}).text

@@ -10,6 +10,7 @@ from app.trading.backtest import Replay, run_backtest
 from app.trading.funding import FundingRate
 from app.trading.market import FeeSide, MarketKind, PricePoint, Tier, booked
 from app.trading.strategies.grid import GRID
+from tests.long import few
 from tests.trading.world import Desk, at, candles, grid, market
 
 PERP = market(
@@ -36,7 +37,7 @@ KINDS: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("on", "changes"), KINDS)
+@pytest.mark.parametrize(("on", "changes"), few(KINDS, 3))
 def test_the_back_test_fills_as_a_bot_does_that_also_looks_in_between(
     on: Any, changes: dict[str, Any]
 ) -> None:

@@ -24,6 +24,7 @@ from app.trading.simulator import LIQUIDATION, Book
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_params import Direction
 from app.trading.strategies.grid_worst import MOST_TRIPS
+from tests.long import few
 from tests.trading.world import Desk, at, grid, market
 
 TIERS = (Tier(D(0), D("0.005")), Tier(D(2_000_000), D("0.0056"), D(1_200)))
@@ -152,8 +153,8 @@ def test_a_stop_loss_that_keeps_a_position_is_warned_of() -> None:
     assert "stop_keeps_position" not in codes(at_exit="keep")
 
 
-@pytest.mark.parametrize("reserve", ["0.02", "0.05", "0.2"])
-@pytest.mark.parametrize("leverage", ["3", "5", "10"])
+@pytest.mark.parametrize("reserve", few(["0.02", "0.05", "0.2"], 2))
+@pytest.mark.parametrize("leverage", few(["3", "5", "10"], 2))
 @pytest.mark.parametrize("direction", list(Direction))
 def test_a_plan_says_after_how_many_trips_at_an_end_the_margin_runs_short(
     direction: Direction, leverage: str, reserve: str

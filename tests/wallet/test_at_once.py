@@ -61,6 +61,7 @@ def test_one_key_is_booked_once_by_twenty_at_once(app: Flask) -> None:
     assert wallet_sum(me) == 5
 
 
+@pytest.mark.long
 def test_a_first_use_of_an_account_by_many_opens_it_once(app: Flask) -> None:
     me = make_wallet()
 

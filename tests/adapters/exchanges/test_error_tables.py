@@ -20,7 +20,7 @@ from app.adapters.exchanges.quirks.kinds import PROVES_REFUSAL, Action, actions
 from app.trading.ports import Accepted, Outcome, Refused, Unresolved
 from tests.adapters.exchanges.canned import CLIENT_ID, exchange, order
 from tests.conftest import shared_folder
-from tests.long import thinned
+from tests.long import few, thinned
 
 NAMES = sorted(QUIRKS)
 FOLDER = shared_folder() / "data" / "bybit"
@@ -188,7 +188,7 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, 2))
 @pytest.mark.parametrize("page", PAGES, ids=[f"{n}-{page[0]}" for n, page in enumerate(PAGES)])
 def test_page_that_no_exchange_wrote_proves_nothing(name: str, page: tuple[int, str]) -> None:
     venue, network = exchange(name, page)

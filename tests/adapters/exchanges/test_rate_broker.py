@@ -153,6 +153,7 @@ def _hammer(url: str, seconds: float, results: Any) -> None:
         results.put(made)
 
 
+@pytest.mark.long
 def test_several_processes_together_keep_to_one_limit(redis: Redis, redis_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()

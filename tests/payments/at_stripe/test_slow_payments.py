@@ -21,6 +21,7 @@ from app.wallet.queries import available
 from tests.at_once import at_once
 from tests.client import Client
 from tests.doubles.stripe import FakeStripe, Fault
+from tests.long import few
 from tests.payments import world
 from tests.payments.stripe_world import session_of, settle
 from tests.payments.world import issue, open_page, state_of
@@ -43,7 +44,7 @@ def grow_old(**span: float) -> None:
         db.session.execute(update(Payment).values(created_at=then))
 
 
-@pytest.mark.parametrize(("ok", "state", "booked"), [(True, "paid", 1), (False, "open", 0)])
+@pytest.mark.parametrize(("ok", "state", "booked"), few([(True, "paid", 1), (False, "open", 0)], 2))
 def test_c18_money_whose_news_never_came_is_asked_for(
     client: Client, fake: FakeStripe, user: User, ok: bool, state: str, booked: int
 ) -> None:
@@ -74,6 +75,7 @@ def test_c18_asking_and_the_callback_at_once_book_it_once(
     assert (len(world.payments()), len(world.postings())) == (1, 1)
 
 
+@pytest.mark.long
 def test_c18_a_slow_subscription_whose_news_never_came_begins(
     fake: FakeStripe, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

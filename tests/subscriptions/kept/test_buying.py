@@ -208,6 +208,7 @@ def test_a_canceled_order_ends_at_once_and_its_invoice_is_void(person: Person) -
         person.cancel()
 
 
+@pytest.mark.long
 def test_who_leaves_owes_nothing_and_has_nothing(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()

@@ -193,6 +193,7 @@ def test_what_costs_nothing_gives_nothing_back_when_it_is_changed(person: Person
     assert preview.next_charge == usd("79")
 
 
+@pytest.mark.long
 def test_a_change_gives_back_what_was_paid_with_the_code_and_no_more(person: Person) -> None:
     make("50", periods=None)
     person.fill_wallet("500")
@@ -215,6 +216,7 @@ def test_a_change_gives_back_what_was_paid_with_the_code_and_no_more(person: Per
     assert -gone * 2 == pytest.approx(come, abs=Decimal("0.01"))
 
 
+@pytest.mark.long
 def test_another_length_of_period_costs_its_full_price(person: Person) -> None:
     make(periods=None)
     person.fill_wallet("500")

@@ -12,6 +12,7 @@ from app.errors import Conflict
 from app.subscriptions import giving, history
 from app.subscriptions.kept import service
 from app.transactions import transaction
+from tests.long import few
 from tests.subscriptions.kept.world import Person, choice, usd
 
 STAFF = 1
@@ -74,7 +75,7 @@ def test_days_given_in_the_last_week_take_the_open_invoice_back(subscriber: Pers
     assert [one.state for one in subscriber.invoices()] == ["paid", "void", "paid"]
 
 
-@pytest.mark.parametrize("paid_early", [False, True])
+@pytest.mark.parametrize("paid_early", few([False, True], 2))
 def test_an_upgrade_in_given_days_costs_what_they_differ_by(
     subscriber: Person, paid_early: bool
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_planned_change_and_a_cancelled_end_move_along(subscriber: Person) -> 
     assert kept.access_until == kept.period_end == seen + timedelta(days=4)
 
 
+@pytest.mark.long
 def test_days_are_refused_where_money_is_waited_for_or_nothing_ends(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()

@@ -207,7 +207,7 @@ def test_bil19_after_a_missed_run_the_newest_reminder_is_sent_alone(person: Pers
     assert person.mails() == ["renewal_due"] * 2
 
 
-@pytest.mark.parametrize(("period", "mails"), [(WEEK, 3), (DAY, 1)])
+@pytest.mark.parametrize(("period", "mails"), few([(WEEK, 3), (DAY, 1)], 2))
 def test_a_short_period_is_asked_for_when_half_of_it_is_over(
     person: Person, period: Period, mails: int
 ) -> None:
@@ -290,6 +290,7 @@ def test_bil16_bots_stop_gently_when_nobody_pays(person: Person) -> None:
     assert queries.limits_of(person.id).max_bots == 3
 
 
+@pytest.mark.long
 def test_who_pays_during_the_grace_goes_on_as_if_nothing_had_been(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -395,6 +396,7 @@ def test_what_an_invoice_has_given_does_not_change(person: Person, column: str) 
         setattr(db.session.get_one(Invoice, first), column, person.clock.now)
 
 
+@pytest.mark.long
 def test_money_after_the_end_gives_a_period_from_then_on(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -500,6 +502,7 @@ def test_a_plan_that_was_canceled_ends_on_time_even_without_the_job(person: Pers
     assert person.plan() == "free"
 
 
+@pytest.mark.long
 def test_an_overdue_subscription_is_canceled_at_once(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -521,6 +524,7 @@ def test_staff_who_take_a_renewal_back_end_it_with_what_is_paid(person: Person) 
     assert (person.state(), person.wallet()) == ("none", Decimal(71))
 
 
+@pytest.mark.long
 def test_who_pays_by_another_rail_is_asked_there_next_time(person: Person) -> None:
     person.fill_wallet("29")
     person.subscribe()
@@ -544,6 +548,7 @@ def test_a_price_that_rises_is_not_theirs(person: Person) -> None:
 # -- trials ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_trial_with_money_goes_on_by_itself(trial: Person) -> None:
     trial.fill_wallet("29")
     quote_standing = trial.start()
@@ -569,6 +574,7 @@ def test_a_trial_without_money_ends_with_its_time(trial: Person) -> None:
     assert trial.mails() == ["trial_ends"]
 
 
+@pytest.mark.long
 def test_a_trial_whose_card_is_declined_has_its_grace(trial: Person) -> None:
     with transaction():
         plans.add_price(None, "extra_bot", Decimal(1), period=DAY)
@@ -598,6 +604,7 @@ def test_a_short_trial_is_reminded_of_half_way(trial: Person) -> None:
     assert trial.mails() == ["trial_ends"]
 
 
+@pytest.mark.long
 def test_who_is_about_to_leave_is_asked_for_nothing(person: Person) -> None:
     person.fill_wallet("100")
     person.subscribe()
@@ -690,7 +697,7 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("rail", "place", "name", "after"), few(PLACES, 3))
+@pytest.mark.parametrize(("rail", "place", "name", "after"), few(PLACES, 6))
 def test_a_run_that_dies_is_finished_by_the_next_and_nothing_is_paid_twice(
     person: Person,
     monkeypatch: pytest.MonkeyPatch,
@@ -717,7 +724,7 @@ def test_a_run_that_dies_is_finished_by_the_next_and_nothing_is_paid_twice(
     assert (person.kept().number, person.state()) == (2, "active")
 
 
-@pytest.mark.parametrize("rail", ["wallet", "demo"])
+@pytest.mark.parametrize("rail", few(["wallet", "demo"], 2))
 def test_two_runs_at_once_take_the_money_once(person: Person, app: Flask, rail: str) -> None:
     person.fill_wallet("100")
     person.subscribe(rail=rail)
@@ -779,6 +786,7 @@ def test_who_has_too_little_after_our_absence_has_the_whole_grace_from_then_on(
     assert (person.state(), person.plan()) == ("none", "free")
 
 
+@pytest.mark.long
 def test_who_did_not_pay_is_not_charged_when_the_grace_ended_in_our_absence(
     person: Person,
 ) -> None:
@@ -803,6 +811,7 @@ def test_a_change_that_waited_begins_with_the_period_that_is_paid(person: Person
     assert [one.amount for one in person.payments()] == [Decimal(79), Decimal(29)]
 
 
+@pytest.mark.long
 def test_one_that_fails_stops_no_other(
     person: Person, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:

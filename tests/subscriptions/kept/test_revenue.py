@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from app.payments import service
 from app.subscriptions.kept import gifts
 from app.subscriptions.revenue.recurring import Paying, recurring
@@ -96,6 +98,7 @@ def test_bots_without_a_plan_count_in_full_though_bought_within_a_period(person:
     assert a_month(person) == 44
 
 
+@pytest.mark.long
 def test_a_change_over_two_paid_periods_counts_once(person: Person) -> None:
     person.fill_wallet("200")
     person.subscribe()
@@ -107,6 +110,7 @@ def test_a_change_over_two_paid_periods_counts_once(person: Person) -> None:
     assert a_month(person) == 79
 
 
+@pytest.mark.long
 def test_a_plan_that_was_paid_late_counts_from_then_on(person: Person) -> None:
     person.fill_wallet("30")
     person.subscribe()
@@ -137,6 +141,7 @@ def test_money_that_came_for_nothing_is_no_revenue(person: Person) -> None:
     assert (person.plan(), a_month(person)) == ("pro", Decimal(29))
 
 
+@pytest.mark.long
 def test_given_days_count_nothing_and_a_larger_plan_in_them_its_price(person: Person) -> None:
     person.fill_wallet("300")
     person.subscribe()
