@@ -112,6 +112,10 @@ TEXTS: Mapping[str, LazyString] = {
     # the log
     "grid_waits": _l("The grid waits for the start price %(trigger)s; the price is %(price)s."),
     "grid_started": _l("The price %(price)s has reached the start price; the grid begins."),
+    "trigger_missed": _l(
+        "The price has touched the start price (%(touched)s) and left it again; at %(price)s the "
+        "grid could not begin. It goes on waiting for the start price."
+    ),
     "trailed_up": _l("The range followed the price upwards: now %(lower)s to %(upper)s."),
     "trailed_down": _l("The range followed the price downwards: now %(lower)s to %(upper)s."),
     "trailing_too_small": _l(

@@ -506,6 +506,10 @@ _NOTICES: Mapping[str, LazyString] = {
         "There are no new prices of %(symbol)s. The bot begins with the next one, for nothing is "
         "traded by an old price."
     ),
+    "notice_edit_waits": _l(
+        "There are no new prices of %(symbol)s. The new settings begin with the next one, for "
+        "nothing is traded by an old price; orders that do not fit them are taken back."
+    ),
     "notice_below_range": _l(
         "The price is below your range. The bot has bought all it can (%(coins)s) and waits. It "
         "earns nothing until the price is back above %(lower)s. Now: %(total)s. You can wait, "

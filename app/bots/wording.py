@@ -130,7 +130,18 @@ def _order_answer(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> s
 
 WRITERS: Mapping[str, Writer] = {
     **dict.fromkeys(
-        ("price", "lower", "upper", "limit", "from_price", "tick", "trigger", "stop_loss"), _price
+        (
+            "price",
+            "lower",
+            "upper",
+            "limit",
+            "from_price",
+            "tick",
+            "trigger",
+            "touched",
+            "stop_loss",
+        ),
+        _price,
     ),
     **dict.fromkeys(("quantity", "coins", "min_quantity", "lot"), _coins),
     **dict.fromkeys(

@@ -116,7 +116,8 @@ class View:
     a comparison with a real venue `may_retry` allows one more try of what it has refused too often;
     `asks_again` says that there will be such comparisons. `there` are the coins that such a
     comparison has found at the venue, but for those of other bots. `swing` is the lowest and the
-    highest price since the last decision, where prices do not come one by one.
+    highest price since the last decision, where prices do not come one by one. With `price_is_old`
+    prices have stopped coming: nothing begins before the next.
     """
 
     time: datetime
@@ -133,6 +134,12 @@ class View:
     asks_again: bool = False
     there: Balance | None = None
     swing: tuple[Decimal, Decimal] | None = None
+    price_is_old: bool = False
+
+    @property
+    def at_next_price(self) -> Triggers:
+        """Return what any other price than that of now wakes."""
+        return Triggers(self.price, self.price)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,14 +148,58 @@ def test_on_paper_a_stop_that_was_reached_in_a_pause_holds_too() -> None:
     assert_stopped_at(world, bot, "84.5")
 
 
+def test_a_grid_begins_whose_start_price_was_touched_between_two_looks(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(monkeypatch, trigger_price="95")
+    desk.tick()
+    assert desk.world.bot(desk.bot).strategy_state["phase"] == "waiting"
+    for price in ("94.9", "97.5"):
+        desk.play(price)
+    desk.tick()
+    assert desk.world.bot(desk.bot).strategy_state["start_price"] == "97.5"
+    (begun,) = [line for line in desk.world.log(desk.bot) if line.code == "grid_started"]
+    assert begun.values["price"] == "94.9"
+    assert len(desk.orders("OPEN")) == 10
+
+
+def test_an_edit_begins_with_the_next_price_where_prices_have_stopped_meanwhile(
+    desk: Desk,
+) -> None:
+    desk.tick()
+    owner, wider = desk.world.bot(desk.bot).user_id, {"lower": "85", "upper": "115"}
+    desk.world.change_bot(desk.bot, mode="live")
+    with transaction():
+        cost = running.edit_preview(owner, desk.bot, wider)
+        running.edit_running(owner, desk.bot, wider, cost.seen)
+    limit_age(desk, 60)
+    sent = len(desk.venue.sent)
+    for _ in range(3):
+        desk.tick()
+    row = desk.world.bot(desk.bot)
+    assert (row.state, row.strategy_state["phase"]) == ("active", "editing")
+    assert len(desk.venue.sent) == sent
+    with transaction():
+        assert [line.code for line in notices_for(bot_card(owner, desk.bot))] == [
+            "notice_edit_waits"
+        ]
+    limit_age(desk, 10**9)
+    desk.play("101")
+    desk.tick()
+    row = desk.world.bot(desk.bot)
+    assert (row.strategy_state["phase"], row.strategy_state["start_price"]) == ("running", "101")
+    desk.assert_one_chain()
+
+
+def limit_age(desk: Desk, seconds: int) -> None:
+    with transaction():
+        db.session.get_one(MarketRow, desk.world.market_id).stale_after_s = seconds
+
+
 @pytest.mark.parametrize("asked", ["start", "stop"])
 def test_a_start_waits_for_a_price_that_is_not_old(desk: Desk, asked: str) -> None:
-    def limit_age(seconds: int) -> None:
-        with transaction():
-            db.session.get_one(MarketRow, desk.world.market_id).stale_after_s = seconds
-
     desk.world.change_bot(desk.bot, mode="live")
-    limit_age(60)
+    limit_age(desk, 60)
     if asked == "stop":
         desk.world.change_bot(desk.bot, state="stopping", stop_request="keep")
         desk.tick()
@@ -167,7 +211,7 @@ def test_a_start_waits_for_a_price_that_is_not_old(desk: Desk, asked: str) -> No
     with transaction():
         notices = [line.code for line in notices_for(bot_card(row.user_id, desk.bot))]
     assert notices == ["notice_start_waits"]
-    limit_age(10**9)
+    limit_age(desk, 10**9)
     desk.tick()
     assert desk.world.bot(desk.bot).state == "active"
     assert len(desk.orders("OPEN")) == 10

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.trading.engine import tick
+from app.trading.intents import Cancel, Place
 from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
 from app.trading.orders import Side, Status
 from app.trading.performance import figures
@@ -142,6 +144,23 @@ def test_a_grid_that_waits_with_an_edit_still_minds_its_exits(exit_: dict[str, s
     started.see("80")
     started.see("59")
     assert started.finished in {"stop_loss_reached", "stop_loss_share_reached"}
+
+
+@pytest.mark.parametrize("price", ["95", "120"])
+def test_an_edit_takes_orders_back_at_an_old_price_and_goes_on_with_the_next(price: str) -> None:
+    started = desk()
+    edit(started, lower="90", upper="110", stop_loss="60")
+    view = replace(started.view(), price=D(price), price_is_old=True)
+    leaving = tick(GRID, view)
+    assert {type(intent) for intent in leaving.intents} == {Cancel}
+    gone = replace(view, state=leaving.state, orders=())
+    waiting = tick(GRID, gone)
+    assert (waiting.state.phase, waiting.intents) == (Phase.EDITING, ())
+    assert waiting.triggers == Triggers(D(price), D(price))
+    begun = tick(GRID, replace(gone, state=waiting.state, price=D(94), price_is_old=False))
+    assert any(isinstance(intent, Place) for intent in begun.intents)
+    ended = tick(GRID, replace(gone, state=waiting.state, price=D(60)))
+    assert ended.finished is not None or ended.state.exit is not None
 
 
 def test_a_waiting_grid_is_edited_without_orders() -> None:

@@ -444,6 +444,41 @@ def test_a_jump_out_of_the_range_ends_a_waiting_grid_with_its_reason() -> None:
     assert started.finished == "start_failed"
 
 
+def test_a_trigger_that_was_touched_and_left_begins_the_grid_at_the_price_of_now() -> None:
+    started = desk("95", trigger_price="100")
+    view = replace(started.view(), price=D(97), swing=(D(96), D("100.2")))
+    done = tick(GRID, view)
+    assert done.state.phase is Phase.ENTRY
+    assert done.state.start_price == 97
+    assert [(line.code, line.values["price"]) for line in done.events] == [
+        ("grid_started", "100.2")
+    ]
+    assert tick(GRID, replace(view, swing=(D(96), D("99.99")))).state.phase is Phase.WAITING
+
+
+def test_a_trigger_that_was_touched_is_waited_for_again_where_the_plan_fails_by_now() -> None:
+    started = desk("95", trigger_price="100")
+    done = tick(GRID, replace(started.view(), price=D(79), swing=(D(79), D(101))))
+    assert (done.state.phase, done.finished) == (Phase.WAITING, None)
+    (line,) = done.events
+    assert (line.code, line.values) == (
+        "trigger_missed", {"touched": "101", "price": "79", "code": "range_excludes_price"}
+    )  # fmt: skip
+    assert done.triggers == Triggers(None, D(100))
+
+
+@pytest.mark.parametrize("swing", [None, (D(97), D(101))])
+def test_a_grid_does_not_begin_at_an_old_price(swing: tuple[D, D] | None) -> None:
+    started = desk("95", trigger_price="100")
+    price = D(100) if swing is None else D(97)
+    view = replace(started.view(), price=price, swing=swing, price_is_old=True)
+    done = tick(GRID, view)
+    assert (done.state.phase, done.intents, done.events) == (Phase.WAITING, (), ())
+    # Any other price wakes it.
+    assert done.triggers == Triggers(price, price)
+    assert tick(GRID, replace(view, price_is_old=False)).state.phase is Phase.ENTRY
+
+
 def test_a_waiting_grid_can_be_stopped() -> None:
     started = desk("95", trigger_price="100")
     started.settle(StopHow.SELL)

@@ -214,6 +214,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         may_retry=seen.may_retry,
         asks_again=seen.asks_again,
         swing=None if begins else seen.swings.get(bot.id),
+        price_is_old=bot.market_id in seen.stale,
         there=_there(books, bot, seen),
     )
     result = tick(strategy, view, Limits(halted=bot.is_emergency))
@@ -229,7 +230,8 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     answer.wake = wake_with(answer.wake, wanted)
     if begins or any(each.code in DEALT_ANEW for each in result.events):
         answer.under_way = strategy.under_way(result.state)
-    _remember(bot, strategy.encode_state(result.state), point)
+    # What has to wait for the next price is decided once more then.
+    _remember(bot, strategy.encode_state(result.state), None if view.price_is_old else point)
     bot.triggers = result.triggers
     metrics = books.metrics[bot.id]
     metrics.add_matches(result.matches)
@@ -409,8 +411,9 @@ def _no_price(bot: LiveBot) -> list[Event]:
     return [Event(bot.id, "no_price", {"symbol": bot.market.symbol}, Severity.WARNING)]
 
 
-def _remember(bot: LiveBot, state: dict[str, Any], point: PricePoint) -> None:
-    bot.has_minded(point)
+def _remember(bot: LiveBot, state: dict[str, Any], minded: PricePoint | None) -> None:
+    if minded is not None:
+        bot.has_minded(minded)
     bot.state_changed = state != bot.strategy_state
     bot.strategy_state = state
 

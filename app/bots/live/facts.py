@@ -41,9 +41,9 @@ class Seen:
     it has refused too often, as with `asks_again` it is now and then. `is_cut` says that orders
     which wait to be sent could not all be looked up, `is_partial` that there are more fills than
     could be read: nothing is compared before all are. `swings` are the lowest and highest prices
-    since each bot with a stop has decided last, and `stale` are markets whose prices have
-    stopped coming. With `is_news` there is something to decide;
-    `has_walked` says that prices have happened since, and `is_last` that no later one is known.
+    since bots have decided last that have a stop or wait for a price, and `stale` are markets whose
+    prices have stopped coming. With `is_news` there is something to decide; `has_walked` says
+    that prices have happened since, and `is_last` that no later one is known.
     """
 
     account_id: int

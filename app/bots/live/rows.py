@@ -241,7 +241,8 @@ _MINDS_SWINGS = """
         and bot.swing_seq is not null and exists (
             select from bot_configs as config
             where config.bot_id = bot.id and config.version = bot.config_version
-                and config.params ->> 'stop_loss' is not null
+                and (config.params ->> 'stop_loss' is not null
+                    or bot.strategy_state ->> 'phase' = 'waiting')
         )
 """
 _SWINGS = text(f"""
@@ -271,7 +272,7 @@ _KEEP_SWINGS = text(f"""
 
 
 def read_swings(account_id: int) -> dict[int, tuple[Decimal, Decimal]]:
-    """Return the lowest and highest price since each bot with a stop has decided last."""
+    """Return the lowest and highest price since bots decided last that have a stop, or wait."""
     rows = db.session.execute(_SWINGS, {"account": account_id})
     return {row.id: (row.lowest, row.highest) for row in rows}
 

@@ -102,6 +102,8 @@ class BotCard:
     figures: BotFigures | None
     spark: Spark | None
     protection: Protection | None
+    # Where its strategy stands; nothing before it has begun.
+    phase: str = ""
     # Where no stop can rest although one is wanted: the exchange's name.
     watched_here: str = ""
     # Its account was deleted here: what it left at the exchange is out of our reach.
@@ -258,6 +260,7 @@ def _card(
         figures=found,
         spark=spark,
         protection=_protection(bot.protection),
+        phase=(bot.strategy_state or {}).get("phase", ""),
         watched_here=without_resting_stop(account.exchange, params),
         account_deleted=account.deleted_at is not None,
     )

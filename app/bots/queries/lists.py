@@ -368,9 +368,7 @@ def notices_of(card: BotCard) -> tuple[Line, ...]:
         code = f"market_{card.pair.blocked}"
         lines.append(Line(code, {"symbol": card.pair.symbol}, "error"))
     elif running and found is not None and found.price_stale:
-        waits = card.state == "starting" and card.mode != "paper"
-        code = "notice_start_waits" if waits else "notice_price_stale"
-        lines.append(Line(code, {"symbol": card.pair.symbol}, "warning"))
+        lines.append(Line(_without_prices(card), {"symbol": card.pair.symbol}, "warning"))
     if running and found is not None and found.range_side == "below":
         values = {
             "coins": str(found.coins), "lower": str(card.lower), "total": str(found.total),
@@ -413,3 +411,12 @@ def _checklist(user_id: int, cards: Sequence[BotCard]) -> tuple[ChecklistItem, .
         ChecklistItem("exchange", bool(connected)),
         ChecklistItem("live_bot", LIVE in modes),
     )
+
+
+def _without_prices(card: BotCard) -> str:
+    """Say what waits for the next price; on paper all goes on by the last."""
+    if card.mode != "paper" and card.state == "starting" and not card.phase:
+        return "notice_start_waits"
+    if card.mode != "paper" and card.phase == "editing":
+        return "notice_edit_waits"
+    return "notice_price_stale"

@@ -240,22 +240,32 @@ def go_on_editing(view: View, state: GridState) -> Decision:
             edits=state.edits,
         )
     except InvalidParams as bad:
-        if live:
-            return _take_back(state, live, news)
-        if {each.code for each in bad.problems} == {"range_excludes_price"}:
-            return _wait_for_price(view, state, news)
-        why = reason("edit_failed", code=bad.code)
-        ending = Exit(StopHow.KEEP, why)
-        return close(view, replace(state, phase=Phase.CLOSING, slots=()), ending, news)
+        return _take_back(state, live, news) if live else _without_plan(view, state, news, bad)
     steps = ladder_at(view.params, view.market, view.price)
     kept = keep_orders(state, view.orders, begun, steps, view.price)
     staying = {order.client_id for order in kept.orders.values()}
     leaving = [order for order in live if order.client_id not in staying]
     if leaving:
         return _take_back(state, leaving, news)
+    if view.price_is_old:
+        return _wait_for_next_price(view, state, news)
     begun = replace(kept.state, equity=state.equity, outside=state.outside)
     done = log_line("edit_done", orders=len(begun.slots), kept=len(staying))
     return Decision(begun, (), (*news.events, done), tuple(news.matches), again=True)
+
+
+def _without_plan(view: View, state: GridState, news: News, bad: InvalidParams) -> Decision:
+    """Wait for another price if one may help; else end and say why."""
+    if view.price_is_old:
+        return _wait_for_next_price(view, state, news)
+    if {each.code for each in bad.problems} == {"range_excludes_price"}:
+        return _wait_for_price(view, state, news)
+    ending = Exit(StopHow.KEEP, reason("edit_failed", code=bad.code))
+    return close(view, replace(state, phase=Phase.CLOSING, slots=()), ending, news)
+
+
+def _wait_for_next_price(view: View, state: GridState, news: News) -> Decision:
+    return Decision(state, (), tuple(news.events), tuple(news.matches), view.at_next_price)
 
 
 def _wait_for_price(view: View, state: GridState, news: News) -> Decision:

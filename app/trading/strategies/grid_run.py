@@ -1,6 +1,7 @@
 """One decision of a running grid: read the news, mind the exits, then ask for what is missing."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 from app.trading.intents import Intent, Place, reason
 from app.trading.market import ZERO, Triggers
@@ -121,17 +122,28 @@ def _wait(view: View, state: GridState) -> Decision:
         state = replace(state, phase=Phase.CLOSING, exit=ending)
         return close(view, state, ending, None)
     above = state.waits_above is not False
-    reached = trigger is None or (view.price >= trigger if above else view.price <= trigger)
-    if not reached:
-        return Decision(
-            state, triggers=Triggers(None, trigger) if above else Triggers(trigger, None)
-        )
+    # It counts also if the price is back by now: the grid begins with what it is now.
+    prices = (view.price, *(view.swing or ()))
+    touched = max(prices) if above else min(prices)
+    triggers = Triggers(None, trigger) if above else Triggers(trigger, None)
+    if trigger is not None and not _is_reached(touched, trigger, above=above):
+        return Decision(state, triggers=triggers)
+    if view.price_is_old:
+        return Decision(state, triggers=view.at_next_price)
     try:
         begun = begin(params, view.market, view.price, view.holdings)
     except InvalidParams as bad:
+        if trigger is not None and not _is_reached(view.price, trigger, above=above):
+            values = {"touched": touched, "price": view.price, "code": bad.code}
+            missed = log_line("trigger_missed", Severity.WARNING, **values)
+            return Decision(state, (), (missed,), triggers=triggers)
         ending = Exit(StopHow.KEEP, reason("start_failed", code=bad.code))
         return close(view, replace(state, phase=Phase.CLOSING), ending, None)
-    return Decision(begun, (), (log_line("grid_started", price=view.price),), again=True)
+    return Decision(begun, (), (log_line("grid_started", price=touched),), again=True)
+
+
+def _is_reached(price: Decimal, trigger: Decimal, *, above: bool) -> bool:
+    return price >= trigger if above else price <= trigger
 
 
 # --- the range --------------------------------------------------------------------------------
