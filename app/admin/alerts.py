@@ -18,8 +18,10 @@ from app.admin.forms import SettleForm
 from app.admin.words import label
 from app.db import db
 from app.errors import DomainError
+from app.formatting.filters import money
 from app.i18n import describe
-from app.payments import alerts
+from app.payments import excess
+from app.payments.excess import Excess, excess_of
 from app.payments.models import PaymentAlert
 from app.payments.rules import Settlement
 from app.payments.texts import (
@@ -31,6 +33,37 @@ from app.payments.texts import (
     SETTLEMENTS,
 )
 from app.transactions import transaction
+
+
+def _sum_and_excess(view: object, context: object, model: PaymentAlert, name: str) -> str:
+    """Write a sum, and by how much it is more than our books allow."""
+    whole, found = in_currency(view, context, model, name), excess_of(model)
+    if found is None:
+        return whole
+    too_much = money(found.too_much, found.currency)
+    return str(gettext("%(sum)s, of which %(excess)s is too much", sum=whole, excess=too_much))
+
+
+def _ways(found: Excess) -> dict[Settlement, str]:
+    """Say what each way to settle a refund books now."""
+    sums = {
+        name: money(value, found.currency)
+        for name, value in (
+            ("all", found.too_much),
+            ("wallet", found.in_wallet),
+            ("lost", found.lost),
+        )
+    }
+    wallet = (
+        gettext("Take %(wallet)s from the wallet, %(lost)s is our loss", **sums)
+        if found.lost
+        else gettext("Take %(wallet)s from the wallet, nothing is lost", **sums)
+    )
+    return {
+        Settlement.WALLET: wallet,
+        Settlement.LOSS: gettext("Book %(all)s as our loss", **sums),
+        Settlement.NOTED: str(SETTLEMENTS[Settlement.NOTED]),
+    }
 
 
 class AlertView(AdminView):
@@ -49,7 +82,7 @@ class AlertView(AdminView):
         "settlement": label(SETTLEMENTS),
         "rail": label(RAIL_LABELS),
         "external_id": at_provider,
-        "amount": in_currency,
+        "amount": _sum_and_excess,
     }
     column_searchable_list = ("external_id",)
     column_filters = ("payment_id", "rail", "kind", "state", "created_at")
@@ -72,10 +105,13 @@ class AlertView(AdminView):
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("settle")
         row, form = self.asked_row(), SettleForm()
+        found = excess_of(row)
+        if found is not None:
+            form.offer(_ways(found))
         if form.validate_on_submit():
             try:
                 with transaction():
-                    alerts.settle(current_user.id, row.id, Settlement(form.how.data), form.why)
+                    excess.settle(current_user.id, row.id, Settlement(form.how.data), form.why)
             except DomainError as error:
                 flash(describe(error), "danger")
             else:

@@ -1,6 +1,7 @@
 """Small forms of the desk."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from flask_babel import gettext
@@ -12,6 +13,7 @@ from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Option
 from app.accounts.choices import choices
 from app.admin.words import ROLE_LABELS
 from app.payments.forms import CURRENCIES
+from app.payments.rules import Settlement
 from app.payments.texts import AMOUNT, LINE_LABELS, SETTLEMENTS, TARGET_LABELS
 
 MIN_REASON = 3
@@ -139,6 +141,13 @@ class SettleForm(ReasonForm):
     """What was done about a payment that a person had to look into."""
 
     how = SelectField(_l("What is done"), choices=choices(tuple(SETTLEMENTS.items())))
+
+    def offer(self, ways: Mapping[Settlement, str]) -> None:
+        """Offer these ways, the first of them unless another is chosen; a reason stands there."""
+        self.how.choices = choices(tuple(ways.items()))
+        if not self.is_submitted():
+            self.how.data = next(iter(ways)).value
+            self.reason.data = gettext("A refund made at the provider was more than came.")
 
 
 class DecideForm(ReasonForm):

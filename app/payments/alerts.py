@@ -1,8 +1,8 @@
-"""What a provider tells of a payment that a person has to look into: noted once, settled once.
+"""What a provider tells of a payment that a person has to look into: noted once.
 
 Nothing moves by itself. A warning of fraud often comes before a dispute, so staff may give the
 money back or end the plan by the usual verbs. A refund that was made at the provider and is larger
-than our books allow stays out of them until a person says how it is booked.
+than our books allow stays out of them until a person says how it is booked (`excess.py`).
 """
 
 import logging
@@ -10,19 +10,15 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
-from app.accounts import audit
-from app.accounts.locks import lock_person
-from app.accounts.reasons import checked_reason
 from app.adapters.payments.books import Figures, sum_figures
 from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState, Ref
 from app.db import db, utc_now
-from app.errors import Conflict, InvalidInput, NotFound
 from app.money import Money
 from app.payments.models import Payment, PaymentAlert
-from app.payments.rules import AlertKind, AlertState, Settlement
-from app.payments.settling import TAKEN, Taken, known_payment, references, takes
+from app.payments.rules import AlertKind, AlertState
+from app.payments.settling import TAKEN, Taken, known_payment, takes
 from app.wallet import ledger
-from app.wallet import service as wallet
+from app.wallet.ledger import posting_by_key
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +40,13 @@ def take_warning(rail: str, seen: RailFraudWarning) -> Taken:
     return TAKEN
 
 
-def take_excess(payment: Payment, seen: RailRefund) -> Taken:
+def take_excess(payment: Payment, seen: RailRefund) -> tuple[Taken, PaymentAlert]:
     """Note a refund that our books do not allow; what a person has settled is only followed."""
     told = _word(seen)
     alert = _note(payment, AlertKind.REFUND_EXCESS, seen.id, told, seen.money)
     if seen.state in _CAME_BACK:
         _take_back(alert)
-    return Taken(False, EXCESS) if alert.state == AlertState.OPEN else TAKEN
+    return Taken(False, EXCESS) if alert.state == AlertState.OPEN else TAKEN, alert
 
 
 def is_settled(payment: Payment, seen: RailRefund) -> bool:
@@ -90,52 +86,14 @@ def known_refunds(rail: str, ids: Collection[str]) -> dict[str, Figures]:
     }
 
 
-def settle(actor_id: int, alert_id: int, how: Settlement, reason: str) -> None:
-    """Note that a person has looked into a payment, and book what they say; audited.
-
-    A refund is booked as our loss, or taken from the wallet as far as that has it. Again: nothing.
-    """
-    reason = checked_reason(reason)
-    query = select(Payment.id, Payment.user_id).join(
-        PaymentAlert, PaymentAlert.payment_id == Payment.id
-    )
-    found = db.session.execute(query.where(PaymentAlert.id == alert_id)).one_or_none()
-    if found is None:
-        raise NotFound("unknown_payment_alert")
-    lock_person(found.user_id)
-    payment = db.session.get_one(Payment, found.id, with_for_update=True)
-    alert = db.session.get_one(PaymentAlert, alert_id, with_for_update=True)
-    if alert.state == AlertState.SETTLED:
-        return
-    if alert.state == AlertState.OVER:
-        raise Conflict("payment_alert_over")
-    if how is not Settlement.NOTED:
-        _book(payment, alert, how)
-    alert.state, alert.settlement = AlertState.SETTLED.value, how.value
-    alert.actor_id, alert.closed_at = actor_id, utc_now()
-    audit.record(
-        "payment.alert_settled",
-        "payment",
-        payment.id,
-        actor_id=actor_id,
-        after={"alert": alert.id, "kind": alert.kind, "settlement": how.value},
-        reason=reason,
-    )
+def key_of(alert: PaymentAlert) -> str:
+    """Return the key under which it is booked what a refund was too large by."""
+    return f"alert:{alert.id}"
 
 
-def _book(payment: Payment, alert: PaymentAlert, how: Settlement) -> None:
-    if alert.kind != AlertKind.REFUND_EXCESS:
-        raise InvalidInput("payment_alert_moves_nothing", field="how")
-    if alert.told != RailState.SUCCEEDED:
-        raise Conflict("payment_alert_pending")
-    wallet.lose_refund(
-        _key(alert),
-        payment.user_id,
-        payment.rail,
-        Money(alert.amount, alert.currency),
-        from_wallet=how is Settlement.WALLET,
-        refs=references(payment),
-    )
+def key_of_part(alert: PaymentAlert) -> str:
+    """Return the key of the refund that was owed of one that was too large."""
+    return f"{key_of(alert)}:owed"
 
 
 def _note(
@@ -188,8 +146,9 @@ def _end(alert: PaymentAlert) -> None:
 def _take_back(alert: PaymentAlert) -> None:
     """Undo what was booked of a refund whose money came back to us."""
     _end(alert)
-    if alert.settlement in {Settlement.LOSS, Settlement.WALLET}:
-        ledger.reverse(f"{_key(alert)}:failed", _key(alert))
+    key = key_of(alert)
+    if posting_by_key(key) is not None:
+        ledger.reverse(f"{key}:failed", key)
         log.warning("settled_refund_failed alert=%s", alert.id)
 
 
@@ -197,7 +156,3 @@ def _word(seen: RailRefund) -> str:
     # In our books one that was called off has failed.
     came_back = seen.state in _CAME_BACK
     return (RailState.FAILED if came_back else seen.state).value
-
-
-def _key(alert: PaymentAlert) -> str:
-    return f"alert:{alert.id}"

@@ -12,7 +12,7 @@ from sqlalchemy import case, func, select
 
 from app.accounts import audit
 from app.accounts.locks import lock_person
-from app.adapters.payments.port import RailRefund, RefundOrder
+from app.adapters.payments.port import RailRefund, RailState, RefundOrder
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.events import publish
@@ -135,7 +135,7 @@ def take_refund(rail: str, seen: RailRefund) -> Taken:
         return Taken(False, "unknown_payment")
     refund = None if alerts.is_settled(payment, seen) else _row_of(payment, seen)
     if refund is None:
-        return alerts.take_excess(payment, seen)
+        return _take_excess(payment, seen)
     alerts.end_excess(payment, seen)
     refund.external_id = seen.id
     if seen.state.value == PaymentState.SUCCEEDED and refund.state == PaymentState.PENDING:
@@ -143,6 +143,23 @@ def take_refund(rail: str, seen: RailRefund) -> Taken:
     elif seen.state.value in {PaymentState.FAILED, PaymentState.CANCELED}:
         _fail(payment, refund, seen.failure or seen.state.value)
     return TAKEN
+
+
+def book_made_there(
+    payment: Payment, key: str, amount: Decimal, reason: str, actor_id: int | None
+) -> None:
+    """Book what was given back at the provider itself and is still owed; the payment is locked."""
+    refund = _reserve(payment, key, amount, RefundTarget.RAIL, reason, actor_id)
+    _take_what_wallet_has(payment, refund)
+    _settle(payment, refund)
+
+
+def _take_excess(payment: Payment, seen: RailRefund) -> Taken:
+    taken, alert = alerts.take_excess(payment, seen)
+    part = _by_key(alerts.key_of_part(alert))
+    if part is not None and seen.state in {RailState.FAILED, RailState.CANCELED}:
+        _fail(payment, part, seen.failure or seen.state.value)
+    return taken
 
 
 def refundable(

@@ -8,11 +8,15 @@ import pytest
 from sqlalchemy import func, select
 
 from app.accounts.models import AuditEntry, Role, User
-from app.db import db
+from app.adapters.payments.port import RailRefund, RailState
+from app.db import db, utc_now
 from app.notifications.models import OutboxMessage
-from app.payments import jobs
+from app.payments import jobs, refunds
 from app.payments.demo import provider
-from app.payments.models import CreditNote, Dispute, Invoice, Refund
+from app.payments.models import CreditNote, Dispute, Invoice, Payment, PaymentAlert, Refund
+from app.payments.rules import RefundTarget
+from app.payments.settling import take
+from app.transactions import transaction
 from app.wallet import ledger
 from app.wallet.rules import wallet_of
 from tests.client import Client
@@ -275,3 +279,29 @@ def test_whoever_acts_reads_what_they_act_on(
     assert "Test card (demonstration)" in refund and f"/admin/invoices/page?id={paid[0]}" in refund
     for path in ("payments/refund", "invoices/close", "payment-alerts/settle", "callbacks/replay"):
         assert staff.get(f"/admin/{path}?id=999999").status_code == 404
+
+
+def test_the_desk_shows_by_how_much_a_refund_is_too_large_and_settles_it_with_one_press(
+    staff: Client, paid: tuple[int, int]
+) -> None:
+    payment = db.session.get_one(Payment, paid[1])
+    name, user_id = payment.external_id, payment.user_id
+    with transaction():
+        refunds.ask("a", paid[1], Decimal(20), RefundTarget.WALLET, None, "wished")
+    whole = RailRefund("re_1", name, RailState.SUCCEEDED, world.usd("29.00"), utc_now())
+    with transaction():
+        assert not take("demo", whole).applied
+    alert = db.session.scalars(select(PaymentAlert)).one()
+    seen = staff.get("/admin/payment-alerts/").text.replace("\xa0", " ")
+    assert "29.00 USD, of which 20.00 USD is too much" in seen
+    path = f"/admin/payment-alerts/settle?id={alert.id}"
+    page = staff.get(path).text.replace("\xa0", " ")
+    chosen = '<option selected value="wallet">Take 20.00 USD from the wallet, nothing is lost<'
+    assert chosen in page
+    reason = re.search(r'name="reason"[^>]*value="([^"]+)"', page)
+    assert reason
+    assert staff.post_form(path, {"how": "wallet", "reason": reason[1]}).status_code == 303
+    db.session.rollback()
+    assert (alert.state, alert.settlement, balance(user_id)) == ("settled", "wallet", Decimal(0))
+    assert audited("payment.alert_settled") == 1
+    assert "too much" not in staff.get("/admin/payment-alerts/").text

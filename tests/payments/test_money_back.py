@@ -17,7 +17,7 @@ from app.adapters.payments.port import (
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput
 from app.money import Money
-from app.payments import alerts, checkouts, refunds, wallet_rail
+from app.payments import checkouts, excess, refunds, wallet_rail
 from app.payments.books.sides import sides
 from app.payments.checkouts import Want
 from app.payments.models import CreditNote, Dispute, Payment, PaymentAlert
@@ -89,7 +89,7 @@ def alerts_of() -> list[PaymentAlert]:
 
 def settle_alert(how: Settlement) -> None:
     with transaction():
-        alerts.settle(1, alerts_of()[0].id, how, "looked at it")
+        excess.settle(1, alerts_of()[0].id, how, "looked at it")
 
 
 def balances() -> dict[str, Decimal]:
@@ -102,6 +102,18 @@ def balances() -> dict[str, Decimal]:
         .group_by(LedgerAccount.name)
     )
     return {name: total for name, total in db.session.execute(query)}
+
+
+def notes() -> list[Decimal]:
+    """Return the sums of all credit notes, in order."""
+    return list(db.session.scalars(select(CreditNote.amount).order_by(CreditNote.id)))
+
+
+def spend(user_id: int, amount: str) -> None:
+    invoice_id = issue(user_id, amount, "spent")
+    with transaction():
+        wallet_rail.pay_invoice(user_id, invoice_id)
+    db.session.rollback()
 
 
 def dispute(state: DisputeState, amount: str = "29.00") -> None:
@@ -230,9 +242,9 @@ def test_a_warning_of_fraud_books_nothing_when_it_is_settled(user: User) -> None
     ("how", "provider", "lost", "wallet"),
     few(
         [
+            (Settlement.WALLET, 0, 5, 0),
             (Settlement.NOTED, 29, None, 20),
-            (Settlement.LOSS, 0, 29, 20),
-            (Settlement.WALLET, 0, 9, 0),
+            (Settlement.LOSS, 0, 20, 20),
         ],
         3,
     ),
@@ -240,13 +252,27 @@ def test_a_warning_of_fraud_books_nothing_when_it_is_settled(user: User) -> None
 def test_a_refund_larger_than_the_books_allow_is_booked_as_a_person_says(
     user: User, how: Settlement, provider: int, lost: int | None, wallet: int
 ) -> None:
-    give_back(pay_invoice(user.id), "20.00", RefundTarget.WALLET)
+    """Nine of the refund were owed still; of the twenty that were not the wallet has spent five."""
+    payment_id = pay_invoice(user.id)
+    give_back(payment_id, "20.00", RefundTarget.WALLET)
     assert refund_too_much() == Taken(False, "refund_exceeds_payment")
     refund_too_much()
+    shown = excess.excess_of(alerts_of()[0])
+    assert shown == excess.Excess(Decimal(9), Decimal(20), Decimal(20), "USD")
     assert to_look_into().count == 1 and balances() == {"psp:demo": 29}
     assert sides()["refund"].figures("demo", ["re_1"]) == {}
+    if how is Settlement.WALLET:
+        spend(user.id, "5.00")
+        shown = excess.excess_of(alerts_of()[0])
+        assert shown is not None and (int(shown.in_wallet), int(shown.lost)) == (15, 5)
     settle_alert(how)
     settle_alert(how)
+    owed = 0 if how is Settlement.NOTED else 9
+    assert payments()[0].refunded == 20 + owed
+    assert notes() == ([20, 9] if owed else [20])
+    if owed:
+        with pytest.raises(Conflict, match="refund_too_much"):
+            give_back(payment_id, "0.01", RefundTarget.RAIL, "one more")
     assert refund_too_much().applied and to_look_into().count == 0
     assert balances().get("psp:demo") == provider and balances().get("loss:refund") == lost
     assert available(user.id, "USD") == wallet
@@ -255,7 +281,8 @@ def test_a_refund_larger_than_the_books_allow_is_booked_as_a_person_says(
     refund_too_much(state=RailState.FAILED)
     refund_too_much(state=RailState.FAILED)
     assert balances().get("psp:demo") == 29 and not balances().get("loss:refund")
-    assert available(user.id, "USD") == 20
+    assert available(user.id, "USD") == (15 if how is Settlement.WALLET else 20)
+    assert payments()[0].refunded == 20
 
 
 def test_a_refund_that_came_back_or_fits_by_now_waits_for_nobody(user: User) -> None:
@@ -265,7 +292,7 @@ def test_a_refund_that_came_back_or_fits_by_now_waits_for_nobody(user: User) -> 
     refund_too_much()
     refund_too_much("re_2", RailState.PENDING)
     with pytest.raises(Conflict, match="payment_alert_pending"), transaction():
-        alerts.settle(1, alerts_of()[1].id, Settlement.LOSS, "too early")
+        excess.settle(1, alerts_of()[1].id, Settlement.LOSS, "too early")
     refund_too_much("re_2", RailState.CANCELED)
     with transaction():
         refunds.refuse(refund_id, "card_refused")
