@@ -1,11 +1,13 @@
 """Reading what stands and what was filled: page by page, all pairs at once where allowed."""
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from time import monotonic
 from typing import Any
+
+import ccxt
 
 from app.adapters.exchanges.quirks import Quirks
 from app.adapters.exchanges.reading import Held, to_fill, to_order, to_position, turn_of
@@ -16,6 +18,11 @@ from app.trading.ports import VenueOrder
 log = logging.getLogger(__name__)
 
 REMEMBERED_IDS = 5000
+# A list of orders weighs as much as some look-ups of one: so many of them at least it replaces.
+WORTH_A_LIST = 6
+# Lists are told for a day; orders may have stood a while before they were filled.
+LISTED_MS = 24 * 3_600_000 - 1
+STOOD_MS = 10 * 60_000
 # So many rows of positions the library asks for.
 POSITIONS_PAGE = 200
 Found = dict[str, tuple[VenueOrder, ...]]
@@ -114,6 +121,7 @@ class Reader:
         found: dict[tuple[str, str], tuple[str, Fill]] = {}
         until = start - 1
         for rows, last in self._spans(set(symbols), start, end):
+            self._learn_orders(rows)
             for symbol, raw in sorted(rows, key=_moment):
                 if _is_over(deadline) and raw["timestamp"] - 1 > max(until, start):
                     return _in_turn(found), raw["timestamp"] - 1
@@ -158,6 +166,41 @@ class Reader:
         """
         quote = symbol.partition("/")[2].partition(":")[0]
         return to_fill(raw, self._client_id_of(symbol, raw), quote, self._quirks)
+
+    def _learn_orders(self, rows: Iterable[tuple[str, Any]]) -> None:
+        """Ask for the orders of many fills together that would be looked up one by one."""
+        unknown: dict[str, dict[str, int]] = defaultdict(dict)
+        for symbol, raw in rows:
+            if self._quirks.orders_list and (symbol, str(raw["order"])) not in self._client_ids:
+                unknown[symbol][str(raw["order"])] = raw["timestamp"]
+        for symbol, orders in unknown.items():
+            if len(orders) >= WORTH_A_LIST and self.lists(symbol):
+                self._learn_listed(symbol, orders)
+
+    def _learn_listed(self, symbol: str, unknown: dict[str, int]) -> None:
+        end = max(unknown.values())
+        waiting = [(max(min(unknown.values()) - STOOD_MS, end - LISTED_MS), end)]
+        while waiting and len(unknown) >= WORTH_A_LIST:
+            begin, end = waiting.pop()
+            listed, is_full = self._listed(symbol, begin, end)
+            found = [raw for raw in listed if unknown.pop(str(raw["id"]), None) is not None]
+            for raw in found:
+                self.remember(symbol, str(raw["id"]), self.own_id(raw.get("clientOrderId")))
+            if found and is_full:
+                # Some exchanges tell the oldest first, others the newest.
+                times = [raw["timestamp"] for raw in listed]
+                halves = ((begin, min(times)), (max(times), end))
+                waiting += [(since, until) for since, until in halves if since < until]
+
+    def _listed(self, symbol: str, begin: int, end: int) -> tuple[list[Any], bool]:
+        """Read a page of a pair's orders; whoever refuses the list is asked for each of them."""
+        method, page, params = self._quirks.orders_list or ("", 0, {})
+        try:
+            rows = getattr(self.client, method)(symbol, begin, page, {**params, "until": end})
+        except ccxt.ExchangeError as error:
+            log.warning("orders_not_listed exchange=%s error=%s", self._quirks.code, error)
+            return [], False
+        return rows, len(rows) >= page
 
     def _window(
         self, symbols: set[str], start: int, end: int, known: "_Known"

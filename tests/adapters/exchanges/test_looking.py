@@ -1,5 +1,6 @@
 """One look at a whole account."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from app.adapters.exchanges.ccxt import CcxtExchange
 from app.adapters.exchanges.client import make_client
+from app.adapters.exchanges.looking import WORTH_A_LIST
 from app.adapters.exchanges.quirks import QUIRKS
 from app.errors import Unavailable
 from app.trading.ports import Accepted
@@ -262,3 +264,105 @@ def test_the_last_fills_of_a_pair_that_was_dropped_or_renamed_are_not_lost(
     look = venue.look(expected, str(NOW_MS - 120_000))
     ((symbol, fill),) = look.fills
     assert (symbol, fill.client_id, fill.fee_currency) == ("GONE/USDT", CLIENT_ID, "GONE")
+
+
+# --- orders of other people on the account --------------------------------------------------------
+
+LOOK_ONE_BY_ONE = ["binance", "kucoin", "mexc"]
+
+
+def trade(name: str, number: int) -> dict[str, Any]:
+    """Return a fill of an order that the fill does not name as we do."""
+    at = NOW_MS - 60_000 + number * 10
+    if name == "kucoin":
+        return {
+            "id": str(number), "symbol": "BTC-USDT", "orderId": f"o{number}", "side": "buy",
+            "liquidity": "taker", "price": "60000", "size": "0.1", "funds": "6000", "fee": "0",
+            "feeCurrency": "USDT", "type": "limit", "createdAt": at,
+        }  # fmt: skip
+    return {
+        "symbol": "BTCUSDT", "id": number, "orderId": f"o{number}", "price": "60000", "qty": "0.1",
+        "quoteQty": "6000", "commission": "0", "commissionAsset": "USDT", "time": at,
+        "isBuyer": True, "isMaker": False,
+    }  # fmt: skip
+
+
+def listed(name: str, number: int) -> dict[str, Any]:
+    """Return the order of such a fill: the first is ours, the others have names of their own."""
+    told = ORDERS[name]["data"] if name == "kucoin" else ORDERS[name]
+    client_id = CLIENT_ID if number == 0 else f"web{number}"
+    names = {"id": f"o{number}", "clientOid": client_id, "createdAt": NOW_MS - 70_000 + number}
+    if name != "kucoin":
+        names = {
+            "orderId": f"o{number}", "clientOrderId": client_id, "time": NOW_MS - 70_000 + number,
+        }  # fmt: skip
+    return {**told, **names}
+
+
+class Busy:
+    """An account on which somebody else trades; of a list at most so many orders are told."""
+
+    def __init__(self, name: str, count: int, most: int = 1000, refuses: bool = False) -> None:
+        self.name, self.count, self.most, self.refuses = name, count, most, refuses
+
+    def answer(self, request: Request) -> Any:
+        is_kucoin = self.name == "kucoin"
+        if request.path.endswith(FILLS_PATHS):
+            rows = [trade(self.name, number) for number in range(self.count)]
+            return {"code": "200000", "data": {"items": rows}} if is_kucoin else rows
+        if request.path.endswith(("/openOrders", "/active")):
+            return NONE_OPEN[self.name]
+        if request.path.endswith(("/allOrders", "/done")):
+            if self.refuses:
+                return {"code": "400100", "msg": "no"} if is_kucoin else (400, {"code": -1127})
+            span = [int(request.query[key]) for key in ("startTime", "endTime", "startAt", "endAt")
+                    if key in request.query]  # fmt: skip
+            assert 0 < span[1] - span[0] < 86_400_000
+            rows = [listed(self.name, number) for number in range(self.count)]
+            at = "createdAt" if is_kucoin else "time"
+            rows = [row for row in rows if span[0] <= row[at] <= span[1]]
+            # KuCoin tells the newest first.
+            page = rows[::-1][: self.most] if is_kucoin else rows[: self.most]
+            return {"code": "200000", "data": {"items": page}} if is_kucoin else page
+        name = request.query.get("orderId") or request.path.rsplit("/", 1)[1]
+        found = listed(self.name, int(name.removeprefix("o")))
+        return {"code": "200000", "data": found} if is_kucoin else found
+
+
+def calls_of_looks(busy: Busy) -> list[int]:
+    """Return how many calls each look costs, having seen that each tells all fills as theirs."""
+    venue, network = exchange(busy.name, busy.answer)
+    calls = []
+    for _ in range(2):
+        before = len(network.sent)
+        look = venue.look({"BTC/USDT": {}}, str(NOW_MS), whole=True)
+        names = [fill.client_id for _, fill in look.fills]
+        assert names == [CLIENT_ID, *(f"web{number}" for number in range(1, busy.count))]
+        calls.append(len(network.sent) - before)
+    return calls
+
+
+@pytest.mark.parametrize("name", LOOK_ONE_BY_ONE)
+def test_orders_of_others_are_asked_for_together_and_once(name: str) -> None:
+    assert calls_of_looks(Busy(name, 40)) == [3, 2]
+
+
+@pytest.mark.parametrize("name", LOOK_ONE_BY_ONE)
+def test_few_orders_of_others_are_looked_up_one_by_one(name: str) -> None:
+    assert calls_of_looks(Busy(name, WORTH_A_LIST - 1)) == [2 + WORTH_A_LIST - 1, 2]
+
+
+@pytest.mark.parametrize("name", LOOK_ONE_BY_ONE)
+def test_a_list_of_orders_that_is_refused_holds_nothing_up(name: str) -> None:
+    assert calls_of_looks(Busy(name, 10, refuses=True)) == [13, 2]
+
+
+@pytest.mark.parametrize("name", LOOK_ONE_BY_ONE)
+def test_more_orders_of_others_than_a_list_tells_are_read_page_by_page(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, _, params = QUIRKS[name].orders_list or ("", 0, {})
+    paged = replace(QUIRKS[name], orders_list=(method, 20, params))
+    monkeypatch.setitem(QUIRKS, name, paged)
+    first, second = calls_of_looks(Busy(name, 70, most=20))
+    assert (first <= 10, second) == (True, 2)

@@ -50,6 +50,7 @@ BINANCE = Quirks(
     fills_page=1000,
     fills_window_ms=DAY_MS,
     fills_by_order_id="orderId",
+    orders_list=("fetch_orders", 1000, {}),
     actions=actions(
         backoff="-1003 -1008 -1015",
         unknown="-1000 -1001 -1006 -1007 -1016 -1034",

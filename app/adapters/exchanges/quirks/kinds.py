@@ -155,6 +155,9 @@ class Quirks:
     stop_cancel_params: Mapping[str, Any] = field(default_factory=dict)
     # Name of the client id in a raw fill; None: it must be looked up by the order's own id.
     fill_client_id: str | None = None
+    # Where it must: the method of the library that lists orders of a pair, how many it tells, and
+    # parameters beside. One call instead of many, where others trade on the account as well.
+    orders_list: tuple[str, int, Mapping[str, Any]] | None = None
     # Name of the currency of its fee; None: as the library tells it.
     fill_fee_currency: str | None = None
     # Field of a raw fill that lists taxes taken beside the fee, and in it those of coin and amount.

@@ -43,6 +43,7 @@ KUCOIN = Quirks(
     envelope=frozenset({"code"}),
     fills_mark=("lastId", "id"),
     fills_by_order_id="orderId",
+    orders_list=("fetch_closed_orders", 100, {"limit": 100}),
     actions=actions(
         backoff="429000 1015 200002",
         unknown="500000 230003 240002",

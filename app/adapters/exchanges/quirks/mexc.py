@@ -27,6 +27,7 @@ MEXC = Quirks(
     max_open_orders=500,
     fills_window_ms=30 * DAY_MS,
     fills_by_order_id="orderId",
+    orders_list=("fetch_orders", 1000, {}),
     partner_header="source",
     actions=actions(
         backoff="429 510",
