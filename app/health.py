@@ -35,6 +35,9 @@ ADDRESS_KEY = "outgoing:address"
 # What the daily check of the ledger found last.
 LEDGER_KEY = "ledger:verified"
 LEDGER_LATE = timedelta(hours=49)
+# What a provider sends us of what we need, as it was found last; the check is called by its name.
+ENDPOINT_KEYS = "endpoint:"
+ENDPOINT_LATE = timedelta(hours=49)
 PAYMENT_ALERTS = "payment_alerts"
 # The nightly comparison with a provider's books: the check of each is called by its name.
 BOOKS = "books:"
@@ -151,7 +154,7 @@ def overview() -> Health:
     if redis.grade is Grade.OK:
         try:
             heartbeats = (_heartbeat("feed", FEED_LATE), _heartbeat("scheduler", SCHEDULER_LATE))
-            heartbeats = (*heartbeats, *_clocks(), *_address(), *_ledger())
+            heartbeats = (*heartbeats, *_clocks(), *_address(), *_ledger(), *_endpoints())
             queues, workers = tuple(_queues()), tuple(_workers())
         except RedisError as error:
             redis = _down("redis", error)
@@ -261,6 +264,30 @@ def _ledger() -> Iterator[Check]:
             Grade.DOWN if differences else grade,
             seen_at,
             figures={"postings": int(told[b"postings"]), "differences": differences},
+        )
+
+
+def _endpoints() -> Iterator[Check]:
+    """Tell for each rail whether it sends all callbacks that we need; silent while unknown."""
+    client = redis_client.client
+    for key in sorted(client.scan_iter(f"{ENDPOINT_KEYS}*", count=1000)):
+        told: Any = client.hgetall(key)
+        if not told:
+            continue
+        seen_at = datetime.fromtimestamp(float(told[b"at"]), UTC)
+        is_on, missing = told[b"is_on"] == b"1", told[b"missing"].decode()
+        is_late = bool(missing) or utc_now() - seen_at > ENDPOINT_LATE
+        grade = Grade.LATE if is_late else Grade.OK
+        name = key.decode()
+        yield Check(
+            name,
+            grade if is_on else Grade.DOWN,
+            seen_at,
+            figures={
+                "rail": name.removeprefix(ENDPOINT_KEYS),
+                "missing": missing.replace(" ", ", "),
+                "is_on": int(is_on),
+            },
         )
 
 

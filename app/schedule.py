@@ -79,6 +79,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
     Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),
     Periodic("reconcile-rails", books.reconcile_nightly, 24 * 3600, QueueName.REPORTS),
+    Periodic("check-endpoints", books.check_endpoints, 24 * 3600, QueueName.REPORTS),
     Periodic("look-at-checkouts", payments.look_at_checkouts, 60, QueueName.PAYMENTS),
     Periodic("look-at-slow-payments", payments.look_at_slow_payments, 1800, QueueName.PAYMENTS),
     Periodic("send-waiting-refunds", payments.send_waiting_refunds, 60, QueueName.PAYMENTS),

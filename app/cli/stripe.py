@@ -1,4 +1,4 @@
-"""Commands about Stripe: prices, what it could not deliver, whether its books and ours agree."""
+"""Commands about Stripe: its callbacks, prices, and whether its books and ours agree."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import click
 
 from app.cli.edge import DatabaseGroup
 from app.db import utc_now
-from app.payments.books import backfill, queries, reconcile
+from app.payments.books import backfill, endpoints, queries, reconcile
 from app.payments.books.jobs import start_of_yesterday
 from app.subscriptions.provider import prices
 from app.transactions import transaction
@@ -66,6 +66,22 @@ def compare(since: datetime | None, rail: str) -> None:
         click.echo(f"{told}, there {one.there!r} {one.reason or ''}".rstrip(), err=not one.is_fixed)
     if run.differences:
         raise click.ClickException("The books differ.")
+
+
+@stripe.command("check")
+def check_endpoint() -> None:
+    """Ask Stripe whether it sends us all callbacks that we need; exit 1 names what is missing."""
+    found, address = endpoints.check(STRIPE), endpoints.address_of(STRIPE)
+    for version in found.other_versions:
+        told = version or "that of the account"
+        click.echo(f"An endpoint tells in another version of the API: {told}.")
+    if not found.is_on:
+        raise click.ClickException(f"No endpoint at Stripe that is switched on has {address}.")
+    for event in found.missing:
+        click.echo(f"missing {event}", err=True)
+    if found.missing:
+        raise click.ClickException(f"Add these events to the endpoint {address}.")
+    click.echo(f"Stripe sends all callbacks that are needed to {address}.")
 
 
 @stripe.command("prices")

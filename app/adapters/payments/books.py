@@ -1,6 +1,6 @@
-"""What a rail may offer beside payments: its own books, and the callbacks that we did not take.
+"""What a rail may offer beside payments: its books, its callbacks, and how it sends them.
 
-Both are optional: a rail that has them carries them as `books` and `event_log`.
+All are optional: a rail that has them carries them as `books`, `event_log` and `endpoints`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,6 +69,23 @@ class EventLog(Protocol):
         """Return the oldest callbacks that were not taken, behind the one called `after`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a provider sends to an address: whether at all, and which callbacks are missing."""
+
+    is_on: bool
+    missing: tuple[str, ...]
+    # In which it is told, where these are not the one that we speak; they are understood too.
+    other_versions: tuple[str, ...]
+
+
+class Endpoints(Protocol):
+    """The settings of a provider by which it sends callbacks."""
+
+    def endpoint(self, url: str) -> Endpoint:
+        """Return what is sent to an address."""
+
+
 def sum_figures(money: Money) -> dict[str, str]:
     """Put a sum into figures, in minor units' digits so that equal sums are equal words."""
     return {"amount": str(money.rounded().amount), "currency": money.currency}
@@ -78,6 +95,12 @@ def books_of(rail: Rail) -> Books | None:
     """Return the books of a rail, if it shows them."""
     books: Books | None = getattr(rail, "books", None)
     return books
+
+
+def endpoints_of(rail: Rail) -> Endpoints | None:
+    """Return the settings by which a rail sends callbacks, if it shows them."""
+    endpoints: Endpoints | None = getattr(rail, "endpoints", None)
+    return endpoints
 
 
 def event_log_of(rail: Rail) -> EventLog | None:

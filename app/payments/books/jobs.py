@@ -4,10 +4,10 @@ import logging
 from datetime import datetime, timedelta
 
 from app.adapters.payments import rail_named, rails
-from app.adapters.payments.books import books_of
+from app.adapters.payments.books import books_of, endpoints_of
 from app.db import utc_now
 from app.errors import DomainError
-from app.payments.books import backfill, queries, reconcile
+from app.payments.books import backfill, endpoints, queries, reconcile
 from app.queues import QueueName, enqueue_once
 from app.transactions import transaction
 
@@ -28,6 +28,16 @@ def reconcile_nightly() -> None:
             with transaction():
                 reconcile.begin(rail, start_of_yesterday(utc_now()))
             _ask_to_go_on(rail)
+
+
+def check_endpoints() -> None:
+    """Ask every rail that tells it whether it sends us all callbacks that we need."""
+    for rail in rails():
+        if endpoints_of(rail_named(rail)) is not None:
+            try:
+                endpoints.check(rail)
+            except DomainError as error:
+                log.warning("endpoint_not_checked rail=%s error=%s", rail, error.code)
 
 
 def go_on(rail: str) -> None:

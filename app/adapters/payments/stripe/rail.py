@@ -20,6 +20,7 @@ from app.adapters.payments.stripe import NAME, callbacks, snapshots
 from app.adapters.payments.stripe.books import StripeBooks
 from app.adapters.payments.stripe.caller import LANGUAGES
 from app.adapters.payments.stripe.calls import ask, find, refusal
+from app.adapters.payments.stripe.endpoints import StripeEndpoints
 from app.adapters.payments.stripe.event_log import StripeEventLog
 from app.adapters.payments.stripe.keeping import Keeping
 from app.adapters.payments.stripe.promotions import Promotions
@@ -49,6 +50,7 @@ class StripeRail(Keeping, Promotions):
         self._secrets = secrets
         self.books = StripeBooks(client)
         self.event_log = StripeEventLog(client)
+        self.endpoints = StripeEndpoints(client)
 
     def create(self, order: Order) -> Created:
         """Make a page of Checkout, and the customer if this is the first one."""
