@@ -194,14 +194,23 @@ def only_closes(stake: Stake, side: Side, orders: OrderSums) -> bool:
 def exposure(stake: Stake, orders: OrderSums) -> Decimal:
     """Return the greatest value that position and orders may come to: the dearer of both ways.
 
-    Orders count as far as they go beyond closing the position. Margin is this over the leverage
-    (Bybit: the order margin of one-way positions is that of the dearer side).
+    Margin is this over the leverage (Bybit: the order margin of one-way positions is that of the
+    dearer side).
+    """
+    return max(exposures(stake, orders).values())
+
+
+@exact
+def exposures(stake: Stake, orders: OrderSums) -> dict[Side, Decimal]:
+    """Return the value that position and orders may come to each way, long (buy) and short.
+
+    Orders count as far as they go beyond closing the position.
     """
     long = _opening(orders.buys, orders.buys_value, max(ZERO, -stake.base))
     short = _opening(orders.sells, orders.sells_value, max(ZERO, stake.base))
     if stake.base > 0:
-        return max(stake.cost + long, short)
-    return max(long, stake.cost + short)
+        return {Side.BUY: stake.cost + long, Side.SELL: short}
+    return {Side.BUY: long, Side.SELL: stake.cost + short}
 
 
 def _opening(quantity: Decimal, value: Decimal, closes: Decimal) -> Decimal:

@@ -1,11 +1,11 @@
 """Limits that every intent passes before it becomes an order, whoever had the idea."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
-from app.trading.contracts import OrderSums, Stake, margin
+from app.trading.contracts import OrderSums, Stake, exposures, margin, only_closes
 from app.trading.intents import Cancel, Intent, Place, Plain, plain_values
-from app.trading.market import ONE, ZERO, Market, MarketKind
+from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
 from app.trading.orders import FINAL, OrderKind, Purpose, Side
 from app.trading.strategy import View
 
@@ -44,13 +44,13 @@ class Verdict:
 class Budget:
     """Coins and cash that no open order has claimed yet, and how many orders stand.
 
-    On a contract the position and the `orders` around it count against the margin instead.
+    On a contract what counts is the margin instead.
     """
 
     base: Decimal
     quote: Decimal
     open_orders: int
-    orders: OrderSums = OrderSums()
+    margin: "MarginLeft | None" = None
 
 
 def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -> Verdict:
@@ -60,8 +60,7 @@ def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -
     """
     if not any(isinstance(intent, Place) for intent in intents):
         return Verdict(intents, ())
-    contract = view.market.kind is MarketKind.LINEAR
-    budget = _contract_budget(view) if contract else budget_of(view)
+    budget = _contract_budget(view) if _is_contract(view) else budget_of(view)
     allowed: list[Intent] = []
     denied: list[Denied] = []
     for intent in intents:
@@ -72,11 +71,7 @@ def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -
         if broken is not None:
             denied.append(broken)
             continue
-        if contract:
-            budget.open_orders += 1
-            budget.orders = _with_intent(budget.orders, intent, view)
-        else:
-            _claim(budget, intent.key.side, *_claims(intent, view))
+        _claim(budget, intent, view)
         allowed.append(intent)
     return Verdict(tuple(allowed), tuple(denied))
 
@@ -95,25 +90,38 @@ def budget_of(view: View) -> Budget:
             at_market += view.price * (order.quantity - order.filled)
         else:
             resting += order.price * (order.quantity - order.filled)
-    quote = resting * _with_fee(OrderKind.LIMIT, view.market)
-    quote += at_market * _with_fee(OrderKind.MARKET, view.market)
+    quote = resting * with_fee(OrderKind.LIMIT, view.market)
+    quote += at_market * with_fee(OrderKind.MARKET, view.market)
     return Budget(view.holdings.base - coins, view.holdings.quote - quote, standing)
 
 
-def _claim(budget: Budget, side: Side, base: Decimal, quote: Decimal) -> None:
+def _is_contract(view: View) -> bool:
+    return view.market.kind is MarketKind.LINEAR
+
+
+def _claim(budget: Budget, intent: Place, view: View) -> None:
     budget.open_orders += 1
-    if side is Side.BUY:
+    if budget.margin is not None:
+        budget.margin.claim(intent.key.side, intent.quantity, _price_of(intent, view))
+        return
+    base, quote = _claims(intent, view)
+    if intent.key.side is Side.BUY:
         budget.quote -= quote
     else:
         budget.base -= base
 
 
 def _claims(intent: Place, view: View) -> tuple[Decimal, Decimal]:
-    price = view.price if intent.price is None else intent.price
-    return intent.quantity, intent.quantity * price * _with_fee(intent.kind, view.market)
+    price = _price_of(intent, view)
+    return intent.quantity, intent.quantity * price * with_fee(intent.kind, view.market)
 
 
-def _with_fee(kind: OrderKind, market: Market) -> Decimal:
+def _price_of(intent: Place, view: View) -> Decimal:
+    return view.price if intent.price is None else intent.price
+
+
+def with_fee(kind: OrderKind, market: Market) -> Decimal:
+    """Return what a buy on spot takes of the cash for each unit of its value."""
     rate = market.taker_fee if kind is OrderKind.MARKET else market.maker_fee
     return ONE + max(ZERO, market.buy_fee_in_quote(rate))
 
@@ -124,7 +132,7 @@ def _broken_limit(intent: Place, view: View, limits: Limits, budget: Budget) -> 
         return Denied(intent, "halted", {})
     if not closing and _is_full(limits, view.market, budget):
         return _deny(intent, "too_many_open_orders", open=budget.open_orders)
-    price = view.price if intent.price is None else intent.price
+    price = _price_of(intent, view)
     if not view.market.is_tradable(intent.quantity, price):
         return _deny(
             intent,
@@ -134,8 +142,8 @@ def _broken_limit(intent: Place, view: View, limits: Limits, budget: Budget) -> 
             min_quantity=view.market.min_quantity,
             min_notional=view.market.min_notional,
         )
-    if view.market.kind is MarketKind.LINEAR:
-        return _beyond_margin(intent, view, budget)
+    if budget.margin is not None:
+        return _beyond_margin(intent, view, budget.margin)
     return _beyond_budget(intent, view, budget)
 
 
@@ -151,8 +159,7 @@ def _beyond_budget(intent: Place, view: View, budget: Budget) -> Denied | None:
 def margin_of(view: View) -> Decimal:
     """Return the margin that a contract's position and its standing orders need."""
     stake = Stake(view.holdings.base, view.holdings.cost)
-    leverage = getattr(view.params, "leverage", ONE)
-    return margin(stake, standing_orders(view), leverage)
+    return margin(stake, standing_orders(view), _leverage_of(view))
 
 
 def standing_orders(view: View) -> OrderSums:
@@ -165,19 +172,90 @@ def standing_orders(view: View) -> OrderSums:
     return orders
 
 
+@dataclass(slots=True)
+class MarginLeft:
+    """What a contract's margin leaves for more orders: the one rule for who asks and who allows.
+
+    A venue takes an order that only closes; any other one if the money behind the position is
+    enough for its margin, that of all orders on the dearer side, and their fees. It wants the fee
+    for closing as well, as Bybit does. So while losses have left less than what stands needs, it
+    takes no other order, not even one on the side that binds no more margin.
+    """
+
+    view: View
+    orders: OrderSums
+
+    @classmethod
+    def of(cls, view: View) -> "MarginLeft":
+        """Return what is left beside all own orders that stand."""
+        return cls(view, standing_orders(view))
+
+    def claim(self, side: Side, quantity: Decimal, price: Decimal) -> None:
+        """Count one more order."""
+        self.orders = self.orders.plus(side, quantity, quantity * price)
+
+    def lack(
+        self, side: Side, quantity: Decimal, price: Decimal, kind: OrderKind = OrderKind.LIMIT
+    ) -> Decimal:
+        """Return how much money an order lacks; 0 or less if there is enough."""
+        value = quantity * price
+        orders = self.orders.plus(side, quantity, value)
+        if only_closes(self._stake, side, orders):
+            return ZERO
+        dearer = value * (self._fees(kind) - self._fees())
+        needed = max(self._ways(orders).values()) + dearer
+        return needed.quantize(BOOK_STEP, ROUND_CEILING) - self.wallet
+
+    def room(self, side: Side, price: Decimal, kind: OrderKind = OrderKind.LIMIT) -> Decimal:
+        """Return for how many coins an order finds enough that only opens."""
+        ways = self._ways(self.orders)
+        if max(ways.values()) > self.wallet:
+            return ZERO
+        # What is needed is rounded up.
+        left = self.wallet - ways[side] - BOOK_STEP
+        return max(ZERO, left / (price * (ONE / self._leverage + self._fees(kind))))
+
+    @property
+    def wallet(self) -> Decimal:
+        """Return all money behind the position."""
+        return self.view.holdings.wallet
+
+    def _ways(self, orders: OrderSums) -> dict[Side, Decimal]:
+        """Return the margin each way, with the fees of the orders that open."""
+        stake, held = self._stake, {Side.BUY: ZERO, Side.SELL: ZERO}
+        held[Side.BUY if stake.base > 0 else Side.SELL] = stake.cost
+        return {
+            side: value / self._leverage + (value - held[side]) * self._fees()
+            for side, value in exposures(stake, orders).items()
+        }
+
+    def _fees(self, kind: OrderKind = OrderKind.LIMIT) -> Decimal:
+        market = self.view.market
+        return 2 * max(ZERO, market.taker_fee if kind is OrderKind.MARKET else market.maker_fee)
+
+    @property
+    def _stake(self) -> Stake:
+        return Stake(self.view.holdings.base, self.view.holdings.cost)
+
+    @property
+    def _leverage(self) -> Decimal:
+        return _leverage_of(self.view)
+
+
+def _leverage_of(view: View) -> Decimal:
+    found: Decimal = getattr(view.params, "leverage", ONE)
+    return found
+
+
 def _contract_budget(view: View) -> Budget:
     standing = sum(order.status not in FINAL for order in view.orders)
-    return Budget(view.holdings.base, view.holdings.wallet, standing, standing_orders(view))
+    left = MarginLeft.of(view)
+    return Budget(view.holdings.base, view.holdings.wallet, standing, left)
 
 
-def _with_intent(orders: OrderSums, intent: Place, view: View) -> OrderSums:
-    price = view.price if intent.price is None else intent.price
-    return orders.plus(intent.key.side, intent.quantity, intent.quantity * price)
-
-
-def _beyond_margin(intent: Place, view: View, budget: Budget) -> Denied | None:
+def _beyond_margin(intent: Place, view: View, left: MarginLeft) -> Denied | None:
     """Deny what would turn the position of a one-way bot, or need more margin than there is."""
-    orders = _with_intent(budget.orders, intent, view)
+    orders = left.orders.plus(intent.key.side, intent.quantity, ZERO)
     direction = getattr(view.params, "direction", None)
     base = view.holdings.base
     opens = intent.key.purpose is Purpose.ENTRY
@@ -185,11 +263,10 @@ def _beyond_margin(intent: Place, view: View, budget: Budget) -> Denied | None:
         return _deny(intent, "would_open_short", quantity=orders.sells, held=base)
     if direction == "short" and not opens and orders.buys > max(ZERO, -base):
         return _deny(intent, "would_open_long", quantity=orders.buys, held=base)
-    leverage = getattr(view.params, "leverage", ONE)
-    stake = Stake(base, view.holdings.cost)
-    needed = margin(stake, orders, leverage)
-    if needed > budget.quote and needed > margin(stake, budget.orders, leverage):
-        return _deny(intent, "over_margin", needed=needed, free=budget.quote)
+    price = _price_of(intent, view)
+    lack = left.lack(intent.key.side, intent.quantity, price, intent.kind)
+    if lack > 0 and intent.key.purpose not in CLOSING:
+        return _deny(intent, "over_margin", needed=left.wallet + lack, free=left.wallet)
     return None
 
 

@@ -162,14 +162,17 @@ PRICES = st.lists(st.sampled_from(["79", "85", "91", "99", "104", "112", "121"])
 @given(
     kind=st.sampled_from(["spot", "long", "short", "neutral"]),
     sizing=st.sampled_from(["equal_base", "equal_quote"]),
+    reserve=st.sampled_from(["0", "0.1"]),
+    fee=st.sampled_from([D(0), D("0.001")]),
     course=st.lists(st.tuples(LOTS, st.sampled_from(["1", "60", "250"]), PRICES), max_size=4),
 )
 def test_whatever_the_rules_become_nothing_is_refused_and_books_stay_exact(
-    kind: str, sizing: str, course: list[tuple[str, str, list[str]]]
+    kind: str, sizing: str, reserve: str, fee: D, course: list[tuple[str, str, list[str]]]
 ) -> None:
-    on = market() if kind == "spot" else contract()
+    fees = {"maker_fee": fee, "taker_fee": fee}
+    on = market(**fees) if kind == "spot" else contract(**fees)
     more = {} if kind == "spot" else {"direction": kind, "leverage": "2"}
-    started = desk(on, sizing=sizing, reserve="0.1", **more)
+    started = desk(on, sizing=sizing, reserve=reserve, **more)
     for lot, least, prices in course:
         started.change_rules(lot=D(lot), min_notional=D(least))
         for price in prices:
@@ -180,7 +183,7 @@ def test_whatever_the_rules_become_nothing_is_refused_and_books_stay_exact(
         assert GRID.decode_state(GRID.encode_state(started.state)) == started.state
 
 
-@pytest.mark.parametrize("direction", ["long", "short"])
+@pytest.mark.parametrize("direction", ["long", "short", "neutral"])
 def test_without_a_reserve_the_last_order_of_a_leveraged_grid_is_smaller_not_denied(
     direction: str,
 ) -> None:
@@ -189,9 +192,27 @@ def test_without_a_reserve_the_last_order_of_a_leveraged_grid_is_smaller_not_den
         direction=direction, leverage="5", reserve="0",
     )  # fmt: skip
     assert in_vain(started) == []
-    assert len(started.resting()) == 4
+    assert len(started.resting()) == (5 if direction == "neutral" else 4)
     for price in ("79", "121", "79", "121", "95"):
         started.see(price)
         assert in_vain(started) == []
     assert started.book.balance("USDT").free >= 0
+    assert_exact(started)
+
+
+@pytest.mark.parametrize(
+    ("kind", "price"), [("spot", "80"), ("long", "80"), ("short", "120"), ("neutral", "80")]
+)
+def test_without_a_reserve_a_first_trade_of_all_the_money_pays_its_fee(
+    kind: str, price: str
+) -> None:
+    fees = {"maker_fee": D("0.001"), "taker_fee": D("0.001"), "fee_side": FeeSide.QUOTE}
+    on = market(**fees) if kind == "spot" else contract(**fees)
+    more = {} if kind == "spot" else {"direction": kind, "leverage": "2"}
+    started = desk(on, price, reserve="0", **more)
+    assert in_vain(started) == []
+    assert len(started.resting()) == 4
+    for each in ("100", "79", "121", "95"):
+        started.see(each)
+        assert in_vain(started) == []
     assert_exact(started)

@@ -8,11 +8,13 @@ import pytest
 
 from app.trading.engine import tick
 from app.trading.intents import Cancel, Intent, Place, reason
-from app.trading.market import FeeSide, Triggers
+from app.trading.market import FeeSide, MarketKind, Triggers
 from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
 from app.trading.position import Holdings
 from app.trading.risk import NO_LIMITS, Limits, check
 from app.trading.strategies.grid import GRID
+from app.trading.strategies.grid_fit import Fitter
+from app.trading.strategies.grid_state import GridState, Phase, Slot
 from app.trading.strategy import Severity, View
 from tests.trading.world import Desk, at, grid, market
 
@@ -155,3 +157,46 @@ def test_a_level_that_is_denied_at_every_fill_is_told_once() -> None:
         started.see(price)
     assert sum(order.status is Status.DENIED for order in started.orders.values()) == denied + 4
     assert {code: started.codes().count(code) for code in told} == before
+
+
+def contract_view(*orders: Order, base: str = "0", quote: str = "90", cost: str = "0") -> View:
+    rules = {"kind": MarketKind.LINEAR, "fee_side": FeeSide.QUOTE}
+    params = replace(grid(direction="neutral"), leverage=D(1))
+    held = Holdings(D(base), D(quote), D(cost))
+    return replace(view(*orders, **rules), params=params, holdings=held)
+
+
+@pytest.mark.parametrize(
+    ("wallet", "quantity", "code", "smaller"),
+    [
+        # A sell binds no more margin than the buys of 90 that stand; those and their fees have to
+        # be there all the same, or a venue takes no other order.
+        ("90.179", "0.8", "over_margin", None),
+        ("90.18", "0.8", None, None),
+        # The dearer side binds more.
+        ("110.219", "1", "over_margin", D("0.999")),
+        ("110.22", "1", None, None),
+        # Losses have left less than what stands needs: no order that may open is taken then.
+        ("80", "0.1", "over_margin", None),
+    ],
+)
+def test_a_neutral_grid_sends_what_its_margin_and_fees_allow(
+    wallet: str, quantity: str, code: str | None, smaller: D | None
+) -> None:
+    on = contract_view(standing(Side.BUY, "90", "1"), quote=wallet)
+    sell = place(Side.SELL, "110", quantity)
+    assert codes([sell], on) == [code]
+    # Who asks for orders goes by the same rule.
+    slot = Slot(Side.SELL, D(quantity))
+    fitter = Fitter(on, GridState(Phase.RUNNING, D(1), D(100), (slot,)))
+    found = fitter.within_means(0, slot, D(110))
+    assert found == (slot if code is None else smaller and replace(slot, quantity=smaller))
+
+
+def test_what_closes_goes_out_whatever_the_margin() -> None:
+    # A position of 2 that has lost more than its margin has left.
+    held = {"base": "2", "quote": "-120", "cost": "200"}
+    on = contract_view(standing(Side.SELL, "110", "1.5"), **held)
+    close = place(Side.SELL, None, "2", Purpose.CLOSE)
+    assert codes([place(Side.SELL, "110", "0.5"), close], on) == [None, None]
+    assert codes([place(Side.SELL, "110", "0.6")], on) == ["over_margin"]

@@ -8,35 +8,34 @@ does one for which coins or money are missing. Each of these is told once, until
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from app.trading.contracts import OrderSums, Stake, margin, only_closes
-from app.trading.market import ONE, ZERO, Market, MarketKind
-from app.trading.orders import FINAL, Side
-from app.trading.risk import standing_orders
+from app.trading.market import ONE, ZERO, MarketKind
+from app.trading.orders import OrderKind, Side
+from app.trading.risk import MarginLeft, budget_of, standing_orders, with_fee
 from app.trading.strategies.grid_news import parted
 from app.trading.strategies.grid_params import Direction, GridParams
-from app.trading.strategies.grid_state import NOTHING, GridState, Slot, Sums
+from app.trading.strategies.grid_state import NOTHING, Entry, GridState, Slot, Sums
 from app.trading.strategy import LogLine, Severity, View, log_line
 
 # What is told, as the state remembers it.
 SMALLER, TOO_SMALL, NO_MEANS = "smaller", "too_small", "without_means"
 NO_MARGIN = "without_margin"
-MONEY, MARGIN = "money", "margin"
 
 
 @dataclass(slots=True)
 class Fitter:
     """Fits the orders of one decision; what it changes of the state is in `state` afterwards.
 
-    Nothing is held back for lack of coins while `has_strays`: those lock coins until they are gone.
+    While it `has_strays`, those bind coins and money until they are gone: what lacks some of it
+    waits for that, and stays as big as it is.
     """
 
     view: View
     state: GridState
     has_strays: bool = False
     _found: dict[str, dict[str, Decimal | str | int]] = field(default_factory=dict)
-    _left: dict[Side | str, Decimal] = field(default_factory=dict)
-    # What stands of a neutral grid, and what goes out with this decision.
-    _orders: OrderSums | None = None
+    # What no order claims: coins or position by the side that closes them, and money.
+    _left: dict[Side, Decimal] = field(default_factory=dict)
+    _margin: MarginLeft | None = None
 
     def fit(self, gap: int, slot: Slot, price: Decimal) -> Slot | None:
         """Return a gap's order (or its twin) as the venue takes it, or None while it waits."""
@@ -63,56 +62,63 @@ class Fitter:
     def within_means(self, gap: int, slot: Slot, price: Decimal) -> Slot | None:
         """Return an order that takes no more than others leave, or None while it waits.
 
-        One that closes more than is held would open the other way, or sell what is not there. On a
-        contract the margin may not reach to the last order that opens, for a grid that follows the
-        price realises losses: it waits until there is more, as the venue would only refuse it.
-        Where coins wait that the venue does not take, money may be missing for buys as well.
+        One that closes more than is held would open the other way, or sell what is not there. Money
+        may be missing for fees, or be bound in coins that the venue does not take. On a contract
+        the margin may not reach to the last order that opens, for a grid that follows the price
+        realises losses: it waits until there is more, as the venue would only refuse it.
         """
-        if self.view.market.kind is MarketKind.LINEAR and closing_side(self.view.params) is None:
-            return self._within_margin(slot, price)
-        kind = self._means_of(slot)
-        if kind is None or self.has_strays:
+        closes = slot.side is closing_side(self.view.params)
+        if closes and slot.opening is None:
             return slot
-        if kind not in self._left:
-            self._left[kind] = _unclaimed(self.view, kind)
-        market, whole = self.view.market, slot.remaining
-        cost = ONE if isinstance(kind, Side) else price * _share(self.view, kind)
-        if whole * cost > self._left[kind]:
-            quantity = market.quantity_down(max(ZERO, self._left[kind] / cost))
-            if not market.is_tradable(quantity, price):
-                why = NO_MARGIN if kind == MARGIN else NO_MEANS
-                self._find(why, quantity=whole, price=price)
+        if self.view.market.kind is MarketKind.LINEAR and not closes:
+            return self._within_margin(gap, slot, price)
+        return self._within_holdings(gap, slot, price)
+
+    def _within_holdings(self, gap: int, slot: Slot, price: Decimal) -> Slot | None:
+        side = slot.side
+        if side not in self._left:
+            self._left[side] = _unclaimed(self.view, side)
+        spends = self.view.market.kind is MarketKind.SPOT and side is Side.BUY
+        cost = price * with_fee(OrderKind.LIMIT, self.view.market) if spends else ONE
+        if slot.remaining * cost > self._left[side]:
+            taken = self._smaller(gap, slot, price, max(ZERO, self._left[side] / cost))
+            if taken is None:
+                self._waits(NO_MEANS, slot, price)
                 return None
-            slot, _ = shrunk(slot, slot.done.quantity + quantity)
-            self._keep(gap, slot)
-        self._left[kind] -= slot.remaining * cost
+            slot = taken
+        self._left[side] -= slot.remaining * cost
         return slot
 
-    def _within_margin(self, slot: Slot, price: Decimal) -> Slot | None:
-        """Return an order of a neutral grid, or None while the margin does not reach to it.
+    def _within_margin(self, gap: int, slot: Slot, price: Decimal) -> Slot | None:
+        """Return an order that may open; in a neutral grid also one that closes its own gap."""
+        if self._margin is None:
+            self._margin = MarginLeft.of(self.view)
+        left, side = self._margin, slot.side
+        if left.lack(side, slot.remaining, price) > 0:
+            most = self.view.market.quantity_down(left.room(side, price))
+            is_whole = slot.opening is not None
+            if is_whole or left.lack(side, most, price) > 0:
+                most = ZERO
+            taken = self._smaller(gap, slot, price, most)
+            if taken is None:
+                self._waits(NO_MARGIN, slot, price)
+                return None
+            slot = taken
+        left.claim(side, slot.remaining, price)
+        return slot
 
-        Either side may open, and only what goes beyond the position binds margin.
-        """
-        holdings, params = self.view.holdings, self.view.params
-        if self._orders is None:
-            self._orders = standing_orders(self.view)
-        stake, quantity = Stake(holdings.base, holdings.cost), slot.remaining
-        value = quantity * price
-        wanted = self._orders.plus(slot.side, quantity, value)
-        needed = margin(stake, wanted, params.leverage)
-        if needed > holdings.wallet and not only_closes(stake, slot.side, wanted):
-            self._find(NO_MARGIN, quantity=quantity, price=price)
+    def _smaller(self, gap: int, slot: Slot, price: Decimal, most: Decimal) -> Slot | None:
+        """Return a gap with an order of no more than so much, unless it has to wait."""
+        quantity = self.view.market.quantity_down(most)
+        if self.has_strays or not self.view.market.is_tradable(quantity, price):
             return None
-        self._orders = wanted
-        return slot
+        found, _ = shrunk(slot, slot.done.quantity + quantity)
+        self._keep(gap, found)
+        return found
 
-    def _means_of(self, slot: Slot) -> Side | str | None:
-        closing = closing_side(self.view.params)
-        if slot.side is closing:
-            return None if slot.opening is None else slot.side
-        if self.view.market.kind is MarketKind.SPOT:
-            return MONEY if self.state.told else None
-        return None if closing is None else MARGIN
+    def _waits(self, why: str, slot: Slot, price: Decimal) -> None:
+        if not self.has_strays:
+            self._find(why, quantity=slot.remaining, price=price)
 
     def finish(self) -> list[LogLine]:
         """Return what has to be told for the first time under these rules, and remember it."""
@@ -149,34 +155,15 @@ def closing_side(params: GridParams) -> Side | None:
     return Side.BUY if params.is_short else Side.SELL
 
 
-def _unclaimed(view: View, kind: Side | str) -> Decimal:
-    """Return the coins (or the position, or the money) that no order claims which stands."""
-    side = kind if isinstance(kind, Side) else _opening_side(view.params)
-    standing = (o for o in view.orders if o.status not in FINAL and o.key.side is side)
-    if isinstance(kind, Side):
-        held = view.holdings.base if side is Side.SELL else -view.holdings.base
-        return held - sum((order.remaining for order in standing), ZERO)
-    value = sum(((order.price or view.price) * order.remaining for order in standing), ZERO)
-    if kind == MONEY:
-        return view.holdings.quote - value * _share(view, kind)
-    bound: Decimal = (view.holdings.cost + value) / view.params.leverage
-    return view.holdings.wallet - bound
-
-
-def _opening_side(params: GridParams) -> Side:
-    return Side.SELL if params.is_short else Side.BUY
-
-
-def _share(view: View, kind: str) -> Decimal:
-    """Return what an order takes of the money for each unit of its value.
-
-    A contract's venue wants the fee beside the margin, also for the order that will close it.
-    """
-    market = view.market
-    if kind == MONEY:
-        return ONE + max(ZERO, market.buy_fee_in_quote(market.maker_fee))
-    leverage: Decimal = view.params.leverage
-    return ONE / leverage + 2 * max(ZERO, market.maker_fee)
+def _unclaimed(view: View, side: Side) -> Decimal:
+    """Return the coins (or the position) for sells and the money for buys that no order claims."""
+    if view.market.kind is MarketKind.SPOT:
+        free = budget_of(view)
+        return free.base if side is Side.SELL else free.quote
+    standing = standing_orders(view)
+    if side is Side.SELL:
+        return view.holdings.base - standing.sells
+    return -view.holdings.base - standing.buys
 
 
 def shrunk(slot: Slot, quantity: Decimal) -> tuple[Slot, Sums]:
@@ -187,7 +174,23 @@ def shrunk(slot: Slot, quantity: Decimal) -> tuple[Slot, Sums]:
     return replace(slot, quantity=quantity, opening=opening), left
 
 
-def fitting_entry(market: Market, quantity: Decimal, price: Decimal) -> Decimal:
-    """Return the rest of the first trade rounded down to the lot, if the venue takes it so."""
-    fitting = market.quantity_down(quantity)
-    return fitting if market.is_tradable(fitting, price) else quantity
+def fitting_entry(view: View, entry: Entry) -> Decimal:
+    """Return the rest of the first trade as far as the money suffices, in whole lots.
+
+    Without a reserve the fee of one that takes nearly all money makes it dearer than what is there.
+    """
+    market, left = view.market, entry.quantity - entry.done
+    fitting = market.quantity_down(min(left, _payable(view, entry.side, left)))
+    return fitting if market.is_tradable(fitting, view.price) else left
+
+
+def _payable(view: View, side: Side, wanted: Decimal) -> Decimal:
+    market, price = view.market, view.price
+    if market.kind is MarketKind.LINEAR:
+        margin = MarginLeft.of(view)
+        is_there = margin.lack(side, wanted, price, OrderKind.MARKET) <= 0
+        return wanted if is_there else margin.room(side, price, OrderKind.MARKET)
+    free = budget_of(view)
+    if side is Side.SELL:
+        return free.base
+    return max(ZERO, free.quote) / (price * with_fee(OrderKind.MARKET, market))

@@ -421,5 +421,6 @@ def _money_with_fees(params: GridParams, market: Market, price: Decimal, plan: G
     way = {Direction.LONG: resting, Direction.SHORT: sells}.get(
         params.direction, max(resting, sells)
     )
-    fees = first * market.taker_fee + way * market.maker_fee
+    # Venues want the fee for closing beside the margin too.
+    fees = first * market.taker_fee + way * 2 * max(ZERO, market.maker_fee)
     return (first + way) / params.leverage + fees

@@ -104,7 +104,7 @@ def _first_trade(view: View, entry: Entry | None) -> list[Intent]:
     )
     if entry is None or under_way:
         return []
-    quantity = fitting_entry(view.market, entry.quantity - entry.done, view.price)
+    quantity = fitting_entry(view, entry)
     key = OrderKey(Purpose.ENTRY, None, entry.side, entry.cycle)
     code = "first_purchase" if entry.side.value == "buy" else "first_sale"
     why = reason(code, quantity=quantity, price=view.price)
