@@ -108,6 +108,15 @@ TEXTS: Mapping[str, LazyString] = {
         "The exchange did not tell its maintenance margin; the liquidation price is counted with "
         "%(rate)s."
     ),
+    "buys_smaller": _l(
+        "Buys far from the price are smaller than the others (%(orders)s of them, by %(amount)s in "
+        "all): fees take that money, or coins too few to be sold hold it."
+    ),
+    "orders_will_wait": _l(
+        "Money is missing for %(orders)s of the orders, such as %(quantity)s at %(price)s. They "
+        "wait, and go out as soon as it is there. More money in the bot or a larger reserve lets "
+        "all orders stand."
+    ),
     "leverage_too_high": _l("This pair allows a leverage of at most %(maximum)s."),
     # the log
     "grid_waits": _l("The grid waits for the start price %(trigger)s; the price is %(price)s."),
@@ -135,7 +144,8 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "orders_without_means": _l(
         "Orders of this bot wait, such as %(quantity)s at %(price)s: coins or money for them are "
-        "bound in what is too small to be traded. They go out when that is free."
+        "missing, for fees have taken some, or coins too few to be sold hold it. They go out when "
+        "there is enough."
     ),
     "orders_without_margin": _l(
         "Orders of this bot wait, such as %(quantity)s at %(price)s: its margin does not suffice "

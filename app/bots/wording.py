@@ -168,6 +168,7 @@ WRITERS_BY_CODE: Mapping[str, Mapping[str, Writer]] = {
     ),
     **dict.fromkeys(("past_runs_a_day_spent", "past_runs_a_day_spent_highest"), _COUNTS),
     "investment_too_small": {"value": _money, "minimum": _money_at_least},
+    "buys_smaller": {"amount": _money},
     "not_enough_coins": {"needed": _own_coins, "free": _own_coins},
     "trigger_already_reached": {"value": _price},
     "order_edited_outside": {"ours": _price},

@@ -99,6 +99,76 @@ def test_coins_that_are_too_many_are_sold() -> None:
     assert 0 <= started.books.position.base - sells < D("0.002")
 
 
+def denied(of: Desk) -> list[Any]:
+    return [order for order in of.orders.values() if order.status is Status.DENIED]
+
+
+def least(value: int) -> Any:
+    """Return a market on which everything is free, but no order is worth less than that."""
+    return replace(FREE, min_notional=D(value))
+
+
+@pytest.mark.parametrize(
+    ("min_notional", "smallest", "codes"),
+    [
+        # q = 920 / (90 + 80 + 2 * 95) = 2.555; coins worth 42.2 are over, too few to be sold.
+        (150, ["230", "162"], ["buys_smaller"]),
+        # The lowest buy alone can't give it, so the next one gives its part.
+        (190, ["202", "190"], ["buys_smaller"]),
+        # Both are as small as can be, and money is there for one alone.
+        (199, ["199"], ["buys_smaller", "orders_will_wait"]),
+    ],
+)
+def test_coins_too_few_to_be_sold_pay_for_no_buy(
+    min_notional: int, smallest: list[str], codes: list[str]
+) -> None:
+    started = desk(on=least(min_notional))
+    found = edit(started, investment="920")
+    assert found.base_to_sell == 0 and 42 < started.books.position.base * 95 - D("485.5") < 43
+    assert [each.code for each in found.warnings] == codes
+    promised = {(each.side.value, each.price, each.quantity) for each in found.places}
+    assert sorted((p * q for s, p, q in promised if s == "buy"), reverse=True) == pytest.approx(
+        list(map(D, smallest)), abs=D("1.5")
+    )
+    started.settle()
+    assert set(started.resting()) == promised
+    assert not denied(started)
+    waits = "orders_will_wait" in codes
+    assert started.codes().count("orders_without_means") == waits
+    # The sells bring money, so what waits goes out.
+    started.see("121")
+    assert len(started.resting()) == 4
+    assert not denied(started)
+
+
+def test_where_the_size_is_named_money_comes_in_for_coins_too_few_to_be_sold() -> None:
+    started = desk(on=least(150), quantity="3", investment="1080")
+    started.params = replace(started.params, investment=None)
+    # All but 6 of the coins of 95 are paid for, and the 0.8 that are over pay for nothing.
+    started.books = replace(started.books, position=replace(started.books.position, quote=D(420)))
+    found = edit(started, quantity="2.6")
+    assert (found.base_to_sell, found.money_in) == (0, D("2.6") * 170 - 420)
+    assert found.warnings == ()
+    started.settle()
+    assert [q for _, _, q in started.resting()] == [D("2.6")] * 4
+
+
+def test_an_edit_without_a_first_trade_buys_for_no_more_than_the_cash() -> None:
+    on = market(min_notional=D(5))
+    endless = {"upper": None, "grids": None, "infinity": "true", "step": "0.02", "lower": "90"}
+    started = Desk(grid(**endless, reserve="0.01"), on, D(100))
+    for price in ("100", "93.37", "95.46"):
+        started.see(price)
+    found = edit(started, reserve="0")
+    assert found.base_to_buy == found.base_to_sell == 0
+    assert (found.plan.quote_reserved or 0) > started.books.position.quote
+    promised = {(o.side.value, o.price, o.quantity) for o in (*found.kept, *found.places)}
+    started.settle()
+    assert set(started.resting()) == promised
+    assert len(promised) == len(started.state.slots)
+    assert not denied(started)
+
+
 def test_a_range_without_the_price_is_refused() -> None:
     started = desk()
     before = started.state
@@ -354,6 +424,63 @@ def test_after_any_edits_the_books_agree_and_every_gap_has_its_order(
     assert shown.total == booked(held.quote + held.base * started.price) - started.money
     if started.finished is None:
         assert started.state.phase is not Phase.EDITING
+
+
+rules_of = st.tuples(
+    st.sampled_from(["0.0001", "0.01", "0.1"]), st.sampled_from(["1", "5", "30", "60"])
+)
+money_of = st.fixed_dictionaries(
+    {},
+    optional={
+        "lower": st.sampled_from(["75", "82"]),
+        "grids": st.integers(2, 9),
+        "investment": st.sampled_from(["700", "850", "920", "960", "1700"]),
+        "reserve": st.sampled_from(["0", "0.02", "0.1"]),
+    },
+)
+
+
+@tried(30)
+@given(
+    st.lists(st.tuples(walks, rules_of, money_of), min_size=1, max_size=4),
+    st.sampled_from(["spot", "long", "neutral", "short"]),
+    st.sampled_from([FeeSide.QUOTE, FeeSide.RECEIVED_ASSET]),
+    st.sampled_from([D(0), D("0.001")]),
+    st.sampled_from(["equal_base", "equal_quote", "infinity"]),
+)
+def test_an_edit_comes_to_just_what_its_preview_promised(
+    parts: list[tuple[list[D], tuple[str, str], dict[str, Any]]],
+    kind: str,
+    fee_side: FeeSide,
+    fee: D,
+    sizing: str,
+) -> None:
+    on = replace(FREE if kind == "spot" else PERP, maker_fee=fee, taker_fee=fee)
+    if kind == "spot":
+        on = replace(on, fee_side=fee_side)
+    more: dict[str, Any] = {} if kind == "spot" else {"direction": kind, "leverage": "2"}
+    endless = sizing == "infinity" and kind == "spot"
+    if endless:
+        more |= {"infinity": "true", "upper": None, "grids": None, "step": "0.05"}
+    elif sizing != "infinity":
+        more["sizing"] = sizing
+    started = Desk(grid(reserve="0.01", **more), on, D(100))
+    started.see("100")
+    for walk, (
+        lot,
+        least_value,
+    ), changes in parts:
+        for price in walk:
+            started.see(price)
+        started.change_rules(lot=D(lot), min_notional=D(least_value))
+        found = edit(started, **({**changes, "grids": None} if endless else changes))
+        if started.finished or found.state is None or not found.places:
+            continue
+        started.settle()
+        promised = {(o.side.value, o.price, o.quantity) for o in (*found.kept, *found.places)}
+        assert set(started.resting()) == promised
+        orders = started.orders.values()
+        assert not [o for o in orders if o.status in {Status.DENIED, Status.REJECTED}]
 
 
 @pytest.mark.parametrize("bad", [{"grids": 5}, {"lower": "70"}])

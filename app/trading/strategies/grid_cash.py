@@ -1,13 +1,14 @@
 """How much the buys of a grid may cost at most, so that none is asked for in vain."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
 from app.trading.market import ONE, ZERO, Market, MarketKind
-from app.trading.orders import FINAL, Side
+from app.trading.orders import FINAL, Order, Side
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_params import Direction, GridParams
-from app.trading.strategies.grid_sizes import floored
+from app.trading.strategies.grid_sizes import floored, smallest_unit
 from app.trading.strategies.grid_state import GridState, Slot, Sums
 from app.trading.strategy import View
 
@@ -25,7 +26,7 @@ def claimed_cash(state: GridState, steps: Ladder, fee: Decimal) -> Decimal:
 
 
 def within_sale(
-    params: GridParams, market: Market, price: Decimal, sale: Sums, again: Slot
+    params: GridParams, market: Market, steps: Ladder, gap: int, sale: Sums, again: Slot
 ) -> Slot:
     """Let a gap of a grid that follows the price up buy for no more than its sale has brought.
 
@@ -34,25 +35,34 @@ def within_sale(
     long = params.direction is Direction.LONG
     if not (params.trailing_up and long) or again.side is Side.SELL:
         return again
-    return _costing(again, market, price, sale.value - sale.fee_quote)
+    return _costing(again, market, steps, gap, sale.value - sale.fee_quote)
 
 
 def within_cash(view: View, state: GridState, steps: Ladder) -> GridState:
     """Let buys that do not stand at the venue yet cost no more than the cash that others leave.
 
     Fees make the difference where nothing was reserved for them: of a sale at market, or of a first
-    sale of equal value, which brings less than the buy that answers it. The farthest gives way.
+    sale of equal value, which brings less than the buy that answers it.
     """
-    market = view.market
+    return buys_within(view.market, state, steps, view.holdings.quote, view.orders)
+
+
+def buys_within(
+    market: Market, state: GridState, steps: Ladder, cash: Decimal, orders: Iterable[Order]
+) -> GridState:
+    """Let the buys beside these `orders` cost no more than the cash that those leave of it.
+
+    The farthest gives way first, and none more than leaves an order that the venue takes.
+    """
     if market.kind is not MarketKind.SPOT:
         return state
     fee = market.buy_fee_in_quote(market.maker_fee)
-    left = view.holdings.quote - claimed_cash(state, steps, fee)
+    left = cash - claimed_cash(state, steps, fee)
     if left >= 0:
         return state
     standing = {
         order.key.level
-        for order in view.orders
+        for order in orders
         if order.status not in FINAL and order.key.side is Side.BUY
     }
     slots = list(state.slots)
@@ -63,15 +73,18 @@ def within_cash(view: View, state: GridState, steps: Ladder) -> GridState:
             continue
         price = steps.buys[gap]
         cost = slot.remaining * price * (ONE + fee)
-        slots[gap] = _costing(slot, market, price, cost + left)
+        slots[gap] = _costing(slot, market, steps, gap, cost + left)
         left += cost - slots[gap].remaining * price * (ONE + fee)
     return replace(state, slots=tuple(slots))
 
 
-def _costing(buy: Slot, market: Market, price: Decimal, most: Decimal) -> Slot:
-    """Return a new buy that costs no more than `most`, if the venue still takes it."""
+def _costing(buy: Slot, market: Market, steps: Ladder, gap: int, most: Decimal) -> Slot:
+    """Return a new buy that costs no more than `most`, or else the smallest that makes sense."""
+    price = steps.buys[gap]
     fee = market.buy_fee_in_quote(market.maker_fee)
     quantity = floored(market, max(most, ZERO) / (price * (ONE + fee)))
+    if not market.is_tradable(quantity, price):
+        quantity, _ = smallest_unit(market, price, steps.sells[gap + 1])
     if quantity >= buy.quantity or not market.is_tradable(quantity, price):
         return buy
     return replace(buy, quantity=quantity)

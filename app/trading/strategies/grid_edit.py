@@ -8,6 +8,7 @@ end as coins held.
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from app.money import ceil_to_step
 from app.trading.intents import Cancel, reason
@@ -22,15 +23,21 @@ from app.trading.market import (
 )
 from app.trading.orders import FINAL, Order, Purpose, Side
 from app.trading.position import Holdings
+from app.trading.strategies.grid_cash import buys_within
 from app.trading.strategies.grid_exit import close, exit_triggers
 from app.trading.strategies.grid_keep import Kept, keep_orders
 from app.trading.strategies.grid_levels import Ladder
-from app.trading.strategies.grid_news import OTHER, News, gap_of, order_price
-from app.trading.strategies.grid_orders import AT_VENUE
+from app.trading.strategies.grid_news import OTHER, News, gap_of
+from app.trading.strategies.grid_orders import AT_VENUE, Promised, promised_orders
 from app.trading.strategies.grid_params import GridParams
-from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
-from app.trading.strategies.grid_sizes import ladder_at
-from app.trading.strategies.grid_start import begin, check_margin, start_grid
+from app.trading.strategies.grid_plan import GridPlan, most_resting, plan_grid, within_funds
+from app.trading.strategies.grid_sizes import floored, ladder_at
+from app.trading.strategies.grid_start import (
+    after_first_trade,
+    begin,
+    check_margin,
+    start_grid,
+)
 from app.trading.strategies.grid_state import NOTHING, Exit, GridState, Outside, Phase, Slot, Sums
 from app.trading.strategy import (
     Decision,
@@ -42,6 +49,7 @@ from app.trading.strategy import (
     StopHow,
     View,
     log_line,
+    problem,
 )
 
 # Other values of these change the orders; all others are obeyed as they are.
@@ -49,6 +57,8 @@ SHAPING = (
     "lower", "upper", "grids", "step", "spacing", "sizing", "investment", "quantity", "reserve",
     "direction", "leverage", "infinity",
 )  # fmt: skip
+# A buy of less than this part of what was planned is told of.
+MUCH_SMALLER = Decimal("0.9")
 # More round trips than a gap makes between two copies of the books.
 UNKNOWN_CYCLES = 10_000
 
@@ -114,9 +124,10 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         check_margin(now, market, price, funds, begun)
     except InvalidParams as bad:
         return Edit(None, plan, errors=bad.problems, warnings=plan.warnings)
-    steps = ladder_at(now, market, price)
-    kept = keep_orders(state, view.orders, begun, steps, price)
+    anew = _go_on_with(replace(view, params=now, holdings=funds), state, begun)
+    kept = anew.kept
     staying = {order.client_id for order in kept.orders.values()}
+    promised = promised_orders(anew.view, kept.state, anew.steps, most_resting(now, market))
     entry = begun.entry
     buys = entry.quantity if entry is not None and entry.side is Side.BUY else ZERO
     sells = entry.quantity if entry is not None and entry.side is Side.SELL else ZERO
@@ -137,24 +148,65 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
             for order in view.orders
             if _is_grids(order) and order.client_id not in staying
         ),
-        places=_new_orders(kept, steps),
+        places=tuple(EditedOrder(w.slot.side, w.price, w.slot.remaining) for w in promised.places),
         base_to_buy=buys,
         base_to_sell=sells,
         cost=(buys + sells) * price,
         fee=(buys + sells) * price * market.taker_fee,
         money_in=money_in,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *_lacking(begun, anew, promised)),
     )
 
 
-def _new_orders(kept: Kept, steps: Ladder) -> tuple[EditedOrder, ...]:
-    return tuple(
-        EditedOrder(each.side, order_price(steps, gap, each.side), each.remaining)
-        for gap, slot in enumerate(kept.state.slots)
-        if gap not in kept.orders
-        for each in (slot, slot.twin)
-        if each is not None
-    )
+class _Anew(NamedTuple):
+    """A grid that begins anew beside the orders that stay, and what is seen after a first trade."""
+
+    kept: Kept
+    steps: Ladder
+    view: View
+
+
+def _go_on_with(view: View, state: GridState, begun: GridState) -> _Anew:
+    """Return how a grid goes on that has begun anew: with buys that can be paid.
+
+    Preview and deed both come from here, so that the one promises what the other does.
+    """
+    market, price, entry = view.market, view.price, begun.entry
+    steps = ladder_at(view.params, market, price)
+    kept = keep_orders(state, view.orders, begun, steps, price)
+    held = view.holdings
+    if entry is not None:
+        held = after_first_trade(market, price, held, entry)
+    orders = tuple(kept.orders.values())
+    fitting = buys_within(market, kept.state, steps, held.quote, orders)
+    return _Anew(kept._replace(state=fitting), steps, replace(view, holdings=held, orders=orders))
+
+
+def _lacking(begun: GridState, anew: _Anew, promised: Promised) -> list[Problem]:
+    """Warn of buys that are much smaller than planned, and of orders that wait, for lack of money.
+
+    Fees take it, or coins that are too few to be sold hold it.
+    """
+    found = []
+    less = _much_smaller(begun, anew)
+    if less:
+        found.append(problem("investment", "buys_smaller", orders=len(less), amount=sum(less)))
+    if promised.waits:
+        first = promised.waits[0]
+        values = {"quantity": first.slot.remaining, "price": first.price}
+        count = len(promised.waits)
+        found.append(problem("investment", "orders_will_wait", orders=count, **values))
+    return found
+
+
+def _much_smaller(begun: GridState, anew: _Anew) -> list[Decimal]:
+    """Return how much less is spent for each buy that is much smaller than planned."""
+    fitting = enumerate(zip(begun.slots, anew.kept.state.slots, strict=True))
+    return [
+        (whole.quantity - slot.quantity) * anew.steps.buys[gap]
+        for gap, (whole, slot) in fitting
+        if gap not in anew.kept.orders and slot.quantity < whole.quantity * MUCH_SMALLER
+    ]
 
 
 def with_flow(state: GridState, amount: Decimal) -> GridState:
@@ -186,12 +238,22 @@ def _money_in(old: GridParams, state: GridState, new: GridParams, view: View) ->
     if not (is_waiting or reshapes(old, new)):
         return ZERO
     planned = new if is_waiting else replace(new, trigger_price=None)
-    needed = plan_grid(planned, view.market, view.price).investment or ZERO
-    held = view.holdings
-    worth = held.quote + held.base * view.price
+    plan = plan_grid(planned, view.market, view.price)
+    needed, held = plan.investment or ZERO, view.holdings
+    worth = held.quote + (held.base - _idle_coins(plan, view)) * view.price
     # The margin of a position is that of the price at which it was opened.
     there = worth if view.market.kind is MarketKind.SPOT else min(worth, held.wallet)
     return max(ZERO, ceil_to_step(needed - there, BOOK_STEP))
+
+
+def _idle_coins(plan: GridPlan, view: View) -> Decimal:
+    """Return coins beyond what the sells of a plan need that are too few to be sold for cash."""
+    if view.market.kind is not MarketKind.SPOT:
+        return ZERO
+    needed = sum((order.quantity or ZERO for order in plan.sells or ()), ZERO)
+    over = view.holdings.base - needed
+    sold = floored(view.market, max(ZERO, over))
+    return max(ZERO, over) if not view.market.is_tradable(sold, view.price) else ZERO
 
 
 def _exits() -> frozenset[str]:
@@ -241,17 +303,20 @@ def go_on_editing(view: View, state: GridState) -> Decision:
         )
     except InvalidParams as bad:
         return _take_back(state, live, news) if live else _without_plan(view, state, news, bad)
-    steps = ladder_at(view.params, view.market, view.price)
-    kept = keep_orders(state, view.orders, begun, steps, view.price)
+    anew = _go_on_with(view, state, begun)
+    kept = anew.kept
     staying = {order.client_id for order in kept.orders.values()}
     leaving = [order for order in live if order.client_id not in staying]
     if leaving:
         return _take_back(state, leaving, news)
     if view.price_is_old:
         return _wait_for_next_price(view, state, news)
-    begun = replace(kept.state, equity=state.equity, outside=state.outside)
-    done = log_line("edit_done", orders=len(begun.slots), kept=len(staying))
-    return Decision(begun, (), (*news.events, done), tuple(news.matches), again=True)
+    events = [*news.events, log_line("edit_done", orders=len(begun.slots), kept=len(staying))]
+    if less := _much_smaller(begun, anew):
+        values = {"orders": len(less), "amount": sum(less)}
+        events.append(log_line("buys_smaller", Severity.WARNING, **values))
+    going_on = replace(kept.state, equity=state.equity, outside=state.outside)
+    return Decision(going_on, (), tuple(events), tuple(news.matches), again=True)
 
 
 def _without_plan(view: View, state: GridState, news: News, bad: InvalidParams) -> Decision:

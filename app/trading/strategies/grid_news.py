@@ -278,7 +278,7 @@ def _closed(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) ->
         )
     )
     again = _open_again(grounds, news, gap, OTHER[slot.side], order)
-    return within_sale(grounds.params, grounds.market, grounds.steps.buys[gap], done, again)
+    return within_sale(grounds.params, grounds.market, grounds.steps, gap, done, again)
 
 
 def _within(done: Sums, opening: Sums, slot: Slot) -> tuple[Sums, Sums]:

@@ -243,6 +243,30 @@ def wanted_orders(view: View, state: GridState, steps: Ladder, cap: int | None) 
     return Wanted(fitter.state, intents, events)
 
 
+class Promised(NamedTuple):
+    """Orders that a grid would place, as big as it would, and those that would wait for means."""
+
+    places: list[Want]
+    waits: list[Want]
+
+
+def promised_orders(view: View, state: GridState, steps: Ladder, cap: int | None) -> Promised:
+    """Say what would become of all missing orders if they were placed now.
+
+    Of those beyond the `cap` nobody knows yet: they come up with the price.
+    """
+    wants = _nearest(view, state, _missing(state, standing_of(view.orders, state), steps))
+    fitter = Fitter(view, state)
+    found = Promised(wants[cap:] if cap is not None else [], [])
+    for want in _by_urgency(wants[:cap], view.price):
+        slot = fitter.within_means(want.gap, want.slot, want.price)
+        if slot is None:
+            found.waits.append(want)
+        else:
+            found.places.append(want._replace(slot=slot))
+    return found
+
+
 def _fitted(fitter: Fitter, wants: list[Want], standing: Standing) -> list[Want]:
     """Return what is wanted as the venue takes it now; what stands already stays as it is."""
     found = []

@@ -203,7 +203,7 @@ def purchase_for(market: Market, needed: Decimal) -> Decimal:
     kept = ONE - market.buy_fee_in_base(market.taker_fee)
     if needed <= 0:
         return ZERO
-    return needed if kept == ONE else _ceiled(market, needed / kept)
+    return _ceiled(market, needed / kept)
 
 
 def first_trade(

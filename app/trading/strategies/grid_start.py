@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 
-from app.trading.market import ZERO, Market, MarketKind, exact
-from app.trading.orders import Side
-from app.trading.position import Holdings
+from app.trading.market import ONE, ZERO, Market, MarketKind, exact
+from app.trading.orders import Fill, Side, fee_currency
+from app.trading.position import Holdings, Position
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import counted_opening
 from app.trading.strategies.grid_params import Direction, GridParams
@@ -114,6 +115,16 @@ def begin(
         newest=cycle - 1,
         edits=edits,
     )
+
+
+@exact
+def after_first_trade(market: Market, price: Decimal, funds: Holdings, entry: Entry) -> Holdings:
+    """Return what is held once the first trade is done at this price."""
+    currency = fee_currency(market, entry.side)
+    fee = entry.quantity * (ONE if currency == market.base else price) * market.taker_fee
+    moment = datetime.min.replace(tzinfo=UTC)
+    fill = Fill("", "", entry.side, price, entry.quantity, fee, currency, moment, maker=False)
+    return Position(funds.quote, funds.base, funds.cost).after(fill, market).holdings
 
 
 def _within_held(

@@ -18,7 +18,7 @@ from tests.bots.sequences.life import Life, Refusal
 LOWEST, HIGHEST = Decimal(62), Decimal(148)
 CENT = Decimal("0.01")
 # Codes of a plan after which an order may lack money.
-MONEY_WARNINGS = frozenset({"reserve_below_fees", "margin_runs_short"})
+MONEY_WARNINGS = frozenset({"reserve_below_fees", "margin_runs_short", "orders_will_wait"})
 
 
 class Player:
