@@ -11,6 +11,7 @@ import click
 from app.bots import running, service, starting, stopping
 from app.bots.inventory import InventoryBot, any_bot, bot_json, inventory
 from app.bots.live import tick_accounts
+from app.bots.mending import bots_with_trades, mend_trades
 from app.bots.rules import Action, may, next_state
 from app.bots.venue_check import ask_venue
 from app.cli.edge import DatabaseGroup
@@ -164,6 +165,26 @@ def tick_bot(bot_id: int) -> None:
     if report.busy:
         raise click.ClickException("A worker is ticking this account right now; try again.")
     click.echo(f"Ticked: {report.fills} fills, {report.sent} orders sent, {report.failed} failed.")
+
+
+@bots.command("mend-trades")
+@click.option("--write", is_flag=True, help="Do it; without it only what would change is shown.")
+def mend(write: bool) -> None:
+    """End trades as carried over whose coins a former version has counted twice."""
+    with transaction():
+        numbers = bots_with_trades()
+    found = []
+    for number in numbers:
+        with transaction():
+            mended = mend_trades(number, write=write)
+        if mended is not None:
+            found.append(mended)
+            click.echo(
+                f"Bot {number}: {mended.trades} trades, {mended.profit:f} {mended.currency}"
+                " counted twice."
+            )
+    done = "corrected" if write or not found else "to be corrected: add --write"
+    click.echo(f"{sum(each.trades for each in found)} trades of {len(found)} bots {done}.")
 
 
 def _read_settings(settings: tuple[str, ...]) -> dict[str, object]:
