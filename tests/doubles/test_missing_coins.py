@@ -1,13 +1,22 @@
 """Coins of a bot that its owner has sold or moved meanwhile, when it is to sell and stop."""
 
+from copy import copy
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from app.bots import jobs, stopping
+from app.bots.live import asking
+from app.bots.live.booking import Books
+from app.bots.live.facts import Seen
+from app.bots.live.rows import read_bots
+from app.bots.metrics import first_metrics
 from app.bots.queries import bot_card, notices_for
+from app.db import utc_now
 from app.notifications.queries import caught_mails
+from app.trading.ports import Balance
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.doubles.fake_stage import KEY, FakeStage
@@ -116,3 +125,16 @@ def test_coins_of_another_bot_are_not_sold_in_their_place(stage: Stage) -> None:
     kept = stage.live.world.metrics(other).base
     assert stage.stop().state_reason["code"] == "coins_missing"
     assert kept - LOT < stage.customer.wallet["AAA"] < kept + LOT
+
+
+def test_the_money_of_a_bot_that_trades_for_the_same_coin_is_not_sold_either(stage: Stage) -> None:
+    with transaction():
+        (bot,) = read_bots([stage.live.seats[0].account], ())
+    for_coins = copy(bot)
+    for_coins.id, for_coins.market = bot.id + 1, replace(bot.market, base="CCC", quote="AAA")
+    metrics = {each.id: first_metrics(each.id, Decimal(3)) for each in (bot, for_coins)}
+    books = Books(utc_now(), [bot, for_coins], metrics, {})
+    there = Seen(
+        bot.account_id, "", asks_again=True, balances={"AAA": Balance(Decimal(4), Decimal(1))}
+    )
+    assert asking._there(books, bot, there) == Balance(Decimal(2), Decimal(0))

@@ -537,6 +537,14 @@ def test_the_stop_that_should_rest_follows_the_settings() -> None:
     )
 
 
+def test_the_fees_of_orders_that_stand_are_kept_back_on_a_contract() -> None:
+    # Else an order that had to wait for margin is asked for at the next look, though nothing came.
+    rules = replace(PERP, maker_fee=D("0.004"), taker_fee=D("0.006"))
+    opened = desk("100", on=rules, lower="20", upper="180", grids=30, leverage="20")
+    assert opened.codes().count("orders_without_margin") == 1
+    assert "order_rejected" not in opened.codes()
+
+
 # --- profit -------------------------------------------------------------------------------------
 
 
@@ -551,6 +559,25 @@ def test_reinvested_profit_makes_later_orders_bigger() -> None:
     earned = sum((match.profit for match in reinvested.matches), D(0))
     assert bigger == (D("2.777") * (1 + earned / 1000)).quantize(D("0.001"), "ROUND_FLOOR")
     assert not [code for code in reinvested.codes() if code.startswith("denied")]
+
+
+@pytest.mark.parametrize(
+    ("direction", "last", "opens"),
+    [("long", "101", ("buy", D(90))), ("short", "89", ("sell", D(100)))],
+)
+def test_reinvested_profit_leaves_the_leverage_of_a_contract_as_it_is(
+    direction: str, last: str, opens: tuple[str, D]
+) -> None:
+    way = {"on": PERP, "direction": direction, "leverage": "5"}
+    aside, reinvested = desk("95", **way), desk("95", **way, profit_use="reinvest")
+    for price in ("89", "101") * 20 + (last,):
+        aside.see(price)
+        reinvested.see(price)
+    (size,) = [q for side, price, q in aside.resting() if (side, price) == opens]
+    (bigger,) = [q for side, price, q in reinvested.resting() if (side, price) == opens]
+    earned = sum((match.profit for match in reinvested.matches), D(0))
+    assert earned > 1000
+    assert bigger == (size * (1 + earned / 1000)).quantize(D("0.001"), "ROUND_FLOOR")
 
 
 # --- whatever happens -----------------------------------------------------------------------------

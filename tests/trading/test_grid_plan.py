@@ -105,6 +105,13 @@ def test_a_given_quantity_below_the_venues_minimum_is_refused() -> None:
     assert codes(found.errors) == [("quantity", "below_minimum_order")]
 
 
+def test_money_for_less_than_a_lot_is_refused_on_contracts_too() -> None:
+    rules = market(kind=MarketKind.LINEAR, fee_side=FeeSide.QUOTE, lot=D(1000), min_notional=D(0))
+    for direction in ("long", "short", "neutral"):
+        found = plan(on=rules, direction=direction)
+        assert ("investment", "investment_too_small") in codes(found.errors)
+
+
 def test_a_given_quantity_must_be_paid_by_the_given_money() -> None:
     found = plan(investment="100", quantity="1", reserve="0")
     assert codes(found.errors) == [("investment", "investment_too_small")]

@@ -254,18 +254,29 @@ def _there(books: Books, bot: LiveBot, seen: Seen) -> Balance | None:
     """
     if seen.balances is None or bot.market.kind is not MarketKind.SPOT or not seen.asks_again:
         return None
+    coin = bot.market.base
     others = (
-        books.metrics[each.id].books.position.base
+        _held_of(coin, books, each)
         for each in books.bots
         if each.id != bot.id
         and each.account_id == bot.account_id
         and (each.is_running or each.is_paused)
-        and (each.market.kind, each.market.base) == (bot.market.kind, bot.market.base)
+        and each.market.kind is MarketKind.SPOT
     )
     told = seen.balances.get(bot.market.base, Balance())
     total = max(ZERO, told.total - sum(others, ZERO))
     free = min(told.free, total)
     return Balance(free, total - free)
+
+
+def _held_of(coin: str, books: Books, bot: LiveBot) -> Decimal:
+    """Return how much of a coin a bot holds: as what it trades, or as the money that it trades for.
+
+    A bot on ETH/BTC waits with bitcoins for its buys, beside one that trades BTC/USDT.
+    """
+    position = books.metrics[bot.id].books.position
+    held = position.base if bot.market.base == coin else ZERO
+    return held + (position.quote if bot.market.quote == coin else ZERO)
 
 
 def _take_out(books: Books, bot: LiveBot, why: Reason) -> None:

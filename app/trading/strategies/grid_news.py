@@ -246,7 +246,8 @@ def opening_quantity(grounds: Grounds, earned: Decimal, gap: int, side: Side) ->
     state, params, market = grounds.state, grounds.params, grounds.market
     unit = state.unit
     if params.profit_use is ProfitUse.REINVEST and state.money and earned > 0:
-        unit = unit * (ONE + earned * params.leverage / state.money)
+        # The unit is that of the leveraged money already: orders grow as the money does.
+        unit = unit * (ONE + earned / state.money)
         unit = floored(market, unit) if _counts_coins(params) else booked(unit)
     return gap_quantity(params, market, grounds.steps, unit, gap, side)
 

@@ -228,7 +228,8 @@ def _across(
     value = sum((price * quantity for price, quantity in standing), ZERO)
     coins = sum((quantity for _, quantity in standing), ZERO)
     opening = sum((quantity for _, quantity in others), ZERO)
-    return value * opening / coins / params.leverage
+    # No order has a size where the money is too little for a single lot.
+    return value * opening / coins / params.leverage if coins else ZERO
 
 
 def _worst(end: _End, market: Market, investment: Decimal) -> WorstCase:
