@@ -400,6 +400,7 @@ def test_an_idle_session_ends(client: Client, role: Role, idle: timedelta) -> No
         assert not is_signed_in(client)
 
 
+@pytest.mark.long
 def test_a_busy_session_ends_at_the_absolute_limit(client: Client) -> None:
     make_person()
     with time_machine.travel("2031-05-01T12:00:00Z", tick=False) as clock:

@@ -144,6 +144,7 @@ def test_a_value_moved_to_another_owner_stays_closed(ring: KeyRing) -> None:
     assert rotation.rotate().unreadable == (f"owner_keys.sealed_key {other}",)
 
 
+@pytest.mark.long
 @pytest.mark.chaos
 def test_a_rotation_that_is_killed_in_the_middle_is_started_again(
     ring: KeyRing, environment: dict[str, str], old_keys: str

@@ -120,9 +120,8 @@ def test_rows_of_record_are_never_edited(app: Flask, login_as: Login, endpoint: 
         )
 
 
-@pytest.mark.parametrize(
-    "hostile", few(["%_\\' OR 1=1--", "%00", "🦊" * 50, "a" * 5000, "1e999", "-1"], 6)
-)
+@pytest.mark.long
+@pytest.mark.parametrize("hostile", ["%_\\' OR 1=1--", "%00", "🦊" * 50, "a" * 5000, "1e999", "-1"])
 def test_hostile_searches_and_filters_do_no_harm(app: Flask, login_as: Login, hostile: str) -> None:
     client = login_as(make_user(Role.ADMIN))
     for view in desk_views(app):

@@ -130,7 +130,7 @@ def test_the_page_says_it_beside_the_field(shop: Shop, client: Client, field: Fi
     assert nothing_was_made()
 
 
-@pytest.mark.parametrize("value", few(NO_NUMBERS, 3))
+@pytest.mark.parametrize("value", few(NO_NUMBERS, 6))
 def test_the_page_says_it_beside_every_number(shop: Shop, client: Client, value: str) -> None:
     numbers = [field.name for field in ON_THE_PAGE if field.kind in NUMBERS]
     assert len(numbers) > 10

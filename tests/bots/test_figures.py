@@ -195,6 +195,7 @@ def test_a_silent_bot_and_an_old_price_are_stale(shop: Shop) -> None:
     assert card(shop, bot_id).stale
 
 
+@pytest.mark.long
 def test_the_curve_and_the_small_curve_come_from_samples(shop: Shop) -> None:
     bot_id = shop.run_bot(*PATH)
     assert card(shop, bot_id).spark is None

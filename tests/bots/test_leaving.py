@@ -97,6 +97,7 @@ def seen_on(page: str) -> str:
     return found[1]
 
 
+@pytest.mark.long
 def test_an_account_that_leaves_something_is_deleted_only_by_who_has_read_what(
     kept: Kept, client: Client
 ) -> None:

@@ -144,6 +144,7 @@ def test_who_asks_for_keep_once_more_removes_the_stop_and_is_told_what_that_mean
     desk.agree()
 
 
+@pytest.mark.long
 def test_closing_the_position_takes_the_stop_along(desk: Desk) -> None:
     desk.end_by_plan()
     desk.stop(StopHow.SELL)

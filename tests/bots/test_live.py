@@ -217,7 +217,7 @@ def test_late_ticks_trade_exactly_as_the_back_test(world: World, seed: int) -> N
             ),
             ({"upper": "104", "lower": "96", "grids": 4, "sizing": "equal_quote"}, None),
         ],
-        2,
+        4,
     ),
 )
 def test_exits_and_excursions_are_the_same_late_as_in_the_back_test(

@@ -142,6 +142,7 @@ def test_few_trades_are_warned_of(shop: Shop) -> None:
     assert "few_trades" in few.warnings
 
 
+@pytest.mark.long
 def test_missing_candles_are_counted_and_warned_of(shop: Shop) -> None:
     assert counted(shop).missing == 0
     lose_candles(shop, 100, 101, 205)

@@ -28,7 +28,7 @@ TRIED = [kind for kind in KINDS if kind in NAMED or NAMED == ["all"]]
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + LIVES))
-@pytest.mark.parametrize("kind", few(TRIED, 12))
+@pytest.mark.parametrize("kind", few(TRIED, 24))
 def test_a_grid_keeps_its_promises_whatever_happens_to_it(
     database: None, monkeypatch: pytest.MonkeyPatch, kind: str, seed: int
 ) -> None:

@@ -5,6 +5,7 @@ import pytest
 from dev.no_floats import MONEY, ROOT, floats_in, main, money_modules
 
 
+@pytest.mark.long
 def test_no_module_of_money_handles_floats(capsys: pytest.CaptureFixture[str]) -> None:
     assert main() == 0, capsys.readouterr().out
     assert len(list(money_modules())) > len(MONEY)

@@ -578,6 +578,7 @@ def test_a_closing_by_force_is_booked_told_by_its_kind_and_ends_the_bot(
     assert "books_differ" not in live.world.events(bot)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("direction", "share"), [("long", "1"), ("short", "0.5")])
 def test_a_position_closed_by_its_owners_hand_is_booked_and_ends_the_bot(
     live: LiveWorld, server: DoubleServer, direction: str, share: str

@@ -99,7 +99,8 @@ def stopped_and_started(stage: Stage) -> None:
     stage.trade(6, 10)
 
 
-@pytest.mark.parametrize("kind", few(["neutral", "spot"], 2))
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["neutral", "spot"])
 def test_what_its_owner_did_since_the_copy_is_gone_and_the_money_is_there(
     monkeypatch: pytest.MonkeyPatch,
     as_owner: AsOwner,

@@ -125,6 +125,7 @@ def test_an_endpoint_made_over_the_api_gets_what_it_asked_for(server: StripeServ
     assert server.fake.deliver() == []
 
 
+@pytest.mark.long
 def test_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     ready = tmp_path / "address"
     command = [sys.executable, "-m", "tests.doubles.stripe", "--ready", str(ready), "--unchecked"]

@@ -182,6 +182,7 @@ def test_a_process_ends_when_asked_although_redis_has_just_gone(
         server.stop()
 
 
+@pytest.mark.long
 def test_a_role_that_does_not_exist_is_refused_in_words(environment: dict[str, str]) -> None:
     command = [sys.executable, "worker.py", "dance"]
     done = subprocess.run(

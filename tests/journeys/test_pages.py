@@ -169,15 +169,16 @@ def address(app: Flask, bot_id: int) -> Iterator[str]:
     thread.join(timeout=10)
 
 
-@thinned(4)
+@thinned(6)
 def test_pages_of_the_cabinet(
     app: Flask, browser: Browser, address: str, bot_id: int, step: int
 ) -> None:
     assert look_at(app, browser, address, CABINET[::step], CUSTOMER, bot_id) == []
 
 
-def test_public_pages(app: Flask, browser: Browser, address: str) -> None:
-    assert look_at(app, browser, address, PUBLIC, None) == []
+@thinned(3)
+def test_public_pages(app: Flask, browser: Browser, address: str, step: int) -> None:
+    assert look_at(app, browser, address, PUBLIC[::step], None) == []
 
 
 @pytest.mark.long

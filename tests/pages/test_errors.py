@@ -29,6 +29,7 @@ def limits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 _HOOKS = ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("limits")
 def test_who_sends_a_form_too_often_is_told_how_long_to_wait(client: Client) -> None:
     for _ in range(60):

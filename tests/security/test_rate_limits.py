@@ -74,6 +74,7 @@ def test_another_address_is_not_held_up(limited: Flask) -> None:
     assert log_in(browser(limited, "192.0.2.2")) == 303
 
 
+@pytest.mark.long
 def test_a_second_process_counts_on(new_process: Callable[[], Flask]) -> None:
     client = browser(new_process())
     for number in range(10):

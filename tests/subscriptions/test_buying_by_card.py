@@ -87,6 +87,7 @@ def test_it_is_cancelled_kept_paused_and_goes_on(
         assert words in client.get("/subscriptions").text, (verb, answer.text)
 
 
+@pytest.mark.long
 def test_the_page_for_cards_is_the_own_one(
     fake: FakeStripe, client: Client, user: User, login_as: Callable[[User], Client]
 ) -> None:

@@ -100,7 +100,7 @@ def of_own_alone() -> list[EventSequence]:
     return [one for one in own_sequences() if one.name.partition("-")[0] not in told]
 
 
-@thinned(2)
+@thinned(4)
 def test_c06_stories_of_no_recording_end_as_expected_in_any_order(
     client: Client, step: int
 ) -> None:

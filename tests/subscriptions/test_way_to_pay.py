@@ -76,6 +76,7 @@ def test_it_is_taken_back_while_nothing_was_charged(person: Person) -> None:
     assert told[:3] == ["paid", "way_changed", "way_changed"]
 
 
+@pytest.mark.long
 def test_what_is_overdue_is_taken_the_new_way_at_once(person: Person) -> None:
     person.change_card(DECLINED)
     go_to_end(person)

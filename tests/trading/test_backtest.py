@@ -178,6 +178,7 @@ def _no_fill_is_used_twice(result: Any) -> None:
     assert filled >= set(sells) | set(buys)
 
 
+@pytest.mark.long
 @tried(12)
 @given(stories(), options, any_market)
 def test_paper_trading_price_by_price_fills_the_same(

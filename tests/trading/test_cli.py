@@ -329,6 +329,7 @@ def test_the_pair_is_read_from_the_name_of_the_file(name: str, symbol: str) -> N
     assert symbol_of(Path(name)) == symbol
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_a_recorded_year_of_hours_gives_a_profit_that_adds_up() -> None:
     path = shared_folder() / "data" / "candles" / "bybitlinear-BTCUSDT-1h.csv.gz"

@@ -98,7 +98,7 @@ def test_a_position_must_fit_the_leverage_with_which_it_goes_on(leverage: str) -
     assert (found.field, found.code) == ("leverage", "leverage_below_position")
 
 
-@pytest.mark.parametrize("seed", few(range(20), 4))
+@pytest.mark.parametrize("seed", few(range(20), 10))
 def test_no_level_starves_after_a_stop_and_a_new_start(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
