@@ -16,6 +16,8 @@ from app.trading.performance import figures
 from app.trading.position import Holdings
 from app.trading.risk import check
 from app.trading.strategies.grid import GRID
+from app.trading.strategies.grid_levels import ladder
+from app.trading.strategies.grid_params import ProfitUse
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, Protection, StopHow
 from tests.examples import tried
@@ -415,6 +417,15 @@ def test_an_infinity_grid_is_never_above_its_range() -> None:
     assert not GRID.is_outside(started.params, D(900), started.state)
 
 
+def test_an_infinity_grid_makes_its_levels_once_however_far_the_price_leaps() -> None:
+    # Ladders are kept for all ticks of a process: one for each step of the way filled its memory.
+    started = infinite(max_resting=10)
+    before = ladder.cache_info().misses
+    started.see("1000000")
+    assert len(started.state.slots) > 190
+    assert ladder.cache_info().misses - before <= 4
+
+
 # --- the trigger price --------------------------------------------------------------------------
 
 
@@ -578,6 +589,22 @@ def test_reinvested_profit_leaves_the_leverage_of_a_contract_as_it_is(
     earned = sum((match.profit for match in reinvested.matches), D(0))
     assert earned > 1000
     assert bigger == (size * (1 + earned / 1000)).quantize(D("0.001"), "ROUND_FLOOR")
+
+
+def test_profit_that_was_taken_out_is_not_reinvested() -> None:
+    opened = desk("95")
+    for price in ("89", "101") * 20:
+        opened.see(price)
+    earned = sum((match.profit for match in opened.matches), D(0))
+    opened.state = GRID.with_flow(opened.state, -earned)
+    opened.params = replace(opened.params, profit_use=ProfitUse.REINVEST)
+    opened.see("89")
+    opened.see("101")
+    more = opened.matches[-1].profit
+    (size,) = [
+        quantity for side, price, quantity in opened.resting() if (side, price) == ("buy", D(90))
+    ]
+    assert size == (D("2.777") * (1 + more / 1000)).quantize(D("0.001"), "ROUND_FLOOR")
 
 
 # --- whatever happens -----------------------------------------------------------------------------

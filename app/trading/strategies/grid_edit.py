@@ -210,8 +210,13 @@ def _much_smaller(begun: GridState, anew: _Anew) -> list[Decimal]:
 
 
 def with_flow(state: GridState, amount: Decimal) -> GridState:
-    """Return a state after money came in (or, negative, went out): targets by equity move along."""
-    return state if state.equity is None else replace(state, equity=state.equity + amount)
+    """Return a state after money came in (or, negative, went out): targets by equity move along.
+
+    Profit that went out is not there to be reinvested.
+    """
+    earned = state.earned if amount >= 0 else max(ZERO, state.earned + amount)
+    equity = None if state.equity is None else state.equity + amount
+    return replace(state, equity=equity, earned=earned)
 
 
 def begin_anew(state: GridState) -> GridState:

@@ -72,8 +72,13 @@ def ladder_at(params: GridParams, market: Market, price: Decimal) -> Ladder:
     """
     if not params.infinity:
         return ladder_of(params, market)
+    return ladder_of(params, market, gaps=infinite_gaps(params, price))
+
+
+def infinite_gaps(params: GridParams, price: Decimal) -> int:
+    """Return with how many gaps an infinity grid reaches a price and its next sells above it."""
     below = 0 if price <= params.lower else int((price / params.lower).ln() / _growth(params).ln())
-    return ladder_of(params, market, gaps=below + SELLS_AHEAD + 1)
+    return below + SELLS_AHEAD + 1
 
 
 def _growth(params: GridParams) -> Decimal:

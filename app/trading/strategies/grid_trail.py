@@ -23,7 +23,13 @@ from app.trading.strategies.grid_news import (
 )
 from app.trading.strategies.grid_orders import AT_VENUE, parked, standing_of
 from app.trading.strategies.grid_params import Direction, GridParams
-from app.trading.strategies.grid_sizes import SELLS_AHEAD, floored, gap_quantity, ladder_of
+from app.trading.strategies.grid_sizes import (
+    SELLS_AHEAD,
+    floored,
+    gap_quantity,
+    infinite_gaps,
+    ladder_of,
+)
 from app.trading.strategies.grid_state import GridState, Phase, Slot
 from app.trading.strategy import LogLine, Severity, View, log_line
 
@@ -171,9 +177,14 @@ def _grow(view: View, found: Trailed) -> Trailed:
     state, params, market = found.state, view.params, view.market
     about = state.anchor or view.price
     slots = list(state.slots)
-    steps = found.steps
-    while sum(level > about for level in steps.exact[1:]) < SELLS_AHEAD:
-        steps = ladder_of(params, market, state.trail, len(slots) + 1)
+    missing = SELLS_AHEAD - sum(level > about for level in found.steps.exact[1:])
+    if missing <= 0:
+        return found
+    # A price may leap over very many levels, so they are made once and not at each step.
+    most = max(len(slots) + missing, infinite_gaps(params, about))
+    steps = ladder_of(params, market, state.trail, most)
+    ahead = SELLS_AHEAD - missing
+    while ahead < SELLS_AHEAD:
         gap = len(slots)
         size = gap_quantity(params, market, steps, state.unit, gap, Side.SELL)
         kept = floored(market, size * (ONE - market.buy_fee_in_base(market.maker_fee)))
@@ -181,11 +192,8 @@ def _grow(view: View, found: Trailed) -> Trailed:
             break
         opening = counted_opening(market, steps.buys[gap], size, Side.BUY)
         slots.append(Slot(Side.SELL, kept, cycle=state.newest + 1, opening=opening))
+        ahead += steps.exact[gap + 1] > about
     if len(slots) == len(state.slots):
         return found
-    return Trailed(
-        replace(state, slots=tuple(slots)),
-        steps_of(params, market, replace(state, slots=tuple(slots))),
-        [],
-        found.events,
-    )
+    grown = replace(state, slots=tuple(slots))
+    return Trailed(grown, steps_of(params, market, grown), [], found.events)
