@@ -78,7 +78,9 @@ GUARDED_TABLES = (
     "exchange_accounts", "paper_balances", "paper_orders", "bots", "orders", "fills", "trades",
     "ledger_accounts", "ledger_postings", "ledger_entries", "ledger_balances", "ledger_holds",
     "invoices", "invoice_events", "checkouts", "payments", "kept_subscriptions",
-    "subscription_items", "subscription_history", "promo_redemptions",
+    "subscription_items", "subscription_history", "promo_redemptions", "subscriptions",
+    "plans", "plan_prices", "promo_codes", "refunds", "credit_notes", "disputes", "payment_alerts",
+    "rail_events", "rail_commands",
     "support_tickets", "support_messages", "support_notes",
 )  # fmt: skip
 
