@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from flask import g, has_request_context, request
 from flask_babel import force_locale, gettext
@@ -81,6 +81,8 @@ def _asked_language() -> str | None:
 
 def select_timezone() -> str:
     """Choose the zone in which times are shown."""
+    if "timezone" in g:
+        return str(g.timezone)
     if has_request_context() and current_user.is_authenticated:
         return str(current_user.timezone)
     return DEFAULT_TIMEZONE
@@ -91,3 +93,38 @@ def use_locale(language: str) -> Iterator[None]:
     """Render in one language, for mail and workers."""
     with force_locale(language if language in LANGUAGES else DEFAULT_LANGUAGE):
         yield
+
+
+class Reader(Protocol):
+    """Somebody who reads what is written."""
+
+    @property
+    def language(self) -> str:
+        """Return the language that they read."""
+
+    @property
+    def timezone(self) -> str:
+        """Return the zone whose days they count by."""
+
+
+@contextmanager
+def written_for(reader: Reader) -> Iterator[None]:
+    """Write in the language of somebody, and with the days of their zone, whoever causes it."""
+    before = g.get("timezone")
+    g.timezone = reader.timezone
+    _ask_for_zone_again()
+    try:
+        with use_locale(reader.language):
+            yield
+    finally:
+        g.pop("timezone")
+        if before is not None:
+            g.timezone = before
+        _ask_for_zone_again()
+
+
+def _ask_for_zone_again() -> None:
+    # The library keeps the zone once it has asked; its own refresh() would forget the language too.
+    kept = g.get("_flask_babel")
+    if hasattr(kept, "babel_tzinfo"):
+        del kept.babel_tzinfo

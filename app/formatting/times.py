@@ -9,6 +9,8 @@ from babel.dates import format_skeleton, format_timedelta
 
 from app.formatting.numbers import MINUS, SPACE
 
+# The usual form ends with a word that is cut short by a point: a sentence would end with two.
+_DAYS = {"ru": "d MMM y"}
 _DIGIT_LETTER = re.compile(r"(?<=\d)(?=[^\W\d])")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -22,7 +24,8 @@ def format_time(moment: datetime, locale: str, zone: tzinfo, *, seconds: bool = 
 
 def format_date(moment: datetime, locale: str, zone: tzinfo) -> str:
     """Write the day of a moment in a zone."""
-    return str(babel_date(moment.astimezone(zone), "medium", locale=locale))
+    style = _DAYS.get(locale.partition("_")[0], "medium")
+    return str(babel_date(moment.astimezone(zone), style, locale=locale))
 
 
 def format_month(month: datetime, locale: str) -> str:

@@ -24,7 +24,7 @@ from app.db import db, utc_now
 from app.errors import Conflict
 from app.events import publish
 from app.formatting.filters import day, money
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.money import Money
 from app.notifications.service import send_mail
 from app.notifications.stream import hint
@@ -104,7 +104,7 @@ def take_invoice(rail: str, seen: RailInvoice) -> Taken:
     user_id = customers.lock_payer(rail, seen.customer_id, seen.owner)
     if user_id is None:
         return Taken(False, "not_ours")
-    with use_locale(user_by_id(user_id).language):
+    with written_for(user_by_id(user_id)):
         copied = _copy(rail, user_id, seen)
     invoice, _ = invoices.draft(copied, f"{rail}:{seen.id}")
     for payment in seen.payments:
@@ -254,7 +254,7 @@ def _note_tries(invoice: Invoice, seen: RailInvoice) -> None:
     person = find_user(invoice.user_id)
     if person is None:
         return
-    with use_locale(person.language):
+    with written_for(person):
         again = day(seen.next_attempt_at) if seen.next_attempt_at else ""
         total = money(invoice.total, invoice.currency)
     send_mail(person, "payment_failed", total=total, again=again, pay_url=seen.pay_url or "")

@@ -9,7 +9,7 @@ from app.accounts.queries import find_user
 from app.accounts.reasons import checked_reason
 from app.errors import Conflict, NotFound
 from app.formatting.filters import day, money
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.notifications.service import send_mail
 from app.payments import invoices, refunds
 from app.payments.models import Invoice
@@ -103,7 +103,7 @@ def _lock_own(invoice_id: int) -> Invoice:
 
 
 def _tell(person: User, invoice: Invoice) -> None:
-    with use_locale(person.language):
+    with written_for(person):
         total = money(invoice.total, invoice.currency)
         due_at = day(invoice.due_at) if invoice.due_at else ""
     told = {"number": invoice.number, "total": total, "due_at": due_at}

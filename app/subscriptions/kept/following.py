@@ -6,7 +6,7 @@ from datetime import datetime
 from app.accounts import queries as people
 from app.db import db, utc_now
 from app.formatting.filters import day, money
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.notifications.service import send_mail
 from app.payments import invoices, refunds
 from app.payments.models import Invoice, Payment
@@ -186,7 +186,7 @@ def follow_failed(invoice_id: int) -> None:
 
 def _tell_of_failure(kept: KeptSubscription, invoice: Invoice) -> None:
     person, ends = people.user_by_id(kept.user_id), store.grace_end(kept)
-    with use_locale(person.language):
+    with written_for(person):
         values = {
             "total": money(invoice.total, invoice.currency),
             "reason": failure_label(invoice.failure or ""),

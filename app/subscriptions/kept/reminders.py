@@ -14,7 +14,7 @@ from app.accounts import queries as people
 from app.accounts.deletion import service as deletion
 from app.db import db, utc_now
 from app.formatting.filters import day, money
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.notifications.service import send_mail
 from app.payments import customers, invoices
 from app.payments.models import Invoice
@@ -167,7 +167,7 @@ def remind_of_trial(trial: Trial) -> None:
     if not _is_first(trial.source, TRIAL, trial.user_id) or deletion.is_leaving(trial.user_id):
         return
     person = people.user_by_id(trial.user_id)
-    with use_locale(person.language):
+    with written_for(person):
         values = {"plan": plan_label(trial.plan), "until": day(trial.ends_at)}
     send_mail(person, "trial_ends", **values)
 
@@ -185,7 +185,7 @@ def _send(kept: KeptSubscription, invoice: Invoice, kind: Reminder) -> None:
     person = people.user_by_id(kept.user_id)
     saved = {one.rail: one.method for one in customers.saved_methods(kept.user_id)}
     due_at, ends = invoice.due_at or utc_now(), store.grace_end(kept)
-    with use_locale(person.language):
+    with written_for(person):
         values = {
             "plan": baskets.next_of(kept).names,
             "total": money(invoice.total, invoice.currency),

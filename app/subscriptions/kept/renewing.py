@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from app.accounts import queries as people
 from app.accounts.models import User
 from app.db import db, utc_now
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.payments import invoices
 from app.payments import service as payments
 from app.payments.models import Invoice
@@ -172,7 +172,7 @@ def _ask(kept: KeptSubscription) -> None:
     if kept.period_end is None or not store.may_charge(kept.user_id):
         return
     basket, start = baskets.next_of(kept), kept.period_end
-    with use_locale(people.user_by_id(kept.user_id).language):
+    with written_for(people.user_by_id(kept.user_id)):
         lines = baskets.period_lines(basket, start, store.next_end(kept))
     discount, discount_name = discounts.of_next(kept, basket)
     invoice = payments.issue(

@@ -11,7 +11,7 @@ from app.accounts.deletion import service as deletion
 from app.accounts.locks import lock_person
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.money import Money
 from app.payments import checkouts, invoices
 from app.payments import service as payments
@@ -219,7 +219,7 @@ def _begin(
 
 
 def _in_language(user_id: int, basket: Basket, now: datetime) -> tuple[Line, ...]:
-    with use_locale(people.user_by_id(user_id).language):
+    with written_for(people.user_by_id(user_id)):
         return _first_lines(basket, now)
 
 
@@ -307,7 +307,7 @@ def _ask_for_change(kept: KeptSubscription, wanted: Change, at: datetime, token:
     }
     db.session.flush()
     endless = wanted.basket.period.is_endless
-    with use_locale(people.user_by_id(kept.user_id).language):
+    with written_for(people.user_by_id(kept.user_id)):
         lines = baskets.lines_of_change(wanted.lines, at, None if endless else kept.period_end)
     due_at = utc_now() + rules.PATIENCE
     invoice = payments.issue(

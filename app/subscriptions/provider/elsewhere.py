@@ -15,7 +15,7 @@ from app.accounts.deletion import service as deletion
 from app.adapters.payments.keeping import Verb
 from app.adapters.payments.port import Piece
 from app.db import db
-from app.i18n import use_locale
+from app.i18n import written_for
 from app.notifications.service import send_mail
 from app.subscriptions import queries, seats, usage
 from app.subscriptions.models import Plan, PlanPrice, RailSubscription, SubscriptionItem
@@ -89,6 +89,6 @@ def _send(user_id: int, before: Picture, after: Picture) -> None:
     person = people.user_by_id(user_id)
     # A bot that is told to stop counts until it has.
     bots = usage.bots_beyond(user_id, queries.limits_of(user_id))
-    with use_locale(person.language):
+    with written_for(person):
         values = {"before": contents(before), "now": contents(after)}
     send_mail(person, "plan_switched", bots=bots, **values)
