@@ -15,6 +15,7 @@ from app.payments.customers import RailName, names_at_rails
 from app.payments.queries import InvoiceCard, list_invoices
 from app.subscriptions.desk import KnownSubscription, subscriptions_of
 from app.subscriptions.history import history_of
+from app.subscriptions.kept.store import live_id
 from app.subscriptions.queries import PlanSummary, Right, plan_summary, present_right
 
 SHOWN_BOTS = 100
@@ -35,6 +36,8 @@ class Dossier:
     plan: PlanSummary
     right: Right | None
     subscriptions: tuple[KnownSubscription, ...] | None
+    # Whether they pay to us for something that is not over.
+    pays_here: bool
     customers: tuple[RailName, ...]
     history: tuple[Told, ...]
     invoices: tuple[InvoiceCard, ...] | None
@@ -54,6 +57,7 @@ def dossier_of(user_id: int) -> Dossier:
         plan=plan_summary(user_id),
         right=present_right(user_id),
         subscriptions=subscriptions_of(user_id) if may_see_money else None,
+        pays_here=live_id(user_id) is not None,
         customers=names_at_rails(user_id) if may_see_money else (),
         history=tuple(map(told, history_of(user_id))) if may_see_money else (),
         invoices=list_invoices(user_id) if may_see_money else None,

@@ -11,10 +11,11 @@ from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from wtforms import DateTimeLocalField, HiddenField, SelectField
-from wtforms.validators import InputRequired, NumberRange, Optional
+from wtforms.validators import InputRequired, NumberRange, Optional, Regexp
 
 from app.accounts import queries as accounts
 from app.accounts.access import current_may
+from app.accounts.choices import choices
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView
@@ -22,12 +23,15 @@ from app.admin.forms import CountField, ReasonForm
 from app.db import db, utc_now
 from app.errors import DomainError, InvalidInput
 from app.i18n import describe
-from app.subscriptions import desk, giving, queries, rights
+from app.subscriptions import desk, ending, giving, queries, rights
 from app.subscriptions.giving import MAX_DAYS
+from app.subscriptions.kept import queries as kept
 from app.subscriptions.models import Subscription
 from app.subscriptions.texts import plan_label
 from app.transactions import transaction
 
+_WITH_PERIOD = (("period", _l("With the period that is paid")),)
+_NOW = (("now", _l("Now; what is to be given back goes back from the page of its invoice")),)
 TIME_FORMAT = "%Y-%m-%dT%H:%M"
 
 
@@ -49,6 +53,13 @@ class ChangeForm(ReasonForm):
     until = DateTimeLocalField(
         _l("End (UTC; empty: it does not end)"), format=TIME_FORMAT, validators=[Optional()]
     )
+
+
+class EndPaidForm(ReasonForm):
+    """When it ends; which subscription the page showed goes along, so that no other one does."""
+
+    how = SelectField(_l("When it ends"))
+    seen = HiddenField(validators=[Regexp(r"[0-9]{1,18}")])
 
 
 class SubscriptionView(AdminView):
@@ -114,6 +125,25 @@ class SubscriptionView(AdminView):
         if form.validate_on_submit():
             return self._act(user, lambda: rights.end_plan(current_user.id, user.id, form.why))
         return self._page(user, form, gettext("End the plan"), gettext("End"))
+
+    @expose("/end-paid", methods=("GET", "POST"))
+    def end_paid(self) -> ResponseReturnValue:
+        """End what a person pays to us for, at once or with the paid period."""
+        if not current_may(Permission.BILLING_MANAGE):
+            return self.inaccessible_callback("end_paid")
+        user = _person()
+        standing, form = kept.standing(user.id), EndPaidForm()
+        for_life = standing is not None and standing.period.is_endless
+        form.how.choices = choices(_NOW if for_life else (*_WITH_PERIOD, *_NOW))
+        if not form.is_submitted():
+            form.seen.data = str(standing.id) if standing else ""
+        if form.validate_on_submit():
+            seen, now = int(form.seen.data or 0), form.how.data == "now"
+            return self._act(
+                user,
+                lambda: ending.end_paid(current_user.id, user.id, seen, form.why, at_once=now),
+            )
+        return self._page(user, form, gettext("End what is paid for"), gettext("End"))
 
     def _act(self, user: User, act: Callable[[], object]) -> ResponseReturnValue:
         try:

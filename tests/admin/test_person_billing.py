@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import delete, func, select, update
@@ -10,14 +11,20 @@ from sqlalchemy import delete, func, select, update
 from app.accounts.models import AuditEntry, Role, User
 from app.adapters.payments.stripe.dashboard import page_of
 from app.db import db, utc_now
+from app.money import Money
 from app.notifications.models import OutboxMessage
+from app.payments import wallet_rail
 from app.payments.models import Invoice, Payment, RailCustomer, RailEvent
 from app.subscriptions.history import history_of
+from app.subscriptions.kept import service as kept
 from app.subscriptions.models import RailSubscription, Subscription
+from app.subscriptions.periods import LIFETIME, MONTH
 from app.subscriptions.queries import Right, WaitingGift, present_right, waiting_gifts
 from app.subscriptions.rights import end_for_leaver, hold_best_paid
-from app.subscriptions.service import seed_plans
+from app.subscriptions.service import add_price, seed_plans
+from app.subscriptions.terms import Choice
 from app.transactions import transaction
+from app.wallet import service as wallet
 from tests.client import Client
 from tests.factories import make_user
 from tests.long import few
@@ -338,3 +345,53 @@ def test_days_of_a_plan_that_a_provider_keeps_are_refused_with_what_they_come_to
     pay_at_provider(user, "pro")
     page = give(staff, user, days_form(staff, user, days=10))
     assert "Give money back instead" in page
+
+
+def pay_here(user: User, choice: Choice) -> None:
+    with transaction():
+        gift = Money(Decimal(2000), "USD")
+        wallet.grant(f"gift:{choice.period.code}", user.id, gift, actor_id=None, reason="a gift")
+        invoice_id = kept.start(user.id, choice, "wallet", f"order:{choice.period.code}")
+        assert invoice_id is not None
+        wallet_rail.pay_invoice(user.id, invoice_id)
+
+
+def test_staff_end_what_is_paid_to_us_with_its_period_or_at_once(user: User, staff: Client) -> None:
+    pay_here(user, Choice("pro", MONTH))
+    path = f"/admin/subscriptions/end-paid?user={user.id}"
+    assert path in staff.get(f"/admin/users/details/?id={user.id}").text
+    form = {"seen": hidden(staff.get(path).text, "seen"), "reason": REASON}
+    answer = staff.post_form(path, {**form, "seen": "999", "how": "now"}, follow_redirects=True)
+    assert "Something has changed meanwhile." in answer.text
+    for _ in range(2):
+        assert (
+            "Done." in staff.post_form(path, {**form, "how": "period"}, follow_redirects=True).text
+        )
+    assert audited("subscription.ended") == 1
+    right = right_of(user)
+    assert right is not None and right.until is not None
+    staff.post_form(path, {**form, "how": "now"})
+    assert right_of(user) is None and audited("subscription.ended") == 2
+    page = staff.get(f"/admin/users/details/?id={user.id}").text
+    assert "Pro was ended by staff." in page and path not in page
+
+
+def test_staff_end_what_was_bought_for_life(user: User, staff: Client) -> None:
+    """A bank may have taken the money back, and nobody else can end it."""
+    with transaction():
+        add_price(None, "pro", Decimal(500), period=LIFETIME)
+    pay_here(user, Choice("pro", LIFETIME))
+    path = f"/admin/subscriptions/end-paid?user={user.id}"
+    page = staff.get(path).text
+    assert 'value="period"' not in page
+    staff.post_form(path, {"seen": hidden(page, "seen"), "how": "now", "reason": REASON})
+    assert right_of(user) is None
+
+
+def test_support_ends_nothing_that_is_paid_for(user: User, login_as: Login) -> None:
+    pay_here(user, Choice("pro", MONTH))
+    support = login_as(make_user(Role.SUPPORT))
+    path = f"/admin/subscriptions/end-paid?user={user.id}"
+    form = {"seen": "1", "how": "now", "reason": REASON}
+    assert support.post_form(path, form).status_code == support.get(path).status_code
+    assert right_of(user) is not None
