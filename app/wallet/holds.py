@@ -1,4 +1,8 @@
-"""Money set aside in two phases: held, then taken, let go, or free again when its time is over."""
+"""Money set aside in two phases: held, then taken, let go, or free again when its time is over.
+
+The balance is locked before its holds, as by every posting: who pays and who ends a hold in the
+same moment wait for each other in one order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +16,7 @@ from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput, NotFound
 from app.money import Money
 from app.wallet import rules
-from app.wallet.ledger import Posted, account, post, refusing_overdrafts
+from app.wallet.ledger import Posted, account, lock_available, post, refusing_overdrafts
 from app.wallet.models import LedgerAccount, LedgerHold
 from app.wallet.rules import ZERO, HoldState, Line, wallet_of
 from app.wallet.service import WALLET, wallet_payment
@@ -51,6 +55,7 @@ def hold(
         refs=about,
         expires_at=expires_at,
     )
+    lock_available(place.id)
     with refusing_overdrafts({place: money.amount}):
         made = db.session.scalar(
             query.on_conflict_do_nothing(index_elements=["key"]).returning(LedgerHold.id)
@@ -98,19 +103,34 @@ def release(hold_key: str) -> HoldView:
 
 def expire_due() -> int:
     """End a batch of holds whose time is over; return how many."""
-    due = db.session.scalars(
-        select(LedgerHold)
+    due = db.session.execute(
+        select(LedgerHold.id, LedgerHold.account_id)
         .where(LedgerHold.state == HoldState.PENDING.value, LedgerHold.expires_at <= utc_now())
         .order_by(LedgerHold.account_id, LedgerHold.id)
         .limit(EXPIRY_BATCH)
-        .with_for_update(skip_locked=True)
     ).all()
-    for row in due:
+    for account_id in dict.fromkeys(row.account_id for row in due):
+        lock_available(account_id)
+    # Others may have ended some of them while we waited.
+    rows = db.session.scalars(
+        select(LedgerHold)
+        .where(
+            LedgerHold.id.in_([row.id for row in due]),
+            LedgerHold.state == HoldState.PENDING.value,
+        )
+        .order_by(LedgerHold.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    for row in rows:
         _close(row, HoldState.EXPIRED)
-    return len(due)
+    return len(rows)
 
 
 def _locked(key: str) -> LedgerHold:
+    place = db.session.scalar(select(LedgerHold.account_id).where(LedgerHold.key == key))
+    if place is not None:
+        lock_available(place)
     row = db.session.scalar(
         select(LedgerHold)
         .where(LedgerHold.key == key)

@@ -1,22 +1,28 @@
 """Many at the same moment, and any sequence at all: the books hold."""
 
 import random
+import time
+from datetime import timedelta
 from decimal import Decimal
+from threading import Event
 
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from app.db import db, utc_now
 from app.errors import Conflict
 from app.transactions import transaction
-from app.wallet import check, holds, service
+from app.wallet import check, holds, jobs, service
 from app.wallet.ledger import Posted
+from app.wallet.models import LedgerHold
 from app.wallet.rules import Line
-from tests.at_once import at_once
+from tests.at_once import MOST_WAITING_S, at_once
 from tests.examples import tried
 from tests.long import few
-from tests.wallet.books import D, make_wallet, rows_of, sums, usd, wallet_sum
+from tests.wallet.books import D, kept, make_wallet, rows_of, sums, usd, wallet_sum
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -115,6 +121,64 @@ def test_holds_and_payments_at_once_share_the_money(app: Flask) -> None:
         return True
 
     assert sum(at_once(app, 10, act)) == 3
+    assert check.verify().is_whole
+
+
+def test_what_is_taken_as_its_time_ends_is_taken_or_free_and_once(app: Flask) -> None:
+    """Some take it, some let it go, and the job runs in several processes."""
+    me = make_wallet("40")
+    end = utc_now() + timedelta(milliseconds=150)
+    for number in range(10):
+        with transaction():
+            holds.hold(f"h{number}", me, usd("3"), expires_at=end)
+
+    def act(number: int) -> int:
+        taken = 0
+        while utc_now() < end + timedelta(milliseconds=150):
+            hold = f"h{random.randrange(10)}"
+            try:
+                if number < 2:
+                    jobs.expire_holds()
+                elif number == 2:
+                    with transaction():
+                        holds.release(hold)
+                else:
+                    with transaction():
+                        posted = holds.capture(hold, f"{hold}:{number}", [Line("one_off", D(2))])
+                        taken += not posted.replayed
+            except Conflict as refused:
+                assert refused.code == "hold_closed"
+        return taken
+
+    taken = sum(at_once(app, 6, act))
+    jobs.expire_holds()
+    db.session.rollback()
+    ends = db.session.scalars(select(LedgerHold.state)).all()
+    assert ends.count("captured") == taken and "pending" not in ends
+    assert kept(f"wallet:u{me}") == (-40 + 2 * taken, 0)
+    assert check.verify().is_whole
+
+
+def test_a_payment_and_the_end_of_a_hold_do_not_wait_for_each_other(app: Flask) -> None:
+    """Whoever has the wallet already lets go of what it holds while the job ends the same."""
+    me = make_wallet("40")
+    with transaction():
+        holds.hold("h", me, usd("3"), expires_at=utc_now() - timedelta(seconds=1))
+    has_wallet = Event()
+
+    def act(number: int) -> None:
+        if number:
+            assert has_wallet.wait(MOST_WAITING_S)
+            jobs.expire_holds()
+            return
+        with transaction():
+            service.pay_from_wallet("p", me, "USD", [Line("one_off", D(3))])
+            has_wallet.set()
+            time.sleep(0.3)
+            holds.release("h")
+
+    at_once(app, 2, act)
+    assert kept(f"wallet:u{me}") == (-37, 0)
     assert check.verify().is_whole
 
 
