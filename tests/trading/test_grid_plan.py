@@ -112,6 +112,12 @@ def test_money_for_less_than_a_lot_is_refused_on_contracts_too() -> None:
         assert ("investment", "investment_too_small") in codes(found.errors)
 
 
+def test_an_infinity_grid_with_millions_of_levels_is_refused_at_once() -> None:
+    found = plan("119", upper=None, grids=None, step="0.0000001", infinity=True)
+    assert codes(found.errors) == [("step", "grids_out_of_range")]
+    assert len(found.levels) < 30
+
+
 def test_a_given_quantity_must_be_paid_by_the_given_money() -> None:
     found = plan(investment="100", quantity="1", reserve="0")
     assert codes(found.errors) == [("investment", "investment_too_small")]
@@ -282,6 +288,15 @@ def test_resting_orders_are_as_many_as_gaps_and_cost_no_more_than_the_money(
         (
             {"quantity": "1", "sizing": "equal_quote"},
             [("quantity", "quantity_needs_equal_base")],
+        ),
+        (
+            {"infinity": "maybe", "upper": None, "grids": None, "step": "1"},
+            [("infinity", "not_a_flag")],
+        ),
+        ({"spacing": "log", "grids": None, "step": "5"}, [("spacing", "not_a_choice")]),
+        (
+            {"infinity": True, "upper": None, "grids": None, "step": "1000000"},
+            [("step", "too_large")],
         ),
         ({"lower": "x", "grids": "y"}, [("lower", "not_a_number"), ("grids", "not_a_number")]),
     ],

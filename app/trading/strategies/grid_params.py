@@ -12,6 +12,9 @@ from app.trading.strategy import Field, FieldKind, InvalidParams, Problem, StopH
 
 FEWEST_GRIDS = 2
 MOST_GRIDS = 1000
+# A grid without a top plans some levels ahead: with greater steps their prices are no numbers.
+MOST_INFINITE_STEP = Decimal(10)
+LEVEL_FIELDS = frozenset({"lower", "upper", "grids", "step", "spacing", "infinity"})
 
 
 class Spacing(StrEnum):
@@ -198,7 +201,9 @@ def _levels(read: dict[str, Any], wrong: set[str]) -> list[Problem]:
         problems.append(problem("upper", "infinity_has_no_upper"))
     if infinity and read.get("direction") != Direction.LONG:
         problems.append(problem("direction", "infinity_is_long_only"))
-    if problems or step is None or {"lower", "upper", "grids", "step"} & wrong:
+    if infinity and step is not None and step > MOST_INFINITE_STEP:
+        problems.append(problem("step", "too_large", value=step, maximum=MOST_INFINITE_STEP))
+    if problems or step is None or LEVEL_FIELDS & wrong:
         return problems
     if infinity:
         read["spacing"] = Spacing.GEOMETRIC.value

@@ -13,12 +13,14 @@ from app.trading.strategies.grid_problems import (
     order_problems,
     parameter_problems,
     shortfall_warnings,
+    too_many_levels,
 )
 from app.trading.strategies.grid_sizes import (
     Rests,
     buy_quantity,
     first_sell_quantity,
     first_trade,
+    infinite_gaps,
     ladder_at,
     minimum_investment,
     purchase_for,
@@ -103,8 +105,11 @@ def plan_grid(
         price_now, price = price, params.trigger_price
     else:
         price_now = price
-    if price is None:
-        return GridPlan(levels=ladder_at(params, market, params.lower).levels)
+    # Millions of levels would take minutes, so what is too many of them is not made.
+    too_many = too_many_levels(infinite_gaps(params, price)) if params.infinity and price else []
+    if price is None or too_many:
+        levels = ladder_at(params, market, params.lower).levels
+        return GridPlan(levels=levels, errors=tuple(too_many))
     steps = ladder_at(params, market, price)
     rests = rests_at(steps, price, params.direction)
     # Every step of an infinity grid has the same ratio, and its first one stands for all.

@@ -53,16 +53,6 @@ def parameter_problems(
         errors.append(
             problem("grids", "duplicate_levels", grids=params.grids, maximum=most, tick=market.tick)
         )
-    if len(steps.levels) - 1 > MOST_GRIDS:
-        errors.append(
-            problem(
-                "step",
-                "grids_out_of_range",
-                value=len(steps.levels) - 1,
-                minimum=FEWEST_GRIDS,
-                maximum=MOST_GRIDS,
-            )
-        )
     exits, warnings = _exit_problems(params, price)
     errors += exits
     has_stop = params.stop_loss is not None or params.stop_loss_share is not None
@@ -85,6 +75,17 @@ def parameter_problems(
         )
         (errors if loses_all else warnings).append(found)
     return errors, warnings
+
+
+def too_many_levels(gaps: int) -> list[Problem]:
+    """Return the error of an infinity grid with too many levels between its lowest and the price.
+
+    Others name theirs, so that is seen as they are read.
+    """
+    if gaps <= MOST_GRIDS:
+        return []
+    limits = {"minimum": FEWEST_GRIDS, "maximum": MOST_GRIDS}
+    return [problem("step", "grids_out_of_range", value=gaps, **limits)]
 
 
 def _range_errors(params: GridParams, price: Decimal) -> list[Problem]:
