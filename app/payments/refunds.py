@@ -251,11 +251,28 @@ def _reserve(
 
 
 def _tax_in(payment: Payment, owed: Decimal, before: Decimal) -> Decimal:
-    if payment.invoice_id is None or payment.surplus == payment.amount:
+    came = payment.amount - payment.surplus
+    if payment.invoice_id is None or not came:
         return ZERO
     invoice = db.session.get_one(Invoice, payment.invoice_id)
-    in_all = Money(invoice.tax, invoice.currency)
-    return tax_share(in_all, payment.amount - payment.surplus, owed, before)
+    in_all = Money(_tax_of(payment, invoice, came), payment.currency)
+    taxed = db.session.scalar(
+        select(func.sum(Refund.tax)).where(Refund.payment_id == payment.id, Refund.state.in_(_LIVE))
+    )
+    return tax_share(in_all, came, owed, before, taxed or ZERO)
+
+
+def _tax_of(payment: Payment, invoice: Invoice, came: Decimal) -> Decimal:
+    """Return the tax that a payment brought: one of several, or beside a credit, has a part."""
+    earlier = db.session.scalar(
+        select(func.sum(Payment.amount - Payment.surplus)).where(
+            Payment.invoice_id == invoice.id,
+            Payment.id < payment.id,
+            Payment.state == PaymentState.SUCCEEDED.value,
+        )
+    )
+    whole = Money(invoice.tax, invoice.currency)
+    return tax_share(whole, invoice.total, came, earlier or ZERO)
 
 
 def _take_from_wallet(payment: Payment, refund: Refund) -> None:

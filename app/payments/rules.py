@@ -388,10 +388,13 @@ def income_shares(lines: Sequence[tuple[str, Decimal]], discount: Decimal) -> di
     return {income: amount for income, amount in shares.items() if amount}
 
 
-def tax_share(tax: Money, total: Decimal, given_back: Decimal, before: Decimal) -> Decimal:
-    """Return how much tax is in a refund, when `before` of `total` was given back already.
+def tax_share(
+    tax: Money, total: Decimal, part: Decimal, before: Decimal, taxed: Decimal | None = None
+) -> Decimal:
+    """Return how much tax is in a part of a total, when `before` of it came or went already.
 
-    Parts are whole units of the currency, and add up to exactly the tax once all is given back.
+    Parts are whole units of the currency, and add up to exactly the tax once all are there:
+    `taxed` is what is in the earlier ones, where one that failed may have left a gap.
     """
     if not total:
         return Decimal(0)
@@ -399,4 +402,5 @@ def tax_share(tax: Money, total: Decimal, given_back: Decimal, before: Decimal) 
     def until(amount: Decimal) -> Decimal:
         return Money(tax.amount * amount / total, tax.currency).rounded().amount
 
-    return until(before + given_back) - until(before)
+    known = until(before) if taxed is None else taxed
+    return min(max(until(before + part) - known, Decimal(0)), part)

@@ -17,10 +17,10 @@ from app.adapters.payments.port import (
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput
 from app.money import Money
-from app.payments import checkouts, excess, refunds, wallet_rail
+from app.payments import checkouts, excess, invoices, refunds, wallet_rail
 from app.payments.books.sides import sides
 from app.payments.checkouts import Want
-from app.payments.models import CreditNote, Dispute, Payment, PaymentAlert
+from app.payments.models import CreditNote, Dispute, Payment, PaymentAlert, Refund
 from app.payments.queries import to_look_into, undecided
 from app.payments.rules import Purpose, RefundTarget, Settlement
 from app.payments.settling import Taken, take
@@ -30,6 +30,7 @@ from app.wallet.queries import available
 from tests.factories import make_user
 from tests.long import few
 from tests.payments.world import issue, payments, postings, usd
+from tests.subscriptions.billing import take_money
 
 
 @pytest.fixture
@@ -317,3 +318,33 @@ def test_a_part_that_no_bank_takes_is_not_sent_to_one(user: User) -> None:
         back("1.234", RefundTarget.RAIL, "fine")
     assert caught.value.values == {"currency": "KWD", "step": Decimal("0.01")}
     assert back("1.23", RefundTarget.RAIL, "coarse")
+
+
+def test_a_refund_that_failed_leaves_no_tax_too_much_in_the_later_ones(user: User) -> None:
+    """Of 3.00 with 1.00 of tax the parts have 0.33, 0.34 and 0.33: the first one comes back."""
+    invoice_id = issue(user.id, "2.00", tax="1.00")
+    with transaction():
+        want = checkouts.want_invoice(user.id, invoice_id)
+    payment_id = pay(user.id, want)
+    give_back(payment_id, "1", RefundTarget.RAIL, "first")
+    give_back(payment_id, "1", RefundTarget.WALLET, "second")
+    with transaction():
+        refunds.refuse(
+            db.session.scalars(select(Refund.id).where(Refund.key == "first")).one(), "no"
+        )
+    for key in ("third", "fourth"):
+        give_back(payment_id, "1", RefundTarget.WALLET, key)
+    noted = db.session.execute(select(func.sum(CreditNote.amount), func.sum(CreditNote.tax))).one()
+    assert tuple(noted) == (Decimal(3), Decimal(1))
+
+
+def test_a_payment_of_a_part_of_an_invoice_gives_back_its_part_of_the_tax(user: User) -> None:
+    """A credit at the provider has paid the rest of it."""
+    invoice_id = issue(user.id, "20.00", tax="10.00")
+    with transaction():
+        invoices.pay(invoices.lock(invoice_id), "paid")
+    parts = [(take_money(invoice_id, one), one) for one in ("10.00", "15.00")]
+    for number, (payment_id, amount) in enumerate(parts):
+        give_back(payment_id, amount, RefundTarget.WALLET, f"part {number}")
+    noted = db.session.scalars(select(CreditNote.tax).order_by(CreditNote.id))
+    assert list(noted) == [Decimal("3.33"), Decimal("5.00")]
