@@ -384,6 +384,14 @@ def test_levels_that_come_back_never_reuse_an_id() -> None:
     assert len(started.state.slots) == 4
 
 
+def test_a_far_order_that_a_grid_gives_up_as_it_follows_is_taken_back_once() -> None:
+    # It is too far away as well: of the few that may rest others are nearer now.
+    started = desk("100", max_resting=3, grids=8, trailing_up=True)
+    for price in ("121.64", "126.46", "136.87", "149.49", "181.42"):
+        started.see(price)
+    assert "trailed_up" in started.codes()
+
+
 # --- infinity -----------------------------------------------------------------------------------
 
 

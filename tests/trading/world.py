@@ -145,6 +145,8 @@ class Desk:
         view = self.view(stop)
         done = tick(GRID, view, self.limits)
         assert tick(GRID, view, self.limits) == done
+        taken_back = [each.client_id for each in done.intents if isinstance(each, Cancel)]
+        assert len(taken_back) == len(set(taken_back)), "an order was taken back twice at once"
         self.state = GRID.decode_state(GRID.encode_state(done.state))
         assert self.state == done.state
         self.news.clear()

@@ -1,9 +1,10 @@
 """One decision of a running grid: read the news, mind the exits, then ask for what is missing."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
-from app.trading.intents import Intent, Place, reason
+from app.trading.intents import Cancel, Intent, Place, reason
 from app.trading.market import ZERO, Triggers
 from app.trading.orders import OrderKey, OrderKind, Purpose
 from app.trading.strategies.grid_cash import within_cash
@@ -73,7 +74,7 @@ def _run(view: View, state: GridState) -> Decision:
     else:
         wanted = wanted_orders(view, state, steps, most_resting(params, view.market))
         state = wanted.state
-        intents += wanted.intents
+        intents += _without_taken_back(wanted.intents, intents)
         events += wanted.events
     return Decision(
         state,
@@ -82,6 +83,12 @@ def _run(view: View, state: GridState) -> Decision:
         tuple(news.matches),
         _triggers(view, state, steps),
     )
+
+
+def _without_taken_back(wanted: list[Intent], others: Iterable[Intent]) -> list[Intent]:
+    """Leave out what is taken back anyway: what a grid gives up may be too far away as well."""
+    gone = {each.client_id for each in others if isinstance(each, Cancel)}
+    return [each for each in wanted if not (isinstance(each, Cancel) and each.client_id in gone)]
 
 
 def _after(view: View, state: GridState, news: News) -> GridState:
