@@ -7,12 +7,13 @@ from app.accounts.limits import Limit, spend
 from app.accounts.models import User
 from app.accounts.queries import find_user
 from app.accounts.reasons import checked_reason
+from app.db import db
 from app.errors import Conflict, NotFound
 from app.formatting.filters import day, money
 from app.i18n import written_for
 from app.notifications.service import send_mail
 from app.payments import invoices, refunds
-from app.payments.models import Invoice
+from app.payments.models import Invoice, Refund
 from app.payments.rules import (
     PAYABLE,
     InvoiceState,
@@ -36,7 +37,8 @@ def issue(
 ) -> Invoice:
     """Make an invoice and open it; the same key again returns the one that it made before.
 
-    Where nothing is to be paid it is paid at once. With `notify` its owner gets a mail.
+    Where nothing is to be paid it is paid at once. With `notify` its owner gets a mail. Raises
+    Conflict where staff have used the key for another one.
     """
     check_issued(new.lines, add_up(new.lines, new.discount, new.tax))
     person = find_user(new.user_id)
@@ -44,6 +46,8 @@ def issue(
         raise NotFound("unknown_user")
     invoice, is_new = invoices.draft(new, cause, actor_id=actor_id)
     if not is_new:
+        if actor_id is not None and not _is_of(invoice, new):
+            raise Conflict("form_sent_before")
         return invoice
     invoices.open_(invoice, "issued", actor_id=actor_id)
     if not invoice.total:
@@ -90,8 +94,25 @@ def write_off(actor_id: int, invoice_id: int, reason: str) -> None:
 def refund(
     actor_id: int, key: str, payment_id: int, amount: Decimal, target: RefundTarget, reason: str
 ) -> int:
-    """Give money of a payment back, once for each key of the form; audited."""
-    return refunds.ask(f"staff:{key}", payment_id, amount, target, actor_id, checked_reason(reason))
+    """Give money of a payment back, once for each key of the form; audited.
+
+    Raises Conflict where the key was used for another refund: this one is not made then.
+    """
+    refund_id = refunds.ask(
+        f"staff:{key}", payment_id, amount, target, actor_id, checked_reason(reason)
+    )
+    made = db.session.get_one(Refund, refund_id)
+    if (made.payment_id, made.amount, made.target) != (payment_id, amount, target.value):
+        raise Conflict("form_sent_before")
+    return refund_id
+
+
+def _is_of(invoice: Invoice, new: NewInvoice) -> bool:
+    """Tell whether an invoice is what a form asks for; the day until which is not compared."""
+    lines = [(line.kind, line.description, line.amount) for line in invoice.lines]
+    asked = [(line.kind.value, line.description.strip(), line.amount.amount) for line in new.lines]
+    total = add_up(new.lines, new.discount, new.tax).total
+    return (invoice.user_id, invoice.currency, lines) == (new.user_id, total.currency, asked)
 
 
 def _lock_own(invoice_id: int) -> Invoice:

@@ -52,6 +52,10 @@ TEXTS: Mapping[str, LazyString] = {
     "checkout_taken": _l("The same payment is being prepared right now. Try again in a moment."),
     "no_saved_method": _l("Nothing is kept to pay with. Choose a way to pay."),
     "top_up_amount": _l("Give an amount between %(minimum)s and %(maximum)s."),
+    "form_sent_before": _l(
+        "This form was sent before with other values: those hold, and nothing more was done. Open "
+        "it anew for another one."
+    ),
     "refund_amount": _l("Give an amount above zero with no more decimals than the currency."),
     "not_chargeable": _l("Banks take amounts in %(currency)s in steps of %(step)s only."),
     "refund_too_much": _l("At most %(maximum)s %(currency)s of this payment can still go back."),

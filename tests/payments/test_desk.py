@@ -305,3 +305,24 @@ def test_the_desk_shows_by_how_much_a_refund_is_too_large_and_settles_it_with_on
     assert (alert.state, alert.settlement, balance(user_id)) == ("settled", "wallet", Decimal(0))
     assert audited("payment.alert_settled") == 1
     assert "too much" not in staff.get("/admin/payment-alerts/").text
+
+
+def test_a_form_that_comes_back_with_other_values_is_not_said_to_be_done(
+    client: Client, user: User, staff: Client
+) -> None:
+    """Somebody goes back in the browser, corrects the sum and sends the old form again."""
+    invoice_id = issue(user.id)
+    pay(client, open_page(client, invoice_id))
+    settle(client)
+    payment_id = world.payments()[0].id
+    key = key_of(staff.get(f"/admin/payments/refund?id={payment_id}").text)
+    assert "Done." in give_back(staff, payment_id, "5", "wallet", key)
+    said = give_back(staff, payment_id, "7", "wallet", key)
+    assert "sent before with other values" in said and "Done." not in said
+    assert balance(user.id) == 5
+    path = f"/admin/invoices/issue?user={user.id}"
+    form = {**FORM, "user_id": str(user.id), "key": key_of(staff.get(path).text)}
+    for amount, word in (("12.50", "is issued"), ("12.50", "is issued"), ("99", "sent before")):
+        answer = staff.post_form(path, {**form, "amount": amount}, follow_redirects=True)
+        assert word in answer.text
+    assert db.session.scalar(select(func.count()).select_from(Invoice)) == 2
