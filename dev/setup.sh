@@ -50,7 +50,10 @@ everything=$(cat requirements.txt requirements-local.txt requirements-dev.txt re
 is_installed() {
     [ -f "$venv/.installed-$1" ] && [ "$(cat "$venv/.installed-$1")" = "$2" ]
 }
-if is_installed "${1:-all}" "$wanted" || is_installed all "$everything"; then
+# Stands while packages are put there. Whoever was stopped between two files of a package has one
+# that every installer takes for whole, so such an environment is made anew.
+unfinished=$venv/.unfinished
+if [ ! -e "$unfinished" ] && { is_installed "${1:-all}" "$wanted" || is_installed all "$everything"; }; then
     ! is_new_enough "$venv/bin/python" || exit 0
 fi
 
@@ -58,12 +61,16 @@ free_mb=$(df -Pm . | awk 'NR == 2 { print $4 }')
 [ "$free_mb" -ge 1024 ] || fail "only $free_mb MB are free on this disk; at least 1 GB is needed."
 
 started=$(date +%s)
-if ! is_new_enough "$venv/bin/python" || ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+if [ -e "$unfinished" ] || ! is_new_enough "$venv/bin/python" || ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
     python=$(find_python) || exit 1
+    [ ! -e "$unfinished" ] || echo "An earlier installation was stopped half way; beginning anew."
     echo "Making the environment in .venv with $("$python" --version) ..."
     rm -rf "$venv"
+    mkdir "$venv"
+    : >"$unfinished"
     "$python" -m venv "$venv" || fail "'$python -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv"
 fi
+: >"$unfinished"
 if [ ! -x "$venv/bin/uv" ]; then
     "$venv/bin/python" -m pip install --quiet --no-compile --require-hashes -r requirements-uv.txt ||
         echo "The fast installer could not be installed; going on with pip (about a minute)."
@@ -81,4 +88,5 @@ if ! { [ -x "$venv/bin/uv" ] &&
         fail "the packages could not be installed (see above)."
 fi
 echo "$wanted" >"$venv/.installed-$part"
+rm -f "$unfinished"
 echo "The environment is ready after $(($(date +%s) - started)) s."
