@@ -392,9 +392,13 @@ def test_staff_without_a_factor_reaches_only_its_page(
     assert client.get("/metrics").status_code == 404
     for path in ("/profile", "/settings/password", "/settings/tokens"):
         assert client.post_form(path).location == PAGE, path
+    # Neither does such a page ask again and again for a stream that is closed to it.
+    assert client.get("/events").location == PAGE
+    for path in (PAGE, "/settings/passkeys"):
+        assert "data-events" not in client.get(path).text, path
     enrol(client)
     assert client.get("/admin/").status_code == 200
-    assert client.get("/profile").status_code == 200
+    assert 'data-events="/events"' in client.get("/profile").text
 
 
 def test_staff_with_a_factor_logs_in_with_it(client: Client, noon: time_machine.Traveller) -> None:
