@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from app.accounts.models import User
 from app.bots import stopping
-from app.bots.models import Bot, BotConfig
+from app.bots.models import Bot, BotConfig, BotMetrics
 from app.bots.queries.lists import SORT_KEYS
 from app.db import db
 from app.exchanges.models import Exchange, ExchangeAccount
@@ -351,6 +351,40 @@ def test_a_small_movement_does_not_ask_again(shop: Shop, client: Client) -> None
     shop.play("100.05")
     answer = client.post_form(f"/bots/{bot_id}/start", {"seen": hidden(summary.text, "seen")})
     assert answer.status_code == 303
+
+
+def test_a_start_with_coins_and_little_cash_tells_what_its_orders_are_made_of(
+    shop: Shop, client: Client
+) -> None:
+    # At 91.5 nine of ten lines have bought; back at 100 only five of them are sells.
+    bot_id = shop.run_bot("91.5")
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+    shop.tick()
+    shop.play(100)
+    page = client.get(f"/bots/{bot_id}/start").text.replace("\xa0", " ")
+    assert "A start sells no coins" in page
+    assert "Start with 1,000.00 USDT" not in page
+    offered = re.search(r"Start with ([\d.]+) USDT", page)
+    assert offered is not None
+    with transaction():
+        metrics = db.session.get_one(BotMetrics, bot_id)
+        held, cash = metrics.base, metrics.quote
+    assert cash < Decimal(offered[1]) < Decimal(600)
+    # What lies idle falls as well: at 90 all coins are there, and those that the cash buys.
+    shown = re.search(r"You would hold ([\d.]+) AAA", page)
+    assert shown is not None
+    assert Decimal(shown[1]) >= held
+
+
+def test_a_start_with_what_it_holds_tells_the_whole_investment(shop: Shop, client: Client) -> None:
+    bot_id = shop.run_bot()
+    with transaction():
+        stopping.request_stop(shop.user_id, bot_id, StopHow.KEEP)
+    shop.tick()
+    page = client.get(f"/bots/{bot_id}/start").text.replace("\xa0", " ")
+    assert "A start sells no coins" not in page
+    assert "Start with 1,000.00 USDT" in page
 
 
 def test_a_price_outside_of_the_range_is_named_in_the_summary(shop: Shop, client: Client) -> None:
