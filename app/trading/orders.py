@@ -26,6 +26,11 @@ class OrderKind(StrEnum):
     STOP = "stop"
 
 
+def trades_at_once(side: Side, price: Decimal, now: Decimal) -> bool:
+    """Say whether an order with this limit would trade at the market's price of now."""
+    return price >= now if side is Side.BUY else price <= now
+
+
 class Purpose(StrEnum):
     """What an order is for; only grid orders stand on a level."""
 

@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, Decimal
 from app.trading.contracts import OrderSums, Stake, exposures, margin, only_closes
 from app.trading.intents import Cancel, Intent, Place, Plain, plain_values
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
-from app.trading.orders import FINAL, OrderKind, Purpose, Side
+from app.trading.orders import FINAL, OrderKind, Purpose, Side, trades_at_once
 from app.trading.strategy import View
 
 CLOSING = frozenset({Purpose.CLOSE, Purpose.STOP})
@@ -113,11 +113,19 @@ def _claim(budget: Budget, intent: Place, view: View) -> None:
 
 def _claims(intent: Place, view: View) -> tuple[Decimal, Decimal]:
     price = _price_of(intent, view)
-    return intent.quantity, intent.quantity * price * with_fee(intent.kind, view.market)
+    return intent.quantity, intent.quantity * cost_of_coin(view, price, intent.kind)
 
 
 def _price_of(intent: Place, view: View) -> Decimal:
     return view.price if intent.price is None else intent.price
+
+
+def cost_of_coin(view: View, price: Decimal, kind: OrderKind = OrderKind.LIMIT) -> Decimal:
+    """Return what a buy on spot takes of the cash for each coin: at most, if it trades at once."""
+    at_limit = price * with_fee(kind, view.market)
+    if not trades_at_once(Side.BUY, price, view.price):
+        return at_limit
+    return max(at_limit, view.price * with_fee(OrderKind.MARKET, view.market))
 
 
 def with_fee(kind: OrderKind, market: Market) -> Decimal:
@@ -180,10 +188,15 @@ class MarginLeft:
     enough for its margin, that of all orders on the dearer side, and their fees. It wants the fee
     for closing as well, as Bybit does. So while losses have left less than what stands needs, it
     takes no other order, not even one on the side that binds no more margin.
+
+    An order that trades at once pays the fee of a market order, and a sale below the market's price
+    opens at that price: after a leap much more is needed than its limit says.
     """
 
     view: View
     orders: OrderSums
+    # By how much fees of orders that trade at once are above those of orders that rest.
+    dearer: Decimal = ZERO
 
     @classmethod
     def of(cls, view: View) -> "MarginLeft":
@@ -192,17 +205,19 @@ class MarginLeft:
 
     def claim(self, side: Side, quantity: Decimal, price: Decimal) -> None:
         """Count one more order."""
-        self.orders = self.orders.plus(side, quantity, quantity * price)
+        value = quantity * self._opens_at(side, price)
+        self.orders = self.orders.plus(side, quantity, value)
+        self.dearer += self._dearer(side, price, value, OrderKind.LIMIT)
 
     def lack(
         self, side: Side, quantity: Decimal, price: Decimal, kind: OrderKind = OrderKind.LIMIT
     ) -> Decimal:
         """Return how much money an order lacks; 0 or less if there is enough."""
-        value = quantity * price
+        value = quantity * self._opens_at(side, price)
         orders = self.orders.plus(side, quantity, value)
         if only_closes(self._stake, side, orders):
             return ZERO
-        dearer = value * (self._fees(kind) - self._fees())
+        dearer = self.dearer + self._dearer(side, price, value, kind)
         needed = max(self._ways(orders).values()) + dearer
         return needed.quantize(BOOK_STEP, ROUND_CEILING) - self.wallet
 
@@ -212,13 +227,23 @@ class MarginLeft:
         if max(ways.values()) > self.wallet:
             return ZERO
         # What is needed is rounded up.
-        left = self.wallet - ways[side] - BOOK_STEP
-        return max(ZERO, left / (price * (ONE / self._leverage + self._fees(kind))))
+        left = self.wallet - ways[side] - self.dearer - BOOK_STEP
+        share = ONE / self._leverage + self._fees(self._kind(side, price, kind))
+        return max(ZERO, left / (self._opens_at(side, price) * share))
 
     @property
     def wallet(self) -> Decimal:
         """Return all money behind the position."""
         return self.view.holdings.wallet
+
+    def _opens_at(self, side: Side, price: Decimal) -> Decimal:
+        return price if side is Side.BUY else max(price, self.view.price)
+
+    def _dearer(self, side: Side, price: Decimal, value: Decimal, kind: OrderKind) -> Decimal:
+        return value * (self._fees(self._kind(side, price, kind)) - self._fees())
+
+    def _kind(self, side: Side, price: Decimal, kind: OrderKind) -> OrderKind:
+        return OrderKind.MARKET if trades_at_once(side, price, self.view.price) else kind
 
     def _ways(self, orders: OrderSums) -> dict[Side, Decimal]:
         """Return the margin each way, with the fees of the orders that open."""

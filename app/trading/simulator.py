@@ -23,7 +23,15 @@ from app.trading.order_queues import (
     Payment,
     Queues,
 )
-from app.trading.orders import Fill, OrderKind, Side, Status, fee_currency, traded_value
+from app.trading.orders import (
+    Fill,
+    OrderKind,
+    Side,
+    Status,
+    fee_currency,
+    traded_value,
+    trades_at_once,
+)
 from app.trading.ports import Accepted, Balance, Outcome, Refused
 
 __all__ = ["LIQUIDATION", "Book", "BookOrder", "BookRows", "LastPrice", "Payment"]
@@ -439,9 +447,7 @@ class Book:
         last = self._last.get(order.symbol)
         if last is None or order.price is None or order.kind is OrderKind.STOP:
             return False
-        if order.side is Side.BUY:
-            return order.price >= last.price
-        return order.price <= last.price
+        return trades_at_once(order.side, order.price, last.price)
 
     def _lock(
         self, order: BookOrder, market: Market, remaining: Decimal, before: Decimal | None = None

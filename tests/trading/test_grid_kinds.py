@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.trading.engine import tick
 from app.trading.intents import Cancel, Place
 from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
-from app.trading.orders import Side
+from app.trading.orders import Side, Status
 from app.trading.performance import figures
 from app.trading.position import Holdings
 from app.trading.risk import check
@@ -562,6 +562,22 @@ def test_the_fees_of_orders_that_stand_are_kept_back_on_a_contract() -> None:
     opened = desk("100", on=rules, lower="20", upper="180", grids=30, leverage="20")
     assert opened.codes().count("orders_without_margin") == 1
     assert "order_rejected" not in opened.codes()
+
+
+def test_a_sale_that_trades_at_once_after_a_leap_needs_the_margin_of_that_price() -> None:
+    # At its limit there would be enough; the venue takes the price of now, and the taker's fee.
+    opened = desk("100", on=PERP, lower="80", upper="120", direction="neutral", max_resting=2)
+    for price in ("130", "85", "121", "96"):
+        opened.see(price)
+    refused = {"order_rejected", "denied_over_margin"}
+    assert not refused & set(opened.codes())
+
+
+def test_a_buy_that_trades_at_once_keeps_back_the_fee_of_a_taker() -> None:
+    rules = replace(FREE, maker_fee=D(0), taker_fee=D("0.01"), fee_side=FeeSide.QUOTE)
+    opened = desk("120", on=rules, grids=4, reserve="0", max_resting=3)
+    opened.see("80")
+    assert {each.status for each in opened.orders.values()} <= {Status.OPEN, Status.FILLED}
 
 
 # --- profit -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from app.trading.market import ONE, ZERO, MarketKind
 from app.trading.orders import OrderKind, Side
-from app.trading.risk import MarginLeft, budget_of, standing_orders, with_fee
+from app.trading.risk import MarginLeft, budget_of, cost_of_coin, standing_orders, with_fee
 from app.trading.strategies.grid_news import parted
 from app.trading.strategies.grid_params import Direction, GridParams
 from app.trading.strategies.grid_state import NOTHING, Entry, GridState, Slot, Sums
@@ -79,7 +79,7 @@ class Fitter:
         if side not in self._left:
             self._left[side] = _unclaimed(self.view, side)
         spends = self.view.market.kind is MarketKind.SPOT and side is Side.BUY
-        cost = price * with_fee(OrderKind.LIMIT, self.view.market) if spends else ONE
+        cost = cost_of_coin(self.view, price) if spends else ONE
         if slot.remaining * cost > self._left[side]:
             taken = self._smaller(gap, slot, price, max(ZERO, self._left[side] / cost))
             if taken is None:

@@ -5,7 +5,16 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from app.trading.intents import Cancel, Intent, Place, Reason, reason
-from app.trading.orders import FINAL, Order, OrderKey, OrderKind, Purpose, Side, Status
+from app.trading.orders import (
+    FINAL,
+    Order,
+    OrderKey,
+    OrderKind,
+    Purpose,
+    Side,
+    Status,
+    trades_at_once,
+)
 from app.trading.strategies.grid_fit import Fitter
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import (
@@ -84,7 +93,7 @@ class Rivals:
         """Count an order that was asked for, or that keeps its place, in this very decision."""
         self._ahead.append((side, price))
         if self._known is not None:
-            self._known[side].append((price, _is_reached(side, price, self.view.price)))
+            self._known[side].append((price, trades_at_once(side, price, self.view.price)))
 
     def price_beside(self, side: Side, price: Decimal, quantity: Decimal) -> Decimal | None:
         """Return where an order may stand without meeting an own one, or None while it waits.
@@ -118,15 +127,11 @@ class Rivals:
                     continue
                 side = order.key.side
                 rests = order.status in RESTING and order.price == now
-                trades = _is_reached(side, order.price, now) and not rests
+                trades = trades_at_once(side, order.price, now) and not rests
                 self._known[side].append((order.price, trades))
             for side, price in self._ahead:
-                self._known[side].append((price, _is_reached(side, price, now)))
+                self._known[side].append((price, trades_at_once(side, price, now)))
         return self._known
-
-
-def _is_reached(side: Side, price: Decimal, now: Decimal) -> bool:
-    return price >= now if side is Side.BUY else price <= now
 
 
 def _is_short_of(side: Side, price: Decimal, own: Decimal) -> bool:
@@ -336,7 +341,7 @@ def _by_urgency(wants: list[Want], price: Decimal) -> list[Want]:
 
 
 def _trades_at_once(want: Want, price: Decimal) -> bool:
-    return _is_reached(want.slot.side, want.price, price)
+    return trades_at_once(want.slot.side, want.price, price)
 
 
 def _swap(
