@@ -99,6 +99,47 @@ def test_coins_that_are_too_many_are_sold() -> None:
     assert 0 <= started.books.position.base - sells < D("0.002")
 
 
+def bought(of: Desk, price: int) -> D:
+    """Return the size of the buy that rests at a price."""
+    (found,) = [size for side, at, size in of.resting() if (side, at) == ("buy", D(price))]
+    return found
+
+
+def test_reinvested_profit_stays_in_the_orders_over_edits() -> None:
+    aside, reinvested = desk(), desk(profit_use="reinvest")
+    for edited in (aside, reinvested):
+        for _ in range(8):
+            edited.see("79")
+            edited.see("101")
+        edited.see("95")
+    for upper, lowest in (("130", 90), ("120", 80)):
+        plain = edit(aside, upper=upper, grids=5)
+        found = edit(reinvested, upper=upper, grids=5)
+        aside.settle()
+        reinvested.settle()
+        # The coins of both grids differ, so what is bought for is compared.
+        assert bought(reinvested, lowest) > D("1.1") * bought(aside, lowest)
+        promised = {(each.side, each.price, each.quantity) for each in (*found.places, *found.kept)}
+        assert {(Side(s), p, q) for s, p, q in reinvested.resting()} == promised
+        assert plain.money_in == found.money_in == 0
+    earned = sum((match.profit for match in reinvested.matches), D(0))
+    assert reinvested.state.earned_before == earned
+    taken = GRID.with_flow(reinvested.state, -earned)
+    assert taken.earned == taken.earned_before == 0
+
+
+def test_less_money_in_a_grid_is_not_counted_against_its_profit() -> None:
+    started = desk(profit_use="reinvest")
+    for _ in range(8):
+        started.see("79")
+        started.see("101")
+    earned = started.state.earned
+    edit(started, investment="600")
+    started.settle()
+    assert started.state.earned_before == earned > 100
+    assert started.state.money == 600 + earned
+
+
 def denied(of: Desk) -> list[Any]:
     return [order for order in of.orders.values() if order.status is Status.DENIED]
 

@@ -29,7 +29,7 @@ from app.trading.strategies.grid_keep import Kept, keep_orders
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import OTHER, News, gap_of
 from app.trading.strategies.grid_orders import AT_VENUE, Promised, promised_orders
-from app.trading.strategies.grid_params import GridParams
+from app.trading.strategies.grid_params import GridParams, ProfitUse
 from app.trading.strategies.grid_plan import GridPlan, most_resting, plan_grid, within_funds
 from app.trading.strategies.grid_sizes import floored, ladder_at
 from app.trading.strategies.grid_start import (
@@ -113,14 +113,15 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
     if state.phase is Phase.WAITING:
         return _while_waiting(new, market, price, funds, money_in)
     now = replace(new, trigger_price=None)
+    grown = _with_profit(now, state)
     if not reshapes(old, new):
         plan = plan_grid(now, market, price)
         wrong = tuple(each for each in plan.errors if each.field in _exits())
         return Edit(None if wrong else state, plan, warnings=plan.warnings, errors=wrong)
-    fitting = within_funds(now, market, price, funds, sells_surplus=True)
+    fitting = within_funds(grown, market, price, funds, sells_surplus=True)
     plan = plan_grid(fitting, market, price)
     try:
-        begun = begin(now, market, price, funds, cycle=_next_cycle(state), edits=state.edits + 1)
+        begun = begin(grown, market, price, funds, cycle=_next_cycle(state), edits=state.edits + 1)
         check_margin(now, market, price, funds, begun)
     except InvalidParams as bad:
         return Edit(None, plan, errors=bad.problems, warnings=plan.warnings)
@@ -134,7 +135,8 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
     worth = view.investment if state.equity is None else state.equity
     return Edit(
         state=replace(
-            with_flow(replace(state, equity=worth), money_in),
+            state,
+            equity=worth + money_in,
             phase=Phase.EDITING,
             edits=state.edits + 1,
             entry=None,
@@ -156,6 +158,14 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         money_in=money_in,
         warnings=(*plan.warnings, *_lacking(begun, anew, promised)),
     )
+
+
+def _with_profit(params: GridParams, state: GridState) -> GridParams:
+    """Return settings for an investment that has grown by the profit to be reinvested."""
+    if params.investment is None or params.profit_use is not ProfitUse.REINVEST:
+        return params
+    earned = max(ZERO, state.earned_before + state.earned)
+    return replace(params, investment=params.investment + earned)
 
 
 class _Anew(NamedTuple):
@@ -214,9 +224,13 @@ def with_flow(state: GridState, amount: Decimal) -> GridState:
 
     Profit that went out is not there to be reinvested.
     """
-    earned = state.earned if amount >= 0 else max(ZERO, state.earned + amount)
     equity = None if state.equity is None else state.equity + amount
-    return replace(state, equity=equity, earned=earned)
+    state = replace(state, equity=equity)
+    if amount >= 0:
+        return state
+    earned = max(ZERO, state.earned + amount)
+    before = max(ZERO, state.earned_before + amount + state.earned - earned)
+    return replace(state, earned=earned, earned_before=before)
 
 
 def begin_anew(state: GridState) -> GridState:
@@ -295,11 +309,12 @@ def _next_cycle(state: GridState) -> int:
 def go_on_editing(view: View, state: GridState) -> Decision:
     """Take back what does not fit and count what it still filled; begin anew when it is gone."""
     news = _read_leaving(view, state)
-    state = replace(state, slots=tuple(news.slots))
+    earned = sum((match.profit for match in news.matches), state.earned)
+    state = replace(state, slots=tuple(news.slots), earned=earned)
     live = [order for order in view.orders if _is_grids(order)]
     try:
         begun = begin(
-            view.params,
+            _with_profit(view.params, state),
             view.market,
             view.price,
             view.holdings,
@@ -320,7 +335,12 @@ def go_on_editing(view: View, state: GridState) -> Decision:
     if less := _much_smaller(begun, anew):
         values = {"orders": len(less), "amount": sum(less)}
         events.append(log_line("buys_smaller", Severity.WARNING, **values))
-    going_on = replace(kept.state, equity=state.equity, outside=state.outside)
+    going_on = replace(
+        kept.state,
+        equity=state.equity,
+        outside=state.outside,
+        earned_before=state.earned_before + state.earned,
+    )
     return Decision(going_on, (), tuple(events), tuple(news.matches), again=True)
 
 

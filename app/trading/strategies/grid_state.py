@@ -170,10 +170,11 @@ class GridState:
     answer). The lowest level has the number `first` in the keys of orders, and lies `trail` levels
     above the lower price of the parameters. `newest` is the highest cycle of gaps that are no more.
     `anchor` is the price of the last fill: what rests is chosen by it, not by each price seen.
-    `earned` is the profit of round trips since the start that was not taken out, `money` what the
-    grid was sized for, `equity` what the bot was worth then. `waits_above` says from where the
-    trigger price is waited for; `edits` counts the changes while running. A grid that is `stuck`
-    would follow the price, but its next order would be too small; the next fill lets it try again.
+    `earned` is the profit of round trips since the start or the last edit that was not taken out,
+    `earned_before` that of the time before, `money` what the grid was sized for, `equity` what the
+    bot was worth then. `waits_above` says from where the trigger price is waited for; `edits`
+    counts the changes while running. A grid that is `stuck` would follow the price, but its next
+    order would be too small; the next fill lets it try again.
     `told` are the rules of the venue under which orders had to be fitted, and what was said then.
     """
 
@@ -191,6 +192,7 @@ class GridState:
     newest: int = -1
     anchor: Decimal | None = None
     earned: Decimal = ZERO
+    earned_before: Decimal = ZERO
     money: Decimal | None = None
     equity: Decimal | None = None
     waits_above: bool | None = None
@@ -201,7 +203,7 @@ class GridState:
 
 # Written only where they are not as at the start, for there are many states.
 _PLAIN = ("first", "trail", "newest", "waits_above", "edits", "stuck", "told")
-_DECIMALS = ("anchor", "earned", "money", "equity")
+_DECIMALS = ("anchor", "earned", "earned_before", "money", "equity")
 _SUMS = ("carried", "carried_short")
 _AT_FIRST = GridState(Phase.WAITING, ZERO, ZERO, ())
 
