@@ -301,6 +301,9 @@ class Strategy(Protocol[ParamsT, StateT]):
     def begin_anew(self, state: StateT) -> StateT:
         """Return a state that takes back what stands and goes on with what is held then."""
 
+    def read_left(self, state: StateT, orders: tuple[Order, ...], time: datetime) -> Decision:
+        """Take in what became of orders that it left behind; it tells what they have closed."""
+
     def under_way(self, state: StateT) -> UnderWay | None:
         """Return which round trips go on, None while it has not begun (or begun anew)."""
 

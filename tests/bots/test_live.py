@@ -331,6 +331,32 @@ def test_orders_left_at_the_venue_are_still_booked_when_they_fill(world: World) 
     world.assert_books_agree()
 
 
+def test_an_order_left_at_the_venue_closes_its_round_trip_when_it_fills(world: World) -> None:
+    bot = run_a_while(world)
+    stop(world, bot, "leave_orders")
+    world.tick()
+    waiting = [trade.id for trade in world.trades(bot) if trade.status == "open"]
+    world.play("93.9", "112")
+    world.tick()
+    world.tick()
+    trades = world.trades(bot)
+    closed = [trade for trade in trades if trade.status == "closed"]
+    assert waiting
+    assert set(waiting) <= {trade.id for trade in closed}
+    # What was bought after the stop is held: no sell answers it.
+    held = [trade.quantity for trade in trades if trade.status == "open"]
+    assert held
+    assert abs(sum(held) - world.metrics(bot).base) < Decimal("0.0001") * 20
+    sums = world.metrics(bot)
+    assert sums.matched_trades == len(closed)
+    assert sums.grid_profit == sum(trade.profit for trade in closed)
+    assert "level_sold" in world.events(bot)[world.events(bot).index("bot_stopped") :]
+    told = world.events(bot)
+    world.tick()
+    assert (world.trades(bot), world.metrics(bot), world.events(bot)) == (trades, sums, told)
+    world.assert_books_agree()
+
+
 def test_a_restart_first_takes_back_what_the_start_before_has_left(world: World) -> None:
     bot = world.add_bot()
     world.play(100)

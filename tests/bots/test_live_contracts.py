@@ -106,6 +106,26 @@ def test_a_stop_with_a_sale_closes_a_short_by_buying(world: World) -> None:
 
 
 @pytest.mark.long
+def test_an_order_that_was_left_closes_its_short_trade_when_it_fills(world: World) -> None:
+    bot = world.add_bot(direction="short", leverage="3")
+    world.play(100)
+    world.tick()
+    world.change_bot(bot, state="stopping", stop_request="leave_orders")
+    world.tick()
+    before = world.metrics(bot)
+    assert (world.bot(bot).state, before.matched_trades) == ("stopped", 0)
+    world.play("93.9")
+    world.tick()
+    sums, trades = world.metrics(bot), world.trades(bot)
+    assert before.base < sums.base < 0
+    assert sums.matched_trades == len(trades) == sums.fills - before.fills
+    assert sum(trade.quantity for trade in trades) == sums.base - before.base
+    assert {(trade.status, trade.side) for trade in trades} == {("closed", "short")}
+    assert sums.grid_profit == sum(trade.profit for trade in trades) > 0
+    assert_wallet_agrees(world, bot)
+
+
+@pytest.mark.long
 def test_orders_that_a_liquidation_takes_with_it_are_no_news(world: World) -> None:
     account = world.add_account(Decimal(1_000))
     world.deposit = Decimal(1_000)

@@ -89,6 +89,22 @@ def watch(
     )
 
 
+def read_left(books: Books, bot: LiveBot, answer: Answer) -> None:
+    """Count the round trips that were closed by orders of a bot that does not run any more.
+
+    Nobody answers them; but what they sell, nothing waits for any longer.
+    """
+    left = tuple(own.order for own in answer.settled if own.epoch == bot.epoch)
+    if not left or bot.strategy_state is None:
+        return
+    strategy = strategy_named(bot.strategy)
+    read = strategy.read_left(strategy.decode_state(bot.strategy_state), left, books.now)
+    _remember(bot, strategy.encode_state(read.state), None)
+    books.metrics[bot.id].add_matches(read.matches)
+    answer.matches = read.matches
+    answer.events += [_event(bot, line) for line in read.events]
+
+
 def rest(orders: Iterable[OwnOrder], held: Decimal) -> Answer:
     """Answer for a paused bot: what would open more is taken back, what closes stays.
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlalchemy import Table
 
-from app.bots.live.asking import Answer, ask, hold, rest, unsent, watch
+from app.bots.live.asking import Answer, ask, hold, read_left, rest, unsent, watch
 from app.bots.live.booking import Books, lacks, open_books, tell_of_stray
 from app.bots.live.catching_up import catch_up
 from app.bots.live.facts import Account, Seen, Work
@@ -314,6 +314,11 @@ class _Desk:
         answer = watch(orders, take_back=ends, staying=held_stops(bot, orders, held))
         answer.cancels += [own for own in left.cancels if own not in answer.cancels]
         answer.events += left.events
+        try:
+            read_left(self.books, bot, answer)
+        except Exception:
+            # As above: what stands is taken back even if nobody can say what it has closed.
+            log.exception("left_unread bot=%s tick=%s", bot.id, self.tick_id)
         return answer
 
     def _note_left(self, bot: LiveBot, answer: Answer) -> None:

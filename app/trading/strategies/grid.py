@@ -1,12 +1,14 @@
 """The grid: buy on each level below, sell on each level above, and earn the step between them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from app.trading.market import ZERO, Market, Triggers, exact
+from app.trading.orders import Order
 from app.trading.position import Holdings
-from app.trading.strategies.grid_edit import Edit, begin_anew, edit_grid, with_flow
+from app.trading.strategies.grid_edit import Edit, begin_anew, edit_grid, read_left, with_flow
 from app.trading.strategies.grid_exit import exit_triggers, exit_wanted, protection_of
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid, write_grid
 from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
@@ -77,6 +79,11 @@ class GridStrategy:
     def begin_anew(self, state: GridState) -> GridState:
         """Return a state that takes back what stands and goes on with what is held then."""
         return begin_anew(state)
+
+    @exact
+    def read_left(self, state: GridState, orders: tuple[Order, ...], time: datetime) -> Decision:
+        """Take in what became of orders that it left behind: what they close counts."""
+        return read_left(state, orders, time)
 
     def under_way(self, state: GridState) -> UnderWay | None:
         """Return which round trips go on, None while it has not begun (or begun anew)."""

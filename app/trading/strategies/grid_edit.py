@@ -7,6 +7,7 @@ end as coins held.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -308,9 +309,8 @@ def _next_cycle(state: GridState) -> int:
 
 def go_on_editing(view: View, state: GridState) -> Decision:
     """Take back what does not fit and count what it still filled; begin anew when it is gone."""
-    news = _read_leaving(view, state)
-    earned = sum((match.profit for match in news.matches), state.earned)
-    state = replace(state, slots=tuple(news.slots), earned=earned)
+    news = _read_leaving(state, view.orders, view.time)
+    state = _after_leaving(state, news)
     live = [order for order in view.orders if _is_grids(order)]
     try:
         begun = begin(
@@ -384,10 +384,22 @@ def _take_back(state: GridState, orders: list[Order], news: News) -> Decision:
     return Decision(state, cancels, tuple(news.events), tuple(news.matches))
 
 
-def _read_leaving(view: View, state: GridState) -> News:
+def read_left(state: GridState, orders: tuple[Order, ...], time: datetime) -> Decision:
+    """Count the round trips that orders close which a grid has left behind; none is answered."""
+    news = _read_leaving(state, orders, time)
+    state = _after_leaving(state, news)
+    return Decision(state, (), tuple(news.events), tuple(news.matches))
+
+
+def _after_leaving(state: GridState, news: News) -> GridState:
+    earned = sum((match.profit for match in news.matches), state.earned)
+    return replace(state, slots=tuple(news.slots), earned=earned)
+
+
+def _read_leaving(state: GridState, orders: tuple[Order, ...], time: datetime) -> News:
     # The old levels are not known any more, and need not be: what filled is held or matched.
     news = News(list(state.slots), state.phase, None)
-    for order in view.orders:
+    for order in orders:
         gap = gap_of(order, state.first)
         if order.status not in FINAL or gap is None or not 0 <= gap < len(news.slots):
             continue
@@ -401,13 +413,13 @@ def _read_leaving(view: View, state: GridState) -> News:
         done = slot.done.plus(order)
         news.slots[gap] = replace(slot, attempt=slot.attempt + 1, done=NOTHING)
         if done.quantity > 0 and slot.opening is not None:
-            news.matches.append(_last_match(view, state, gap, slot, order, done))
+            news.matches.append(_last_match(time, state, gap, slot, order, done))
             news.events.append(_closed_line(order, news.matches[-1]))
     return news
 
 
 def _last_match(
-    view: View, state: GridState, gap: int, slot: Slot, order: Order, done: Sums
+    time: datetime, state: GridState, gap: int, slot: Slot, order: Order, done: Sums
 ) -> Match:
     whole = slot.opening or Sums()
     opening, _ = replace(whole, fee_base=whole.quantity - min(whole.quantity, slot.quantity)).split(
@@ -425,7 +437,7 @@ def _last_match(
         sell_fee=sell.fee_quote,
         entry_client_id=slot.origin,
         exit_client_id=order.client_id,
-        time=view.time,
+        time=time,
         coin_fee=buy.fee_base,
         opened_by=OTHER[slot.side],
         is_part=done.quantity < slot.quantity,
