@@ -16,7 +16,7 @@ import click
 from app.cli.plan import BAD_INPUT, grid, json_object, problem_json, text_of
 from app.markets.recordings import open_lines
 from app.money import exact_text
-from app.trading.backtest import BacktestResult, NoCandles, run_backtest
+from app.trading.backtest import BacktestResult, NoCandles, PriceLeaps, run_backtest
 from app.trading.candles import BadCandle, CandleReport, check_candles, parse_candles
 from app.trading.codec import to_json
 from app.trading.inputs import MARKET_NAMES, read_market
@@ -115,7 +115,7 @@ def backtest(
             result = run_backtest(strategy, own, market, parse_candles(lines), touch=touch)
     except InvalidParams as bad:
         _refuse([problem_json(each) for each in bad.problems], as_json)
-    except BadCandle as bad:
+    except (BadCandle, PriceLeaps) as bad:
         _refuse([{"field": "candles", "code": bad.code, "values": dict(bad.values)}], as_json)
     except NoCandles as bad:
         _refuse([{"field": "candles", "code": bad.code, "values": {}}], as_json)

@@ -57,6 +57,10 @@ class NoCandles(InvalidInput):
     """There is nothing to replay."""
 
 
+class PriceLeaps(InvalidInput):
+    """One price asks for more decisions than any real one does, as candles that are not real."""
+
+
 @dataclass(frozen=True, slots=True)
 class EquityPoint:
     """The value of the bot at the close of a candle, and of the coins bought instead."""
@@ -190,7 +194,7 @@ class Replay:
                 fills += more
             finals += self._count(fills)
         if self.finished != LIQUIDATED:
-            raise RuntimeError("the strategy does not come to rest")
+            raise PriceLeaps("price_leaps", time=point.time.isoformat(), price=str(point.price))
 
     def _end_liquidated(self, point: PricePoint) -> None:
         # The venue has closed the position and cancelled every order; nothing is left to decide.

@@ -317,6 +317,19 @@ def test_bad_candles_are_named_and_exit_with_2(
     assert (error["field"], error["code"]) == ("candles", code)
 
 
+def test_a_price_that_leaps_over_more_levels_than_any_real_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.trading.backtest.MOST_ROUNDS", 20)
+    leap = "9000,9000,9000,9000,1"
+    path = write(tmp_path, "100,100,100,100,1", leap)
+    result = backtest(path, {**PARAMS, "trailing_up": "on"})
+    assert result.exit_code == 2
+    (error,) = json.loads(result.output)["errors"]
+    assert (error["field"], error["code"]) == ("candles", "price_leaps")
+    assert error["values"]["price"] == "9000"
+
+
 @pytest.mark.parametrize(
     ("name", "symbol"),
     [

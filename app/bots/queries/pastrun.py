@@ -14,7 +14,7 @@ from app.bots.queries.preview import FieldLine
 from app.db import utc_now
 from app.markets.queries import candles
 from app.trades.queries import Line
-from app.trading.backtest import BacktestResult, run_backtest
+from app.trading.backtest import BacktestResult, PriceLeaps, run_backtest
 from app.trading.market import Candle, exact
 from app.trading.performance import Figures
 from app.trading.strategies import strategy_named
@@ -157,7 +157,7 @@ def _count(
         try:
             paced = _in_time(history, deadline)
             return run_backtest(strategy, values, grounds.market, paced, touch=touch)
-        except OutOfTime:
+        except (OutOfTime, PriceLeaps):
             return None
 
     cautious = run(touch=False)
