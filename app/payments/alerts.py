@@ -2,7 +2,8 @@
 
 Nothing moves by itself. A warning of fraud often comes before a dispute, so staff may give the
 money back or end the plan by the usual verbs. A refund that was made at the provider and is larger
-than our books allow stays out of them until a person says how it is booked (`excess.py`).
+than our books allow stays out of them until a person says how it is booked (`excess.py`). Money
+of somebody whose account is erased is in the books, and a person gives it back.
 """
 
 import logging
@@ -10,6 +11,7 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
+from app.accounts.queries import is_gone
 from app.adapters.payments.books import Figures, sum_figures
 from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState, Ref
 from app.db import db, utc_now
@@ -47,6 +49,14 @@ def take_excess(payment: Payment, seen: RailRefund) -> tuple[Taken, PaymentAlert
     if seen.state in _CAME_BACK:
         _take_back(alert)
     return Taken(False, EXCESS) if alert.state == AlertState.OPEN else TAKEN, alert
+
+
+def note_erased_payer(payment_id: int) -> None:
+    """Note money that came of somebody whose account is erased: nobody else would hear of it."""
+    payment = db.session.get_one(Payment, payment_id)
+    if payment.amount and is_gone(payment.user_id):
+        money = Money(payment.amount, payment.currency)
+        _note(payment, AlertKind.ERASED_PAYER, payment.external_id, payment.state, money)
 
 
 def is_settled(payment: Payment, seen: RailRefund) -> bool:

@@ -6,8 +6,8 @@ from app.accounts.deletion.events import PersonErasing
 from app.db import db
 from app.events import on
 from app.notifications.stream import hint
-from app.payments import checkouts
-from app.payments.events import InvoiceClosed, InvoiceOpened, InvoicePaid
+from app.payments import alerts, checkouts
+from app.payments.events import InvoiceClosed, InvoiceOpened, InvoicePaid, PaymentSettled
 from app.payments.models import Checkout
 from app.payments.rules import CheckoutState
 from app.transactions import after_commit
@@ -31,6 +31,12 @@ def end_closed_invoice(event: InvoiceClosed) -> None:
     """Take back the page on which an invoice could still be paid, and tell open pages."""
     _take_pages_back(event.invoice_id)
     _tell(event.user_id, event.invoice_id)
+
+
+@on(PaymentSettled)
+def note_money_of_nobody(event: PaymentSettled) -> None:
+    """Have a person look into money of somebody who is erased: a page was taken back too late."""
+    alerts.note_erased_payer(event.payment_id)
 
 
 @on(PersonErasing)

@@ -97,6 +97,7 @@ class AlertKind(StrEnum):
 
     FRAUD_WARNING = "fraud_warning"
     REFUND_EXCESS = "refund_excess"
+    ERASED_PAYER = "erased_payer"
 
 
 class AlertState(StrEnum):

@@ -202,6 +202,7 @@ class KeptSubscription(Base):
     next period is taken back, so that the next one is another. Without `period_end` it is for life.
     `change_at` is when the next price and quantity of the items begin to hold; `pending` is what
     holds once the open invoice of a change is paid. `access_until` ends what it gives.
+    `prices_from` is when it came back after its end: the next period costs what was asked then.
     """
 
     __tablename__ = "kept_subscriptions"
@@ -244,6 +245,7 @@ class KeptSubscription(Base):
     trial_end: Mapped[datetime | None]
     cancel_at_period_end: Mapped[bool] = mapped_column(default=False, server_default=false())
     change_at: Mapped[datetime | None]
+    prices_from: Mapped[datetime | None]
     pending: Mapped[dict[str, Any] | None]
     access_until: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 
 from app.cache import Cache, read_exact
 from app.db import db, utc_now
@@ -286,8 +286,13 @@ def coming_prices(currency: str = "USD") -> Mapping[str, tuple[Coming, ...]]:
     return {plan: tuple(prices) for plan, prices in found.items()}
 
 
-def price_on_sale(plan: str, period: Period, currency: str, at: datetime) -> PlanPrice | None:
-    """Return the price at which a visible plan or add-on is sold at a moment; None if it is not."""
+def price_on_sale(
+    plan: str, period: Period, currency: str, at: datetime, *, with_seats: bool = True
+) -> PlanPrice | None:
+    """Return the price at which a visible plan or add-on is sold at a moment; None if it is not.
+
+    Without seats: the newest of those that are sold as often as somebody asks.
+    """
     return db.session.scalar(
         select(PlanPrice)
         .join(Plan, Plan.code == PlanPrice.plan_code)
@@ -297,6 +302,7 @@ def price_on_sale(plan: str, period: Period, currency: str, at: datetime) -> Pla
             PlanPrice.period == period.code,
             PlanPrice.currency == currency,
             PlanPrice.valid_from <= at,
+            or_(PlanPrice.seats.is_(None), literal(with_seats)),
         )
         .order_by(PlanPrice.valid_from.desc())
         .limit(1)

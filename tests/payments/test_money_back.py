@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
-from app.accounts.models import User
+from app.accounts.models import ERASED, User
 from app.adapters.payments.port import (
     DisputeState,
     RailDispute,
@@ -19,7 +19,7 @@ from app.errors import Conflict, InvalidInput
 from app.money import Money
 from app.payments import checkouts, excess, invoices, refunds, wallet_rail
 from app.payments.books.sides import sides
-from app.payments.checkouts import Want
+from app.payments.checkouts import Step, Want
 from app.payments.models import CreditNote, Dispute, Payment, PaymentAlert, Refund
 from app.payments.queries import to_look_into, undecided
 from app.payments.rules import Purpose, RefundTarget, Settlement
@@ -42,6 +42,12 @@ def pay(user_id: int, want: Want, name: str = "py_1") -> int:
     """Let money for something come by the demonstration; return the payment."""
     with transaction():
         step = checkouts.prepare(user_id, "demo", want)
+    return come(step, want, name)
+
+
+def come(step: Step, want: Want, name: str = "py_1") -> int:
+    """Let the money come by a page that was made before; return the payment."""
+    with transaction():
         seen = RailPayment(
             id=name,
             state=RailState.SUCCEEDED,
@@ -348,3 +354,29 @@ def test_a_payment_of_a_part_of_an_invoice_gives_back_its_part_of_the_tax(user: 
         give_back(payment_id, amount, RefundTarget.WALLET, f"part {number}")
     noted = db.session.scalars(select(CreditNote.tax).order_by(CreditNote.id))
     assert list(noted) == [Decimal("3.33"), Decimal("5.00")]
+
+
+def test_money_of_somebody_erased_waits_for_a_person_and_goes_back(user: User) -> None:
+    """The page to pay on was taken back too late: the wallet that it filled is nobody's."""
+    want = Want(Purpose.TOP_UP, usd("29.00"), "Top-up")
+    with transaction():
+        step = checkouts.prepare(user.id, "demo", want)
+        db.session.get_one(User, user.id).blocked_reason = ERASED
+    payment_id = come(step, want)
+    (alert,) = db.session.scalars(select(PaymentAlert)).all()
+    assert (alert.kind, alert.payment_id, alert.amount) == (
+        "erased_payer",
+        payment_id,
+        Decimal(29),
+    )
+    assert to_look_into().count == 1
+    give_back(payment_id, "29.00", RefundTarget.RAIL)
+    assert available(user.id, "USD") == 0
+    with transaction():
+        excess.settle(1, alert.id, Settlement.NOTED, "given back to the card")
+    assert to_look_into().count == 0
+
+
+def test_money_of_somebody_who_stays_waits_for_nobody(user: User) -> None:
+    top_up(user.id, "29.00")
+    assert to_look_into().count == 0

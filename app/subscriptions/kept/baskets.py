@@ -121,12 +121,47 @@ def present_of(kept: KeptSubscription) -> Basket:
 def next_of(kept: KeptSubscription) -> Basket:
     """Return what the next period is asked for: what is to hold from then on, else the present."""
     if kept.change_at is None:
-        return present_of(kept)
+        return as_follows(kept, present_of(kept))
     rows = [row for row in kept.items if row.next_quantity]
     items = tuple(
         item_of(row.next_price_id or row.price_id, row.next_quantity or 0) for row in rows
     )
-    return Basket(_sorted(items), _period_of(items), kept.currency)
+    return as_follows(kept, Basket(_sorted(items), _period_of(items), kept.currency))
+
+
+def as_follows(kept: KeptSubscription, basket: Basket) -> Basket:
+    """Return a basket as the next period asks for it: who came back keeps no price of before."""
+    if kept.prices_from is None:
+        return basket
+    items = tuple(_of_today(item, basket, kept.prices_from) for item in basket.items)
+    return Basket(items, basket.period, basket.currency)
+
+
+def _of_today(item: Item, basket: Basket, at: datetime) -> Item:
+    """Return an item at the price of a moment, unless its own is newer or nothing else is sold."""
+    # A price with seats is an offer for those who order it: nobody is led to it by coming back.
+    price = queries.price_on_sale(
+        item.plan_code, basket.period, basket.currency, at, with_seats=False
+    )
+    own = db.session.get_one(PlanPrice, item.price_id)
+    if price is None or price.valid_from <= own.valid_from:
+        return item
+    return item_of(price.id, item.quantity)
+
+
+def price_anew(kept: KeptSubscription, now: datetime) -> None:
+    """Let the next period cost what is asked at a moment; the present one is paid as it is."""
+    kept.prices_from = now
+    if next_of(kept).same_as(present_of(kept)):
+        kept.prices_from = None
+
+
+def fix_next(kept: KeptSubscription) -> None:
+    """Write down at which prices the next period was paid, where they are not the present ones."""
+    at = kept.change_at or kept.period_end
+    if kept.prices_from is not None and at is not None:
+        put_next(kept, next_of(kept), at)
+        kept.prices_from = None
 
 
 def put(kept: KeptSubscription, basket: Basket) -> None:
@@ -135,6 +170,8 @@ def put(kept: KeptSubscription, basket: Basket) -> None:
         SubscriptionItem(price_id=item.price_id, quantity=item.quantity) for item in basket.items
     ]
     kept.period, kept.change_at = basket.period.code, None
+    if basket.period.is_endless:
+        kept.prices_from = None
     db.session.flush()
 
 
@@ -177,6 +214,7 @@ def forget_next(kept: KeptSubscription) -> None:
 def begin_next(kept: KeptSubscription) -> None:
     """Make what waited for the next period the present."""
     put(kept, next_of(kept))
+    kept.prices_from = None
 
 
 def _period_of(items: Iterable[Item]) -> Period:

@@ -48,7 +48,7 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
     # Moments of previews are whole seconds: a price of this very second counts.
     wanted = baskets.choose(choice, kept.currency, at + timedelta(seconds=1), known)
     nothing = Money(Decimal(0), kept.currency)
-    if wanted.same_as(baskets.next_of(kept)):
+    if baskets.as_follows(kept, wanted).same_as(baskets.next_of(kept)):
         raise Conflict("nothing_changes")
     if wanted.same_as(present):
         return Change(ChangeKind.BACK, wanted, (), nothing, at)

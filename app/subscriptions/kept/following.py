@@ -74,6 +74,7 @@ def _begin_period(kept: KeptSubscription, invoice: Invoice, now: datetime) -> No
     with writing(kept, "paid", cause="paid"):
         if kept.state == KeptState.INCOMPLETE:
             kept.anchor = now
+        baskets.fix_next(kept)
         _count_on(kept)
         # A short period may be over already when it is paid at last.
         if kept.period_end is None or kept.period_end > now:
@@ -95,15 +96,20 @@ def _count_on(kept: KeptSubscription) -> None:
 
 
 def _revive(kept: KeptSubscription, invoice: Invoice, now: datetime) -> None:
-    """Give a period from now on for money that came after the end, unless another one lives."""
+    """Give a period from now on for money that came after the end, unless another one lives.
+
+    Nobody is left to have it once its owner is erased.
+    """
+    if people.is_gone(kept.user_id):
+        return
     if store.live_id(kept.user_id) is not None or store.lives_at_provider(kept.user_id):
         return
     with writing(kept, "revived", cause="paid"):
+        # The money was asked for what was to follow; what follows now has no old price.
+        baskets.begin_next(kept)
+        baskets.price_anew(kept, now)
         store.move(kept, Event.REVIVED, now)
         kept.ended_at, kept.cancel_at_period_end = None, False
-        if kept.change_at is not None:
-            # The money was asked for what was to follow.
-            baskets.begin_next(kept)
         kept.anchor, kept.anchor_number = now, kept.number
         kept.number += 1
         course = Course(Period.parse(kept.period), now, kept.anchor_number)
@@ -150,7 +156,8 @@ def follow_settled(payment_id: int, invoice_id: int) -> None:
             f"kept:{payment.id}",
             payment.id,
             payment.amount - payment.surplus,
-            RefundTarget.WALLET,
+            # Nobody would ever look into the wallet of somebody who is erased.
+            RefundTarget.RAIL if people.is_gone(kept.user_id) else RefundTarget.WALLET,
             None,
             "subscription_ended",
         )

@@ -249,10 +249,11 @@ def preview_change(user_id: int, choice: Choice) -> Preview:
 def _preview(kept: KeptSubscription, change: Change, at: datetime) -> Preview:
     lines = baskets.lines_of_change(change.lines, at, kept.period_end)
     endless = change.basket.period.is_endless
+    following = baskets.as_follows(kept, change.basket)
     return Preview(
         lines=tuple(PreviewLine(line.description, line.amount) for line in lines),
         due_now=change.due,
-        next_charge=None if endless else discounts.next_sum(kept, change.basket),
+        next_charge=None if endless else discounts.next_sum(kept, following),
         next_at=None if endless else kept.period_end,
         takes_effect=change.takes_effect,
         token=_token(kept, change, at),

@@ -262,7 +262,8 @@ def _given(kept: KeptSubscription) -> dict[str, int]:
 
 
 def _picture(kept: KeptSubscription) -> dict[str, Any]:
-    following = baskets.next_of(kept).as_dict() if kept.change_at is not None else None
+    is_other = kept.change_at is not None or kept.prices_from is not None
+    following = baskets.next_of(kept).as_dict() if is_other else None
     return {
         **baskets.present_of(kept).as_dict(),
         "state": kept.state,

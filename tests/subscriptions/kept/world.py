@@ -88,12 +88,18 @@ class Person:
 
     def pay_by_card(self, invoice_id: int, card: Card = PAYS) -> None:
         """Go to the page of the demonstration and type a card; its news come at once."""
+        self.open_page(invoice_id)
+        self.type_card(invoice_id, card)
+
+    def open_page(self, invoice_id: int) -> None:
         with transaction():
             user = db.session.get_one(User, self.id)
             db.session.expunge(user)
         paying.lead_to_page(
             user, "demo", lambda: checkouts.want_invoice(self.id, invoice_id), "/invoices"
         )
+
+    def type_card(self, invoice_id: int, card: Card = PAYS) -> None:
         db.session.rollback()
         page = db.session.scalars(
             select(Checkout).where(Checkout.invoice_id == invoice_id, Checkout.state == "open")
