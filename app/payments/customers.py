@@ -11,7 +11,8 @@ from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCustomer as SeenCustomer
 from app.adapters.payments.port import Ref
 from app.db import db
-from app.payments.models import RailCustomer
+from app.payments.models import Dispute, Payment, RailCustomer
+from app.payments.rules import TAKEN_BY_BANK
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,23 @@ def customer_of(user_id: int, rail: str) -> str | None:
 
 
 def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
-    """Return what can be charged again without a page of the rail."""
+    """Return what can be charged again without a page of the rail.
+
+    Not what was disputed, unless we won: who has called a charge wrong is asked, not charged.
+    """
+    disputed = (
+        select(Dispute.id)
+        .join(Payment, Payment.id == Dispute.payment_id)
+        .where(
+            Payment.user_id == RailCustomer.user_id,
+            Payment.rail == RailCustomer.rail,
+            Payment.method == RailCustomer.method,
+            Dispute.state.in_(TAKEN_BY_BANK),
+        )
+    )
     rows = db.session.scalars(
         select(RailCustomer)
-        .where(RailCustomer.user_id == user_id, RailCustomer.method != "")
+        .where(RailCustomer.user_id == user_id, RailCustomer.method != "", ~disputed.exists())
         .order_by(RailCustomer.rail)
     )
     return tuple(SavedMethod(row.rail, row.method) for row in rows)

@@ -113,7 +113,10 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How somebody's subscription stands, whoever keeps it."""
+    """How somebody's subscription stands, whoever keeps it.
+
+    `is_asked`: no charge comes by itself, because nothing is kept that may be charged.
+    """
 
     source: Source
     id: int
@@ -137,3 +140,4 @@ class Standing:
     has_portal: bool
     may: frozenset[Verb]
     lowered: tuple[Lowered, ...] = ()
+    is_asked: bool = False

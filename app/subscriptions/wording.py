@@ -109,7 +109,9 @@ def sold_label(code: str) -> str:
 
 
 def taken_by(one: Standing) -> str:
-    """Say by which way the next charge is taken."""
+    """Say by which way the next charge is taken, or that its money is asked for."""
+    if one.is_asked:
+        return str(_("Nothing is kept to pay with. Choose a way to pay."))
     return rail_label(one.rail)
 
 

@@ -4,12 +4,14 @@ from datetime import datetime
 
 from app.db import db
 from app.money import Money
+from app.payments import customers
 from app.payments.models import Invoice
 from app.subscriptions.kept import baskets, discounts, store
 from app.subscriptions.kept.rules import InvoiceKind, Reason
 from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.terms import Source, Standing, Verb
 from app.subscriptions.texts import plan_label
+from app.wallet.service import WALLET
 
 
 def standing(user_id: int) -> Standing | None:
@@ -46,7 +48,14 @@ def standing(user_id: int) -> Standing | None:
         has_portal=False,
         may=_may(kept, invoice),
         lowered=discounts.lowered(kept),
+        is_asked=charge is not None and not _is_charged(kept),
     )
+
+
+def _is_charged(kept: KeptSubscription) -> bool:
+    """Tell whether there is something that may be charged without asking."""
+    saved = (one.rail for one in customers.saved_methods(kept.user_id))
+    return kept.rail == WALLET or kept.rail in saved
 
 
 def _next_charge(
