@@ -1,12 +1,20 @@
 """Limits that every intent passes before it becomes an order, whoever had the idea."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 from app.trading.contracts import OrderSums, Stake, exposures, margin, only_closes
 from app.trading.intents import Cancel, Intent, Place, Plain, plain_values
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind
-from app.trading.orders import FINAL, OrderKind, Purpose, Side, trades_at_once
+from app.trading.orders import (
+    FINAL,
+    Order,
+    OrderKind,
+    Purpose,
+    Side,
+    Status,
+    trades_at_once,
+)
 from app.trading.strategy import View
 
 CLOSING = frozenset({Purpose.CLOSE, Purpose.STOP})
@@ -79,20 +87,25 @@ def check(intents: tuple[Intent, ...], view: View, limits: Limits = NO_LIMITS) -
 def budget_of(view: View) -> Budget:
     """Return what is free after all own orders that stand or may stand at the venue."""
     standing = 0
-    coins = resting = at_market = ZERO
+    coins = quote = ZERO
     for order in view.orders:
         if order.status in FINAL:
             continue
         standing += 1
         if order.key.side is Side.SELL:
-            coins += order.quantity - order.filled
-        elif order.price is None:
-            at_market += view.price * (order.quantity - order.filled)
+            coins += order.remaining
         else:
-            resting += order.price * (order.quantity - order.filled)
-    quote = resting * with_fee(OrderKind.LIMIT, view.market)
-    quote += at_market * with_fee(OrderKind.MARKET, view.market)
+            quote += order.remaining * _bound_by(order, view)
     return Budget(view.holdings.base - coins, view.holdings.quote - quote, standing)
+
+
+def _bound_by(order: Order, view: View) -> Decimal:
+    """Return what a buy on spot takes of the cash for each coin, from its decision to its end."""
+    if order.price is None:
+        return view.price * with_fee(OrderKind.MARKET, view.market)
+    if order.status is Status.INTENDED:
+        return cost_of_coin(view, order.price)
+    return order.price * with_fee(OrderKind.LIMIT, view.market)
 
 
 def _is_contract(view: View) -> bool:
@@ -200,8 +213,14 @@ class MarginLeft:
 
     @classmethod
     def of(cls, view: View) -> "MarginLeft":
-        """Return what is left beside all own orders that stand."""
-        return cls(view, standing_orders(view))
+        """Return what is left beside all own orders that stand or are on their way."""
+        on_their_way = [order for order in view.orders if order.status is Status.INTENDED]
+        others = (order for order in view.orders if order.status is not Status.INTENDED)
+        left = cls(view, standing_orders(replace(view, orders=tuple(others))))
+        for order in on_their_way:
+            # They claim what they claimed when they were decided, or others would go out as well.
+            left.claim(order.key.side, order.remaining, order.price or view.price)
+        return left
 
     def claim(self, side: Side, quantity: Decimal, price: Decimal) -> None:
         """Count one more order."""

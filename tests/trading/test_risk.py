@@ -200,3 +200,26 @@ def test_what_closes_goes_out_whatever_the_margin() -> None:
     close = place(Side.SELL, None, "2", Purpose.CLOSE)
     assert codes([place(Side.SELL, "110", "0.5"), close], on) == [None, None]
     assert codes([place(Side.SELL, "110", "0.6")], on) == ["over_margin"]
+
+
+@pytest.mark.parametrize(
+    ("on", "first", "other", "code"),
+    [
+        (contract_view(quote="160"), (Side.SELL, "60", "1"), (Side.SELL, "110", "0.6"), "margin"),
+        (
+            view(maker_fee=D(0), taker_fee=D("0.01"), fee_side=FeeSide.QUOTE),
+            (Side.BUY, "100", "1"),
+            (Side.BUY, "90", "1.105"),
+            "budget",
+        ),
+    ],
+    ids=["contract", "spot"],
+)
+def test_an_order_on_its_way_that_trades_at_once_claims_what_it_did_when_decided(
+    on: View, first: tuple[Side, str, str], other: tuple[Side, str, str], code: str
+) -> None:
+    assert codes([place(*first), place(*other)], on) == [None, f"over_{code}"]
+    on_its_way = standing(*first, Status.INTENDED)
+    assert codes([place(*other)], replace(on, orders=(on_its_way,))) == [f"over_{code}"]
+    # Once it stands it trades at its limit.
+    assert codes([place(*other)], replace(on, orders=(standing(*first),))) == [None]
