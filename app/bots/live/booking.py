@@ -312,6 +312,8 @@ def _book_found(
 ) -> None:
     markets = {bot.id: bot.market for bot in books.bots}
     for number, entry in seen.items():
+        if not entry.found:
+            continue
         patience = _patience(accounts[number], entry, by_client)
         for client_id, found in entry.found.items():
             own = by_client.get((number, client_id))
