@@ -161,7 +161,8 @@ class SubscriptionView(AdminView):
             form=form,
             heading=heading,
             button=button,
-            person=user,
+            whose=user,
+            gives=isinstance(form, (DaysForm, ChangeForm)),
             right=queries.present_right(user.id),
         )
         return page, 422 if form.errors else 200

@@ -68,6 +68,15 @@ def right_of(user: User) -> Right | None:
     return present_right(user.id)
 
 
+@pytest.mark.parametrize("act", ["give", "change", "end", "end-paid"])
+def test_a_form_names_the_person_whom_it_is_about(user: User, login_as: Login, act: str) -> None:
+    clerk = make_user(Role.MANAGER)
+    address, own = user.email, clerk.email
+    page = login_as(clerk).get(f"/admin/subscriptions/{act}?user={user.id}").text
+    assert f">{address}</a>" in page
+    assert own not in page
+
+
 def left(user: User) -> timedelta:
     right = right_of(user)
     assert right is not None and right.until is not None
