@@ -43,7 +43,7 @@ from app.transactions import after_commit, transaction
 log = logging.getLogger(__name__)
 
 # So many accounts share the statements of a tick; many more would only keep locks longer.
-BATCH = 100
+BATCH = 250
 # A paper account that is far behind goes on in the next job, so that others get their turn.
 LONGEST_TICK_S = 10
 RENEW_AFTER_S = LEASE_SECONDS / 4
