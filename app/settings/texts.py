@@ -80,8 +80,9 @@ HELPS: Mapping[str, LazyString] = {
     "partner_id_okx": _PARTNER_HELP,
     "partner_id_mexc": _PARTNER_HELP,
     "payment_grace_days": _l(
-        "While the card is tried again, and never longer than the period that is not paid; "
-        "afterwards bots beyond the free plan stop in an orderly way."
+        "While the card is tried again, and never longer than the period that is not paid; none "
+        "for a year after somebody had such days and did not pay. Afterwards bots beyond the free "
+        "plan stop in an orderly way."
     ),
     "costs_a_month": _l(
         "Servers, people and whatever else is paid every month, in whole US dollars. The "

@@ -173,7 +173,7 @@ def _find_access(row: RailSubscription, seen: Seen) -> None:
     when it would at any other price.
     """
     known = _known_prices(row.rail, seen)
-    access = _access_of(seen, known)
+    access = _access_of(row.user_id, seen, known)
     unknown = [piece.price for piece in seen.pieces if piece.price not in known]
     if unknown:
         log.error("unknown_rail_price rail=%s price=%s", row.rail, unknown[0])
@@ -190,23 +190,23 @@ def _find_access(row: RailSubscription, seen: Seen) -> None:
     _put_items(row, seen, known, paid)
 
 
-def _access_of(seen: Seen, known: Known) -> rules.Access | None:
+def _access_of(user_id: int, seen: Seen, known: Known) -> rules.Access | None:
     return rules.access_of(
         seen.state.value,
         seen.paid_price_id,
         seen.cancel_at,
-        _grace_end(seen, known),
+        _grace_end(user_id, seen, known),
         utc_now(),
         _paused_from(seen),
     )
 
 
-def _grace_end(seen: Seen, known: Known) -> datetime:
+def _grace_end(user_id: int, seen: Seen, known: Known) -> datetime:
     """Return until when an unpaid plan goes on; how long an unknown price lasts nobody can tell."""
     since = seen.unpaid_since or utc_now()
     price, _kind = known.get(seen.paid_price_id or "", (None, ""))
     period = Period.parse(price.period) if price is not None else LIFETIME
-    return since + (longest() if period.is_endless else grace_of(period, since))
+    return since + (longest() if period.is_endless else grace_of(user_id, period, since))
 
 
 def _paused_from(seen: Seen) -> datetime | None:

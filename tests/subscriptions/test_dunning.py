@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -156,6 +157,23 @@ def test_the_grace_is_never_longer_than_the_period_that_stripe_sells(story: Stor
     assert (story.state, story.plan) == ("past_due", "pro")
     db.session.rollback()
     assert db.session.scalars(select(RailSubscription.access_until)).one() == week.after(begins)
+
+
+def test_who_ended_unpaid_and_subscribes_again_has_no_other_grace(story: Story) -> None:
+    story.fake.settings.dunning_end = "cancel"
+    fail_to_renew(story)
+    story.fake.advance(days=20)
+    story.tell()
+    assert (story.state, story.plan) == ("canceled", "free")
+    story.fake.portal.new_card(story.shop.customer, GOOD)
+    fail_to_renew(story)
+    newest = select(RailSubscription).order_by(RailSubscription.id.desc()).limit(1)
+    db.session.rollback()
+    row = db.session.scalars(newest).one()
+    assert row.state == "past_due" and row.access_until is not None
+    (waits,) = [one for one in story.invoices("open") if one.subscription_ref == row.external_id]
+    begins = waits.lines[0].period_start
+    assert begins is not None and row.access_until - begins < timedelta(hours=2)
 
 
 def test_c27_a_new_card_and_a_payment_bring_the_plan_back_and_end_the_dunning(

@@ -168,7 +168,7 @@ def grace_end(kept: KeptSubscription) -> datetime | None:
     """Return until when a subscription goes on if its next period is not paid; None: for life."""
     if kept.period_end is None:
         return None
-    return kept.period_end + grace_of(Period.parse(kept.period), kept.period_end)
+    return kept.period_end + grace_of(kept.user_id, Period.parse(kept.period), kept.period_end)
 
 
 def next_end(kept: KeptSubscription) -> datetime | None:

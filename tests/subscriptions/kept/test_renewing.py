@@ -332,6 +332,57 @@ def test_nobody_has_more_than_one_period_unpaid(person: Person) -> None:
     assert ["We try again" in body for body in declined] == [True, True, False]
 
 
+def lapse(person: Person) -> None:
+    """Let a week pass unpaid to its end."""
+    go_to_end(person, days=8)
+    assert (person.state(), person.plan()) == ("none", "free")
+
+
+def come_back_by(person: Person, way: str) -> None:
+    """Begin again after an unpaid end, and pay for one week."""
+    if way == "orders anew":
+        person.subscribe(choice("pro", WEEK), rail="demo")
+    else:
+        person.pay_by_card(person.invoices()[-1].id)
+    person.change_card(DECLINED)
+    assert person.state() == "active"
+
+
+@pytest.mark.parametrize("way", ["orders anew", "pays at last"])
+def test_who_did_not_pay_for_a_grace_gets_no_other_one_for_a_year(person: Person, way: str) -> None:
+    """Else each second week would cost nothing."""
+    subscribe_by(person, WEEK, 9)
+    lapse(person)
+    come_back_by(person, way)
+    go_to_end(person, hours=1)
+    person.run()
+    assert (person.state(), person.plan()) == ("none", "free")
+    person.clock.pass_(days=366)
+    come_back_by(person, way)
+    go_to_end(person, hours=1)
+    assert (person.state(), person.plan()) == ("past_due", "pro")
+
+
+def test_who_ends_what_is_overdue_gets_no_other_grace_either(person: Person) -> None:
+    subscribe_by(person, WEEK, 9)
+    go_to_end(person, days=6)
+    assert person.state() == "past_due"
+    person.cancel()
+    come_back_by(person, "orders anew")
+    go_to_end(person, hours=1)
+    person.run()
+    assert (person.state(), person.plan()) == ("none", "free")
+
+
+def test_who_pays_within_the_grace_has_it_again(person: Person) -> None:
+    subscribe_by(person, WEEK, 9)
+    go_to_end(person, days=3)
+    person.pay_by_card(person.invoices()[-1].id)
+    person.change_card(DECLINED)
+    go_to_end(person, days=3)
+    assert (person.state(), person.plan()) == ("past_due", "pro")
+
+
 def test_nothing_is_told_of_a_day_after_the_end(person: Person) -> None:
     subscribe_by(person, Period(2, Unit.DAY), 3)
     go_to_end(person, days=5)
