@@ -18,6 +18,7 @@ from app.trading.risk import check
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_levels import ladder
 from app.trading.strategies.grid_params import ProfitUse
+from app.trading.strategies.grid_plan import plan_grid
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, Protection, StopHow
 from tests.examples import tried
@@ -58,6 +59,15 @@ def test_a_geometric_step_is_a_share() -> None:
     assert params.grids == 4
     assert params.upper == D("117.128")
     assert GRID.parse(GRID.encode_params(params)) == params
+
+
+@pytest.mark.parametrize("upper", ["1500", "1900", "3000", "9000"])
+def test_a_level_that_a_share_puts_on_a_tick_stays_there(upper: str) -> None:
+    """The top is rounded to the step of the books; a level drawn from it stood a tick lower."""
+    params = grid(grids=None, step="0.05", spacing="geometric", lower="1000", upper=upper)
+    plan = plan_grid(params, market(tick=D("0.01")), D(1300))
+    assert plan.levels[:4] == (D(1000), D(1050), D("1102.5"), D("1157.62"))
+    assert [order.price for order in plan.buys or ()][-3:] == [D("1102.5"), D(1050), D(1000)]
 
 
 @given(st.integers(1, 500), st.sampled_from(["0.001", "0.0137", "0.1"]))

@@ -13,7 +13,7 @@ from app.trades.owners import Pair
 from app.trades.queries import Line
 from app.trading.market import ONE, ZERO, Market, booked, exact
 from app.trading.strategies import STRATEGIES
-from app.trading.strategies.grid_levels import most_grids
+from app.trading.strategies.grid_levels import gap_ratio, most_grids
 from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing, write_grid
 from app.trading.strategies.grid_plan import GridPlan
 from app.trading.strategy import InvalidParams, Problem
@@ -237,7 +237,7 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         else None,
         step_share=None
         if params.spacing is Spacing.ARITHMETIC
-        else (params.upper / params.lower) ** (ONE / params.grids) - ONE,
+        else gap_ratio(params.lower, params.upper, params.grids, params.step) - ONE,
         step_share_low=last[1] / last[0] - ONE if last[0] else None,
         step_share_high=first[1] / first[0] - ONE if first[0] else None,
         fewest_grids=FEWEST_GRIDS,

@@ -48,17 +48,19 @@ def ladder(
     tick: Decimal | None,
     trail: int = 0,
     gaps: int | None = None,
+    step: Decimal | None = None,
 ) -> Ladder:
     """Return the levels of a grid with `grids` gaps between its bounds.
 
     With `trail` they begin so many levels above (negative: below) the lower price; with `gaps`
-    there are so many of them. Arithmetic p_i = L + i·(U - L)/N; geometric p_i = L·(U/L)^(i/N):
-    KuCoin help 21959472633113, Phemex help 27210674200473, the same at every venue.
+    there are so many of them; `step` is the share by which a geometric grid was asked to rise.
+    Arithmetic p_i = L + i·(U - L)/N; geometric p_i = L·(U/L)^(i/N): KuCoin help 21959472633113,
+    Phemex help 27210674200473, the same at every venue.
     """
     count = grids if gaps is None else gaps
     with localcontext(EXACT):
         if spacing is Spacing.GEOMETRIC:
-            found = _geometric(lower, upper, grids, trail, count)
+            found = _geometric(lower, upper, grids, trail, count, step)
         else:
             numbers = range(trail, trail + count + 1)
             found = [(lower * (grids - i) + upper * i) / grids for i in numbers]
@@ -71,20 +73,32 @@ def ladder(
         return Ladder(exact=levels, levels=levels, buys=rounded, sells=rounded)
 
 
-def _geometric(lower: Decimal, upper: Decimal, grids: int, trail: int, count: int) -> list[Decimal]:
-    step = (upper / lower) ** (ONE / grids)
-    levels = [lower if trail == 0 else lower * step**trail]
+def _geometric(
+    lower: Decimal, upper: Decimal, grids: int, trail: int, count: int, step: Decimal | None
+) -> list[Decimal]:
+    growth = gap_ratio(lower, upper, grids, step)
+    levels = [lower if trail == 0 else lower * growth**trail]
     for _ in range(count):
-        levels.append(levels[-1] * step)
-    if 0 <= grids - trail <= count:
+        levels.append(levels[-1] * growth)
+    if step is None and 0 <= grids - trail <= count:
         levels[grids - trail] = upper
     return levels
 
 
 @exact
+def gap_ratio(lower: Decimal, upper: Decimal, grids: int, step: Decimal | None = None) -> Decimal:
+    """Return by how much neighbouring levels of a geometric grid differ.
+
+    A step that was asked for is taken as it is: the top that was counted off by it is rounded to
+    the step of the books, and levels drawn from there would miss the tick on which they lie.
+    """
+    return (upper / lower) ** (ONE / grids) if step is None else ONE + step
+
+
+@exact
 def ratio(lower: Decimal, upper: Decimal, grids: int) -> Decimal:
     """Return the ratio of neighbouring levels of a geometric grid."""
-    return LEVEL_DIGITS.plus((upper / lower) ** (ONE / grids))
+    return LEVEL_DIGITS.plus(gap_ratio(lower, upper, grids))
 
 
 def net_profit(step_ratio: Decimal, fee: Decimal, fee_side: FeeSide) -> Decimal:
@@ -100,7 +114,13 @@ def net_profit(step_ratio: Decimal, fee: Decimal, fee_side: FeeSide) -> Decimal:
 
 @exact
 def profit_bounds(
-    lower: Decimal, upper: Decimal, grids: int, spacing: Spacing, fee: Decimal, fee_side: FeeSide
+    lower: Decimal,
+    upper: Decimal,
+    grids: int,
+    spacing: Spacing,
+    fee: Decimal,
+    fee_side: FeeSide,
+    step: Decimal | None = None,
 ) -> tuple[Decimal, Decimal]:
     """Return the least and the greatest net profit of one round trip, as fractions.
 
@@ -108,10 +128,10 @@ def profit_bounds(
     everywhere.
     """
     if spacing is Spacing.GEOMETRIC:
-        top = bottom = (upper / lower) ** (ONE / grids)
+        top = bottom = gap_ratio(lower, upper, grids, step)
     else:
-        step = (upper - lower) / grids
-        top, bottom = upper / (upper - step), (lower + step) / lower
+        gap = (upper - lower) / grids
+        top, bottom = upper / (upper - gap), (lower + gap) / lower
     least, most = net_profit(top, fee, fee_side), net_profit(bottom, fee, fee_side)
     return LEVEL_DIGITS.plus(least), LEVEL_DIGITS.plus(most)
 

@@ -114,7 +114,13 @@ def plan_grid(
     rests = rests_at(steps, price, params.direction)
     # Every step of an infinity grid has the same ratio, and its first one stands for all.
     least, most = profit_bounds(
-        params.lower, params.upper, params.grids, params.spacing, market.maker_fee, market.fee_side
+        params.lower,
+        params.upper,
+        params.grids,
+        params.spacing,
+        market.maker_fee,
+        market.fee_side,
+        params.step,
     )
     count = len(rests.buys) + len(rests.sells)
     resting = min(count, most_resting(params, market) or count)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from app.money import ceil_to_step, floor_to_step
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market
 from app.trading.orders import Side
-from app.trading.strategies.grid_levels import Ladder, ladder
+from app.trading.strategies.grid_levels import Ladder, gap_ratio, ladder
 from app.trading.strategies.grid_params import Direction, GridParams, Sizing
 
 # Money needed is rounded up: one unit less would buy one lot less.
@@ -61,7 +61,14 @@ def ladder_of(
 ) -> Ladder:
     """Return the levels of a grid on a market; `trail` and `gaps` as a running grid has them."""
     return ladder(
-        params.lower, params.upper, params.grids, params.spacing, market.tick, trail, gaps
+        params.lower,
+        params.upper,
+        params.grids,
+        params.spacing,
+        market.tick,
+        trail,
+        gaps,
+        params.step,
     )
 
 
@@ -77,12 +84,9 @@ def ladder_at(params: GridParams, market: Market, price: Decimal) -> Ladder:
 
 def infinite_gaps(params: GridParams, price: Decimal) -> int:
     """Return with how many gaps an infinity grid reaches a price and its next sells above it."""
-    below = 0 if price <= params.lower else int((price / params.lower).ln() / _growth(params).ln())
+    growth = gap_ratio(params.lower, params.upper, params.grids, params.step)
+    below = 0 if price <= params.lower else int((price / params.lower).ln() / growth.ln())
     return below + SELLS_AHEAD + 1
-
-
-def _growth(params: GridParams) -> Decimal:
-    return params.upper / params.lower
 
 
 def spread_money(
