@@ -299,6 +299,23 @@ def test_an_edit_can_be_stopped_on_its_way() -> None:
     assert started.books.position.base == 0
 
 
+@pytest.mark.parametrize("how", list(StopHow))
+@pytest.mark.parametrize("fills", ["before the stop", "after it"])
+def test_an_edit_stopped_on_its_way_counts_what_its_old_orders_have_closed(
+    how: StopHow, fills: str
+) -> None:
+    started = desk()
+    started.see("89")
+    edit(started, lower="85")
+    if fills == "after it":
+        # Nothing of what it asks for reaches the venue in time.
+        started.state = tick(GRID, started.view(how)).state
+        assert started.state.exit is not None
+    started.see("101", stop=how)
+    (match,) = started.matches
+    assert (match.buy_price, match.sell_price, match.profit) == (D(90), D(100), D("27.77"))
+
+
 # --- orders that stay -----------------------------------------------------------------------------
 
 

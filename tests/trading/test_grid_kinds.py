@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.trading.engine import tick
 from app.trading.intents import Cancel, Place
-from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
+from app.trading.market import FeeSide, MarketKind, PricePoint, Tier, Triggers, booked, exact
 from app.trading.orders import Side, Status
 from app.trading.performance import figures
 from app.trading.position import Holdings
@@ -22,7 +22,7 @@ from app.trading.strategies.grid_plan import plan_grid
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, Protection, StopHow
 from tests.examples import tried
-from tests.trading.world import Desk, Faults, grid, market
+from tests.trading.world import Desk, Faults, at, grid, market
 
 FREE = market(maker_fee=D(0), taker_fee=D(0))
 PERP = market(
@@ -167,6 +167,47 @@ def test_whichever_fills_first_of_a_neutral_grid_the_other_closes_it(first: str)
     assert (match.buy_price, match.sell_price) == (D(90), D(100))
     assert started.books.position.base == 0
     assert len(resting(started)) == 4
+
+
+@pytest.mark.parametrize("first", ["89", "101"])
+@pytest.mark.parametrize("how", [StopHow.LEAVE_ORDERS, StopHow.KEEP])
+def test_both_orders_left_of_the_first_gap_close_each_other(first: str, how: StopHow) -> None:
+    started = desk("95", on=PERP, direction="neutral")
+    if how is StopHow.LEAVE_ORDERS:
+        started.settle(how)
+    else:
+        # Both fill before their cancels arrive.
+        started.state = tick(GRID, started.view(how)).state
+    state = started.state
+    for price in (first, "101" if first == "89" else "89"):
+        started.inbox += started.book.advance(PERP.symbol, PricePoint(9, at(9), D(price)))
+        started._read_inbox()
+        if how is StopHow.LEAVE_ORDERS:
+            view = started.view()
+            read = GRID.read_left(state, view.orders, view.time)
+            state, started.matches = read.state, [*started.matches, *read.matches]
+            started.news.clear()
+    started.settle(how)
+    (match,) = started.matches
+    assert match.opened_by is (Side.BUY if first == "89" or how is StopHow.KEEP else Side.SELL)
+    assert (match.buy_price, match.sell_price, match.is_part) == (D(90), D(100), False)
+    assert match.profit == match.quantity * 10
+
+
+def test_what_an_order_left_in_the_first_gap_has_opened_in_part_is_closed_alone() -> None:
+    started = desk("95", on=PERP, direction="neutral")
+    bought = next(o for o in started.orders.values() if o.price == 90)
+    sold = next(o for o in started.orders.values() if o.price == 100)
+    part = replace(
+        bought, status=Status.CANCELLED, filled=D("0.5"), value=D(45), fee_quote=D("0.1")
+    )
+    whole = replace(
+        sold, status=Status.FILLED, filled=sold.quantity, value=sold.quantity * 100, fee_quote=D(0)
+    )
+    read = GRID.read_left(started.state, (part, whole), at(1))
+    (match,) = read.matches
+    assert (match.quantity, match.buy_value, match.sell_value) == (D("0.5"), D(45), D(50))
+    assert (match.profit, match.is_part) == (D("4.9"), False)
 
 
 def test_a_long_grid_never_sells_to_open() -> None:

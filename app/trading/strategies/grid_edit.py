@@ -7,7 +7,6 @@ end as coins held.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -27,8 +26,9 @@ from app.trading.position import Holdings
 from app.trading.strategies.grid_cash import buys_within
 from app.trading.strategies.grid_exit import close, exit_triggers
 from app.trading.strategies.grid_keep import Kept, keep_orders
+from app.trading.strategies.grid_leaving import read_leaving
 from app.trading.strategies.grid_levels import Ladder
-from app.trading.strategies.grid_news import OTHER, News, gap_of
+from app.trading.strategies.grid_news import News
 from app.trading.strategies.grid_orders import AT_VENUE, Promised, promised_orders
 from app.trading.strategies.grid_params import GridParams, ProfitUse
 from app.trading.strategies.grid_plan import GridPlan, most_resting, plan_grid, within_funds
@@ -39,12 +39,10 @@ from app.trading.strategies.grid_start import (
     check_margin,
     start_grid,
 )
-from app.trading.strategies.grid_state import NOTHING, Exit, GridState, Outside, Phase, Slot, Sums
+from app.trading.strategies.grid_state import Exit, GridState, Outside, Phase
 from app.trading.strategy import (
     Decision,
     InvalidParams,
-    LogLine,
-    Match,
     Problem,
     Severity,
     StopHow,
@@ -309,8 +307,7 @@ def _next_cycle(state: GridState) -> int:
 
 def go_on_editing(view: View, state: GridState) -> Decision:
     """Take back what does not fit and count what it still filled; begin anew when it is gone."""
-    news = _read_leaving(state, view.orders, view.time)
-    state = _after_leaving(state, news)
+    state, news = read_leaving(state, view.orders, view.time)
     live = [order for order in view.orders if _is_grids(order)]
     try:
         begun = begin(
@@ -351,7 +348,7 @@ def _without_plan(view: View, state: GridState, news: News, bad: InvalidParams) 
     if {each.code for each in bad.problems} == {"range_excludes_price"}:
         return _wait_for_price(view, state, news)
     ending = Exit(StopHow.KEEP, reason("edit_failed", code=bad.code))
-    return close(view, replace(state, phase=Phase.CLOSING, slots=()), ending, news)
+    return close(view, replace(state, phase=Phase.CLOSING), ending, news)
 
 
 def _wait_for_next_price(view: View, state: GridState, news: News) -> Decision:
@@ -382,75 +379,3 @@ def _take_back(state: GridState, orders: list[Order], news: News) -> Decision:
         Cancel(order.client_id, reason("edited")) for order in orders if order.status in AT_VENUE
     )
     return Decision(state, cancels, tuple(news.events), tuple(news.matches))
-
-
-def read_left(state: GridState, orders: tuple[Order, ...], time: datetime) -> Decision:
-    """Count the round trips that orders close which a grid has left behind; none is answered."""
-    news = _read_leaving(state, orders, time)
-    state = _after_leaving(state, news)
-    return Decision(state, (), tuple(news.events), tuple(news.matches))
-
-
-def _after_leaving(state: GridState, news: News) -> GridState:
-    earned = sum((match.profit for match in news.matches), state.earned)
-    return replace(state, slots=tuple(news.slots), earned=earned)
-
-
-def _read_leaving(state: GridState, orders: tuple[Order, ...], time: datetime) -> News:
-    # The old levels are not known any more, and need not be: what filled is held or matched.
-    news = News(list(state.slots), state.phase, None)
-    for order in orders:
-        gap = gap_of(order, state.first)
-        if order.status not in FINAL or gap is None or not 0 <= gap < len(news.slots):
-            continue
-        slot = news.slots[gap]
-        if (order.key.side, order.key.cycle, order.attempt) != (
-            slot.side,
-            slot.cycle,
-            slot.attempt,
-        ):
-            continue
-        done = slot.done.plus(order)
-        news.slots[gap] = replace(slot, attempt=slot.attempt + 1, done=NOTHING)
-        if done.quantity > 0 and slot.opening is not None:
-            news.matches.append(_last_match(time, state, gap, slot, order, done))
-            news.events.append(_closed_line(order, news.matches[-1]))
-    return news
-
-
-def _last_match(
-    time: datetime, state: GridState, gap: int, slot: Slot, order: Order, done: Sums
-) -> Match:
-    whole = slot.opening or Sums()
-    opening, _ = replace(whole, fee_base=whole.quantity - min(whole.quantity, slot.quantity)).split(
-        min(done.quantity, whole.quantity)
-    )
-    buy, sell = (opening, done) if slot.side is Side.SELL else (done, opening)
-    return Match(
-        level=state.first + gap,
-        cycle=slot.cycle,
-        quantity=done.quantity,
-        buy_quantity=buy.quantity,
-        buy_value=buy.value,
-        buy_fee=buy.fee_quote,
-        sell_value=sell.value,
-        sell_fee=sell.fee_quote,
-        entry_client_id=slot.origin,
-        exit_client_id=order.client_id,
-        time=time,
-        coin_fee=buy.fee_base,
-        opened_by=OTHER[slot.side],
-        is_part=done.quantity < slot.quantity,
-    )
-
-
-def _closed_line(order: Order, match: Match) -> LogLine:
-    code = "level_sold" if order.key.side is Side.SELL else "short_closed"
-    return log_line(
-        code,
-        Severity.INFO,
-        level=order.key.level,
-        price=order.price,
-        quantity=match.quantity,
-        profit=match.profit,
-    )

@@ -77,7 +77,7 @@ def read_orders(grounds: Grounds, orders: tuple[Order, ...]) -> News:
         state.earned,
     )
     # In an order of their own: what waits is the same however the news were sorted.
-    for order in sorted((each for each in orders if each.status in FINAL), key=_rank):
+    for order in sorted((each for each in orders if each.status in FINAL), key=rank):
         gap = gap_of(order, state.first)
         if gap is not None and 0 <= gap < len(news.slots):
             news.filled |= _read_gap(grounds, news, gap, order)
@@ -90,7 +90,8 @@ def read_orders(grounds: Grounds, orders: tuple[Order, ...]) -> News:
     return news
 
 
-def _rank(order: Order) -> tuple[int, int, int, Side]:
+def rank(order: Order) -> tuple[int, int, int, Side]:
+    """Return the turn in which an order is taken in."""
     key = order.key
     return key.cycle, order.attempt, -1 if key.level is None else key.level, key.side
 
@@ -120,7 +121,7 @@ def _read_gap(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
             news.events.append(_late_fill(order))
         return False
     done = slot.done.plus(order)
-    if _is_complete(grounds, order, done, slot.quantity) or _ends_in_part(grounds, slot, done):
+    if _is_complete(grounds, order, done, slot.quantity):
         turned = _opened if slot.opening is None else _closed
         news.slots[gap] = turned(grounds, news, gap, order, done)
         return True
@@ -135,12 +136,6 @@ def _is_complete(grounds: Grounds, order: Order, done: Sums, whole: Decimal) -> 
     return not market.is_tradable(market.quantity_down(whole - done.quantity), order.price or ZERO)
 
 
-def _ends_in_part(grounds: Grounds, slot: Slot, done: Sums) -> bool:
-    # Nothing follows an order that the end takes back: what it has closed is closed.
-    closes = grounds.state.phase is Phase.CLOSING and slot.opening is not None
-    return closes and done.quantity > 0
-
-
 def _read_twin(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
     # The twin opens a short position; then the gap's buy, which rests already, closes it.
     slot = news.slots[gap]
@@ -150,7 +145,7 @@ def _read_twin(grounds: Grounds, news: News, gap: int, order: Order) -> bool:
     done = twin.done.plus(order)
     if _is_complete(grounds, order, done, twin.quantity):
         news.slots[gap] = replace(slot, twin=None, opening=done, origin=order.client_id)
-        news.events.append(_opened_line(grounds, gap, order, done))
+        news.events.append(opened_line(order, done))
         return True
     news.slots[gap] = replace(slot, twin=_tried_in_vain(grounds, news, twin, order, done))
     return False
@@ -171,7 +166,7 @@ def order_price(steps: Ladder, gap: int, side: Side) -> Decimal:
 
 def _opened(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) -> Slot:
     slot = news.slots[gap]
-    news.events.append(_opened_line(grounds, gap, order, done))
+    news.events.append(opened_line(order, done))
     if slot.twin is not None:
         # The sell that answers rests already; what it does not sell of this buy waits.
         own, rest = done.split(slot.twin.quantity)
@@ -199,10 +194,17 @@ def _opened(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) ->
     )
 
 
-def _opened_line(grounds: Grounds, gap: int, order: Order, done: Sums) -> LogLine:
+def opened_line(order: Order, done: Sums) -> LogLine:
+    """Return what the log says of an order that has opened."""
     code = "level_bought" if order.key.side is Side.BUY else "short_opened"
-    level = order_level(grounds.first, gap, order.key.side)
-    return log_line(code, level=level, price=order.price, quantity=done.quantity)
+    return log_line(code, level=order.key.level, price=order.price, quantity=done.quantity)
+
+
+def closed_line(order: Order, match: Match) -> LogLine:
+    """Return what the log says of an order that has closed a round trip."""
+    code = "level_sold" if order.key.side is Side.SELL else "short_closed"
+    values = {"price": order.price, "quantity": match.quantity, "profit": match.profit}
+    return log_line(code, level=order.key.level, **values)
 
 
 def _wait(news: News, opened_by: Side, sums: Sums) -> None:
@@ -265,19 +267,10 @@ def _closed(grounds: Grounds, news: News, gap: int, order: Order, done: Sums) ->
         _wait(news, slot.side, beyond)
     opening, left = parted(opening, done.quantity, slot.quantity)
     _wait(news, OTHER[slot.side], left)
-    is_part = _ends_in_part(grounds, slot, done) and done.quantity < slot.quantity
-    match = replace(_match(grounds, gap, slot, order, opening, done), is_part=is_part)
+    match = matched(slot, order, opening, done, grounds.first + gap, grounds.time)
     news.matches.append(match)
     news.earned += match.profit
-    news.events.append(
-        log_line(
-            "level_sold" if slot.side is Side.SELL else "short_closed",
-            level=order_level(grounds.first, gap, slot.side),
-            price=order.price,
-            quantity=done.quantity,
-            profit=match.profit,
-        )
-    )
+    news.events.append(closed_line(order, match))
     again = _open_again(grounds, news, gap, OTHER[slot.side], order)
     return within_sale(grounds.params, grounds.market, grounds.steps, gap, done, again)
 
@@ -289,13 +282,14 @@ def _within(done: Sums, opening: Sums, slot: Slot) -> tuple[Sums, Sums]:
     return done, NOTHING
 
 
-def _match(
-    grounds: Grounds, gap: int, slot: Slot, order: Order, opening: Sums, done: Sums
+def matched(
+    slot: Slot, order: Order, opening: Sums, done: Sums, level: int, time: datetime
 ) -> Match:
+    """Return the round trip that an order of a gap has closed; `level` is that of the gap."""
     long = slot.side is Side.SELL
     buy, sell = (opening, done) if long else (done, opening)
     return Match(
-        level=grounds.first + gap,
+        level=level,
         cycle=slot.cycle,
         quantity=done.quantity,
         buy_quantity=buy.quantity,
@@ -305,7 +299,7 @@ def _match(
         sell_fee=sell.fee_quote,
         entry_client_id=slot.origin,
         exit_client_id=order.client_id,
-        time=grounds.time,
+        time=time,
         coin_fee=buy.fee_base,
         opened_by=OTHER[slot.side],
     )
@@ -332,8 +326,7 @@ def _tried_in_vain(grounds: Grounds, news: News, slot: Slot, order: Order, done:
         if order.status is Status.DENIED:
             return replace(again, refusals=MOST_REFUSALS)
         tried = MOST_REFUSALS - 1
-    closing = grounds.state.phase in {Phase.CLOSING, Phase.EDITING}
-    if closing or (slot.parked and order.status is Status.CANCELLED):
+    if slot.parked and order.status is Status.CANCELLED:
         return again
     code = {
         Status.REJECTED: "order_rejected",

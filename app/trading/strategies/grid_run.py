@@ -11,6 +11,7 @@ from app.trading.strategies.grid_cash import within_cash
 from app.trading.strategies.grid_edit import go_on_editing
 from app.trading.strategies.grid_exit import close, exit_triggers, exit_wanted
 from app.trading.strategies.grid_fit import fitting_entry
+from app.trading.strategies.grid_leaving import read_leaving, read_left
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import Grounds, News, read_orders
 from app.trading.strategies.grid_orders import wanted_orders
@@ -34,16 +35,21 @@ def decide_grid(view: View) -> Decision:
     """Answer one moment of a grid."""
     state: GridState = view.state
     if state.phase is Phase.FINISHED and not _ends_anew(view, state):
-        return Decision(state, finished=state.exit.reason if state.exit else None)
+        # Its stop may still be on its way back while orders that it left fill.
+        left = read_left(state, view.orders, view.time)
+        return replace(left, finished=state.exit.reason if state.exit else None)
     if state.phase is Phase.WAITING:
         return _wait(view, state)
-    if state.phase in {Phase.EDITING, Phase.FINISHED}:
+    if state.phase in {Phase.EDITING, Phase.CLOSING, Phase.FINISHED}:
         ending = exit_wanted(view, state, None)
-        if ending is None:
-            return go_on_editing(view, state)
-        state = replace(state, phase=Phase.CLOSING, exit=ending, slots=())
-        return close(view, state, ending, None)
+        return go_on_editing(view, state) if ending is None else _leave(view, state, ending)
     return _run(view, state)
+
+
+def _leave(view: View, state: GridState, ending: Exit) -> Decision:
+    """End, or go on ending, and count what orders that nobody answers have closed."""
+    state, news = read_leaving(state, view.orders, view.time)
+    return close(view, replace(state, phase=Phase.CLOSING, exit=ending), ending, news)
 
 
 def _ends_anew(view: View, state: GridState) -> bool:
