@@ -76,6 +76,8 @@ class Bot(Base):
     swing_low: Mapped[Decimal | None]
     swing_high: Mapped[Decimal | None]
     strategy_state: Mapped[dict[str, Any] | None]
+    # What its last start remembered: strategy, epoch and state, as long as orders of it may fill.
+    left_state: Mapped[dict[str, Any] | None]
     plan: Mapped[dict[str, Any] | None]
     # The stop that rests at the venue: trigger, side, how much rests and how much only the engine
     # would sell, the last refusal, and the number of its last order.

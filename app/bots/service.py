@@ -22,6 +22,7 @@ from app.bots.verbs import (
     has_live_orders,
     holds_contract,
     locked_bot,
+    put_by_state,
     tell,
 )
 from app.db import db, utc_now
@@ -113,8 +114,8 @@ def edit_bot(
     bot.name = name
     if not _is_same(bot, settings):
         bot.config_version += 1
+        put_by_state(bot)
         bot.strategy, bot.capital = strategy, settings.capital
-        bot.strategy_state = None
         bot.plan = to_json(settings.plan)
         add_version(bot, settings.strategy.encode_params(settings.params), user_id, now)
         tell(bot, "settings_changed", user_id, {"version": bot.config_version}, now)

@@ -100,14 +100,23 @@ def turn(
 def renew(bot: Bot) -> None:
     """Let a bot begin once more: whatever its last start has left is forgotten or put by."""
     bot.ran_before_s += _ran_last(bot)
+    put_by_state(bot)
     bot.epoch += 1
     bot.started_at = bot.stopped_at = None
-    bot.strategy_state = None
     bot.stop_request = None
     bot.wake_below = bot.wake_above = None
     bot.swing_seq = bot.swing_low = bot.swing_high = None
     bot.failures, bot.last_error, bot.last_error_at = 0, None, None
     bot.stale_since = None
+
+
+def put_by_state(bot: Bot) -> None:
+    """Take a bot's state away, but keep it for orders of it that may still fill."""
+    if bot.strategy_state is not None:
+        bot.left_state = {
+            "strategy": bot.strategy, "epoch": bot.epoch, "state": bot.strategy_state,
+        }  # fmt: skip
+    bot.strategy_state = None
 
 
 def _ran_last(bot: Bot) -> int:

@@ -1,5 +1,6 @@
 """Asking one bot's strategy: the view is put together, its answer becomes orders and log lines."""
 
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -42,6 +43,8 @@ from app.trading.strategy import (
     UnderWay,
     View,
 )
+
+log = logging.getLogger(__name__)
 
 CANCELLABLE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
 _MOST_PARAMS = 50_000
@@ -90,19 +93,33 @@ def watch(
 
 
 def read_left(books: Books, bot: LiveBot, answer: Answer) -> None:
-    """Count the round trips that were closed by orders of a bot that does not run any more.
+    """Count the round trips that were closed by orders of a start that is over.
 
     Nobody answers them; but what they sell, nothing waits for any longer.
     """
-    left = tuple(own.order for own in answer.settled if own.epoch == bot.epoch)
-    if not left or bot.strategy_state is None:
-        return
-    strategy = strategy_named(bot.strategy)
-    read = strategy.read_left(strategy.decode_state(bot.strategy_state), left, books.now)
-    _remember(bot, strategy.encode_state(read.state), None)
-    books.metrics[bot.id].add_matches(read.matches)
-    answer.matches = read.matches
+    try:
+        if not bot.is_running and bot.strategy_state is not None:
+            state = _read_left(books, bot, answer, bot.strategy, bot.epoch, bot.strategy_state)
+            _remember(bot, state, None)
+        if bot.left_state is not None:
+            state = _read_left(books, bot, answer, **bot.left_state)
+            bot.left_state = {**bot.left_state, "state": state}
+    except Exception:
+        # What stands is taken back even if nobody can say what it has closed.
+        log.exception("left_unread bot=%s", bot.id)
+
+
+def _read_left(
+    books: Books, bot: LiveBot, answer: Answer, strategy: str, epoch: int, state: dict[str, Any]
+) -> dict[str, Any]:
+    left = tuple(own.order for own in answer.settled if own.epoch == epoch)
+    if not left:
+        return state
+    reader = strategy_named(strategy)
+    read = reader.read_left(reader.decode_state(state), left, books.now)
+    answer.matches += read.matches
     answer.events += [_event(bot, line) for line in read.events]
+    return reader.encode_state(read.state)
 
 
 def rest(orders: Iterable[OwnOrder], held: Decimal) -> Answer:
@@ -180,13 +197,11 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     former = [own for own in orders if own.epoch != bot.epoch]
     # The stop of a kept position stands until there is a new one.
     staying = _taken_over(books, bot, former)
-    answer = Answer(
-        cancels=[own for own in former if own.status in CANCELLABLE and own not in staying],
-        settled=[own for own in former if own.status.is_final],
-    )
+    answer = watch(former, take_back=True, staying=staying)
+    read_left(books, bot, answer)
     point = seen.points.get(bot.market_id)
     if point is None:
-        answer.events = _no_price(bot)
+        answer.events += _no_price(bot)
         return answer
     beyond = broken_limit(books, bot, orders, point)
     if beyond is not None:
@@ -207,6 +222,8 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
             return _until_next_price(answer, point)
         _check_money(books, bot, seen)
         state = _first_state(books, strategy, params, bot, point)
+        # All that its last start has left is booked.
+        bot.left_state = None
     else:
         state = strategy.decode_state(bot.strategy_state)
     current = [own for own in orders if own.epoch == bot.epoch]
@@ -249,11 +266,9 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     # What has to wait for the next price is decided once more then.
     _remember(bot, strategy.encode_state(result.state), None if view.price_is_old else point)
     bot.triggers = result.triggers
-    metrics = books.metrics[bot.id]
-    metrics.add_matches(result.matches)
     if answer.finished is not None and answer.finished.code == COINS_MISSING:
         _take_out(books, bot, answer.finished)
-    metrics.value_at(point.price)
+    books.metrics[bot.id].value_at(point.price)
     return answer
 
 
@@ -382,7 +397,7 @@ def _read(
     answer.settled += [own for own in orders if own.status.is_final]
     # What others took back is in the log since it was noticed.
     answer.events += [_event(bot, e) for e in result.events if e.code != NOTED]
-    answer.matches = result.matches
+    answer.matches += result.matches
     answer.edited = any(each.code == EDITED for each in result.events)
     answer.wake = result.wake
     # A stop that still locks coins at the venue is taken back first.

@@ -267,6 +267,8 @@ class _Desk:
 
     def _keep(self, bot: LiveBot, answer: Answer) -> None:
         self.answers[bot.id] = answer
+        if answer.matches:
+            self.books.metrics[bot.id].add_matches(answer.matches)
         work = self.decided.work[bot.account_id]
         work.cancels += answer.cancels
         work.cancels += [own for own in self.books.edited[bot.id] if own not in answer.cancels]
@@ -289,6 +291,8 @@ class _Desk:
     ) -> None:
         self.decided.failed += 1
         self.books.events.append(take_failure(bot, code, values, self.books.now, for_good))
+        # What it had read of its last start before it failed is read once more.
+        bot.left_state = bot.left_stored
         # What it had decided before still goes out; what it has not taken in stays unsettled.
         waiting = unsent(self.books.orders[bot.id], bot.epoch, self.seen[bot.account_id])
         running = Answer(unsent=waiting, wake=bot.triggers)
@@ -314,11 +318,7 @@ class _Desk:
         answer = watch(orders, take_back=ends, staying=held_stops(bot, orders, held))
         answer.cancels += [own for own in left.cancels if own not in answer.cancels]
         answer.events += left.events
-        try:
-            read_left(self.books, bot, answer)
-        except Exception:
-            # As above: what stands is taken back even if nobody can say what it has closed.
-            log.exception("left_unread bot=%s tick=%s", bot.id, self.tick_id)
+        read_left(self.books, bot, answer)
         return answer
 
     def _note_left(self, bot: LiveBot, answer: Answer) -> None:

@@ -70,6 +70,7 @@ class LiveBot(Seat):
     config_version: int
     params: dict[str, Any]
     strategy_state: dict[str, Any] | None
+    left_state: dict[str, Any] | None
     state_since: datetime
     state_reason: dict[str, Any]
     tick_number: int
@@ -91,6 +92,7 @@ class LiveBot(Seat):
     wake: Triggers = Triggers()
     state_changed: bool = False
     # As it stands in the row.
+    left_stored: dict[str, Any] | None = None
     protection_stored: dict[str, Any] | None = None
     guard_day_stored: dict[str, Any] | None = None
 
@@ -119,7 +121,8 @@ class LiveBot(Seat):
 # --- reading --------------------------------------------------------------------------------------
 
 _OWN = (
-    "strategy", "capital", "config_version", "strategy_state", "state_since", "state_reason",
+    "strategy", "capital", "config_version", "strategy_state", "left_state", "state_since",
+    "state_reason",
     "tick_number", "tick_period_s", "started_at", "stopped_at", "last_tick_at", "next_tick_at",
     "last_error", "last_error_at", "failures", "protection",
     "guard", "guard_day", "swing_seq", "swing_low", "swing_high",
@@ -205,6 +208,7 @@ def read_bots(account_ids: Collection[int], also: Iterable[int] = ()) -> list[Li
             **_seat_values(row),
             params=row.params,
             **{name: getattr(row, name) for name in _OWN},
+            left_stored=row.left_state,
             protection_stored=row.protection,
             guard_day_stored=row.guard_day,
         )
@@ -311,6 +315,7 @@ _CHANGED = (
 )  # fmt: skip
 _UPDATE_BOTS = bulk_update(BOTS, ("id",), _CHANGED)
 _UPDATE_STATES = bulk_update(BOTS, ("id",), ("strategy_state",))
+_UPDATE_LEFT = bulk_update(BOTS, ("id",), ("left_state",))
 _UPDATE_STOPS = bulk_update(BOTS, ("id",), ("protection",))
 _UPDATE_DAYS = bulk_update(BOTS, ("id",), ("guard_day",))
 _ACTIVATE = bulk_update(
@@ -336,6 +341,11 @@ def write_bots(bots: Collection[LiveBot]) -> None:
     changed = [(bot.id, json.dumps(bot.strategy_state)) for bot in bots if bot.state_changed]
     if changed:
         db.session.execute(_UPDATE_STATES.statement, _UPDATE_STATES.values(changed))
+    left = [
+        (bot.id, json.dumps(bot.left_state)) for bot in bots if bot.left_state != bot.left_stored
+    ]
+    if left:
+        db.session.execute(_UPDATE_LEFT.statement, _UPDATE_LEFT.values(left))
     stops = [
         (bot.id, json.dumps(bot.protection))
         for bot in bots
