@@ -54,7 +54,7 @@ def check_settings(
     read = known.parse(values)
     price = grounds.known_price
     fitting = read if funds is None else known.within_funds(read, grounds.market, price, funds)
-    plan = known.plan(fitting, grounds.market, price)
+    plan = known.plan(fitting, grounds.market, price, grounds.orders_per_second)
     # What can be planned but not run is refused here too.
     known.start_state(read, grounds.market, price, funds)
     money = capital or getattr(read, "investment", None) or getattr(plan, "investment", None)

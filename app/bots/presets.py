@@ -10,7 +10,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from app.trading.market import Candle, Market, exact
-from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing
+from app.trading.strategies.grid_params import (
+    FEWEST_GRIDS,
+    USUAL_RESERVE,
+    GridParams,
+    Spacing,
+)
 from app.trading.strategies.grid_plan import GridPlan, plan_grid
 
 LOW_SHARE, HIGH_SHARE = Decimal("0.05"), Decimal("0.95")
@@ -22,7 +27,6 @@ MOST_GRIDS = 200
 HOUR_MS = 3_600_000
 # Gaps in the history that are still fine.
 COMPLETE = Decimal("0.9")
-RESERVE = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def make_preset(
             grids=grids,
             spacing=Spacing.GEOMETRIC,
             investment=investment,
-            reserve=RESERVE,
+            reserve=USUAL_RESERVE,
         )
         return plan_grid(params, market, price)
 

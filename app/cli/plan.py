@@ -17,6 +17,7 @@ from app.trading.cases import figures_for, kind_of
 from app.trading.codec import to_json
 from app.trading.inputs import read_plan_input
 from app.trading.market import Market, Tier
+from app.trading.strategies.grid_params import USUAL_RESERVE
 from app.trading.strategies.grid_plan import GridPlan, PlannedOrder, plan_grid
 from app.trading.strategy import InvalidParams, Problem, problem
 
@@ -71,7 +72,8 @@ def plan(
     """Print what a grid with the parameters of SOURCE (JSON, default standard input) would do.
 
     With --exchange and --symbol the pair's rules, fees and last price come from the running
-    platform, and the parameters may replace each of them. Exits with code 2 when the parameters
+    platform, and the parameters may replace each of them; the reserve is then 1 % unless they name
+    one, as for a bot there (else 0). Exits with code 2 when the parameters
     can't work; the errors then name the fields. A field that no plan knows is left out and named
     among the warnings (unknown_field), so that files with notes can be read; the API, which
     starts bots, refuses it.
@@ -124,6 +126,8 @@ def _inputs_of(row: MarketRow, market: Market) -> dict[str, object]:
     values |= {name: getattr(market, name) for name in RULES}
     values["fee_side"] = market.fee_side.value
     values["margin_rule"] = market.margin_rule.value
+    # As a bot there keeps it; a file that names its own rules keeps nothing aside.
+    values["reserve"] = USUAL_RESERVE
     return {name: value for name, value in values.items() if value is not None}
 
 

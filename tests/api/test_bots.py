@@ -416,6 +416,30 @@ def test_the_plan_says_what_a_start_would_do(shop: Shop, program: Program) -> No
     assert found["plan"]["investment"] == "1000" and found["plan"]["errors"] == []
 
 
+def test_command_and_program_plan_the_same_settings_alike(
+    shop: Shop, program: Program, app: Flask
+) -> None:
+    body = order_for(shop, reserve="-")
+    number = program.post("/bots", body).get_json()["id"]
+    plan = program.get(f"/bots/{number}/plan").get_json()["plan"]
+    words = [
+        "grid",
+        "plan",
+        "--json",
+        "--exchange",
+        "bybit",
+        "--symbol",
+        body["symbol"],
+        "--params",
+    ]
+    settings = {name: body[name] for name in GRID if name in body}
+    said = json.loads(app.test_cli_runner().invoke(args=[*words, json.dumps(settings)]).stdout)
+    figures = ("base_to_buy", "investment", "minimum_investment", "seconds_to_place", "quantity")
+    assert plan["quantity"] and plan["seconds_to_place"]
+    for name in figures:
+        assert Decimal(plan[name]) == Decimal(said[name]), name
+
+
 def test_accounts_are_listed_without_keys(shop: Shop, program: Program) -> None:
     with transaction():
         make_account(make_user())

@@ -194,7 +194,7 @@ def preview(
         return replace(empty, errors=(*wrong, *missing))
     if wrong:
         return empty
-    plan = known.plan(params, grounds.market, price.price)
+    plan = known.plan(params, grounds.market, price.price, grounds.orders_per_second)
     found = _planned(empty, params, plan, grounds)
     return replace(found, errors=found.errors + _money_errors(found, plan))
 
@@ -221,7 +221,7 @@ def _planned(empty: Preview, params: Any, plan: Any, grounds: Grounds) -> Previe
 def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: Grounds) -> Preview:
     price = grounds.known_price
     first, last = plan.levels[:2], plan.levels[-2:]
-    forced, pace = plan.liquidation, grounds.orders_per_second
+    forced = plan.liquidation
     profit = plan.profit_per_grid
     orders = [*(plan.buys or ()), *(plan.sells or ())]
     sizes = [order.quantity for order in orders if order.quantity is not None]
@@ -263,7 +263,7 @@ def _grid_preview(empty: Preview, params: GridParams, plan: GridPlan, grounds: G
         forced_above=_forced(forced.above if forced else None, price),
         resting=plan.orders_resting,
         waiting=plan.orders_virtual,
-        seconds=plan.orders_resting / pace if plan.orders_resting and pace else None,
+        seconds=plan.seconds_to_place,
         is_short=params.is_short,
         is_endless=params.infinity,
         starts_at=params.trigger_price,

@@ -12,6 +12,8 @@ from app.trading.strategy import Field, FieldKind, InvalidParams, Problem, StopH
 
 FEWEST_GRIDS = 2
 MOST_GRIDS = 1000
+# The share of the investment that stays aside for fees unless another one is asked for.
+USUAL_RESERVE = Decimal("0.01")
 # A grid without a top plans some levels ahead: with greater steps their prices are no numbers.
 MOST_INFINITE_STEP = Decimal(10)
 LEVEL_FIELDS = frozenset({"lower", "upper", "grids", "step", "spacing", "infinity"})
@@ -120,7 +122,7 @@ FIELDS = (
     Field(
         "reserve",
         FieldKind.DECIMAL,
-        default=Decimal("0.01"),
+        default=USUAL_RESERVE,
         minimum=ZERO,
         maximum=ONE,
         open_maximum=True,
