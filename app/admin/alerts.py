@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flask import flash, redirect, url_for
+from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
@@ -12,14 +12,13 @@ from flask_login import current_user
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView
 from app.admin.billing import at_provider, in_currency
 from app.admin.forms import SettleForm
 from app.admin.words import label
 from app.db import db
-from app.errors import DomainError
 from app.formatting.filters import money
-from app.i18n import describe
 from app.payments import excess
 from app.payments.excess import Excess, excess_of
 from app.payments.models import PaymentAlert
@@ -109,14 +108,10 @@ class AlertView(AdminView):
         if found is not None:
             form.offer(_ways(found))
         if form.validate_on_submit():
-            try:
-                with transaction():
-                    excess.settle(current_user.id, row.id, Settlement(form.how.data), form.why)
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Done."), "success")
-            return redirect(url_for("admin_alerts.index_view"), 303)
+            with Acting(form) as act, transaction():
+                excess.settle(current_user.id, row.id, Settlement(form.how.data), form.why)
+            if act.is_done:
+                return redirect(url_for("admin_alerts.index_view"), 303)
         heading = gettext("Settle payment to look into %(id)s", id=row.id)
         return self.form_page(form, heading, gettext("Settle"), row)
 

@@ -16,6 +16,7 @@ from jinja2 import pass_context
 from sqlalchemy import Integer, Numeric
 
 from app.accounts.access import current_may, lacks_factor, lead_to_factor
+from app.accounts.form_pages import UNPROCESSABLE
 from app.accounts.permissions import Permission
 from app.admin.filters import LARGEST, Converter, read_whole
 from app.admin.names import named, read_names
@@ -133,10 +134,13 @@ class AdminView(Guarded, ModelView):
     ) -> ResponseReturnValue:
         """Show a form with which staff act, and what the list says of the row they act on."""
         facts = () if row is None else tuple(self._facts_of(row))
-        page = self.render(
-            "admin/act_form.html", form=form, heading=heading, button=button, facts=facts
+        return self.with_form(
+            "admin/act_form.html", form, heading=heading, button=button, facts=facts
         )
-        return page, 422 if form.errors else 200
+
+    def with_form(self, template: str, form: FlaskForm, **values: Any) -> ResponseReturnValue:
+        """Render a page with its form: 422 when something in that is wrong."""
+        return self.render(template, form=form, **values), UNPROCESSABLE if form.errors else 200
 
     def _facts_of(self, row: Any) -> Iterator[tuple[str, Any]]:
         for name in self.column_list:

@@ -1,11 +1,11 @@
 """The billing desk: issue and close invoices, give money back, apply callbacks anew."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from flask import flash, redirect, url_for
+from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
@@ -17,14 +17,13 @@ from markupsafe import Markup
 from app.accounts import queries as accounts
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView, asked_number
 from app.admin.forms import CloseInvoiceForm, DecideForm, IssueForm, ReasonForm, RefundForm
 from app.admin.words import label
 from app.db import db, utc_now
-from app.errors import DomainError
 from app.formatting import parse_decimal
 from app.formatting.filters import money
-from app.i18n import describe
 from app.money import Money
 from app.payments import queries, service
 from app.payments.demo import provider
@@ -110,17 +109,16 @@ class InvoiceView(AdminView):
         form = IssueForm(user_id=asked_number("user") or None)
         form.take_key()
         if form.validate_on_submit():
-            try:
-                new = _new_invoice(form)
-                with transaction():
-                    made = service.issue(
-                        new, "staff", actor_id=current_user.id, reason=form.why, notify=True
-                    ).id
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("The invoice is issued."), "success")
-                return redirect(url_for("admin_invoices.page", id=made), 303)
+            with Acting(form, gettext("The invoice is issued.")) as act, transaction():
+                made = service.issue(
+                    _new_invoice(form),
+                    "staff",
+                    actor_id=current_user.id,
+                    reason=form.why,
+                    notify=True,
+                ).id
+            if act.is_done:
+                return _to_invoice(made)
         return self.form_page(form, gettext("Issue an invoice"), gettext("Issue"))
 
     @expose("/close", methods=("GET", "POST"))
@@ -131,8 +129,11 @@ class InvoiceView(AdminView):
         found = queries.any_invoice(asked_number())
         form = CloseInvoiceForm()
         if form.validate_on_submit():
-            act = service.void_invoice if form.how.data == "void" else service.write_off
-            return _act(found.card.id, lambda: act(current_user.id, found.card.id, form.why))
+            close = service.void_invoice if form.how.data == "void" else service.write_off
+            with Acting(form) as act, transaction():
+                close(current_user.id, found.card.id, form.why)
+            if act.is_done:
+                return _to_invoice(found.card.id)
         heading = gettext("Close invoice %(number)s", number=found.card.number)
         return self.form_page(form, heading, gettext("Close"), self.asked_row())
 
@@ -144,9 +145,10 @@ class InvoiceView(AdminView):
         found = queries.any_invoice(asked_number())
         form = ReasonForm()
         if form.validate_on_submit():
-            return _act(
-                found.card.id, lambda: service.resend(current_user.id, found.card.id, form.why)
-            )
+            with Acting(form) as act, transaction():
+                service.resend(current_user.id, found.card.id, form.why)
+            if act.is_done:
+                return _to_invoice(found.card.id)
         heading = gettext("Mail invoice %(number)s again", number=found.card.number)
         return self.form_page(form, heading, gettext("Send"), self.asked_row())
 
@@ -204,7 +206,10 @@ class PaymentView(AdminView):
         form = RefundForm()
         form.take_key()
         if form.validate_on_submit():
-            return _act(found.invoice_id, lambda: _refund(form, found.payment.id))
+            with Acting(form) as act, transaction():
+                _refund(form, found.payment.id)
+            if act.is_done:
+                return _to_invoice(found.invoice_id)
         if not form.is_submitted():
             form.amount.data = str(found.payment.to_rail)
         heading = gettext("Give payment %(id)s back", id=found.payment.id)
@@ -238,13 +243,10 @@ class DisputeView(AdminView):
             return self.inaccessible_callback("decide")
         row, form = self.asked_row(), DecideForm()
         if form.validate_on_submit():
-            try:
+            with Acting(form) as act:
                 provider.close_dispute(queries.demo_dispute(row.id), won=form.won.data == "yes")
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Done."), "success")
-            return redirect(url_for("admin_disputes.index_view"), 303)
+            if act.is_done:
+                return redirect(url_for("admin_disputes.index_view"), 303)
         heading = gettext("Play the bank (demonstration)")
         return self.form_page(form, heading, gettext("Decide"), row)
 
@@ -262,14 +264,7 @@ class DisputeView(AdminView):
     }
 
 
-def _act(invoice_id: int | None, act: Callable[[], object]) -> ResponseReturnValue:
-    try:
-        with transaction():
-            act()
-    except DomainError as error:
-        flash(describe(error), "danger")
-    else:
-        flash(gettext("Done."), "success")
+def _to_invoice(invoice_id: int | None) -> ResponseReturnValue:
     if invoice_id is None:
         return redirect(url_for("admin_payments.index_view"), 303)
     return redirect(url_for("admin_invoices.page", id=invoice_id), 303)
@@ -292,7 +287,7 @@ def _refund(form: RefundForm, payment_id: int) -> None:
 
 
 def _amount(text: str | None) -> Decimal:
-    return parse_decimal(text or "", str(get_locale()))
+    return parse_decimal(text or "", str(get_locale()), field="amount")
 
 
 def views() -> Iterable[BaseView]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flask import flash, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
@@ -12,6 +12,7 @@ from flask_login import current_user
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView
 from app.admin.forms import StopForm
 from app.admin.words import BOT_WORDS, EVENT_WORDS
@@ -19,8 +20,6 @@ from app.bots import stopping
 from app.bots.inventory import any_bot
 from app.bots.models import Bot, BotEvent
 from app.db import db
-from app.errors import DomainError
-from app.i18n import describe
 from app.trading.strategy import StopHow
 from app.transactions import transaction
 
@@ -81,17 +80,11 @@ class BotView(AdminView):
         bot = any_bot(request.args.get("id", 0, type=int))
         form = StopForm()
         if form.validate_on_submit():
-            try:
-                with transaction():
-                    stopping.staff_stop(current_user.id, bot.id, form.why, StopHow(form.how.data))
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("The bot is stopping."), "success")
-            return redirect(url_for("admin_bots.index_view"))
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/stop_bot.html", bot=bot, form=form
-        )
+            with Acting(form, gettext("The bot is stopping.")) as act, transaction():
+                stopping.staff_stop(current_user.id, bot.id, form.why, StopHow(form.how.data))
+            if act.is_done:
+                return redirect(url_for("admin_bots.index_view"))
+        return self.with_form("admin/stop_bot.html", form, bot=bot)
 
 
 class BotEventView(AdminView):

@@ -1,6 +1,6 @@
 """The emergency stop for all bots of a person or of an exchange."""
 
-from flask import flash, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import expose
 from flask_babel import gettext, ngettext
@@ -8,13 +8,12 @@ from flask_login import current_user
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import StaffPage
 from app.admin.forms import EmergencyForm
 from app.bots import stopping
 from app.bots.statistics import EmergencyScope, emergency_scope
-from app.errors import DomainError
 from app.exchanges.catalogue import VENUES
-from app.i18n import describe
 from app.transactions import transaction
 
 
@@ -38,18 +37,15 @@ class EmergencyPage(StaffPage):
             and not form.errors
             and (scope is None or self._is_typed(form, scope))
         ):
-            try:
-                with transaction():
-                    count = stopping.emergency_stop_all(
-                        current_user.id,
-                        form.why,
-                        user_id=form.user_id.data,
-                        exchange=form.exchange.data or None,
-                    )
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(_closing(count), "success")
+            with Acting(form) as act, transaction():
+                count = stopping.emergency_stop_all(
+                    current_user.id,
+                    form.why,
+                    user_id=form.user_id.data,
+                    exchange=form.exchange.data or None,
+                )
+                act.said = _closing(count)
+            if act.is_done:
                 return redirect(url_for("admin_bots.index_view"))
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/emergency.html", form=form, scope=scope

@@ -7,7 +7,6 @@ from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
@@ -16,6 +15,7 @@ from app.accounts.access import current_may, proves_again
 from app.accounts.deletion import service as deletion
 from app.accounts.models import User
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView
 from app.admin.dossier import dossier_of
 from app.admin.forms import BlockForm, DeletePersonForm, ReasonForm, RoleForm
@@ -93,17 +93,13 @@ class UserView(AdminView):
         form = BlockForm()
         if form.validate_on_submit():
             is_block = form.wanted.data == "block"
-            act = service.block_user if is_block else service.unblock_user
-            try:
-                with transaction():
-                    act(current_user.id, user.id, form.why)
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Done."), "success")
-            return redirect(url_for("admin_users.index_view"))
+            block = service.block_user if is_block else service.unblock_user
+            with Acting(form) as act, transaction():
+                block(current_user.id, user.id, form.why)
+            if act.is_done:
+                return redirect(url_for("admin_users.index_view"))
         form.wanted.data = "unblock" if user.blocked_at else "block"
-        return self.render("admin/block.html", user=user, form=form)
+        return self.with_form("admin/block.html", form, user=user)
 
     @expose("/role", methods=("GET", "POST"))
     @proves_again
@@ -114,15 +110,11 @@ class UserView(AdminView):
         user = queries.user_by_id(request.args.get("id", 0, type=int))
         form = RoleForm(role=user.role)
         if form.validate_on_submit():
-            try:
-                with transaction():
-                    roles.give_role(current_user.id, user.id, form.role.data, form.why)
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Done."), "success")
-            return redirect(url_for("admin_users.index_view"))
-        return self.render("admin/role.html", user=user, form=form)
+            with Acting(form) as act, transaction():
+                roles.give_role(current_user.id, user.id, form.role.data, form.why)
+            if act.is_done:
+                return redirect(url_for("admin_users.index_view"))
+        return self.with_form("admin/role.html", form, user=user)
 
     @expose("/act-as", methods=("GET", "POST"))
     @proves_again
@@ -156,21 +148,17 @@ class UserView(AdminView):
         user = queries.user_by_id(request.args.get("id", 0, type=int))
         form = DeletePersonForm()
         if form.validate_on_submit():
-            act = deletion.ask_for if form.wanted.data == "delete" else deletion.undo_for
-            try:
-                with transaction():
-                    act(current_user.id, user.id, form.why)
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Done."), "success")
-            return redirect(url_for("admin_users.index_view"))
+            do = deletion.ask_for if form.wanted.data == "delete" else deletion.undo_for
+            with Acting(form) as act, transaction():
+                do(current_user.id, user.id, form.why)
+            if act.is_done:
+                return redirect(url_for("admin_users.index_view"))
         form.wanted.data = "keep" if user.leaves_at else "delete"
         standing = deletion.standing(user.id)
-        return self.render(
+        return self.with_form(
             "admin/delete_person.html",
+            form,
             user=user,
-            form=form,
             days=standing.days,
             running=standing.running,
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC
 from decimal import Decimal
 
-from flask import flash, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
@@ -20,11 +20,10 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from app.accounts.access import current_may
 from app.accounts.choices import choices
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView
 from app.admin.forms import CountField
 from app.db import db
-from app.errors import DomainError
-from app.i18n import describe
 from app.subscriptions import queries, service
 from app.subscriptions.models import Plan, PlanKind, PlanPrice
 from app.subscriptions.periods import LIFETIME, Period, Unit
@@ -169,22 +168,18 @@ class PlanView(AdminView):
                 tick_period_s=form.tick_period_s.data or 0,
                 allowed={what: form[what.value].data or 0 for what in Allowance},
             )
-            try:
-                with transaction():
-                    service.change_plan(
-                        current_user.id,
-                        plan.code,
-                        limits,
-                        visible=form.visible.data,
-                        trial_days=form.trial_days.data,
-                    )
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Saved."), "success")
+            with Acting(form, gettext("Saved.")) as act, transaction():
+                service.change_plan(
+                    current_user.id,
+                    plan.code,
+                    limits,
+                    visible=form.visible.data,
+                    trial_days=form.trial_days.data,
+                )
+            if act.is_done:
                 return redirect(url_for("admin_plans.index_view"))
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/plan_form.html", plan=plan, form=form, heading=gettext("Change a plan")
+        return self.with_form(
+            "admin/plan_form.html", form, plan=plan, heading=gettext("Change a plan")
         )
 
     @expose("/price", methods=("GET", "POST"))
@@ -196,23 +191,19 @@ class PlanView(AdminView):
         form = PriceForm()
         if form.validate_on_submit():
             start = form.valid_from.data
-            try:
-                with transaction():
-                    service.add_price(
-                        current_user.id,
-                        plan.code,
-                        form.amount.data or Decimal(0),
-                        period=_period(form),
-                        valid_from=start.replace(tzinfo=UTC) if start else None,
-                        seats=form.seats.data,
-                    )
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Saved."), "success")
+            with Acting(form, gettext("Saved.")) as act, transaction():
+                service.add_price(
+                    current_user.id,
+                    plan.code,
+                    form.amount.data or Decimal(0),
+                    period=_period(form),
+                    valid_from=start.replace(tzinfo=UTC) if start else None,
+                    seats=form.seats.data,
+                )
+            if act.is_done:
                 return redirect(url_for("admin_prices.index_view"))
-        return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
-            "admin/plan_form.html", plan=plan, form=form, heading=gettext("Add a price")
+        return self.with_form(
+            "admin/plan_form.html", form, plan=plan, heading=gettext("Add a price")
         )
 
 

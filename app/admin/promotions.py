@@ -18,13 +18,12 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from app.accounts.access import current_may
 from app.accounts.choices import BoxesField
-from app.accounts.form_pages import UNPROCESSABLE, attach
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView, asked_number
 from app.admin.filters import read_whole
 from app.admin.forms import CountField
 from app.db import db
-from app.errors import DomainError
 from app.money import Money
 from app.subscriptions.promotions import queries, service
 from app.subscriptions.promotions.models import PromoCode
@@ -123,16 +122,11 @@ class PromoCodeView(AdminView):
         form = PromoForm()
         form.plans.choices = [(code, plan_label(name)) for code, name in queries.plans()]
         if form.validate_on_submit():
-            try:
-                with transaction():
-                    made = service.make(current_user.id, form.terms())
-            except DomainError as error:
-                attach(form, error)
-            else:
-                flash(gettext("The promotion code is made."), "success")
+            with Acting(form, gettext("The promotion code is made.")) as act, transaction():
+                made = service.make(current_user.id, form.terms())
+            if act.is_done:
                 return redirect(url_for("admin_promo_codes.page", id=made), 303)
-        page = self.render("admin/promo_form.html", form=form)
-        return page, UNPROCESSABLE if form.errors else 200
+        return self.with_form("admin/promo_form.html", form)
 
     @expose("/page")
     def page(self) -> ResponseReturnValue:

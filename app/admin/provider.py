@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flask import flash, redirect, url_for
+from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_admin.model.template import EndpointLinkRowAction
@@ -12,12 +12,11 @@ from flask_login import current_user
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView, asked_number
 from app.admin.forms import ReasonForm
 from app.admin.words import label
 from app.db import db
-from app.errors import DomainError
-from app.i18n import describe
 from app.payments import drain
 from app.payments.books.models import Reconciliation, ReconciliationDifference
 from app.payments.models import RailEvent
@@ -65,14 +64,10 @@ class RailEventView(AdminView):
             return self.inaccessible_callback("replay")
         row, form = self.asked_row(), ReasonForm()
         if form.validate_on_submit():
-            try:
-                with transaction():
-                    drain.replay(row.id, current_user.id, form.why)
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("It is applied again in a moment."), "success")
-            return redirect(url_for("admin_rail_events.index_view"), 303)
+            with Acting(form, gettext("It is applied again in a moment.")) as act, transaction():
+                drain.replay(row.id, current_user.id, form.why)
+            if act.is_done:
+                return redirect(url_for("admin_rail_events.index_view"), 303)
         heading = gettext("Apply callback %(id)s again", id=row.id)
         return self.form_page(form, heading, gettext("Apply again"), row)
 

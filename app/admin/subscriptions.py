@@ -1,9 +1,9 @@
 """Plans of people: who has which until when; given, changed and ended by managers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from flask import flash, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 from flask_babel import gettext
@@ -18,11 +18,11 @@ from app.accounts.access import current_may
 from app.accounts.choices import choices
 from app.accounts.models import User
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import AdminView
 from app.admin.forms import CountField, ReasonForm
 from app.db import db, utc_now
-from app.errors import DomainError, InvalidInput
-from app.i18n import describe
+from app.errors import InvalidInput
 from app.subscriptions import desk, ending, giving, queries, rights
 from app.subscriptions.giving import MAX_DAYS
 from app.subscriptions.kept import queries as kept
@@ -83,16 +83,18 @@ class SubscriptionView(AdminView):
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("give")
         user = _person()
-        right = queries.present_right(user.id)
         form = DaysForm()
         _offer_plans(form)
-        if not form.is_submitted():
-            form.shown_at.data = utc_now().isoformat()
-            end = giving.end_of_paid(user.id) or (right.until if right else None)
-            form.seen_end.data = end.isoformat() if end else ""
-            form.plan.data = right.plan_code if right else form.plan.data
         if form.validate_on_submit():
-            return self._act(user, lambda: _give_days(user.id, form))
+            with Acting(form) as act, transaction():
+                _give_days(user.id, form)
+            if act.is_done:
+                return _to_person(user)
+            _show_end(user.id, form)
+        elif not form.is_submitted():
+            _show_end(user.id, form)
+            right = queries.present_right(user.id)
+            form.plan.data = right.plan_code if right else form.plan.data
         return self._page(user, form, gettext("Give days"), gettext("Give"))
 
     @expose("/change", methods=("GET", "POST"))
@@ -109,10 +111,10 @@ class SubscriptionView(AdminView):
         if form.validate_on_submit():
             end = form.until.data
             until = end.replace(tzinfo=UTC) if end else None
-            return self._act(
-                user,
-                lambda: rights.give_plan(current_user.id, user.id, form.plan.data, until, form.why),
-            )
+            with Acting(form) as act, transaction():
+                rights.give_plan(current_user.id, user.id, form.plan.data, until, form.why)
+            if act.is_done:
+                return _to_person(user)
         return self._page(user, form, gettext("Change the plan"), gettext("Save"))
 
     @expose("/end", methods=("GET", "POST"))
@@ -123,7 +125,10 @@ class SubscriptionView(AdminView):
         user = _person()
         form = ReasonForm()
         if form.validate_on_submit():
-            return self._act(user, lambda: rights.end_plan(current_user.id, user.id, form.why))
+            with Acting(form) as act, transaction():
+                rights.end_plan(current_user.id, user.id, form.why)
+            if act.is_done:
+                return _to_person(user)
         return self._page(user, form, gettext("End the plan"), gettext("End"))
 
     @expose("/end-paid", methods=("GET", "POST"))
@@ -139,37 +144,38 @@ class SubscriptionView(AdminView):
             form.seen.data = str(standing.id) if standing else ""
         if form.validate_on_submit():
             seen, now = int(form.seen.data or 0), form.how.data == "now"
-            return self._act(
-                user,
-                lambda: ending.end_paid(current_user.id, user.id, seen, form.why, at_once=now),
-            )
+            with Acting(form) as act, transaction():
+                ending.end_paid(current_user.id, user.id, seen, form.why, at_once=now)
+            if act.is_done:
+                return _to_person(user)
         return self._page(user, form, gettext("End what is paid for"), gettext("End"))
 
-    def _act(self, user: User, act: Callable[[], object]) -> ResponseReturnValue:
-        try:
-            with transaction():
-                act()
-        except DomainError as error:
-            flash(describe(error), "danger")
-        else:
-            flash(gettext("Done."), "success")
-        return redirect(url_for("admin_users.details_view", id=user.id), 303)
-
     def _page(self, user: User, form: ReasonForm, heading: str, button: str) -> ResponseReturnValue:
-        page = self.render(
+        return self.with_form(
             "admin/grant_form.html",
-            form=form,
+            form,
             heading=heading,
             button=button,
             whose=user,
             gives=isinstance(form, (DaysForm, ChangeForm)),
             right=queries.present_right(user.id),
         )
-        return page, 422 if form.errors else 200
+
+
+def _to_person(user: User) -> ResponseReturnValue:
+    return redirect(url_for("admin_users.details_view", id=user.id), 303)
 
 
 def _person() -> User:
     return accounts.user_by_id(request.args.get("user", 0, type=int))
+
+
+def _show_end(user_id: int, form: DaysForm) -> None:
+    """Note what the page shows by now; what is sent is added to that, and once."""
+    right = queries.present_right(user_id)
+    end = giving.end_of_paid(user_id) or (right.until if right else None)
+    form.shown_at.data = utc_now().isoformat()
+    form.seen_end.data = end.isoformat() if end else ""
 
 
 def _give_days(user_id: int, form: DaysForm) -> None:

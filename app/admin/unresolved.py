@@ -8,6 +8,7 @@ from flask_login import current_user
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
+from app.admin.acting import Acting
 from app.admin.base import StaffPage
 from app.admin.forms import ResolveForm
 from app.bots import ties, unresolved
@@ -41,15 +42,11 @@ class UnresolvedPage(StaffPage):
         answer = unresolved.ask_venue(order)
         form = ResolveForm()
         if form.validate_on_submit():
-            try:
-                with transaction():
-                    verdict = unresolved.Verdict(form.verdict.data)
-                    reason = form.why
-                    unresolved.resolve_order(current_user.id, order.id, verdict, reason, answer)
-            except DomainError as error:
-                flash(describe(error), "danger")
-            else:
-                flash(gettext("Done. The bot goes on with it at its next tick."), "success")
+            done = gettext("Done. The bot goes on with it at its next tick.")
+            with Acting(form, done) as act, transaction():
+                verdict = unresolved.Verdict(form.verdict.data)
+                unresolved.resolve_order(current_user.id, order.id, verdict, form.why, answer)
+            if act.is_done:
                 return redirect(url_for("admin_unresolved.index"))
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/unresolved_order.html",

@@ -24,18 +24,22 @@ class _UnreadableError(ValueError):
     """No reading of the typed text is a number."""
 
 
-def parse_decimal(text: str, locale: str) -> Decimal:
+def parse_decimal(text: str, locale: str, *, field: str | None = None) -> Decimal:
     """Read a typed number exactly.
 
     The language's own decimal mark always means decimals; the other mark does too, unless it is
     the language's grouping mark and exactly three digits follow it. Raises InvalidInput with the
-    code `not_a_number` or, with both readings as values, `ambiguous_number`.
+    code `not_a_number` or, with both readings as values, `ambiguous_number`; `field` says where it
+    was typed.
     """
     try:
         return _read(_tidy(text), locale)
     except _UnreadableError:
         example = format_plain(_EXAMPLE, locale)
-        raise InvalidInput("not_a_number", example=example) from None
+        raise InvalidInput("not_a_number", field=field, example=example) from None
+    except InvalidInput as error:
+        error.field = field
+        raise
 
 
 def parse_optional_decimal(text: str | None, locale: str) -> Decimal | None:

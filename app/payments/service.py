@@ -43,7 +43,7 @@ def issue(
     check_issued(new.lines, add_up(new.lines, new.discount, new.tax))
     person = find_user(new.user_id)
     if person is None:
-        raise NotFound("unknown_user")
+        raise NotFound("unknown_user", field="user_id")
     invoice, is_new = invoices.draft(new, cause, actor_id=actor_id)
     if not is_new:
         if actor_id is not None and not _is_of(invoice, new):

@@ -48,7 +48,6 @@ TEXTS: Mapping[str, LazyString] = {
     "unknown_rail": _l("This way to pay is not offered here."),
     "unknown_checkout": _l("There is no such payment."),
     "unknown_payment": _l("There is no such payment."),
-    "unknown_user": _l("There is no person with this address."),
     "checkout_taken": _l("The same payment is being prepared right now. Try again in a moment."),
     "no_saved_method": _l("Nothing is kept to pay with. Choose a way to pay."),
     "top_up_amount": _l("Give an amount between %(minimum)s and %(maximum)s."),

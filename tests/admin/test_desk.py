@@ -145,7 +145,7 @@ def test_staff_stop_a_bot_with_a_reason(app: Flask, login_as: Login) -> None:
     page = client.get(f"/admin/bots/stop?id={bot.id}")
     assert page.status_code == 200
     empty = client.post_form(f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": ""})
-    assert empty.status_code == 200
+    assert empty.status_code == 422
     assert db.session.get_one(Bot, bot.id).state == BotState.ACTIVE.value
     done = client.post_form(
         f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": "asked by its owner"}

@@ -158,6 +158,7 @@ def test_a_plan_that_is_paid_for_is_not_overruled_by_a_smaller_one(
     assert "This person pays for the plan Premium, which is as large or larger" in page
     right = right_of(user)
     assert right is not None and (right.plan_code, right.rail) == ("premium", "stripe")
+    page = staff.get(f"/admin/users/details/?id={user.id}").text
     assert "is changed and ended by the person, or at the provider" in page
     assert "/admin/subscriptions/end" not in page
 
@@ -218,8 +219,8 @@ def test_everything_is_reached_from_the_page_of_the_person(user: User, staff: Cl
 def test_an_invoice_is_mailed_again_once_a_minute(user: User, staff: Client) -> None:
     invoice_id = issue(user.id)
     path = f"/admin/invoices/resend?id={invoice_id}"
-    for _ in range(2):
-        assert staff.post_form(path, {"reason": REASON}).status_code == 303
+    for status in (303, 422):
+        assert staff.post_form(path, {"reason": REASON}).status_code == status
     mails = select(func.count()).where(OutboxMessage.template == "invoice_issued")
     assert db.session.scalar(mails) == 1
     assert audited("invoice.resent") == 1

@@ -109,10 +109,7 @@ def money(bot_id: int) -> ResponseReturnValue:
 def _amount(form: MoneyForm) -> Decimal:
     if form.way.data not in {"in", "out"}:
         raise InvalidInput("choose_way", field="way")
-    try:
-        return parse_decimal(form.amount.data or "", locale())
-    except InvalidInput as error:
-        raise InvalidInput(error.code, field="amount", **error.values) from None
+    return parse_decimal(form.amount.data or "", locale(), field="amount")
 
 
 def _move(
