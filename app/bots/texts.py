@@ -381,6 +381,10 @@ _LOG: Mapping[str, LazyString] = {
         "The exchange shows an order that it did not know before: %(side)s at %(price)s. The bot "
         "takes it in again."
     ),
+    "late_order_cancelled": _l(
+        "The exchange shows an order of this bot that it did not know before: %(side)s at "
+        "%(price)s. The bot has ended meanwhile, so the order is taken back."
+    ),
     "stray_cancelled": _l(
         "An order of ours that no bot knows stood on the exchange: %(side)s at %(price)s. It is "
         "taken back."

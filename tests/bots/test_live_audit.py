@@ -30,10 +30,12 @@ from app.trading.orders import (
     client_order_id,
 )
 from app.trading.ports import AccountLook, Refused, VenueOrder
+from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.fake_venue import SYMBOL
 from tests.bots.live_world import HOLDER
 from tests.bots.real_desk import Desk
+from tests.long import few
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -310,6 +312,33 @@ def test_an_order_taken_as_absent_that_turns_up_is_adopted_and_makes_room(
     assert "order_adopted" in desk.world.events(desk.bot)
     assert desk.orders("UNRESOLVED", "INTENDED") == []
     desk.assert_one_chain()
+
+
+@pytest.mark.parametrize("is_emergency", few([True, False], 1))
+def test_an_order_that_turns_up_when_its_bot_has_ended_is_taken_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, is_emergency: bool
+) -> None:
+    desk.world.change_bot(desk.world.add_bot(77), mode="live")
+    desk.tick()
+    late = desk.orders("OPEN")[0]
+    with transaction():
+        never = {"status": "REJECTED", "error": "never_arrived", "settled": True}
+        db.session.execute(update(OrderRow).where(OrderRow.id == late.id).values(**never))
+    desk.venue.hidden = {late.client_id}
+    owner = desk.world.bot(desk.bot).user_id
+    with transaction():
+        if is_emergency:
+            stopping.emergency_stop(owner, desk.bot)
+        else:
+            stopping.request_stop(owner, desk.bot, StopHow.KEEP)
+    desk.audit()
+    assert desk.world.bot(desk.bot).state == ("locked" if is_emergency else "stopped")
+    assert late.client_id in desk.venue.standing()
+    desk.venue.hidden.clear()
+    desk.audit()
+    assert late.client_id not in desk.venue.standing()
+    assert desk.orders("OPEN", "UNRESOLVED", "INTENDED") == []
+    assert desk.world.events(desk.bot)[-1] == "late_order_cancelled"
 
 
 # --- doubt ----------------------------------------------------------------------------------------

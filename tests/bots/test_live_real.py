@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from app.bots import running, stopping, wake
 from app.bots.live import asking, clock, real_side, rows
@@ -19,6 +20,7 @@ from app.markets.models import MarketRow
 from app.trades.queries import trade_page
 from app.trading.orders import Order
 from app.trading.ports import Balance
+from app.trading.strategy import StopHow
 from app.transactions import transaction
 from tests.bots.live_world import World
 from tests.bots.real_desk import Desk
@@ -102,6 +104,57 @@ def test_a_stop_holds_that_was_reached_while_a_tick_failed_or_was_under_way(
     for _ in range(3):
         desk.audit()
     assert_stopped_at(desk.world, desk.bot, "84.5")
+
+
+@pytest.mark.parametrize("is_emergency", few([True, False], 1))
+def test_a_bot_that_gave_up_while_it_stopped_is_stopped_when_asked_once_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, is_emergency: bool
+) -> None:
+    desk.tick()
+    owner = desk.world.bot(desk.bot).user_id
+
+    def ask() -> None:
+        with transaction():
+            if is_emergency:
+                stopping.emergency_stop(owner, desk.bot)
+            else:
+                stopping.request_stop(owner, desk.bot, StopHow.SELL)
+
+    ask()
+    with monkeypatch.context() as broken:
+        broken.setattr(real_side, "look", lambda *_: 1 / 0)
+        for _ in range(rows.MOST_FAILURES):
+            desk.tick()
+    assert desk.world.bot(desk.bot).state == "error"
+    ask()
+    desk.audit()
+    assert desk.world.bot(desk.bot).state == ("locked" if is_emergency else "stopped")
+    assert desk.venue.standing() == set()
+    assert desk.venue.balances()["AAA"].total < Decimal("0.0001")
+
+
+def test_a_worker_that_dies_while_it_takes_orders_back_blames_nobody_else(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tick()
+    owner, wanted = desk.world.bot(desk.bot).user_id, {"grids": 8}
+    with transaction():
+        cost = running.edit_preview(owner, desk.bot, wanted)
+        running.edit_running(owner, desk.bot, wanted, cost.seen)
+    with monkeypatch.context() as broken:
+        broken.setattr(real_side, "update_orders", _lose_database)
+        with pytest.raises(OperationalError):
+            desk.tick()
+    assert 0 < len(desk.venue.standing()) < 10
+    for _ in range(2):
+        desk.audit()
+    assert "order_cancelled_outside" not in desk.world.events(desk.bot)
+    assert len(desk.venue.standing()) == 8
+    desk.assert_one_chain()
+
+
+def _lose_database(*_: Any) -> None:
+    raise OperationalError("update orders", None, Exception("server closed the connection"))
 
 
 @pytest.mark.parametrize("place", ["before", "within", "long_ago"])

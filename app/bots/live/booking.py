@@ -11,6 +11,7 @@ from app.bots.live.clock import grace_of
 from app.bots.live.facts import Account, Seen
 from app.bots.live.lost import Lost, find_lost, is_known
 from app.bots.live.outcomes import EDITED, TAKEN_BY_OTHERS, apply_found, is_edited, is_own_id
+from app.bots.live.protect import held_stops
 from app.bots.live.rates import FeeRates
 from app.bots.live.rows import Event, LiveBot, read_bots
 from app.bots.metrics import Metrics, first_metrics, read_metrics
@@ -411,7 +412,8 @@ def _book_strays(
 ) -> None:
     """Take in orders that stand unexpectedly: adopt our own, have all others taken back.
 
-    One that was taken as absent lives again; its bot decides about it. One that is final otherwise,
+    One that was taken as absent lives again; its bot decides about it, or it is taken back too if
+    that has ended meanwhile. One that is final otherwise,
     or that stands in no book of ours (the books were restored from an older copy), has no owner.
     What another account ordered is its own: both may have a key of one account at the venue.
     """
@@ -425,9 +427,20 @@ def _book_strays(
             apply_found(own, found)
             own.settled = False
             books.touched[own.id] = own
-            books.events.append(_stray_event(own.bot_id, "order_adopted", found))
+            if _goes_on(books, own):
+                books.events.append(_stray_event(own.bot_id, "order_adopted", found))
+            else:
+                books.edited[own.bot_id].append(own)
+                books.events.append(_stray_event(own.bot_id, "late_order_cancelled", found))
         else:
             books.strays.setdefault(number, []).append(found)
+
+
+def _goes_on(books: Books, own: OwnOrder) -> bool:
+    """Say whether somebody answers for an order that turns up late: its bot, or a kept position."""
+    bot = next(each for each in books.bots if each.id == own.bot_id)
+    held = books.metrics[bot.id].books.position.base
+    return bot.is_running or bot.is_paused or bool(held_stops(bot, [own], held))
 
 
 def tell_of_stray(books: Books, number: int, stray: VenueOrder) -> None:

@@ -16,7 +16,8 @@ from app.bots.live.asking import Answer, ask, hold, read_left, rest, unsent, wat
 from app.bots.live.booking import Books, lacks, open_books, tell_of_stray
 from app.bots.live.catching_up import catch_up
 from app.bots.live.facts import Account, Seen, Work
-from app.bots.live.protect import held_stops, leave, mind_left
+from app.bots.live.outcomes import ask_back
+from app.bots.live.protect import AT_VENUE, held_stops, leave, mind_left
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events
 from app.bots.live.states import take_failure, take_success
 from app.bots.live.trips import RoundTrips
@@ -33,7 +34,7 @@ from app.exchanges.models import ExchangeAccount
 from app.money import exact_text
 from app.notifications.stream import hint_many
 from app.trades.round_trips import RoundTrip, open_round_trips, write_round_trips
-from app.trades.service import insert_orders, update_orders
+from app.trades.service import OwnOrder, insert_orders, update_orders
 from app.trading.market import Triggers
 from app.trading.orders import Status
 from app.trading.strategy import Match, Severity, UnderWay
@@ -270,8 +271,11 @@ class _Desk:
         if answer.matches:
             self.books.metrics[bot.id].add_matches(answer.matches)
         work = self.decided.work[bot.account_id]
-        work.cancels += answer.cancels
-        work.cancels += [own for own in self.books.edited[bot.id] if own not in answer.cancels]
+        edited = [own for own in self.books.edited[bot.id] if own not in answer.cancels]
+        wanted_back = answer.cancels + edited
+        work.cancels += wanted_back
+        if self.seen[bot.account_id].asks_again:
+            self._note_asked_back(wanted_back)
         work.sends += answer.unsent
         work.again |= answer.again
         if bot.stop_request is not None:
@@ -285,6 +289,15 @@ class _Desk:
             self.decided.waiting[bot.id] = Waiting(
                 bot.market_id, bot.account_id, bot.id, answer.wake, point.seq
             )
+
+    def _note_asked_back(self, orders: Iterable[OwnOrder]) -> None:
+        """Write down that orders of ours are about to be taken back.
+
+        The answer may be lost with its worker: whoever finds one gone then knows that it was us.
+        """
+        for own in orders:
+            if own.status in AT_VENUE and ask_back(own):
+                self.books.touched[own.id] = own
 
     def _fail(
         self, bot: LiveBot, code: str, values: dict[str, object], for_good: bool = False

@@ -74,10 +74,12 @@ def is_edited(own: OwnOrder, found: VenueOrder, tick: Decimal | None) -> bool:
     return abs(found.price - own.order.price) > (tick or own.order.price)
 
 
-def ask_back(own: OwnOrder) -> None:
-    """Note that we have asked for an order back."""
-    if own.answer != EDITED:
-        own.answer = ASKED_BACK
+def ask_back(own: OwnOrder) -> bool:
+    """Note that we ask for an order back; say whether that is news."""
+    if own.answer in {EDITED, ASKED_BACK}:
+        return False
+    own.answer = ASKED_BACK
+    return True
 
 
 def rests_for_now(own: OwnOrder, now: datetime) -> bool:

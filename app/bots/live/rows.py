@@ -374,7 +374,9 @@ _FAIL_BOTS = text("""
         state_since = case when failures + 1 < :most then state_since else now() end,
         state_reason = case when failures + 1 < :most then state_reason
             else jsonb_build_object('code', 'unexpected', 'values', jsonb_build_object()) end,
-        state = case when failures + 1 < :most then state else 'error' end
+        state = case when failures + 1 < :most then state else 'error' end,
+        -- Whoever asks it to stop once more is heard.
+        stop_request = case when failures + 1 < :most then stop_request end
     where account_id = :account and state in ('starting', 'active', 'stopping')
 """)
 
