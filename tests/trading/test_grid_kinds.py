@@ -16,8 +16,8 @@ from app.trading.performance import figures
 from app.trading.position import Holdings
 from app.trading.risk import check
 from app.trading.strategies.grid import GRID
-from app.trading.strategies.grid_levels import ladder
-from app.trading.strategies.grid_params import ProfitUse
+from app.trading.strategies.grid_levels import _long_ladder, _short_ladder, ladder
+from app.trading.strategies.grid_params import ProfitUse, Spacing
 from app.trading.strategies.grid_plan import plan_grid
 from app.trading.strategies.grid_state import Phase
 from app.trading.strategy import InvalidParams, Protection, StopHow
@@ -476,13 +476,25 @@ def test_an_infinity_grid_is_never_above_its_range() -> None:
     assert not GRID.is_outside(started.params, D(900), started.state)
 
 
+def ladders_made() -> int:
+    return sum(kept.cache_info().misses for kept in (_short_ladder, _long_ladder))
+
+
 def test_an_infinity_grid_makes_its_levels_once_however_far_the_price_leaps() -> None:
     # Ladders are kept for all ticks of a process: one for each step of the way filled its memory.
     started = infinite(max_resting=10)
-    before = ladder.cache_info().misses
+    before = ladders_made()
     started.see("1000000")
     assert len(started.state.slots) > 190
-    assert ladder.cache_info().misses - before <= 4
+    assert ladders_made() - before <= 4
+
+
+def test_of_long_ladders_few_are_kept_in_memory() -> None:
+    before = ladders_made()
+    for cents in range(150):
+        ladder(D(100) + D(cents) / 100, D(900), 500, Spacing.ARITHMETIC, D("0.01"))
+    assert ladders_made() - before == 150
+    assert _long_ladder.cache_info().currsize < 150
 
 
 # --- the trigger price --------------------------------------------------------------------------

@@ -38,8 +38,6 @@ class Ladder:
         return next((i for i, level in enumerate(self.exact) if level >= price), None)
 
 
-# A ladder is shared by all ticks of a bot; 200 levels take about 50 kB.
-@lru_cache(maxsize=2048)
 def ladder(
     lower: Decimal,
     upper: Decimal,
@@ -58,6 +56,20 @@ def ladder(
     Phemex help 27210674200473, the same at every venue.
     """
     count = grids if gaps is None else gaps
+    kept = _short_ladder if count <= SHORT else _long_ladder
+    return kept(lower, upper, grids, spacing, tick, trail, count, step)
+
+
+def _made(
+    lower: Decimal,
+    upper: Decimal,
+    grids: int,
+    spacing: Spacing,
+    tick: Decimal | None,
+    trail: int,
+    count: int,
+    step: Decimal | None,
+) -> Ladder:
     with localcontext(EXACT):
         if spacing is Spacing.GEOMETRIC:
             found = _geometric(lower, upper, grids, trail, count, step)
@@ -71,6 +83,13 @@ def ladder(
             return Ladder(exact=levels, levels=down, buys=down, sells=up)
         rounded = tuple(map(booked, levels))
         return Ladder(exact=levels, levels=levels, buys=rounded, sells=rounded)
+
+
+# A ladder is shared by all ticks of a bot. A level takes about 370 bytes, so what is kept takes at
+# most 150 MB in short ladders and, with 1,000 levels each, 50 MB in long ones.
+SHORT = 200
+_short_ladder = lru_cache(maxsize=2048)(_made)
+_long_ladder = lru_cache(maxsize=128)(_made)
 
 
 def _geometric(
