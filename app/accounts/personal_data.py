@@ -192,7 +192,7 @@ HOLDINGS: tuple[Holding, ...] = (
         BOOKS + "; with what they paid goes",
         exported=True,
         fate=Fate.EMPTIED,
-        emptied={"method": ""},
+        emptied={"method": "", "method_ref": ""},
     ),
     Holding("ledger_accounts", BOOKS, exported=True),
     Holding("ledger_entries", BOOKS, owner="account_id", through=LEDGER, exported=True),

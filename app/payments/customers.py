@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.accounts.locks import lock_person
 from app.accounts.models import ERASED, User
@@ -55,16 +56,15 @@ def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
 
     Not what was disputed, unless we won: who has called a charge wrong is asked, not charged.
     """
-    disputed = (
-        select(Dispute.id)
-        .join(Payment, Payment.id == Dispute.payment_id)
-        .where(
-            Payment.user_id == RailCustomer.user_id,
-            Payment.rail == RailCustomer.rail,
+    # Rows of before cards were known by the rail's own names have words only.
+    is_same = or_(
+        and_(Payment.method_ref != "", Payment.method_ref == RailCustomer.method_ref),
+        and_(
+            or_(Payment.method_ref == "", RailCustomer.method_ref == ""),
             Payment.method == RailCustomer.method,
-            Dispute.state.in_(TAKEN_BY_BANK),
-        )
+        ),
     )
+    disputed = _disputed(RailCustomer.user_id, RailCustomer.rail).where(is_same)
     rows = db.session.scalars(
         select(RailCustomer)
         .where(RailCustomer.user_id == user_id, RailCustomer.method != "", ~disputed.exists())
@@ -73,22 +73,45 @@ def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
     return tuple(SavedMethod(row.rail, row.method) for row in rows)
 
 
-def remember(user_id: int, rail: str, external_id: str, method: str = "") -> None:
+def disputed_refs(user_id: int, rail: str) -> frozenset[str]:
+    """Return the rail's own names of what is not charged by itself, whatever it has kept."""
+    found = db.session.scalars(_disputed(user_id, rail).with_only_columns(Payment.method_ref))
+    return frozenset(found) - {""}
+
+
+def _disputed(
+    user_id: int | InstrumentedAttribute[int], rail: str | InstrumentedAttribute[str]
+) -> Select[int]:
+    return (
+        select(Dispute.id)
+        .join(Payment, Payment.id == Dispute.payment_id)
+        .where(
+            Payment.user_id == user_id,
+            Payment.rail == rail,
+            Dispute.state.in_(TAKEN_BY_BANK),
+        )
+    )
+
+
+def remember(
+    user_id: int, rail: str, external_id: str, method: str = "", method_ref: str = ""
+) -> None:
     """Keep who a person is at a rail; the first one stays, what they pay with may change.
 
     Of somebody who is erased nothing is kept any more.
     """
     if _is_erased(user_id):
         return
+    method_ref = method_ref if method else ""
     statement = insert(RailCustomer).values(
-        user_id=user_id, rail=rail, external_id=external_id, method=method
+        user_id=user_id, rail=rail, external_id=external_id, method=method, method_ref=method_ref
     )
     db.session.execute(statement.on_conflict_do_nothing())
     if method:
-        note_method(user_id, rail, external_id, method)
+        note_method(user_id, rail, external_id, method, method_ref)
 
 
-def note_method(user_id: int, rail: str, external_id: str, method: str) -> None:
+def note_method(user_id: int, rail: str, external_id: str, method: str, method_ref: str) -> None:
     """Note what a known customer pays with; for one who is not known nothing happens."""
     db.session.execute(
         update(RailCustomer)
@@ -97,9 +120,9 @@ def note_method(user_id: int, rail: str, external_id: str, method: str) -> None:
             RailCustomer.rail == rail,
             RailCustomer.external_id == external_id,
             # Each callback comes by here: what is known is not written again.
-            RailCustomer.method != method,
+            or_(RailCustomer.method != method, RailCustomer.method_ref != method_ref),
         )
-        .values(method=method)
+        .values(method=method, method_ref=method_ref)
     )
 
 

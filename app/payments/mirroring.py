@@ -91,7 +91,7 @@ def take_customer(rail: str, seen: RailCustomer) -> Taken:
     owner = customers.lock_owner(rail, seen.id, seen.owner)
     if owner is None:
         return Taken(False, "not_ours")
-    customers.remember(owner, rail, seen.id, seen.method or "")
+    customers.remember(owner, rail, seen.id, seen.method or "", seen.method_ref)
     after_commit(lambda: hint(owner, "dashboard"))
     return TAKEN
 
@@ -190,13 +190,14 @@ def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
         currency=seen.money.currency,
         fee=seen.fee.amount if seen.fee else ZERO,
         method=seen.method,
+        method_ref=seen.method_ref,
         settled_at=utc_now(),
     )
     before = _paid_before(invoice)
     db.session.add(payment)
     db.session.flush()
     if seen.method and seen.customer_id:
-        customers.note_method(invoice.user_id, rail, seen.customer_id, seen.method)
+        customers.note_method(invoice.user_id, rail, seen.customer_id, seen.method, seen.method_ref)
     _book(invoice, payment, before)
     publish(PaymentSettled(payment.id, payment.user_id, invoice.id, payment.purpose))
 

@@ -150,6 +150,8 @@ class RailCustomer(Base):
     external_id: Mapped[str]
     # What they paid with last, in words such as "Visa 4242"; kept by the rail, for later payments.
     method: Mapped[str] = mapped_column(default="", server_default="")
+    # The rail's own name of that card or account; nothing in rows of before it was kept.
+    method_ref: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[CreatedAt]
 
 
@@ -228,6 +230,7 @@ class Payment(Base):
     refunded: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
     surplus: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
     method: Mapped[str] = mapped_column(default="", server_default="")
+    method_ref: Mapped[str] = mapped_column(default="", server_default="")
     failure: Mapped[str | None]
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     created_at: Mapped[CreatedAt]

@@ -5,6 +5,7 @@ the answer is lost, the next try sends the same key and finds what was made.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from app.adapters.payments import rail_named
@@ -78,7 +79,8 @@ def charge_saved(payer: Payer, rail: str, want: Callable[[], Want]) -> RailState
             checkouts.refuse(step.checkout_id, "no_saved_method")
         raise Conflict("no_saved_method")
     try:
-        payment = known.charge(_order(payer, step, wanted, "/invoices", save_method=True))
+        order = _order(payer, step, wanted, "/invoices", save_method=True)
+        payment = known.charge(replace(order, not_by=customers.disputed_refs(payer.id, rail)))
     except Unavailable:
         raise
     except DomainError as error:

@@ -144,7 +144,7 @@ def take_payment(rail: str, seen: RailPayment) -> Taken:
     if seen.customer_id:
         # A card that was refused, or waits for its bank, was not kept to pay with.
         kept = seen.method if seen.state is RailState.SUCCEEDED else ""
-        customers.remember(checkout.user_id, rail, seen.customer_id, kept)
+        customers.remember(checkout.user_id, rail, seen.customer_id, kept, seen.method_ref)
     due = Money(invoice.total, invoice.currency) if invoice else seen.money
     decision = decide(
         Known(payment.state, invoice.state if invoice else None, due),
@@ -295,6 +295,7 @@ def _copy_details(payment: Payment, seen: RailPayment) -> None:
     payment.intent_id = seen.intent_id or payment.intent_id
     payment.charge_id = seen.charge_id or payment.charge_id
     payment.method = seen.method or payment.method
+    payment.method_ref = seen.method_ref or payment.method_ref
     if payment.state == PaymentState.SUCCEEDED:
         follow_fee(payment, seen)
     elif seen.fee is not None:

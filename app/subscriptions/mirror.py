@@ -96,7 +96,7 @@ def _follow(row: RailSubscription, before: dict[str, Any] | None, seen: Seen, ca
     if before != after:
         elsewhere.log_oversold(row)
     if seen.method and seen.customer_id:
-        customers.note_method(owner, row.rail, seen.customer_id, seen.method)
+        customers.note_method(owner, row.rail, seen.customer_id, seen.method, seen.method_ref)
     is_second = row.state not in store.OVER and provider.has_several(owner)
     if is_second and cause == PROVIDER:
         log.error("two_subscriptions user=%s rail=%s", owner, row.rail)

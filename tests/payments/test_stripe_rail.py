@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import select
 from app.accounts.models import Role, User
 from app.adapters.payments import rails, use_rails
 from app.adapters.payments.port import BadCallback, Order, RailState, Ref, RefundOrder
+from app.adapters.payments.port import RailCustomer as SeenCustomer
 from app.adapters.payments.stripe import callbacks
 from app.adapters.payments.stripe.rail import StripeRail
 from app.adapters.payments.stripe.values import minor_units, money_of, owner_in
@@ -323,6 +325,32 @@ def test_a_saved_card_is_charged_without_a_page_and_once() -> None:
         "checkout:3",
     )
     assert len(fake.every("payment_intent")) == 2
+
+
+def test_what_was_disputed_is_not_charged_though_stripe_would_charge_it() -> None:
+    """A card is the same under another id; one that is another is charged instead."""
+    stand_in = FakeStripe()
+    v1: Any = stand_in.client().v1
+    rail = rail_over(stand_in)
+    cards = [
+        v1.payment_methods.create({"type": "card", "card": {"token": "tok_visa"}}) for _ in range(2)
+    ]
+    person = v1.customers.create(
+        {"payment_method": cards[0].id, "invoice_settings": {"default_payment_method": cards[0].id}}
+    )
+    v1.payment_methods.attach(cards[1].id, {"customer": person.id})
+    known = replace(order(key="checkout:2"), customer_id=person.id)
+    paid = rail.charge(known)
+    assert paid.method_ref == cards[0].card.fingerprint == cards[1].card.fingerprint
+    seen = rail.fetch(Ref("customer", person.id))
+    assert isinstance(seen, SeenCustomer) and seen.method_ref == paid.method_ref
+    not_by = frozenset({paid.method_ref})
+    disputed = replace(known, key="checkout:3", reference="checkout:3", not_by=not_by)
+    with pytest.raises(Conflict, match="no_saved_method"):
+        rail.charge(disputed)
+    other = v1.payment_methods.create({"type": "card", "card": {"token": "tok_mastercard"}})
+    v1.payment_methods.attach(other.id, {"customer": person.id})
+    assert rail.charge(disputed).method_ref == other.card.fingerprint
 
 
 def test_a_saved_card_that_declines_is_a_failed_payment() -> None:

@@ -126,6 +126,7 @@ def _details(order: Order) -> Data:
         "cancel_url": order.cancel_url,
         "customer": order.customer_id,
         "save": order.save_method,
+        "not_by": sorted(order.not_by),
     }
 
 
@@ -186,6 +187,7 @@ def _payment(found: Data) -> RailPayment:
         at=found["created_at"],
         fee=_fee(found),
         method=found["method"],
+        method_ref=found.get("method_ref", ""),
         failure=found.get("failure"),
         customer_id=found["customer"],
         charge_id=found["id"],
@@ -216,7 +218,12 @@ def _dispute(found: Data) -> RailDispute:
 
 
 def _customer(found: Data) -> RailCustomer:
-    return RailCustomer(id=found["id"], owner=found.get("user"), method=found.get("method"))
+    return RailCustomer(
+        id=found["id"],
+        owner=found.get("user"),
+        method=found.get("method"),
+        method_ref=found.get("method_ref", ""),
+    )
 
 
 READERS: Mapping[str, Callable[[Data], Snapshot]] = {

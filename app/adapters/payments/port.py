@@ -56,7 +56,7 @@ class Order:
     """A page to pay on. `reference` is our own word, kept by the provider and told back.
 
     `key` makes the order once, however often it is sent. With `save_method` the provider keeps
-    what it was paid with for later payments.
+    what it was paid with for later payments. What is `not_by` is not charged without a page.
     """
 
     key: str
@@ -70,6 +70,7 @@ class Order:
     cancel_url: str
     customer_id: str | None = None
     save_method: bool = False
+    not_by: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,8 @@ class RailPayment:
     at: datetime
     fee: Money | None = None
     method: str = ""
+    # The provider's own name of the card or account, which two with the same words do not share.
+    method_ref: str = ""
     failure: str | None = None
     customer_id: str | None = None
     intent_id: str | None = None
@@ -183,6 +186,7 @@ class RailCustomer:
     is_deleted: bool = False
     # What is charged where nothing else is said; None where that is not told.
     method: str | None = None
+    method_ref: str = ""
 
 
 class RailInvoiceState(StrEnum):
@@ -303,6 +307,7 @@ class RailSubscription:
     is_unpaid: bool = False
     open_invoice_id: str | None = None
     method: str = ""
+    method_ref: str = ""
     # Our own word for the page on which it began.
     reference: str = ""
     discounts: tuple[RailDiscount, ...] = ()

@@ -1,12 +1,12 @@
 """A card whose charge was disputed is not charged by itself again: its owner is asked."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.adapters.payments.port import DisputeState, RailDispute
 from app.db import db, utc_now
 from app.payments.demo.cards import Card, Outcome
-from app.payments.models import RailCustomer
+from app.payments.models import Payment, RailCustomer
 from app.payments.settling import take
 from app.subscriptions.kept import ways
 from app.transactions import transaction
@@ -58,3 +58,42 @@ def test_a_card_rests_while_the_bank_decides_and_is_charged_again_once_we_have_w
     found = ways.ways_of(person.id)
     assert found is not None
     assert ("demo" in {one.rail for one in found.means}) is is_offered
+
+
+# Called "Visa 4242" as well, and another card.
+NAMESAKE = Card("4111111111114242", Outcome.PAYS)
+
+
+def test_another_card_of_the_same_words_is_charged(person: Person) -> None:
+    person.subscribe(rail="demo")
+    dispute(person, DisputeState.OPEN)
+    go_to_end(person, hours=1)
+    assert person.state() == "past_due"
+    person.pay_by_card(person.invoices()[-1].id, NAMESAKE)
+    assert {one.method for one in person.payments()} == {PAYS.label}
+    go_to_end(person, hours=1)
+    assert (len(person.payments()), person.state()) == (3, "active")
+
+
+@pytest.mark.parametrize("table", [Payment, RailCustomer])
+def test_what_was_kept_before_cards_had_names_is_known_by_its_words(
+    person: Person, table: type[Payment] | type[RailCustomer]
+) -> None:
+    person.subscribe(rail="demo")
+    dispute(person, DisputeState.OPEN)
+    with transaction():
+        db.session.execute(update(table).values(method_ref=""))
+    found = ways.ways_of(person.id)
+    assert found is not None
+    assert "demo" not in {one.rail for one in found.means}
+
+
+def test_the_rail_itself_charges_no_disputed_card(person: Person) -> None:
+    """Another one was used last, and the one that the rail keeps is not that."""
+    person.subscribe(rail="demo")
+    dispute(person, DisputeState.OPEN)
+    go_to_end(person, hours=1)
+    person.pay_by_card(person.invoices()[-1].id, NAMESAKE)
+    person.change_card(PAYS)
+    go_to_end(person, hours=1)
+    assert (len(person.payments()), person.state()) == (2, "past_due")

@@ -24,7 +24,7 @@ from app.adapters.payments.stripe.endpoints import StripeEndpoints
 from app.adapters.payments.stripe.event_log import StripeEventLog
 from app.adapters.payments.stripe.keeping import Keeping
 from app.adapters.payments.stripe.promotions import Promotions
-from app.adapters.payments.stripe.values import Data, minor_units, time_of, word_in
+from app.adapters.payments.stripe.values import Data, method_ref, minor_units, time_of, word_in
 from app.errors import Conflict
 
 PAGES = "https://checkout.stripe.com"
@@ -88,7 +88,7 @@ class StripeRail(Keeping, Promotions):
         before = self._charged_before(order)
         if before is not None:
             return before
-        method = self._kept_method(order.customer_id)
+        method = self._kept_method(order.customer_id, order.not_by)
         params = {
             "amount": minor_units(order.money),
             "currency": order.money.currency.lower(),
@@ -148,17 +148,23 @@ class StripeRail(Keeping, Promotions):
         made = _marked(rows, self._tag, "key", order.key)
         return next((row for row in rows if row["id"] == made), None)
 
-    def _kept_method(self, customer_id: str | None) -> str:
-        person = find(lambda: self._v1.customers.retrieve(customer_id)) if customer_id else None
+    def _kept_method(self, customer_id: str | None, not_by: frozenset[str]) -> str:
+        """Return what is charged where nothing else is said, else the newest that is kept."""
+        whole = {"expand": ["invoice_settings.default_payment_method"]}
+        person = (
+            find(lambda: self._v1.customers.retrieve(customer_id, whole)) if customer_id else None
+        )
         if person is None or person.get("deleted"):
             raise Conflict("no_saved_method")
         chosen = (person["invoice_settings"] or {}).get("default_payment_method")
-        if chosen:
-            return str(chosen)
-        kept = ask(lambda: self._v1.customers.payment_methods.list(customer_id, {"limit": 1}))
-        if not kept["data"]:
-            raise Conflict("no_saved_method")
-        return str(kept["data"][0]["id"])
+        if chosen and method_ref(chosen) not in not_by:
+            return str(chosen["id"])
+        newest = {"limit": _NEWEST if not_by else 1}
+        kept = ask(lambda: self._v1.customers.payment_methods.list(customer_id, newest))
+        for one in kept["data"]:
+            if method_ref(one) not in not_by:
+                return str(one["id"])
+        raise Conflict("no_saved_method")
 
 
 def _marked(rows: list[Data], tag: str, name: str, word: str) -> str | None:

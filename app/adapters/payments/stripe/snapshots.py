@@ -25,6 +25,7 @@ from app.adapters.payments.stripe import discounts
 from app.adapters.payments.stripe.values import (
     Data,
     id_of,
+    method_ref,
     method_words,
     money_of,
     optional_time,
@@ -89,6 +90,7 @@ def intent_payment(found: Data, tag: str) -> RailPayment:
         at=time_of(found["created"]),
         fee=_fee(charge, found["currency"]) if charge else None,
         method=_method(charge),
+        method_ref=_method_ref(charge),
         failure=error.get("decline_code") or error.get("code"),
         customer_id=id_of(found["customer"]),
         intent_id=found["id"],
@@ -106,6 +108,7 @@ def charge_payment(found: Data, tag: str) -> RailPayment:
         at=time_of(found["created"]),
         fee=_fee(found, found["currency"]),
         method=_method(found),
+        method_ref=_method_ref(found),
         failure=found["failure_code"],
         customer_id=id_of(found["customer"]),
         charge_id=found["id"],
@@ -158,7 +161,8 @@ def customer(found: Data, tag: str) -> RailCustomer:
         id=found["id"],
         owner=owner_in(found.get("metadata"), tag),
         is_deleted=bool(found.get("deleted")),
-        method=_default_method(found),
+        method=method_words(_default_method(found)) or None,
+        method_ref=method_ref(_default_method(found)),
     )
 
 
@@ -205,9 +209,8 @@ def line(found: Any) -> RailLine:
     )
 
 
-def _default_method(found: Data) -> str | None:
-    kept = (found.get("invoice_settings") or {}).get("default_payment_method")
-    return method_words(kept) or None
+def _default_method(found: Data) -> Any:
+    return (found.get("invoice_settings") or {}).get("default_payment_method")
 
 
 def _intent_state(found: Data) -> RailState:
@@ -234,6 +237,11 @@ def _fee(charge: Data, currency: str) -> Money | None:
 
 def _method(charge: Data | None) -> str:
     return method_words((charge or {}).get("payment_method_details"))
+
+
+def _method_ref(charge: Data | None) -> str:
+    told = (charge or {}).get("payment_method_details") or {}
+    return method_ref({**told, "id": id_of((charge or {}).get("payment_method"))})
 
 
 def _sum(rows: Iterable[Data] | None, currency: str) -> Money:

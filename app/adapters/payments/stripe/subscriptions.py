@@ -13,6 +13,7 @@ from app.adapters.payments.stripe import discounts
 from app.adapters.payments.stripe.values import (
     Data,
     id_of,
+    method_ref,
     method_words,
     optional_time,
     owner_in,
@@ -59,6 +60,7 @@ def picture(found: Data, newest: Data | None, paid: Iterable[Data], tag: str) ->
         is_unpaid=_is_unpaid(newest, paid_until, period_end),
         open_invoice_id=newest["id"] if newest and newest["status"] in _WAITING else None,
         method=method_words(found["default_payment_method"]),
+        method_ref=method_ref(found["default_payment_method"]),
         reference=word_in(found["metadata"], tag, "reference"),
         discounts=discounts.picture(found, tag),
     )

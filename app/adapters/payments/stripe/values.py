@@ -80,6 +80,13 @@ def method_words(found: Any) -> str:
     return str(found.get("type") or "").replace("_", " ").title()
 
 
+def method_ref(found: Any) -> str:
+    """Return Stripe's name of the card itself, else of the way to pay that was kept."""
+    if not isinstance(found, Mapping):
+        return ""
+    return str((found.get("card") or {}).get("fingerprint") or found.get("id") or "")
+
+
 def _digits(code: str) -> int:
     """Return how many digits a currency has; those that we don't list have two at Stripe."""
     return MINOR_DIGITS.get(code, 2)
