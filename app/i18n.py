@@ -12,7 +12,8 @@ from flask_babel.speaklater import LazyString
 from flask_login import current_user
 
 from app.errors import DomainError
-from app.formatting.filters import duration, number
+from app.formatting.filters import duration, number, sum_of_money
+from app.money import MINOR_DIGITS
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский", "pt_BR": "Português (Brasil)"}
 DEFAULT_LANGUAGE = "en"
@@ -46,7 +47,13 @@ def describe_code(code: str, values: Mapping[str, Any]) -> str:
 
 
 def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
-    written = {k: number(v) if isinstance(v, Decimal) else v for k, v in values.items()}
+    # A coin has as many decimals as its amount has; money those of its currency.
+    currency = str(values.get("currency", ""))
+    is_money = currency in MINOR_DIGITS
+    written = {
+        k: (sum_of_money(v, currency) if is_money else number(v)) if isinstance(v, Decimal) else v
+        for k, v in values.items()
+    }
     if "retry_after" in values:
         written["wait"] = duration(timedelta(seconds=int(values["retry_after"])))
     return written

@@ -41,6 +41,11 @@ def money(value: Decimal, currency: str) -> str:
     return numbers.format_money(value, currency, _locale())
 
 
+def sum_of_money(value: Decimal, currency: str) -> str:
+    """Write money where its code stands apart."""
+    return numbers.format_sum(value, currency, _locale())
+
+
 def signed_money(value: Decimal, currency: str) -> str:
     """Write a profit or loss with its sign and code."""
     return numbers.format_signed_money(value, currency, _locale())

@@ -64,13 +64,18 @@ def format_count(value: int, locale: str) -> str:
     return _write(Decimal(value), locale)
 
 
-def format_money(value: Decimal, currency: str, locale: str) -> str:
-    """Write money with its code; what is not zero never shows as zero.
+def format_sum(value: Decimal, currency: str, locale: str) -> str:
+    """Write money where its code stands apart; what is not zero never shows as zero.
 
     Coins have two decimals as most currencies have; others as many as they count in.
     """
     decimals = MINOR_DIGITS.get(currency, MONEY_DECIMALS)
-    return _with_code(_write(_visible(value, decimals), locale), currency)
+    return _write(_visible(value, decimals), locale)
+
+
+def format_money(value: Decimal, currency: str, locale: str) -> str:
+    """Write money with its code."""
+    return _with_code(format_sum(value, currency, locale), currency)
 
 
 def format_signed_money(value: Decimal, currency: str, locale: str) -> str:

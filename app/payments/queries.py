@@ -137,7 +137,9 @@ class InvoicePage:
     tax: Decimal
     opened_at: datetime | None
     paid_at: datetime | None
+    # Why the last try failed; nothing while another one is under way.
     failure: str | None
+    is_under_way: bool
     is_payable: bool
     rail: str
     external_id: str | None
@@ -321,13 +323,12 @@ def _is_on(rail: str) -> bool:
     return switch is None or settings.is_on(switch)
 
 
-def _card(row: Invoice, given_back: Decimal) -> InvoiceCard:
+def _card(row: Invoice, given_back: Decimal, *, is_under_way: bool = False) -> InvoiceCard:
+    failed = row.failure is not None and not is_under_way
     return InvoiceCard(
         id=row.id,
         number=row.number,
-        state=shown_state(
-            row.state, row.total, given_back, row.due_at, utc_now(), failed=row.failure is not None
-        ),
+        state=shown_state(row.state, row.total, given_back, row.due_at, utc_now(), failed=failed),
         total=row.total,
         currency=row.currency,
         refunded=given_back,
@@ -338,18 +339,24 @@ def _card(row: Invoice, given_back: Decimal) -> InvoiceCard:
 
 
 def _page(row: Invoice) -> InvoicePage:
+    payments = _payments(row.id)
+    is_under_way = row.state in PAYABLE and any(
+        one.state == PaymentState.PENDING for one in payments[-1:]
+    )
+    given_back = _given_back([row.id]).get(row.id, Decimal(0))
     return InvoicePage(
-        card=_card(row, _given_back([row.id]).get(row.id, Decimal(0))),
+        card=_card(row, given_back, is_under_way=is_under_way),
         lines=tuple(_line(row, line) for line in row.lines),
         events=tuple(row.events),
-        payments=_payments(row.id),
+        payments=payments,
         subtotal=row.subtotal,
         discount=row.discount,
         discount_name=row.discount_name,
         tax=row.tax,
         opened_at=row.opened_at,
         paid_at=row.paid_at,
-        failure=row.failure if row.state == InvoiceState.OPEN else None,
+        failure=row.failure if row.state == InvoiceState.OPEN and not is_under_way else None,
+        is_under_way=is_under_way,
         is_payable=row.state in PAYABLE and row.external_id is None,
         rail=row.rail,
         external_id=row.external_id,

@@ -183,10 +183,12 @@ def _tell(state: RailState) -> None:
 def _top_up_money(form: TopUpForm) -> Money:
     amount = parse_decimal(form.amount.data or "", str(get_locale()))
     money = Money(amount, form.currency.data)
-    if not LEAST_TOP_UP <= amount <= MOST_TOP_UP or money != money.rounded():
+    if not LEAST_TOP_UP <= amount <= MOST_TOP_UP:
         raise InvalidInput(
             "top_up_amount", field="amount", minimum=LEAST_TOP_UP, maximum=MOST_TOP_UP
         )
+    if money != money.rounded():
+        raise InvalidInput("amount_too_fine", field="amount", currency=money.currency)
     check_chargeable(money)
     return money
 

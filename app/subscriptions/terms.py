@@ -112,6 +112,15 @@ class Lowered:
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """What a subscription becomes by itself, and when: a smaller plan, say, or fewer bots."""
+
+    names: str
+    period: Period
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How somebody's subscription stands, whoever keeps it.
 
@@ -141,3 +150,4 @@ class Standing:
     may: frozenset[Verb]
     lowered: tuple[Lowered, ...] = ()
     is_asked: bool = False
+    following: Following | None = None

@@ -6,6 +6,7 @@ from base64 import a85decode
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import pytest
 from reportlab.pdfbase import pdfmetrics
@@ -121,3 +122,33 @@ def test_an_invoice_that_is_not_there_or_not_issued_is_404(user: User, client: C
             assert client.get(f"/invoices/{number}{ending}").status_code == 404, (number, ending)
     assert client.get("/checkouts/999999").status_code == 404
     assert client.get(f"/checkouts/{2**70}").status_code == 404
+
+
+def test_a_payment_under_way_is_no_payment_that_failed(user: User, client: Client) -> None:
+    invoice_id = issue(user.id)
+    page = open_page(client, invoice_id)
+    pay(client, page, world.DECLINED)
+    settle(client)
+    assert "The last payment failed" in client.get(f"/invoices/{invoice_id}").text
+    pay(client, page, world.CONFIRMS)
+    settle(client)
+    told = client.get(f"/invoices/{invoice_id}").text
+    assert "A payment is under way" in told and "The last payment failed" not in told
+
+
+def test_who_comes_back_from_a_top_up_is_not_asked_to_try_again_while_it_is_under_way(
+    client: Client,
+) -> None:
+    page = client.post_form("/wallet/top-up", {"amount": "5", "currency": "USD", "rail": "demo"})
+    back = urlsplit(pay(client, urlsplit(page.location).path)).path
+    told = client.get(back).text
+    assert "Waiting for the provider" in told and "Try again" not in told
+    settle(client)
+    told = client.get(back).text
+    assert "The money has come." in told and 'href="/wallet">To the wallet' in told
+
+
+def test_a_top_up_finer_than_a_cent_is_told_so(client: Client) -> None:
+    form = {"amount": "5.001", "currency": "USD", "rail": "demo"}
+    answer = client.post_form("/wallet/top-up", form)
+    assert answer.status_code == 422 and "smallest unit of USD" in answer.text

@@ -17,7 +17,7 @@ from app.payments.models import Invoice
 from app.subscriptions import buying, queries, rules, service, usage
 from app.subscriptions.kept import jobs
 from app.subscriptions.models import KeptSubscription, PlanPrice
-from app.subscriptions.periods import LIFETIME, MONTH
+from app.subscriptions.periods import LIFETIME, MONTH, Period, Unit
 from app.subscriptions.promotions import service as promotions
 from app.subscriptions.promotions.rules import MAX_CODE, Terms
 from app.subscriptions.rules import RunningBots
@@ -253,9 +253,9 @@ def test_paid_from_the_wallet_it_holds_at_once(client: Client, user: User) -> No
 def test_an_empty_wallet_leaves_an_order_that_can_be_paid_or_withdrawn(
     client: Client, user: User
 ) -> None:
-    answer = client.post_form("/subscribe/pro", read(client, rail="wallet"))
-    assert answer.status_code == 422 and "are missing" in answer.text
+    assert order(client, rail="wallet") == "/subscriptions"
     page = client.get("/subscriptions").text
+    assert "Your wallet has 0.00 USD free, 29.00 USD are missing." in page
     assert "Waiting for payment" in page and "Pro is ordered." in page and "Pay now" in page
     assert 'id="plan-notice"' not in page
     assert "is not paid" in client.get("/subscribe/premium").text
@@ -328,6 +328,22 @@ def test_a_smaller_plan_begins_with_the_next_period_and_names_the_bots_that_stop
     assert plan_of(user) == "premium"
     page = client.get("/subscriptions").text
     assert "From the next period on: Pro." in page and "29.00\u00a0USD" in page
+    assert re.search(r"Noted\. From [^:]+ on: Pro\.", page)
+    assert re.search(r"<dt>From [^<]+ on</dt>\s*<dd>Pro · By the month</dd>", page)
+    client.post_form("/subscriptions/cancel")
+    assert "Pro · By the month" not in client.get("/subscriptions").text
+
+
+def test_what_is_chosen_from_stands_with_the_prices_of_its_periods(client: Client) -> None:
+    months = Period(3, Unit.MONTH)
+    with transaction():
+        service.add_price(None, "pro", Decimal(10), period=Period(10, Unit.DAY))
+        service.add_price(None, "extra_bot", Decimal(14), period=months)
+    bots = "5.00\u00a0USD a month, 14.00\u00a0USD for 3 months, 50.00\u00a0USD a year."
+    assert bots in client.get("/subscribe/pro").text
+    buy(client)
+    page = client.get("/subscriptions/change").text
+    assert bots in page and "29.00\u00a0USD a month" in page and "for 10 days" not in page
 
 
 def test_without_a_subscription_there_is_nothing_to_change(client: Client) -> None:

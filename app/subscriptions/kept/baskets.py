@@ -19,7 +19,7 @@ from app.subscriptions.kept.rules import ChangeLine, Item
 from app.subscriptions.models import KeptSubscription, Plan, PlanKind, PlanPrice, SubscriptionItem
 from app.subscriptions.periods import LIFETIME, Period
 from app.subscriptions.rules import FREE_PLAN
-from app.subscriptions.terms import Choice
+from app.subscriptions.terms import Choice, Following
 from app.subscriptions.texts import period_words, plan_label
 
 
@@ -56,6 +56,13 @@ class Basket:
             other.currency,
             rules.as_counts(other.items),
         )
+
+    def followed_by(self, other: "Basket", at: datetime) -> Following | None:
+        """Return what this becomes at a moment; None where only its price is another one."""
+        ours, theirs = self.as_dict(), other.as_dict()
+        if all(ours[what] == theirs[what] for what in ("plan", "addons", "period")):
+            return None
+        return Following(other.names, other.period, at)
 
     def as_dict(self) -> dict[str, Any]:
         """Return this as plain values, for the history."""

@@ -49,6 +49,9 @@ def standing(user_id: int) -> Standing | None:
         may=_may(kept, invoice),
         lowered=discounts.lowered(kept),
         is_asked=charge is not None and not _is_charged(kept),
+        following=present.followed_by(baskets.next_of(kept), kept.change_at)
+        if kept.change_at is not None and not kept.cancel_at_period_end
+        else None,
     )
 
 

@@ -18,7 +18,7 @@ from app.subscriptions.models import PlanPrice, RailSubscription, SubscriptionIt
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.promotions import queries as codes
 from app.subscriptions.provider import store
-from app.subscriptions.terms import Lowered, Source, Standing, Verb
+from app.subscriptions.terms import Following, Lowered, Source, Standing, Verb
 from app.subscriptions.texts import plan_label
 
 _LATE = (State.PAST_DUE.value, State.UNPAID.value)
@@ -58,6 +58,7 @@ def standing(user_id: int) -> Standing | None:
         has_portal=has_portal,
         may=_may(row, invoice, has_portal=has_portal),
         lowered=_lowered(row),
+        following=_following(row),
     )
 
 
@@ -69,6 +70,13 @@ def present_of(row: RailSubscription) -> Basket | None:
 def next_of(row: RailSubscription) -> Basket | None:
     """Return what follows at the end of the period; None where nothing else does."""
     return _basket((item.price_id, item.next_quantity or 0) for item in _rows(row))
+
+
+def _following(row: RailSubscription) -> Following | None:
+    present, wanted = present_of(row), next_of(row)
+    if present is None or wanted is None or row.period_end is None or row.cancel_at is not None:
+        return None
+    return present.followed_by(wanted, row.period_end)
 
 
 def _ordered(row: RailSubscription) -> Basket | None:

@@ -13,10 +13,13 @@ from app.accounts.form_pages import attach, form_page
 from app.accounts.permissions import Permission
 from app.errors import Conflict, DomainError
 from app.extensions import limiter
+from app.formatting import filters
 from app.i18n import describe
+from app.money import Money
 from app.subscriptions import buying, offers, queries, usage
 from app.subscriptions.buying import Goal
 from app.subscriptions.forms import ADDON, NO_PLAN, ChangeForm, change_form
+from app.subscriptions.periods import Period
 from app.subscriptions.queries import Offer
 from app.subscriptions.routes import blueprint, shared
 from app.subscriptions.routes.shared import RECOUNT
@@ -47,7 +50,7 @@ def change() -> ResponseReturnValue:
             attach(form, error)
         else:
             if way.goal is Goal.PLAN:
-                flash(_("Your subscription is changed."), "success")
+                _tell()
             return shared.go(way)
     shared.let_forms_lead_away()
     return form_page(
@@ -55,7 +58,7 @@ def change() -> ResponseReturnValue:
         form,
         standing=standing,
         addon_notes=shared.addon_notes(queries.addons_on_offer()),
-        plan_notes=_plan_notes(),
+        plan_notes=_plan_notes(standing.period),
         **_previewed(form, standing),
     )
 
@@ -73,6 +76,16 @@ def preview() -> ResponseReturnValue:
     return render_template(
         "subscriptions/_preview.html", form=form, standing=standing, **_previewed(form, standing)
     )
+
+
+def _tell() -> None:
+    """Say what became of the subscription: another one now, or from the next period on."""
+    after = buying.standing(current_user.id)
+    if after is not None and after.following is not None:
+        what, date = after.following.names, filters.day(after.following.at)
+        flash(_("Noted. From %(date)s on: %(what)s.", date=date, what=what), "success")
+    else:
+        flash(_("Your subscription is changed."), "success")
 
 
 def _form(standing: Standing, **given: Any) -> ChangeForm:
@@ -129,13 +142,21 @@ def _differing(present: Limits, wanted: Limits) -> Iterator[tuple[str, int, int]
             yield label, before, after
 
 
-def _plan_notes() -> Mapping[str, str]:
-    """Return what stands under each plan: what it costs, the shortest period first."""
+def _plan_notes(period: Period) -> Mapping[str, str]:
+    """Return what stands under each plan: what it costs for the period that somebody has.
+
+    For the shortest one where it is not sold for that.
+    """
     return {
-        offer.limits.plan: each(*min(offer.prices.items(), key=lambda one: one[0].months))
+        offer.limits.plan: each(*_price_for(period, offer))
         for offer in queries.price_list()
         if offer.prices
     }
+
+
+def _price_for(period: Period, offer: Offer) -> tuple[Period, Money]:
+    shown = period if period in offer.prices else min(offer.prices, key=lambda one: one.months)
+    return shown, offer.prices[shown]
 
 
 def _previewed(form: ChangeForm, standing: Standing) -> Mapping[str, Any]:

@@ -25,6 +25,8 @@ from app.subscriptions.routes.shared import RECOUNT, Sold
 from app.subscriptions.terms import Preview, Standing
 from app.subscriptions.wording import each, written
 
+# What the wallet says when it can't pay what was ordered just now.
+SHORT = "wallet_short"
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -45,6 +47,10 @@ def order(plan: str) -> ResponseReturnValue:
                 _check_read(form, sold)
             way = buying.begin(current_user, form.choice(sold.plan), form.rail.data, _key(form))
         except DomainError as error:
+            if error.code == SHORT:
+                # The order stands: where it is paid or withdrawn says so.
+                flash(describe(error), "warning")
+                return redirect(url_for("subscriptions.index"), 303)
             attach(form, error)
         else:
             return shared.go(way)

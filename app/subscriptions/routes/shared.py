@@ -97,7 +97,9 @@ def addon_notes(listed: Sequence[Offer]) -> Mapping[str, str]:
     return {
         f"{ADDON}{offer.limits.plan}": _(
             "Each allows one running bot more, paper or live: %(price)s.",
-            price=each(*min(offer.prices.items(), key=lambda one: one[0].months)),
+            price=", ".join(
+                each(*one) for one in sorted(offer.prices.items(), key=lambda one: one[0].months)
+            ),
         )
         for offer in listed
         if offer.prices
