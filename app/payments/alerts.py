@@ -3,21 +3,28 @@
 Nothing moves by itself. A warning of fraud often comes before a dispute, so staff may give the
 money back or end the plan by the usual verbs. A refund that was made at the provider and is larger
 than our books allow stays out of them until a person says how it is booked (`excess.py`). Money
-of somebody whose account is erased is in the books, and a person gives it back.
+of somebody whose account is erased is in the books, and a person gives it back: then it is over.
 """
 
 import logging
 from collections.abc import Collection
+from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.accounts.queries import is_gone
 from app.adapters.payments.books import Figures, sum_figures
 from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState, Ref
 from app.db import db, utc_now
 from app.money import Money
-from app.payments.models import Payment, PaymentAlert
-from app.payments.rules import AlertKind, AlertState
+from app.payments.models import Dispute, Payment, PaymentAlert, Refund
+from app.payments.rules import (
+    AlertKind,
+    AlertState,
+    DisputeState,
+    PaymentState,
+    RefundTarget,
+)
 from app.payments.settling import TAKEN, Taken, known_payment, takes
 from app.wallet import ledger
 from app.wallet.ledger import posting_by_key
@@ -57,6 +64,33 @@ def note_erased_payer(payment_id: int) -> None:
     if payment.amount and is_gone(payment.user_id):
         money = Money(payment.amount, payment.currency)
         _note(payment, AlertKind.ERASED_PAYER, payment.external_id, payment.state, money)
+
+
+def follow_erased_payer(payment: Payment) -> None:
+    """Let money of somebody erased be, once all of it has gone back to them; else it waits again.
+
+    What goes to the wallet stays with us: nobody is left to have it.
+    """
+    alert = _row(payment.rail, AlertKind.ERASED_PAYER, payment.external_id)
+    if alert is None:
+        return
+    if _gone_back(payment.id) >= payment.amount:
+        _end(alert)
+    elif alert.state == AlertState.OVER:
+        alert.state, alert.closed_at = AlertState.OPEN.value, None
+
+
+def _gone_back(payment_id: int) -> Decimal:
+    """Return what of a payment its payer has again, by refunds and by what a bank took for good."""
+    given = select(func.sum(Refund.amount)).where(
+        Refund.payment_id == payment_id,
+        Refund.target == RefundTarget.RAIL.value,
+        Refund.state == PaymentState.SUCCEEDED.value,
+    )
+    lost = select(func.sum(Dispute.amount)).where(
+        Dispute.payment_id == payment_id, Dispute.state == DisputeState.LOST.value
+    )
+    return sum((db.session.scalar(one) or Decimal(0) for one in (given, lost)), Decimal(0))
 
 
 def is_settled(payment: Payment, seen: RailRefund) -> bool:

@@ -12,7 +12,7 @@ from app.adapters.payments.port import RailDispute
 from app.db import db, utc_now
 from app.events import publish
 from app.money import Money, exact_text
-from app.payments import refunds
+from app.payments import alerts, refunds
 from app.payments.events import DisputeMoved
 from app.payments.models import Dispute, Payment
 from app.payments.rules import DisputeState
@@ -43,6 +43,8 @@ def take_dispute(rail: str, seen: RailDispute) -> Taken:
     elif told is DisputeState.CLOSED:
         _end(dispute, told)
     if dispute.state != before:
+        db.session.flush()
+        alerts.follow_erased_payer(payment)
         _announce(payment, dispute)
     return TAKEN
 

@@ -293,6 +293,7 @@ def _settle(payment: Payment, refund: Refund) -> None:
         _book(payment, refund, Money(owed, refund.currency))
         _write_credit_note(payment, refund, owed)
     db.session.flush()
+    alerts.follow_erased_payer(payment)
     publish(RefundSettled(refund.id, payment.id, payment.user_id, payment.invoice_id))
 
 
@@ -330,6 +331,7 @@ def _fail(payment: Payment, refund: Refund, code: str) -> None:
     payment.refunded -= refund.amount
     log.warning("refund_failed refund=%s code=%s", refund.id, code)
     db.session.flush()
+    alerts.follow_erased_payer(payment)
     # What was made at the provider beside it, and was too much with it, may fit now.
     for ref in alerts.excesses_of(payment.id):
         take_ref(payment.rail, ref)

@@ -71,11 +71,9 @@ def pay_invoice(user_id: int, amount: str = "29.00") -> int:
     return pay(user_id, want)
 
 
-def refund_there(name: str, amount: str) -> None:
+def refund_there(name: str, amount: str, state: RailState = RailState.SUCCEEDED) -> None:
     """Hear of a refund that somebody made at the provider."""
-    seen = RailRefund(
-        id=name, payment_id="py_1", state=RailState.SUCCEEDED, money=usd(amount), at=utc_now()
-    )
+    seen = RailRefund(id=name, payment_id="py_1", state=state, money=usd(amount), at=utc_now())
     with transaction():
         assert take("demo", seen).applied
 
@@ -372,9 +370,48 @@ def test_money_of_somebody_erased_waits_for_a_person_and_goes_back(user: User) -
     assert to_look_into().count == 1
     give_back(payment_id, "29.00", RefundTarget.RAIL)
     assert available(user.id, "USD") == 0
+    assert to_look_into().count == 1, "on its way only"
     with transaction():
         excess.settle(1, alert.id, Settlement.NOTED, "given back to the card")
     assert to_look_into().count == 0
+
+
+def money_of_nobody(user: User, amount: str = "29.00") -> int:
+    """Let money come of somebody who is erased; return the payment."""
+    want = Want(Purpose.TOP_UP, usd(amount), "Top-up")
+    with transaction():
+        step = checkouts.prepare(user.id, "demo", want)
+        db.session.get_one(User, user.id).blocked_reason = ERASED
+    return come(step, want)
+
+
+def test_money_of_somebody_erased_waits_for_nobody_once_all_of_it_has_gone_back(
+    user: User,
+) -> None:
+    """Made at the provider or here, in parts; a part that comes back to us waits again."""
+    money_of_nobody(user)
+    refund_there("re_1", "9.00")
+    assert to_look_into().count == 1
+    refund_there("re_2", "20.00")
+    assert to_look_into().count == 0
+    assert [(one.state, one.closed_at is not None) for one in alerts_of()] == [("over", True)]
+    refund_there("re_2", "20.00", RailState.FAILED)
+    assert to_look_into().count == 1
+    assert alerts_of()[0].closed_at is None
+
+
+@pytest.mark.parametrize(
+    ("end", "waits"), [(DisputeState.OPEN, 1), (DisputeState.WON, 1), (DisputeState.LOST, 0)]
+)
+def test_money_of_somebody_erased_that_a_bank_took_for_good_waits_for_nobody(
+    user: User, end: DisputeState, waits: int
+) -> None:
+    money_of_nobody(user)
+    for state in (DisputeState.OPEN, end):
+        seen = RailDispute("dp_1", "py_1", state, usd("29.00"), utc_now(), None)
+        with transaction():
+            assert take("demo", seen).applied
+    assert to_look_into().count == waits
 
 
 def test_money_of_somebody_who_stays_waits_for_nobody(user: User) -> None:
