@@ -76,6 +76,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("send-provider-orders", provider.send_due, 30, QueueName.PAYMENTS),
     Periodic("push-promo-codes", provider.push_promos, 60, QueueName.PAYMENTS),
     Periodic("sweep-rail-events", payments.sweep_events, 10, QueueName.PAYMENTS),
+    Periodic("try-dead-rail-events", payments.try_dead_events, 24 * 3600, QueueName.PAYMENTS),
     Periodic("prune-rail-events", payments.prune_events, 24 * 3600, QueueName.REPORTS),
     Periodic("look-after-rails", books.look_after, 600, QueueName.REPORTS),
     Periodic("reconcile-rails", books.reconcile_nightly, 24 * 3600, QueueName.REPORTS),

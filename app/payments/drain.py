@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import defer
 
 from app.accounts import audit
@@ -37,6 +37,7 @@ FIRST_PAUSE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(hours=1)
 # Stripe keeps its events for thirty days and sends them again for three.
 KEPT_FOR = timedelta(days=90)
+TOLD_AGAIN_FOR = timedelta(days=30)
 PRUNED_AT_ONCE = 5000
 LONGEST_REST_S = 1.0
 WAITING = (EventState.RECEIVED.value, EventState.FAILED.value)
@@ -109,6 +110,27 @@ def replay(event_id: int, actor_id: int, reason: str) -> None:
         reason=checked_reason(reason),
     )
     after_commit(intake.request_drain)
+
+
+def try_dead_again(now: datetime) -> int:
+    """Give callbacks that were given up one more try, which is their last again; return how many.
+
+    What they failed by may be repaired by now. What is older than providers keep themselves is left
+    to a person.
+    """
+    revived = (
+        update(RailEvent)
+        .where(
+            RailEvent.state == EventState.DEAD.value, RailEvent.received_at > now - TOLD_AGAIN_FOR
+        )
+        .values(state=EventState.FAILED.value, attempts=MOST_TRIES - 1, due_at=now)
+        .returning(RailEvent.id)
+    )
+    count = len(db.session.scalars(revived).all())
+    if count:
+        log.info("dead_rail_events_tried_again count=%s", count)
+        after_commit(intake.request_drain)
+    return count
 
 
 def prune(now: datetime) -> int:

@@ -51,6 +51,12 @@ def sweep_events() -> None:
         intake.request_drain()
 
 
+def try_dead_events() -> None:
+    """Try callbacks that were given up once more: their fault may be repaired by now."""
+    with transaction():
+        drain.try_dead_again(utc_now())
+
+
 def prune_events() -> None:
     """Forget callbacks of long ago, in small transactions."""
     while True:
@@ -85,6 +91,9 @@ def look_at_slow_payments() -> None:
             if isinstance(error, Unavailable):
                 away.add(rail)
             log.warning("slow_payment rail=%s id=%s error=%s", rail, ref.id, error.code)
+        except Exception:
+            # A fault of ours: the callback of this one may have died by it, the others go on.
+            log.exception("slow_payment_failed rail=%s id=%s", rail, ref.id)
 
 
 def look_at_checkout(checkout_id: int) -> None:
@@ -116,6 +125,9 @@ def _look_at(rail: str, external_id: str) -> None:
                     take_ref(rail, ref)
     except DomainError as error:
         log.warning("checkout_not_looked_at rail=%s error=%s", rail, error.code)
+    except Exception:
+        # A fault of ours: the other pages are looked at all the same.
+        log.exception("checkout_look_failed rail=%s id=%s", rail, external_id)
 
 
 def send_refund(refund_id: int) -> None:

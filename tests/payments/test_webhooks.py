@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -308,6 +308,44 @@ def test_c12_what_fails_again_and_again_is_given_up_for_a_person(
         world.work()
     assert {event.state for event in world.events()} == {"dead"}
     assert {event.reason for event in world.events()} == {"provider_silent"}
+
+
+def kill(sent: list[world.Sent], client: Client) -> None:
+    """Let callbacks come that are given up."""
+    deliver(client, sent)
+    with transaction():
+        for event in db.session.query(RailEvent):
+            event.state, event.attempts = "dead", drain.MOST_TRIES
+
+
+def test_what_was_given_up_is_applied_by_itself_once_its_fault_is_repaired(
+    client: Client, paid: tuple[int, list[world.Sent]]
+) -> None:
+    invoice_id, sent = paid
+    kill(sent, client)
+    assert world.work() == 0 and state_of(invoice_id) == "open"
+    jobs.try_dead_events()
+    world.work()
+    assert state_of(invoice_id) == "paid"
+    assert {event.state for event in world.events()} <= {"processed", "ignored"}
+    jobs.try_dead_events()
+    assert world.work() == 0
+
+
+def test_what_was_given_up_has_one_try_a_time_and_not_for_ever(
+    client: Client, paid: tuple[int, list[world.Sent]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill(paid[1], client)
+    monkeypatch.setattr(rail_named("demo"), "fetch", _unavailable)
+    jobs.try_dead_events()
+    world.work()
+    found = {(event.state, event.attempts) for event in world.events()}
+    assert found == {("dead", drain.MOST_TRIES)}
+    monkeypatch.undo()
+    with transaction():
+        db.session.execute(update(RailEvent).values(received_at=utc_now() - timedelta(days=31)))
+    jobs.try_dead_events()
+    assert world.work() == 0
 
 
 def _unavailable(_ref: Ref) -> object:

@@ -1,14 +1,16 @@
 """Money that takes days, whose news never come: the provider is asked."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
 from app.accounts.models import User
+from app.adapters.payments.port import Ref
 from app.db import db, utc_now
-from app.payments import jobs, slow
+from app.payments import invoices, jobs, slow
 from app.payments.demo import provider as demo
 from app.payments.models import Checkout, Invoice, Payment
 from app.subscriptions.periods import MONTH
@@ -27,14 +29,14 @@ from tests.payments.stripe_world import session_of, settle
 from tests.payments.world import issue, open_page, state_of
 
 
-def slowly_paid(client: Client, fake: FakeStripe, user: User) -> int:
+def slowly_paid(client: Client, fake: FakeStripe, user: User, key: str = "one") -> int:
     """Pay an invoice of ours by debit, two hours ago; return it."""
-    invoice_id, user_id = issue(user.id), user.id
+    invoice_id, user_id = issue(user.id, key=key), user.id
     client.post_form(f"/invoices/{invoice_id}/pay", {"rail": "stripe"})
     fake.checkout.pay(session_of(user_id), delayed=True)
     settle(fake)
     grow_old()
-    assert [one.state for one in world.payments()] == ["pending"]
+    assert {one.state for one in world.payments()} == {"pending"}
     return invoice_id
 
 
@@ -59,6 +61,30 @@ def test_c18_money_whose_news_never_came_is_asked_for(
     settle(fake)
     jobs.look_at_slow_payments()
     assert (state_of(invoice_id), len(world.postings())) == (state, booked)
+
+
+def test_c18_one_that_can_not_be_taken_holds_up_no_other(
+    client: Client, fake: FakeStripe, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault by which its callback died is there still."""
+    bad, good = (slowly_paid(client, fake, user, key) for key in ("bad", "good"))
+    for session in fake.every("checkout.session"):
+        fake.checkout.settle(session["id"], ok=True)
+
+    def explode(invoice: Invoice, *args: Any, **kwargs: Any) -> None:
+        if invoice.id == bad:
+            raise ZeroDivisionError("in the middle")
+        move_to(invoice, *args, **kwargs)
+
+    move_to = invoices.move_to
+    oldest_first = [Ref("payment", one.external_id) for one in world.payments()]
+    with monkeypatch.context() as patch:
+        patch.setattr(invoices, "move_to", explode)
+        patch.setattr(slow, "under_way", lambda _now: [("stripe", ref) for ref in oldest_first])
+        jobs.look_at_slow_payments()
+    assert (state_of(bad), state_of(good)) == ("open", "paid")
+    jobs.look_at_slow_payments()
+    assert state_of(bad) == "paid"
 
 
 def test_c18_asking_and_the_callback_at_once_book_it_once(
