@@ -200,7 +200,8 @@ class MarginLeft:
     A venue takes an order that only closes; any other one if the money behind the position is
     enough for its margin, that of all orders on the dearer side, and their fees. It wants the fee
     for closing as well, as Bybit does. So while losses have left less than what stands needs, it
-    takes no other order, not even one on the side that binds no more margin.
+    takes no other order, not even one on the side that binds no more margin: the fee of that has to
+    be there too.
 
     An order that trades at once pays the fee of a market order, and a sale below the market's price
     opens at that price: after a leap much more is needed than its limit says.
@@ -226,7 +227,8 @@ class MarginLeft:
         """Count one more order."""
         value = quantity * self._opens_at(side, price)
         self.orders = self.orders.plus(side, quantity, value)
-        self.dearer += self._dearer(side, price, value, OrderKind.LIMIT)
+        if not only_closes(self._stake, side, self.orders):
+            self.dearer += self._dearer(side, price, value, OrderKind.LIMIT)
 
     def lack(
         self, side: Side, quantity: Decimal, price: Decimal, kind: OrderKind = OrderKind.LIMIT
@@ -237,7 +239,8 @@ class MarginLeft:
         if only_closes(self._stake, side, orders):
             return ZERO
         dearer = self.dearer + self._dearer(side, price, value, kind)
-        needed = max(self._ways(orders).values()) + dearer
+        beside = self._bound(orders) + value * self._fees()
+        needed = max(beside, *self._ways(orders).values()) + dearer
         return needed.quantize(BOOK_STEP, ROUND_CEILING) - self.wallet
 
     def room(self, side: Side, price: Decimal, kind: OrderKind = OrderKind.LIMIT) -> Decimal:
@@ -246,9 +249,12 @@ class MarginLeft:
         if max(ways.values()) > self.wallet:
             return ZERO
         # What is needed is rounded up.
-        left = self.wallet - ways[side] - self.dearer - BOOK_STEP
-        share = ONE / self._leverage + self._fees(self._kind(side, price, kind))
-        return max(ZERO, left / (self._opens_at(side, price) * share))
+        wallet = self.wallet - self.dearer - BOOK_STEP
+        fees = self._fees(self._kind(side, price, kind))
+        most = (wallet - ways[side]) / (ONE / self._leverage + fees)
+        if fees:
+            most = min(most, (wallet - self._bound(self.orders)) / fees)
+        return max(ZERO, most / self._opens_at(side, price))
 
     @property
     def wallet(self) -> Decimal:
@@ -272,6 +278,10 @@ class MarginLeft:
             side: value / self._leverage + (value - held[side]) * self._fees()
             for side, value in exposures(stake, orders).items()
         }
+
+    def _bound(self, orders: OrderSums) -> Decimal:
+        """Return the margin of the dearer way alone."""
+        return max(exposures(self._stake, orders).values()) / self._leverage
 
     def _fees(self, kind: OrderKind = OrderKind.LIMIT) -> Decimal:
         market = self.view.market

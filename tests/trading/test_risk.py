@@ -5,17 +5,22 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.trading.contracts import Stake, margin
 from app.trading.engine import tick
 from app.trading.intents import Cancel, Intent, Place, reason
-from app.trading.market import FeeSide, MarketKind, Triggers
+from app.trading.ledger import Ledger
+from app.trading.market import FeeSide, MarketKind, Triggers, exact
 from app.trading.orders import Order, OrderKey, OrderKind, Purpose, Side, Status
 from app.trading.position import Holdings
-from app.trading.risk import NO_LIMITS, Limits, check
+from app.trading.risk import NO_LIMITS, Limits, MarginLeft, check, standing_orders
 from app.trading.strategies.grid import GRID
 from app.trading.strategies.grid_fit import Fitter
 from app.trading.strategies.grid_state import GridState, Phase, Slot
 from app.trading.strategy import Severity, View
+from tests.examples import tried
 from tests.trading.world import Desk, at, grid, market
 
 WHY = reason("test")
@@ -191,6 +196,70 @@ def test_a_neutral_grid_sends_what_its_margin_and_fees_allow(
     fitter = Fitter(on, GridState(Phase.RUNNING, D(1), D(100), (slot,)))
     found = fitter.within_means(0, slot, D(110))
     assert found == (slot if code is None else smaller and replace(slot, quantity=smaller))
+
+
+@pytest.mark.parametrize(
+    ("wallet", "code", "smaller"), [("200.15", "over_margin", D("0.937")), ("200.16", None, None)]
+)
+def test_an_order_on_the_side_that_binds_no_more_margin_needs_its_fee_all_the_same(
+    wallet: str, code: str | None, smaller: D | None
+) -> None:
+    # A short position of 2 binds all but a few cents, and its closing buys nothing.
+    held = {"base": "-2", "quote": str(D(wallet) + 200), "cost": "200"}
+    on = contract_view(standing(Side.BUY, "90", "2"), **held)
+    assert codes([place(Side.BUY, "80", "1")], on) == [code]
+    slot = Slot(Side.BUY, D(1))
+    fitter = Fitter(on, GridState(Phase.RUNNING, D(1), D(100), (slot,)))
+    found = fitter.within_means(0, slot, D(80))
+    assert found == (slot if smaller is None else replace(slot, quantity=smaller))
+
+
+def test_a_closing_order_that_trades_at_once_takes_no_fee_from_the_others() -> None:
+    # It frees more than it costs. Who asks for orders has never counted it.
+    held = {"base": "-2", "quote": "500.31", "cost": "200"}
+    on = contract_view(**held)
+    on = replace(on, market=replace(on.market, taker_fee=D("0.01")))
+    assert codes([place(Side.BUY, "110", "1"), place(Side.SELL, "100.1", "1")], on) == [None, None]
+
+
+prices = st.integers(5_000, 15_000).map(lambda found: D(found) / 100)
+lots = st.integers(0, 5_000).map(lambda found: D(found) / 1000)
+
+
+@tried(200)
+@given(
+    st.tuples(st.sampled_from([1, -1]), lots, prices),
+    st.lists(st.tuples(st.sampled_from(Side), lots, prices), max_size=4),
+    st.tuples(st.sampled_from(Side), lots, prices),
+    st.integers(-10, 200).map(lambda found: D(found) / 100),
+    st.sampled_from([D(1), D(5)]),
+)
+@exact
+def test_what_is_allowed_on_a_contract_the_venue_takes(
+    position: tuple[int, D, D],
+    others: list[tuple[Side, D, D]],
+    wanted: tuple[Side, D, D],
+    spare: D,
+    leverage: D,
+) -> None:
+    sign, size, entry = position
+    stake, (side, quantity, price) = Stake(sign * size, size * entry), wanted
+    standing_ones = [standing(way, str(at_), str(many)) for way, many, at_ in others]
+    on = contract_view(*standing_ones, base=str(stake.base), cost=str(stake.cost))
+    orders = standing_orders(on)
+    after = orders.plus(side, quantity, quantity * price)
+    wallet = margin(stake, after, leverage) + spare
+    held = replace(on.holdings, quote=wallet - sign * stake.cost)
+    on = replace(on, params=replace(on.params, leverage=leverage), holdings=held)
+    left = MarginLeft.of(on)
+    assert left.wallet == wallet
+    ledger = Ledger([on.market], {"USDT": wallet})
+    contract = ledger.contracts[on.market.symbol]
+    contract.stake, contract.orders, contract.leverage = stake, orders, leverage
+    ledger.bind(on.market, contract)
+    for some in (quantity, on.market.quantity_down(left.room(side, price))):
+        if left.lack(side, some, price) <= 0:
+            assert ledger.can_pay(on.market, side, price, some, on.market.maker_fee)
 
 
 def test_what_closes_goes_out_whatever_the_margin() -> None:

@@ -194,11 +194,17 @@ class Watch:
             stake = Stake(sums.base, sums.base_cost)
             orders = orders.plus(side, quantity, quantity * want.price)
             wallet = Holdings(sums.base, sums.quote, sums.base_cost).wallet
+            ways, fee = exposures(stake, orders), 2 * market.maker_fee
+            # The order's own fee has to be there also where the other way binds all margin.
+            beside = max(ways.values()) / scene.params.leverage + fee * quantity * want.price
+            held = Side.BUY if stake.base > 0 else Side.SELL
             return not only_closes(stake, side, orders) and wallet < max(
-                value / scene.params.leverage
-                + 2 * market.maker_fee * (value - (stake.cost if way == held else ZERO))
-                for held in [Side.BUY if stake.base > 0 else Side.SELL]
-                for way, value in exposures(stake, orders).items()
+                beside,
+                *(
+                    value / scene.params.leverage
+                    + fee * (value - (stake.cost if way == held else ZERO))
+                    for way, value in ways.items()
+                ),
             )
         if side is Side.SELL:
             return orders.sells + quantity > sums.base
