@@ -223,6 +223,12 @@ def _agreed(before: Stand, now: Stand, open_: Iterable[Difference]) -> Stand:
     return replace(now, venue=venue, ours=ours)
 
 
+def has_pending(account_id: int) -> bool:
+    """Tell whether the last comparison of an account has found what the next one may tell."""
+    pending = select(AccountAudit.pending).where(AccountAudit.account_id == account_id)
+    return bool(db.session.scalar(pending))
+
+
 def note_taken_out(account_id: int, moved: Sums) -> None:
     """Count on our side what has moved in the books alone, as nothing has at the venue."""
     row = db.session.get(AccountAudit, account_id)

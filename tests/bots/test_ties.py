@@ -1,5 +1,6 @@
 """Our books and the venue's money move by the same, to the last unit; what differs is told."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -267,6 +268,29 @@ def test_funding_of_a_contract_is_counted_once_however_often_it_is_told(desk: De
     assert after.quote - before.quote == Decimal("-0.15")
     with transaction():
         assert len(db.session.execute(select(FundingRow.__table__)).all()) == 2
+
+
+def test_fills_between_two_questions_are_no_difference_however_often_they_happen(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(monkeypatch)
+    for _ in range(3):
+        desk.audit()
+    real = desk.venue.balances
+    # A ladder of equal orders, of which one is filled each time just before the money is told.
+    prices = ["98", "96", "94"]
+
+    def balances() -> Mapping[str, Balance]:
+        if prices:
+            desk.play(str(Decimal(prices.pop(0)) - Decimal("0.1")))
+        return real()
+
+    monkeypatch.setattr(desk.venue, "balances", balances)
+    for _ in range(8):
+        desk.audit()
+    assert len(desk.world.fills(desk.bot)) > 3 and not prices
+    assert "books_differ" not in desk.world.events(desk.bot)
+    assert (audit_row().pending, audit_row().told) == ({}, {})
 
 
 def test_paper_accounts_tie_too_and_orders_taken_back_there_are_noticed(database: None) -> None:

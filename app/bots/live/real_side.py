@@ -31,6 +31,7 @@ from app.bots.live.outcomes import (
 )
 from app.bots.live.paper_side import announce_started
 from app.bots.live.rows import Seat, read_leverages, read_seats, read_swings
+from app.bots.ties import has_pending
 from app.db import utc_now
 from app.errors import Unavailable
 from app.exchanges.leases import renew, still_held
@@ -58,6 +59,7 @@ NOT_NOW = "exchange_rate_limited"
 # What waits for whatever closes or protects.
 OPENING = frozenset({Purpose.GRID, Purpose.ENTRY})
 DOUBTFUL = frozenset({Status.INTENDED, Status.UNRESOLVED})
+Standing = Mapping[str, tuple[VenueOrder, ...]]
 
 
 def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
@@ -72,6 +74,7 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
         orders = unsettled_orders([account.id])
         leverages = read_leverages(seats)
         swings = read_swings(account.id)
+        doubts_books = has_pending(account.id)
     seen = Seen(account.id, cursor=account.fills_cursor, is_news=True, asks_again=True)
     seen.swings = swings
     for seat in seats:
@@ -89,7 +92,9 @@ def look(account: Account, tokens: Mapping[int, int]) -> Seen | None:
                 # One that ends trades no more, whatever the account has become.
                 if seat.id in leverages and seat.stop_request is None:
                     venue.set_leverage(seat.market.symbol, leverages[seat.id])
-        _ask(venue, account, seats, orders, seen)
+        standing = _ask(venue, account, seats, orders, seen)
+        if doubts_books and seen.balances is not None and standing is not None:
+            _leave_out_if_traded(venue, standing, seen)
     return seen
 
 
@@ -99,7 +104,11 @@ def _ask(
     seats: Sequence[Seat],
     orders: Sequence[OwnOrder],
     seen: Seen,
-) -> None:
+) -> Standing | None:
+    """Ask all that is due, and return what stood at first, by symbol; None if that was not asked.
+
+    Orders come first, then fills, then what is asked at a comparison only, with the money last.
+    """
     symbols = {seat.market_id: seat.market.symbol for seat in seats}
     answer = venue.look(_expected(symbols, orders), seen.cursor, whole=seen.is_audit)
     market_ids = {symbol: number for number, symbol in symbols.items()}
@@ -133,6 +142,25 @@ def _ask(
         _ask_funding(venue, contracts, account, seen)
         seen.balances = venue.balances()
         seen.positions = _positions(venue, contracts)
+    return answer.orders
+
+
+def _leave_out_if_traded(venue: Exchange, before: Standing, seen: Seen) -> None:
+    """Compare no money of an account whose orders were filled between our questions.
+
+    What was filled after fills were told is missing in our books and counts in the money. Once is
+    no news; twice in a row, in a ladder of equal orders, would look like a difference that stays.
+    """
+    stood = _own_standing(before)
+    if _own_standing(venue.look(stood, seen.cursor, whole=True).orders or {}) != stood:
+        seen.balances = None
+
+
+def _own_standing(standing: Standing) -> dict[str, dict[str, Decimal]]:
+    return {
+        symbol: {order.client_id: order.filled for order in orders if is_own_id(order.client_id)}
+        for symbol, orders in standing.items()
+    }
 
 
 def _positions(venue: Exchange, symbols: Iterable[str]) -> dict[str, Decimal]:
