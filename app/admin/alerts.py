@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from flask import redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
-from flask_admin.model.template import EndpointLinkRowAction
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -13,7 +12,7 @@ from flask_login import current_user
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.acting import Acting
-from app.admin.base import AdminView
+from app.admin.base import Act, AdminView
 from app.admin.billing import at_provider, in_currency
 from app.admin.forms import SettleForm
 from app.admin.words import label
@@ -69,7 +68,7 @@ class AlertView(AdminView):
     """Warnings of fraud, and refunds that our books do not allow."""
 
     permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [EndpointLinkRowAction("check", ".settle", title=_l("Settle"))]
+    column_extra_row_actions = [Act("check", ".settle", _l("Settle"), Permission.BILLING_MANAGE)]
     column_list = (
         "id", "payment_id", "kind", "told", "amount", "state", "settlement", "rail", "external_id",
         "created_at", "closed_at",

@@ -1,6 +1,6 @@
 """What every view of the desk has in common: closed, read-only, one look, no secrets."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -10,6 +10,8 @@ from flask.typing import ResponseReturnValue
 from flask_admin import AdminIndexView, BaseView
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.model import typefmt
+from flask_admin.model.template import EndpointLinkRowAction
+from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from jinja2 import pass_context
@@ -85,6 +87,16 @@ class Guarded:
         abort(403 if current_may(Permission.DESK) else 404)
 
 
+class Act(EndpointLinkRowAction):
+    """A button in the rows of a list, shown to those who may do what it leads to."""
+
+    def __init__(
+        self, icon: str, endpoint: str, title: LazyString, needs: Permission, id_arg: str = "id"
+    ) -> None:
+        super().__init__(icon, endpoint, title=title, id_arg=id_arg)
+        self.needs = needs
+
+
 class AdminView(Guarded, ModelView):
     """A list of rows with search and filters; a subclass names its columns and its permission."""
 
@@ -129,11 +141,21 @@ class AdminView(Guarded, ModelView):
         """Write the same on the page of one row."""
         return named(model, name) or super().get_detail_value(context, model, name)
 
+    def get_list_row_actions(self) -> list[Any]:
+        """Return the buttons of a row, without those that would be refused."""
+        listed = super().get_list_row_actions()
+        return [one for one in listed if not isinstance(one, Act) or current_may(one.needs)]
+
     def form_page(
-        self, form: FlaskForm, heading: str, button: str, row: Any = None
+        self,
+        form: FlaskForm,
+        heading: str,
+        button: str,
+        row: Any = None,
+        about: Iterable[tuple[str, Any]] = (),
     ) -> ResponseReturnValue:
         """Show a form with which staff act, and what the list says of the row they act on."""
-        facts = () if row is None else tuple(self._facts_of(row))
+        facts = tuple(about) if row is None else tuple(self._facts_of(row))
         return self.with_form(
             "admin/act_form.html", form, heading=heading, button=button, facts=facts
         )

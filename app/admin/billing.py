@@ -18,8 +18,9 @@ from app.accounts import queries as accounts
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.acting import Acting
-from app.admin.base import AdminView, asked_number
+from app.admin.base import Act, AdminView, asked_number
 from app.admin.forms import CloseInvoiceForm, DecideForm, IssueForm, ReasonForm, RefundForm
+from app.admin.names import doer
 from app.admin.words import label
 from app.db import db, utc_now
 from app.formatting import parse_decimal
@@ -33,6 +34,8 @@ from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
 from app.payments.texts import (
     AMOUNT,
     DISPUTE_LABELS,
+    FAILURES,
+    NOTES,
     PAYMENT_LABELS,
     PURPOSE_LABELS,
     RAIL_LABELS,
@@ -58,6 +61,10 @@ def at_provider(_view: object, _context: object, model: Any, name: str) -> str:
 def in_currency(_view: object, _context: object, model: Any, name: str) -> str:
     """Write a sum in the currency of its row."""
     return money(getattr(model, name), model.currency)
+
+
+def _notes(_view: object, _context: object, model: Any, _name: str) -> str:
+    return " ".join(str(NOTES[note]) for note in model.notes)
 
 
 _WAY = label(RAIL_LABELS)
@@ -99,6 +106,7 @@ class InvoiceView(AdminView):
             owner=accounts.user_by_id(found.card.user_id),
             may_manage=current_may(Permission.BILLING_MANAGE),
             provider=provider_page(found.rail, found.external_id),
+            doer=doer,
         )
 
     @expose("/issue", methods=("GET", "POST"))
@@ -119,7 +127,12 @@ class InvoiceView(AdminView):
                 ).id
             if act.is_done:
                 return _to_invoice(made)
-        return self.form_page(form, gettext("Issue an invoice"), gettext("Issue"))
+        about = [(gettext("For"), doer(known)) for known in [asked_number("user")] if known]
+        return self.form_page(form, gettext("Issue an invoice"), gettext("Issue"), about=about)
+
+    def may_issue(self) -> bool:
+        """Tell whether who looks at the list may add to it."""
+        return current_may(Permission.BILLING_MANAGE)
 
     @expose("/close", methods=("GET", "POST"))
     def close(self) -> ResponseReturnValue:
@@ -157,7 +170,9 @@ class PaymentView(AdminView):
     """Every try of money, with the ids at the provider."""
 
     permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [EndpointLinkRowAction("trades", ".refund", title=_l("Give back"))]
+    column_extra_row_actions = [
+        Act("trades", ".refund", _l("Give back"), Permission.BILLING_MANAGE)
+    ]
     column_list = (
         "id", "user_id", "invoice_id", "purpose", "rail", "external_id", "state", "amount",
         "fee", "refunded", "method", "failure", "created_at", "settled_at",
@@ -168,6 +183,8 @@ class PaymentView(AdminView):
     column_formatters = {
         "state": label(PAYMENT_LABELS),
         "purpose": label(PURPOSE_LABELS),
+        "failure": label(FAILURES),
+        "notes": _notes,
         "rail": _WAY,
         **dict.fromkeys(("amount", "fee", "refunded", "surplus"), in_currency),
         **dict.fromkeys(("external_id", "intent_id", "charge_id"), at_provider),
@@ -227,7 +244,7 @@ class DisputeView(AdminView):
     }
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [
-        EndpointLinkRowAction("check", ".decide", title=_l("Play the bank (demonstration)"))
+        Act("check", ".decide", _l("Play the bank (demonstration)"), Permission.BILLING_MANAGE)
     ]
     column_list = (
         "id", "payment_id", "rail", "external_id", "state", "amount", "fee", "answer_by",

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
-from flask_admin.model.template import EndpointLinkRowAction
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
@@ -13,7 +12,7 @@ from flask_login import current_user
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.acting import Acting
-from app.admin.base import AdminView
+from app.admin.base import Act, AdminView
 from app.admin.forms import StopForm
 from app.admin.words import BOT_WORDS, EVENT_WORDS
 from app.bots import stopping
@@ -48,7 +47,7 @@ class BotView(AdminView):
     column_details_list = (*column_list, "account_id", "state_reason", "epoch", "tick_period_s")
     column_searchable_list = ("name",)
     column_extra_row_actions = [
-        EndpointLinkRowAction("stop", ".stop", title=_l("Stop with a reason")),
+        Act("stop", ".stop", _l("Stop with a reason"), Permission.BOTS_STOP_ANY),
     ]
     column_filters = ("id", "state", "mode", "user_id", "account_id", "strategy", "stale_since")
     column_default_sort = [("stale_since", False), ("last_tick_at", False)]

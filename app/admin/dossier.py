@@ -13,10 +13,12 @@ from app.exchanges.models import ExchangeAccount
 from app.exchanges.queries import accounts_of
 from app.payments.customers import RailName, names_at_rails
 from app.payments.queries import InvoiceCard, list_invoices
+from app.subscriptions.buying import standing
 from app.subscriptions.desk import KnownSubscription, subscriptions_of
 from app.subscriptions.history import history_of
 from app.subscriptions.kept.store import live_id
 from app.subscriptions.queries import PlanSummary, Right, plan_summary, present_right
+from app.subscriptions.terms import Standing
 
 SHOWN_BOTS = 100
 ACTS = {
@@ -35,6 +37,7 @@ class Dossier:
 
     plan: PlanSummary
     right: Right | None
+    standing: Standing | None
     subscriptions: tuple[KnownSubscription, ...] | None
     # Whether they pay to us for something that is not over.
     pays_here: bool
@@ -56,6 +59,7 @@ def dossier_of(user_id: int) -> Dossier:
     return Dossier(
         plan=plan_summary(user_id),
         right=present_right(user_id),
+        standing=standing(user_id),
         subscriptions=subscriptions_of(user_id) if may_see_money else None,
         pays_here=live_id(user_id) is not None,
         customers=names_at_rails(user_id) if may_see_money else (),

@@ -1,17 +1,29 @@
 """Small forms of the desk."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_babel import gettext
+from flask_babel import get_locale, gettext
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, IntegerField, SelectField, StringField
-from wtforms.validators import AnyOf, InputRequired, Length, NumberRange, Optional, Regexp
+from wtforms import DecimalField, HiddenField, IntegerField, SelectField, StringField
+from wtforms.validators import (
+    AnyOf,
+    InputRequired,
+    Length,
+    NumberRange,
+    Optional,
+    Regexp,
+    StopValidation,
+)
+from wtforms.widgets import TextInput
 
 from app.accounts.choices import choices
 from app.admin.words import ROLE_LABELS
+from app.errors import DomainError
+from app.formatting import parse_decimal
+from app.i18n import describe
 from app.payments.forms import CURRENCIES
 from app.payments.rules import Settlement
 from app.payments.texts import AMOUNT, LINE_LABELS, SETTLEMENTS, TARGET_LABELS
@@ -22,7 +34,34 @@ MAX_REASON = 300
 MOST_DIGITS = 18
 
 
-class CountField(IntegerField):
+class _Told:
+    """A field that says one thing: what could not be read is not also out of range."""
+
+    process_errors: Sequence[str]
+
+    def pre_validate(self, _form: object) -> None:
+        """Leave it at what was wrong with reading."""
+        if self.process_errors:
+            raise StopValidation
+
+
+class AmountField(_Told, DecimalField):
+    """A sum as people write it in their language; a browser's own number field would take 1e5."""
+
+    widget = TextInput()
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Read the sum that was typed."""
+        if not valuelist or not valuelist[0].strip():
+            return
+        try:
+            self.data = parse_decimal(valuelist[0], str(get_locale()))
+        except DomainError as error:
+            self.data = None
+            raise ValueError(describe(error)) from None
+
+
+class CountField(_Told, IntegerField):
     """A whole number; one that is longer than any that may stand there is not even read."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:

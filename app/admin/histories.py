@@ -1,26 +1,28 @@
 """What happened to subscriptions, in words: what changed from what to what."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from app.formatting.filters import time
+from app.formatting.filters import money, time
 from app.payments.texts import rail_label
 from app.subscriptions.history import Change
-from app.subscriptions.retelling import change_words
+from app.subscriptions.periods import Period
+from app.subscriptions.retelling import NOTHING, Picture, change_words, contents
 from app.subscriptions.rights import STAFF
+from app.subscriptions.wording import pay_period, sold_label
 
 FIELD_LABELS: Mapping[str, LazyString] = {
     "plan": _l("Plan"),
     "addons": _l("Add-ons"),
     "period": _l("Period"),
     "price": _l("Price"),
-    "currency": _l("Currency"),
     "state": _l("State"),
     "rail": _l("Way to pay"),
     "ends_at": _l("Ends"),
@@ -45,7 +47,8 @@ STATE_LABELS: Mapping[str, LazyString] = {
     "waiting": _l("Waits while more is paid for"),
     "replaced": _l("Replaced by another plan"),
 }
-NOTHING = "—"
+# Said with the price.
+WITH_PRICE = "currency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +74,20 @@ class Told:
 def told(change: Change) -> Told:
     """Put a change into words; its sentence, and the values that moved."""
     before, after = change.before or {}, change.after or {}
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    names = [
+        name
+        for name in {**before, **after}
+        if name != WITH_PRICE and before.get(name) != after.get(name)
+    ]
     return Told(
         at=change.at,
         what=change_words(change),
-        keeper=_keeper(change.source),
+        keeper=keeper(change.source),
         moved=tuple(
             Moved(
                 str(FIELD_LABELS.get(name, name)),
-                _value(name, before.get(name)),
-                _value(name, after.get(name)),
+                _value(name, before),
+                _value(name, after),
             )
             for name in names
         ),
@@ -88,7 +95,8 @@ def told(change: Change) -> Told:
     )
 
 
-def _keeper(source: str) -> str:
+def keeper(source: str) -> str:
+    """Say who keeps a subscription: staff, we, or a provider under its own number."""
     rail, _, name = source.partition(":")
     if rail == STAFF:
         return str(gettext("Staff"))
@@ -97,16 +105,33 @@ def _keeper(source: str) -> str:
     return f"{rail_label(rail)} {name}"
 
 
-def _value(name: str, value: Any) -> str:
-    if name == "state" and value in STATE_LABELS:
-        return str(STATE_LABELS[value])
+def _value(name: str, picture: Picture) -> str:
+    value = picture.get(name)
     if value is None or value in ("", {}):
         return NOTHING
+    write = _WRITERS.get(name)
+    if write is not None:
+        return write(value, picture)
     if isinstance(value, bool):
         return str(gettext("yes") if value else gettext("no"))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{part} {_value(part, one)}" for part, one in value.items())
     try:
         return time(datetime.fromisoformat(value))
     except (ValueError, TypeError):
         return str(value)
+
+
+def _what_follows(value: Any, _picture: Picture) -> str:
+    """Name what holds from the next period on, with its period and price."""
+    parts = (_value(name, value) for name in ("period", "price") if value.get(name))
+    return ", ".join((contents(value), *parts))
+
+
+_WRITERS: Mapping[str, Callable[[Any, Picture], str]] = {
+    "state": lambda value, _picture: str(STATE_LABELS.get(value, value)),
+    "plan": lambda value, _picture: sold_label(value),
+    "addons": lambda value, _picture: contents({"addons": value}),
+    "period": lambda value, _picture: pay_period(Period.parse(value)),
+    "price": lambda value, picture: money(Decimal(value), picture["currency"]),
+    "rail": lambda value, _picture: rail_label(value),
+    "next": _what_follows,
+}

@@ -10,8 +10,9 @@ from flask_babel import lazy_gettext as _l
 
 from app.accounts.permissions import Permission
 from app.admin.base import AdminView, StaffPage
-from app.admin.words import label
+from app.admin.words import label, yes_or_no
 from app.db import db
+from app.formatting.filters import signed_money
 from app.wallet import figures
 from app.wallet.models import LedgerAccount, LedgerEntry, LedgerHold, LedgerPosting
 from app.wallet.rules import ZERO
@@ -66,7 +67,10 @@ class AccountView(AdminView):
 
     permission = Permission.LEDGER_VIEW
     column_list = ("id", "name", "kind", "commodity", "user_id", "guard", "created_at")
-    column_formatters = {"kind": label(ACCOUNT_KIND_LABELS)}
+    column_formatters = {
+        "kind": label(ACCOUNT_KIND_LABELS),
+        "guard": lambda view, _context, account, name: yes_or_no(view, account.guard, name),
+    }
     column_searchable_list = ("name",)
     column_filters = ("kind", "commodity", "user_id")
     column_labels = LABELS
@@ -92,7 +96,10 @@ class EntryView(AdminView):
     """Lines of transactions, debit positive."""
 
     permission = Permission.LEDGER_VIEW
-    column_list = ("id", "posting_id", "account_id", "commodity", "amount")
+    column_list = ("id", "posting_id", "account_id", "amount")
+    column_formatters = {
+        "amount": lambda _view, _context, line, _name: signed_money(line.amount, line.commodity)
+    }
     column_filters = ("posting_id", "account_id", "commodity")
     column_labels = LABELS
 

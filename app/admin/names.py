@@ -15,6 +15,7 @@ from app.bots.models import Bot
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.payments.models import Invoice, Payment
+from app.wallet.models import LedgerAccount, LedgerPosting
 
 
 class _Kind(NamedTuple):
@@ -36,6 +37,18 @@ _KINDS: Mapping[str, _Kind] = {
     "invoices": _Kind(Invoice.id, Invoice.number, Permission.BILLING_VIEW, "admin_invoices.page"),
     "payments": _Kind(
         Payment.id, Payment.id.label("name"), Permission.BILLING_VIEW, "admin_payments.details_view"
+    ),
+    "ledger_accounts": _Kind(
+        LedgerAccount.id,
+        LedgerAccount.name,
+        Permission.LEDGER_VIEW,
+        "admin_ledger_accounts.details_view",
+    ),
+    "ledger_postings": _Kind(
+        LedgerPosting.id,
+        LedgerPosting.key,
+        Permission.LEDGER_VIEW,
+        "admin_ledger_postings.details_view",
     ),
 }
 # Where a table refers to them without a foreign key.
@@ -61,8 +74,16 @@ def named(row: Any, column: str) -> Markup | None:
     None for other columns, and where the reader may not open the page of it.
     """
     kind = _kind_of(type(row), column)
-    number = getattr(row, column) if kind else None
-    if kind is None or number is None or not current_may(_KINDS[kind].permission):
+    return _link(kind, getattr(row, column)) if kind else None
+
+
+def doer(user_id: int | None) -> Markup | str:
+    """Return who did something, as a link; a dash where nobody of us did."""
+    return "—" if user_id is None else _link("users", user_id) or str(user_id)
+
+
+def _link(kind: str, number: int | None) -> Markup | None:
+    if number is None or not current_may(_KINDS[kind].permission):
         return None
     if (kind, number) not in _known():
         _read(kind, {number})

@@ -6,7 +6,6 @@ from typing import Any
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
-from flask_admin.model.template import EndpointLinkRowAction
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
@@ -16,10 +15,11 @@ from app.accounts.deletion import service as deletion
 from app.accounts.models import User
 from app.accounts.permissions import Permission
 from app.admin.acting import Acting
-from app.admin.base import AdminView
+from app.admin.base import Act, AdminView
 from app.admin.dossier import dossier_of
 from app.admin.forms import BlockForm, DeletePersonForm, ReasonForm, RoleForm
 from app.admin.histories import STATE_LABELS as SUBSCRIPTION_STATES
+from app.admin.names import doer
 from app.admin.words import ROLE_LABELS, label
 from app.db import db
 from app.errors import DomainError
@@ -51,12 +51,16 @@ class UserView(AdminView):
     details_template = "admin/person.html"
     column_searchable_list = ("email", "profile.name")
     column_extra_row_actions = [
-        EndpointLinkRowAction("lock", ".block", title=_l("Block or unblock")),
-        EndpointLinkRowAction("user", ".role", title=_l("Change the role")),
-        EndpointLinkRowAction("info", ".act_as", title=_l("See their pages")),
-        EndpointLinkRowAction("trash", ".delete_person", title=_l("Delete or keep the account")),
-        EndpointLinkRowAction(
-            "plan", "admin_invoices.issue", title=_l("Issue an invoice"), id_arg="user"
+        Act("lock", ".block", _l("Block or unblock"), Permission.USERS_BLOCK),
+        Act("user", ".role", _l("Change the role"), Permission.ROLES_MANAGE),
+        Act("info", ".act_as", _l("See their pages"), Permission.USERS_ACT_AS),
+        Act("trash", ".delete_person", _l("Delete or keep the account"), Permission.USERS_DELETE),
+        Act(
+            "plan",
+            "admin_invoices.issue",
+            _l("Issue an invoice"),
+            Permission.BILLING_MANAGE,
+            "user",
         ),
     ]
     column_filters = ("role", "confirmed_at", "blocked_at", "leaves_at", "created_at")
@@ -81,6 +85,7 @@ class UserView(AdminView):
             values["dossier"] = dossier_of(values["model"].id)
             values["invoice_states"] = STATE_LABELS
             values["provider_page"] = provider_page
+            values["doer"] = doer
             values["subscription_states"] = SUBSCRIPTION_STATES
         return super().render(template, **values)  # type: ignore[no-any-return]
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from decimal import Decimal
+from typing import Any
 
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
-from flask_admin.model.template import EndpointLinkRowAction
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, DateTimeLocalField, DecimalField, SelectField
+from wtforms import BooleanField, DateTimeLocalField, SelectField
 from wtforms import StringField as TextField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
@@ -21,8 +21,10 @@ from app.accounts.access import current_may
 from app.accounts.choices import choices
 from app.accounts.permissions import Permission
 from app.admin.acting import Acting
-from app.admin.base import AdminView
-from app.admin.forms import CountField
+from app.admin.base import Act, AdminView
+from app.admin.billing import in_currency
+from app.admin.forms import AmountField, CountField
+from app.admin.words import sold
 from app.db import db
 from app.subscriptions import queries, service
 from app.subscriptions.models import Plan, PlanKind, PlanPrice
@@ -41,6 +43,7 @@ from app.subscriptions.rules import (
     Limits,
 )
 from app.subscriptions.texts import ALLOWANCE_NAMES
+from app.subscriptions.wording import pay_period
 from app.transactions import transaction
 
 KINDS: Mapping[str, LazyString] = {
@@ -91,9 +94,7 @@ class PlanForm(FlaskForm):
 class PriceForm(FlaskForm):
     """A price that holds from a moment on."""
 
-    amount = DecimalField(
-        _l("Price, USD"), places=2, validators=[InputRequired(), NumberRange(0, MAX_PRICE)]
-    )
+    amount = AmountField(_l("Price, USD"), validators=[InputRequired(), NumberRange(0, MAX_PRICE)])
     count = CountField(
         _l("Period: how many"), default=1, validators=[InputRequired(), NumberRange(1, LONGEST)]
     )
@@ -123,8 +124,8 @@ class PlanView(AdminView):
 
     permission = Permission.DESK
     column_extra_row_actions = [
-        EndpointLinkRowAction("edit", ".change", title=_l("Change"), id_arg="code"),
-        EndpointLinkRowAction("plus", ".price", title=_l("Add a price"), id_arg="code"),
+        Act("edit", ".change", _l("Change"), Permission.PLANS_MANAGE, "code"),
+        Act("plus", ".price", _l("Add a price"), Permission.PLANS_MANAGE, "code"),
     ]
     column_list = (
         "code",
@@ -212,6 +213,10 @@ def _period(form: PriceForm) -> Period:
     return LIFETIME if unit is Unit.LIFETIME else Period(form.count.data or 1, unit)
 
 
+def _length(_view: object, _context: object, price: Any, _name: str) -> str:
+    return pay_period(Period.parse(price.period))
+
+
 class PriceView(AdminView):
     """All prices that were, are and will be; a price is never edited, a new one is added.
 
@@ -219,7 +224,8 @@ class PriceView(AdminView):
     """
 
     permission = Permission.PLANS_MANAGE
-    column_list = ("id", "plan_code", "amount", "currency", "period", "valid_from", "seats")
+    column_list = ("id", "plan_code", "amount", "period", "valid_from", "seats")
+    column_formatters = {"plan_code": sold, "amount": in_currency, "period": _length}
     column_filters = ("plan_code", "currency", "period", "valid_from")
     column_labels = {
         "plan_code": _l("Plan"),

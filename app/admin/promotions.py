@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC
 from decimal import Decimal
+from typing import Any
 
 from flask import flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import DateTimeLocalField, DecimalField
+from wtforms import DateTimeLocalField
 from wtforms import StringField as TextField
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
@@ -22,8 +23,10 @@ from app.accounts.permissions import Permission
 from app.admin.acting import Acting
 from app.admin.base import AdminView, asked_number
 from app.admin.filters import read_whole
-from app.admin.forms import CountField
+from app.admin.forms import AmountField, CountField
+from app.admin.histories import keeper
 from app.db import db
+from app.formatting.filters import money
 from app.money import Money
 from app.subscriptions.promotions import queries, service
 from app.subscriptions.promotions.models import PromoCode
@@ -49,11 +52,11 @@ class PromoForm(FlaskForm):
     """What a new code gives."""
 
     code = TextField(_l("Code"), validators=[InputRequired(), Length(max=MAX_CODE)])
-    percent = DecimalField(
-        _l("Takes off, in percent"), places=2, validators=[Optional(), NumberRange(0, HUNDRED)]
+    percent = AmountField(
+        _l("Takes off, in percent"), validators=[Optional(), NumberRange(0, HUNDRED)]
     )
-    amount = DecimalField(
-        _l("or takes off, USD"), places=2, validators=[Optional(), NumberRange(0, MAX_AMOUNT)]
+    amount = AmountField(
+        _l("or takes off, USD"), validators=[Optional(), NumberRange(0, MAX_AMOUNT)]
     )
     periods = CountField(
         _l("Off how many periods"),
@@ -90,6 +93,10 @@ class PromoForm(FlaskForm):
         )
 
 
+def _off(_view: object, _context: object, code: Any, _name: str) -> str:
+    return "" if code.amount is None else money(code.amount, code.currency)
+
+
 class PromoCodeView(AdminView):
     """All codes; one is never edited, so that everybody gets what they were promised."""
 
@@ -98,9 +105,10 @@ class PromoCodeView(AdminView):
     list_template = "admin/promo_codes.html"
     column_extra_row_actions = [EndpointLinkRowAction("info", ".page", title=_l("View"))]
     column_list = (
-        "id", "code", "percent", "amount", "currency", "periods", "redeemed", "max_redemptions",
+        "id", "code", "percent", "amount", "periods", "redeemed", "max_redemptions",
         "expires_at", "active", "created_at",
     )  # fmt: skip
+    column_formatters = {"amount": _off}
     column_searchable_list = ("code",)
     column_filters = ("code", "active", "expires_at", "created_at", "redeemed")
     column_labels = {
@@ -137,6 +145,7 @@ class PromoCodeView(AdminView):
             labels=REDEMPTION_LABELS,
             there=provider.promos_of(asked_number()),
             there_labels=PROMO_LABELS,
+            keeper=keeper,
             sees_people=current_may(Permission.USERS_VIEW),
         )
 

@@ -13,14 +13,14 @@ from flask_login import current_user
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
 from app.admin.acting import Acting
-from app.admin.base import AdminView, asked_number
+from app.admin.base import Act, AdminView, asked_number
 from app.admin.forms import ReasonForm
 from app.admin.words import label
 from app.db import db
 from app.payments import drain
 from app.payments.books.models import Reconciliation, ReconciliationDifference
 from app.payments.models import RailEvent
-from app.payments.texts import RAIL_LABELS
+from app.payments.texts import EVENT_LABELS, RAIL_LABELS
 from app.subscriptions.provider import queries
 from app.subscriptions.provider.models import RailCommand
 from app.subscriptions.provider.texts import COMMAND_LABELS, VERB_LABELS
@@ -31,13 +31,15 @@ class RailEventView(AdminView):
     """Callbacks of providers: what waits, what failed and why, and applying one again."""
 
     permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [EndpointLinkRowAction("stale", ".replay", title=_l("Apply again"))]
+    column_extra_row_actions = [
+        Act("stale", ".replay", _l("Apply again"), Permission.BILLING_MANAGE)
+    ]
     column_list = (
         "id", "rail", "type", "state", "reason", "attempts", "received_at", "due_at",
         "processed_at", "external_id",
     )  # fmt: skip
     column_details_list = (*column_list, "refs", "group_key", "api_version", "error", "body")
-    column_formatters = {"rail": label(RAIL_LABELS)}
+    column_formatters = {"rail": label(RAIL_LABELS), "state": label(EVENT_LABELS)}
     column_searchable_list = ("external_id", "type", "group_key")
     column_filters = ("rail", "state", "type", "reason", "received_at")
     column_labels = {

@@ -21,9 +21,11 @@ from app.accounts.permissions import Permission
 from app.admin.acting import Acting
 from app.admin.base import AdminView
 from app.admin.forms import CountField, ReasonForm
+from app.admin.histories import STATE_LABELS
+from app.admin.words import label, sold
 from app.db import db, utc_now
 from app.errors import InvalidInput
-from app.subscriptions import desk, ending, giving, queries, rights
+from app.subscriptions import buying, desk, ending, giving, queries, rights
 from app.subscriptions.giving import MAX_DAYS
 from app.subscriptions.kept import queries as kept
 from app.subscriptions.models import Subscription
@@ -67,6 +69,7 @@ class SubscriptionView(AdminView):
 
     permission = Permission.USERS_VIEW
     column_list = ("id", "user_id", "plan_code", "state", "started_at", "ends_at", "reason")
+    column_formatters = {"plan_code": sold, "state": label(STATE_LABELS)}
     column_filters = ("user_id", "plan_code", "state", "ends_at")
     column_labels = {
         "user_id": _l("User"),
@@ -159,6 +162,7 @@ class SubscriptionView(AdminView):
             whose=user,
             gives=isinstance(form, (DaysForm, ChangeForm)),
             right=queries.present_right(user.id),
+            standing=buying.standing(user.id),
         )
 
 

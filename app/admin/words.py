@@ -10,6 +10,7 @@ from flask_babel.speaklater import LazyString
 
 from app.bots.labels import ORDER_STATUS_LABELS, PURPOSE_LABELS, STRATEGY_LABELS
 from app.bots.wording import say
+from app.subscriptions.wording import sold_label
 from app.trades.queries import Line
 
 Formatter = Callable[[object, object, Any, str], str]
@@ -57,6 +58,11 @@ def label(names: Mapping[str, LazyString]) -> Formatter:
 def sentence(_view: object, _context: object, model: Any, _name: str) -> str:
     """Write a line of a log as its owner reads it."""
     return say(Line(model.code, model.values or {}))
+
+
+def sold(_view: object, _context: object, model: Any, name: str) -> str:
+    """Write the code of a plan or an add-on as people call it."""
+    return sold_label(getattr(model, name))
 
 
 def yes_or_no(_view: object, value: object, _name: str) -> str:

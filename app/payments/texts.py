@@ -6,7 +6,7 @@ from flask_babel import gettext, lazy_pgettext
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
-from app.payments.rules import AlertKind, AlertState, LineKind, Note, Settlement
+from app.payments.rules import AlertKind, AlertState, EventState, LineKind, Note, Settlement
 
 TEXTS: Mapping[str, LazyString] = {
     "unknown_invoice": _l("There is no such invoice. Open your list of invoices and try again."),
@@ -106,6 +106,14 @@ PAYMENT_LABELS: Mapping[str, LazyString] = {
     "succeeded": _l("Done"),
     "failed": _l("Failed"),
     "canceled": _l("Canceled"),
+}
+
+EVENT_LABELS: Mapping[str, LazyString] = {
+    EventState.RECEIVED: _l("Waits"),
+    EventState.PROCESSED: _l("Applied"),
+    EventState.IGNORED: _l("Not for us"),
+    EventState.FAILED: _l("Failed, is tried again"),
+    EventState.DEAD: _l("Failed for good"),
 }
 
 TARGET_LABELS: Mapping[str, LazyString] = {

@@ -76,8 +76,8 @@ TEXTS: Mapping[str, LazyString] = {
     "right_has_no_end": _l("This plan has no end, so there is nothing to add days to."),
     "bad_days": _l("Give 1 to %(maximum)s days."),
     "plan_is_paid_for": _l(
-        "This plan is paid for at a payment provider. End the subscription there; the plan ends "
-        "with it."
+        "This plan is paid for. End what is paid for, here or at the provider that keeps it; the "
+        "plan ends with it."
     ),
     "subscription_not_paid": _l("Your order is not paid yet: pay it first, or withdraw it."),
     "not_at_provider": _l("This subscription is kept here: change it on the page of your plan."),

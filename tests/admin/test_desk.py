@@ -25,10 +25,27 @@ from app.transactions import transaction
 from tests.client import Client
 from tests.factories import make_account, make_bot, make_market, make_user
 from tests.long import few
+from tests.payments import world
 from tests.payments.world import issue
 
 Login = Callable[[User], Client]
 MONEY_VIEWS = ("admin_orders", "admin_fills", "admin_trades", "admin_audit", "admin_accounts")
+
+
+@pytest.fixture
+def user_with_money(database: None, login_as: Login) -> User:
+    """Return somebody who paid a plan with their second card."""
+    with transaction():
+        seed_plans()
+    user = make_user()
+    client = login_as(user)
+    page = world.open_page(client, issue(user.id))
+    world.pay(client, page, world.DECLINED)
+    world.pay(client, page)
+    world.settle(client)
+    with transaction():
+        give_plan(None, user.id, "pro", None, "a present")
+    return user
 
 
 def desk_views(app: Flask) -> list[Any]:
@@ -242,6 +259,54 @@ def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
         "/admin/plans/price?code=pro", {"amount": "84", "count": "9" * 400, "unit": "month"}
     )
     assert answer.status_code != 302 and "too large" in answer.get_data(as_text=True)
+
+
+def test_prices_are_typed_as_people_write_them(login_as: Login) -> None:
+    with transaction():
+        seed_plans()
+    manager = make_user(Role.MANAGER)
+    manager.profile.language = "ru"
+    db.session.commit()
+    client = login_as(manager)
+    path = "/admin/plans/price?code=pro"
+    form = {"count": "3", "unit": "month", "amount": "1 234,56"}
+    assert client.post_form(path, form).status_code == 302
+    for wrong in ("1e5", "NaN", "٥٠", "пять"):
+        page = client.post_form(path, {**form, "unit": "week", "amount": wrong}).text
+        assert page.count("Это не число.") == 2 and "от 0 до" not in page, wrong
+    page = client.get("/admin/prices/").text
+    assert "1\u00a0234,56\u00a0USD" in page and "3 месяца" in page and "3-month" not in page
+
+
+def test_lists_about_money_speak_words(user_with_money: User, login_as: Login) -> None:
+    client = login_as(make_user(Role.MANAGER))
+    lists = {
+        "prices": ("29.00\u00a0USD", "By the month", ">Premium<"),
+        "subscriptions": (">Pro<", ">Active<"),
+        "callbacks": (">Applied<",),
+        "payments": ("The bank declined the card.",),
+        "ledger/entries": ("−29.00\u00a0USD", ">revenue:subscription</a>"),
+        "ledger/accounts": ('<td class="col-guard num" data-label="Never below zero">no</td>',),
+    }
+    for name, words in lists.items():
+        page = re.sub(
+            r">\s+|\s+<", lambda found: found[0].strip(), client.get(f"/admin/{name}/").text
+        )
+        for word in words:
+            assert word in page, (name, word)
+
+
+def test_nobody_is_shown_a_button_that_would_be_refused(
+    user_with_money: User, login_as: Login
+) -> None:
+    buttons = {
+        "payments": "refund?id", "callbacks": "replay?id", "plans": "price?code",
+        "users": "issue?user", "invoices": "/admin/invoices/issue",
+    }  # fmt: skip
+    manager, support = login_as(make_user(Role.MANAGER)), login_as(make_user(Role.SUPPORT))
+    for name, button in buttons.items():
+        assert button in manager.get(f"/admin/{name}/").text, name
+        assert button not in support.get(f"/admin/{name}/").text, name
 
 
 def test_numbers_stand_right_and_states_are_written_as_in_the_cabinet(login_as: Login) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select, update
 from app.accounts.models import AuditEntry, Role, User
 from app.adapters.payments.stripe.dashboard import page_of
 from app.db import db, utc_now
+from app.formatting.filters import day
 from app.money import Money
 from app.notifications.models import OutboxMessage
 from app.payments import wallet_rail
@@ -130,7 +131,7 @@ def test_a_changed_plan_shows_old_and_new_values_in_its_history(user: User, staf
     )
     form = {"plan": "pro", "until": "2999-01-02T03:04", "reason": REASON}
     page = staff.post_form(path, form, follow_redirects=True).text
-    assert "premium → pro" in page
+    assert "Premium → Pro" in page
     assert "Jan 2, 2999" in page
     right = right_of(user)
     assert right is not None and right.plan_code == "pro"
@@ -396,6 +397,49 @@ def test_staff_end_what_was_bought_for_life(user: User, staff: Client) -> None:
     assert 'value="period"' not in page
     staff.post_form(path, {"seen": hidden(page, "seen"), "how": "now", "reason": REASON})
     assert right_of(user) is None
+
+
+def test_a_paid_plan_is_told_with_the_day_until_which_it_is_paid(
+    user: User, staff: Client, login_as: Login
+) -> None:
+    pay_here(user, Choice("premium", MONTH))
+    until = day(MONTH.after(utc_now()))
+    told = f"Premium, paid by: Wallet. Active. It renews by itself on {until}."
+    person = f"/admin/users/details/?id={user.id}"
+    paths = [
+        person,
+        *(f"/admin/subscriptions/{act}?user={user.id}" for act in ("give", "end-paid")),
+    ]
+    for path in paths:
+        page = staff.get(path).text
+        assert told in page and "Without an end." not in page, path
+    change = "/subscriptions/change?plan=pro&period=month"
+    customer = login_as(user)
+    token = hidden(customer.get(change).text, "token")
+    customer.post_form(change, {"plan": "pro", "period": "month", "token": token})
+    assert f"From {until} on: Pro." in staff.get(person).text
+
+
+def test_the_history_speaks_words_and_names_who_did_it(user: User, login_as: Login) -> None:
+    clerk = make_user(Role.MANAGER)
+    address = clerk.email
+    staff = login_as(clerk)
+    pay_here(user, Choice("pro", MONTH, {"extra_bot": 2}))
+    give(staff, user, days_form(staff, user))
+    page = staff.get(f"/admin/users/details/?id={user.id}").text
+    for words in (
+        "Plan: — → Pro<",
+        "Price: — → 39.00\u00a0USD<",
+        "Add-ons: — → 2 × Extra bot<",
+        "Period: — → By the month<",
+    ):
+        assert words in page, words
+    assert "Currency: " not in page and "extra_bot" not in page and f">{address}</a>" in page
+
+
+def test_an_invoice_is_issued_to_somebody_by_name(user: User, staff: Client) -> None:
+    assert f">{user.email}</a>" in staff.get(f"/admin/invoices/issue?user={user.id}").text
+    assert user.email not in staff.get("/admin/invoices/issue").text
 
 
 def test_support_ends_nothing_that_is_paid_for(user: User, login_as: Login) -> None:
