@@ -15,7 +15,7 @@ from app.accounts.choices import choices as options
 from app.bots.labels import CHOICE_LABELS, FIELD_HELPS, FIELD_LABELS, STRATEGY_LABELS
 from app.bots.queries.cards import number_of
 from app.bots.queries.draft import offered_fields, offered_strategies
-from app.bots.queries.preview import FieldLine
+from app.bots.queries.preview import IN_PERCENT, FieldLine
 from app.bots.wording import say
 from app.errors import InvalidInput
 from app.formatting import input_text, parse_optional_decimal
@@ -70,8 +70,6 @@ IN_QUOTE = frozenset(
     }
 )
 IN_COINS = frozenset({"quantity"})
-# Fractions of the core, which people write in percent.
-IN_PERCENT = frozenset({"reserve", "take_profit_share", "stop_loss_share"})
 HUNDRED = Decimal(100)
 
 

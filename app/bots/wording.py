@@ -84,6 +84,10 @@ def _percent(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
     return str(value) if number is None else format_percent(number, _locale())
 
 
+def _bound(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
+    return (_percent if values.get("in_percent") else _plain)(value, pair, values)
+
+
 def _named(names: Mapping[str, LazyString]) -> Writer:
     def write(value: Any, pair: Pair | None, values: Mapping[str, Any]) -> str:
         return str(names.get(str(value), value))
@@ -148,9 +152,10 @@ WRITERS: Mapping[str, Writer] = {
         ("needed", "free", "profit", "total", "proceeds", "min_notional", "equity"), _money
     ),
     **dict.fromkeys(
-        ("minimum", "maximum", "value", "days", "have", "grids", "tries", "version", "amount"),
+        ("value", "days", "have", "grids", "tries", "version", "amount"),
         _plain,
     ),
+    **dict.fromkeys(("minimum", "maximum"), _bound),
     **dict.fromkeys(("gross", "fees", "share", "rate"), _percent),
     "how": _ending,
     "side": _named(SIDE_LABELS),

@@ -140,6 +140,22 @@ def test_the_page_says_it_beside_every_number(shop: Shop, client: Client, value:
     assert nothing_was_made()
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("reserve", "100", "it must be less than 100.00%"),
+        ("stop_loss_share", "250", "it must be at most 100.00%"),
+    ],
+)
+def test_bounds_of_a_percentage_are_told_in_percent(
+    shop: Shop, client: Client, field: str, value: str, told: str
+) -> None:
+    """Who typed 100 % was told that it must be less than 1."""
+    sent = form_of(shop, **{field: value})
+    for path in ("/bots/new/preview", "/bots/new"):
+        assert told in client.post_form(path, sent).text, path
+
+
 @thinned(8)
 def test_the_command_changes_nothing_and_names_the_field(app: Flask, shop: Shop, step: int) -> None:
     bot_id = shop.run_bot()

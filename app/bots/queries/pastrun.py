@@ -10,10 +10,9 @@ from itertools import dropwhile
 from app.bots.grounds import Grounds, find_grounds, own_account
 from app.bots.presets import KINDS
 from app.bots.queries.draft import Draft
-from app.bots.queries.preview import FieldLine
+from app.bots.queries.preview import FieldLine, field_line
 from app.db import utc_now
 from app.markets.queries import candles
-from app.trades.queries import Line
 from app.trading.backtest import BacktestResult, PriceLeaps, run_backtest
 from app.trading.market import Candle, exact
 from app.trading.performance import Figures
@@ -119,8 +118,7 @@ def past_run(
     except Declined as no:
         return no.answer
     except InvalidParams as bad:
-        first = bad.problems[0]
-        return NoPastRun("settings", FieldLine(first.field, Line(first.code, first.values)))
+        return NoPastRun("settings", field_line(bad.problems[0]))
     is_late = len(usable) < len(history)
     return replace(found, warnings=tuple(_warnings(found, preset, is_late=is_late)))
 

@@ -18,6 +18,10 @@ from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing
 from app.trading.strategies.grid_plan import GridPlan
 from app.trading.strategy import InvalidParams, Problem
 
+# Fractions of the core, which people write in percent.
+IN_PERCENT = frozenset({"reserve", "take_profit_share", "stop_loss_share"})
+# The step of a grid without a top is one too, the only step that has a bound of its own.
+BOUND_IN_PERCENT = IN_PERCENT | {"step"}
 # A liquidation nearer than this is shown as a danger.
 NEAR = Decimal("0.1")
 
@@ -190,7 +194,7 @@ def preview(
     try:
         params = known.parse(values)
     except InvalidParams as bad:
-        missing = tuple(_field_line(each) for each in bad.problems if each.field not in unread)
+        missing = tuple(field_line(each) for each in bad.problems if each.field not in unread)
         return replace(empty, errors=(*wrong, *missing))
     if wrong:
         return empty
@@ -210,8 +214,8 @@ def plan_preview(grounds: Grounds, params: Any, plan: Any, *, free: Decimal | No
 def _planned(empty: Preview, params: Any, plan: Any, grounds: Grounds) -> Preview:
     problems = replace(
         empty,
-        errors=tuple(map(_field_line, plan.errors)),
-        warnings=tuple(map(_field_line, plan.warnings)),
+        errors=tuple(map(field_line, plan.errors)),
+        warnings=tuple(map(field_line, plan.warnings)),
     )
     if not isinstance(plan, GridPlan) or not isinstance(params, GridParams):
         return problems
@@ -322,5 +326,9 @@ def _money_errors(found: Preview, plan: Any) -> tuple[FieldLine, ...]:
     return (FieldLine("investment", Line("not_enough_money", values, "error")),)
 
 
-def _field_line(found: Problem) -> FieldLine:
-    return FieldLine(found.field, Line(found.code, found.values))
+def field_line(found: Problem) -> FieldLine:
+    """Return what is wrong with a field, its bounds in the unit in which the form asks for it."""
+    values = found.values
+    if found.field in BOUND_IN_PERCENT and found.code in {"too_small", "too_large"}:
+        values = {**values, "in_percent": True}
+    return FieldLine(found.field, Line(found.code, values))

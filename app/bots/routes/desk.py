@@ -28,7 +28,7 @@ from app.bots.queries.draft import (
     first_investment,
     offered_strategies,
 )
-from app.bots.queries.preview import FieldLine, preview_of_draft
+from app.bots.queries.preview import FieldLine, field_line, preview_of_draft
 from app.bots.routes.pastrun import past_of
 from app.errors import DomainError
 from app.exchanges.snapshots import Snapshot, lately
@@ -266,7 +266,7 @@ def refused(desk: Desk, template: str, lines: list[FieldLine]) -> ResponseReturn
 def problems_of(error: DomainError) -> list[FieldLine]:
     """Return what an error says about fields."""
     if isinstance(error, InvalidParams):
-        return [FieldLine(each.field, Line(each.code, each.values)) for each in error.problems]
+        return [field_line(each) for each in error.problems]
     return [FieldLine(error.field or "", Line(error.code, error.values))]
 
 
