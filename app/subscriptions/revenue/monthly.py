@@ -16,6 +16,30 @@ _STEPS: Mapping[str, str] = {
   join payments p on p.id = r.payment_id
   where r.key = 'kept:' || p.id and p.invoice_id is not null
 """,
+    # Days that staff have given after paid ones: until when what ends at a moment goes on.
+    "moved": """
+  select cast(substr(source, 6) as bigint) as kept_id,
+         cast(before->>'period_end' as timestamptz) as was,
+         cast(after->>'period_end' as timestamptz) as becomes
+  from subscription_history
+  where what = 'days_given' and source like 'kept:%'
+""",
+    # They may be given again and again.
+    "moved_on": """
+  select kept_id, was, becomes from moved
+  union all
+  select moved_on.kept_id, moved_on.was, moved.becomes
+  from moved_on
+  join moved on moved.kept_id = moved_on.kept_id and moved.was = moved_on.becomes
+""",
+    "gifts": """
+  select moved_on.kept_id, was,
+         least(max(becomes), case when max(kept.ended_at) is null then 'infinity'
+                                  else greatest(was, max(kept.ended_at)) end) as goes_on_until
+  from moved_on
+  join kept_subscriptions kept on kept.id = moved_on.kept_id
+  group by moved_on.kept_id, was
+""",
     # What sells time, for the period that it gives: of an invoice that was paid late another one
     # than it was issued for. Credits of prices that nobody has named are set against the rest.
     "sold": """
@@ -24,14 +48,19 @@ _STEPS: Mapping[str, str] = {
          l.invoice_id, l.position, l.kind, l.amount, l.quantity, l.price_id,
          l.period_start as issued_from, l.period_end as issued_until,
          coalesce(i.given_from, l.period_start) as starts,
-         coalesce(i.given_until, l.period_end) as ends
+         coalesce(i.given_until, l.period_end) as ends,
+         coalesce(gifts.goes_on_until, i.given_until, l.period_end) as holds_until
   from invoices i
   join invoice_lines l on l.invoice_id = i.id
+  left join gifts
+    on gifts.kept_id = i.kept_id
+    and abs(extract(epoch from gifts.was - coalesce(i.given_until, l.period_end))) < 60
   where i.currency = :currency and i.state <> 'draft' and i.opened_at is not null
     and l.kind in ('plan', 'bot', 'proration') and (l.amount >= 0 or l.price_id is null)
     and l.period_start < l.period_end
     and coalesce(i.given_from, l.period_start) <= :last
-    and coalesce(i.given_until, l.period_end) > :first - cast(:lag as interval)
+    and coalesce(gifts.goes_on_until, i.given_until, l.period_end)
+        > :first - cast(:lag as interval)
     and i.id not in (select invoice_id from given_away)
 """,
     # Of that what was paid, or is a renewal that is waited for: one of ours has a number, one of a
@@ -152,7 +181,7 @@ _STEPS: Mapping[str, str] = {
       and i.id not in (select invoice_id from given_away)
   ) credit
     on credit.user_id = line.user_id and credit.price_id = line.price_id
-    and credit.period_start < line.ends and credit.period_end > line.starts
+    and credit.period_start < line.holds_until and credit.period_end > line.starts
     and (credit.invoice_id > line.invoice_id
          or credit.invoice_id = line.invoice_id and credit.period_start > line.starts)
   group by line.invoice_id, line.position
@@ -165,14 +194,14 @@ _STEPS: Mapping[str, str] = {
            when undone.at is not null then undone.at
            when priced.state <> 'paid' then
              least(ends, closed_at, coalesce(due_at, opened_at) + cast(:grace as interval))
-           when ends > :now - cast(:lag as interval) and ends <= :now and not exists (
+           when holds_until > :now - cast(:lag as interval) and holds_until <= :now and not exists (
              select 1
              from invoices i
              join invoice_lines l on l.invoice_id = i.id
              where i.user_id = priced.user_id and i.state <> 'draft'
-               and l.kind in ('plan', 'bot') and l.period_start >= priced.ends
+               and l.kind in ('plan', 'bot') and l.period_start >= priced.holds_until
            ) then 'infinity'
-           else ends
+           else holds_until
          end as ends
   from priced
   left join undone using (invoice_id, position)
@@ -201,7 +230,7 @@ having sum(counted.monthly) > 0
 
 def _put_together() -> str:
     steps = ",\n".join(f"{name} as ({step})" for name, step in _STEPS.items())
-    return f"with {steps}{_TOLD}"
+    return f"with recursive {steps}{_TOLD}"
 
 
 MONTHLY = text(_put_together())

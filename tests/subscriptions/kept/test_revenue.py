@@ -1,12 +1,13 @@
 """What subscriptions that we keep come to a month, as the desk counts it from their invoices."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from app.payments import service
 from app.subscriptions.kept import gifts
+from app.subscriptions.kept import service as kept
 from app.subscriptions.revenue.recurring import Paying, recurring
 from app.subscriptions.revenue.report import recurring_report
 from app.subscriptions.revenue.spans import Span
@@ -141,17 +142,61 @@ def test_money_that_came_for_nothing_is_no_revenue(person: Person) -> None:
     assert (person.plan(), a_month(person)) == ("pro", Decimal(29))
 
 
-@pytest.mark.long
-def test_given_days_count_nothing_and_a_larger_plan_in_them_its_price(person: Person) -> None:
-    person.fill_wallet("300")
-    person.subscribe()
+def be_given(person: Person, days: int) -> datetime:
+    """Get days after the paid ones; return when they begin."""
     end = person.kept().period_end
     assert end is not None
     with transaction():
-        gifts.give_days(0, person.id, end + timedelta(days=12), end, "an outage")
-    person.live_on(seconds=(end - person.clock.now + timedelta(hours=4)).total_seconds())
-    assert paying(person) == Paying()
+        gifts.give_days(0, person.id, end + timedelta(days=days), end, "an outage")
+    return end
+
+
+def reach(person: Person, moment: datetime, **more: float) -> None:
+    person.live_on(seconds=(moment - person.clock.now + timedelta(**more)).total_seconds())
+
+
+@pytest.mark.long
+def test_a_larger_plan_in_given_days_counts_its_price(person: Person) -> None:
+    person.fill_wallet("300")
+    person.subscribe()
+    reach(person, be_given(person, 12), hours=4)
+    assert a_month(person) == 29
     take(person, person.change(choice("premium")))
     assert a_month(person) == 79
     person.live_on(days=13)
     assert a_month(person) == 79
+
+
+def test_given_days_keep_the_customer_at_the_price_that_was_paid(person: Person) -> None:
+    """Twice, over the end of a month, and with a bot: nobody left, and nobody came back."""
+    person.fill_wallet("100")
+    person.subscribe(choice("pro", extra_bot=1))
+    start = person.clock.now + timedelta(minutes=1)
+    first, second = be_given(person, 12), be_given(person, 20)
+    reach(person, first, hours=4)
+    assert a_month(person) == 34
+    reach(person, second, days=19)
+    assert a_month(person) == 34
+    reach(person, second, days=20, hours=4)
+    assert (person.state(), a_month(person)) == ("active", Decimal(34))
+    now = person.clock.now
+    moved = recurring_report("USD", Span(start, now, now))
+    for month in (moved.whole, *(one.moved for one in moved.months)):
+        assert {month.net_new, month.churned, month.reactivation} == {Decimal(0)}
+
+
+@pytest.mark.parametrize("how", ["nobody pays", "ended"])
+def test_given_days_end_with_the_subscription(person: Person, how: str) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    end = be_given(person, 12)
+    if how == "ended":
+        reach(person, end, days=3)
+        with transaction():
+            kept.cancel(person.id, at_once=True)
+        reach(person, end, days=3, hours=4)
+    else:
+        reach(person, end, days=12 + 13)
+        assert paying(person) == Paying({person.id: Decimal(29)}, Decimal(29), 1)
+        reach(person, end, days=12 + 15)
+    assert paying(person) == Paying()
