@@ -32,13 +32,8 @@ def server() -> Iterator[DoubleServer]:
         yield server
 
 
-@pytest.mark.parametrize(
-    ("kind", "share", "takes_stop"),
-    few([("BustTrade", "1", False), ("BustTrade", "1", True), ("AdlTrade", "0.5", False)], 3),
-)
-def test_the_books_end_right_and_the_stop_goes_with_the_position(
-    server: DoubleServer, database: None, kind: str, share: str, takes_stop: bool
-) -> None:
+def keep_position(server: DoubleServer) -> tuple[LiveWorld, int]:
+    """Have a bot trade a contract and stop, keeping its position and the stop of that."""
     live = LiveWorld(server.operator_hand())
     live.world_of(CONTRACT)
     live.play("100", symbol=CONTRACT)
@@ -50,6 +45,18 @@ def test_the_books_end_right_and_the_stop_goes_with_the_position(
         stopping.request_stop(owner, bot, StopHow.KEEP)
     for _ in range(3):
         live.audit()
+    return live, bot
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "takes_stop"),
+    few([("BustTrade", "1", False), ("BustTrade", "1", True), ("AdlTrade", "0.5", False)], 3),
+)
+def test_the_books_end_right_and_the_stop_goes_with_the_position(
+    server: DoubleServer, database: None, kind: str, share: str, takes_stop: bool
+) -> None:
+    live, bot = keep_position(server)
+    owner = live.world.bot(bot).user_id
     (stop,) = live.world.open_orders(bot)
     assert (stop.purpose, live.world.bot(bot).state) == ("protect", "stopped")
     customer = server.venue.customers[KEY]
@@ -79,3 +86,23 @@ def test_the_books_end_right_and_the_stop_goes_with_the_position(
         # What is left keeps its stop: it only closes, whatever its size says.
         (standing,) = customer.open_orders()
         assert standing.reduce_only and "notice_left_stop" in notices
+
+
+@pytest.mark.long
+def test_a_position_that_its_owner_has_turned_round_is_not_said_to_have_a_stop(
+    server: DoubleServer, database: None
+) -> None:
+    live, bot = keep_position(server)
+    customer = server.venue.customers[KEY]
+    held = customer.positions["AAAUSDT"].size
+    server.operator.trade(
+        KEY, category="linear", symbol="AAAUSDT", side="Sell", orderType="Market", qty=f"{2 * held}"
+    )
+    for _ in range(3):
+        live.audit()
+    assert live.world.metrics(bot).base == customer.positions["AAAUSDT"].size == -held
+    assert (customer.open_orders(), live.world.open_orders(bot)) == ([], [])
+    owner = live.world.bot(bot).user_id
+    with transaction():
+        notices = {line.code for line in notices_for(bot_card(owner, bot))}
+    assert "notice_no_stop" in notices and "notice_left_stop" not in notices

@@ -160,8 +160,9 @@ def mind_left(bot: LiveBot, orders: Sequence[OwnOrder], held: Decimal) -> Guardi
         }
         answer.events.append(Event(bot.id, "left_stop_fired", values, Severity.WARNING))
     live = [own for own in stops if own.status.is_live]
-    if held == 0:
-        answer.cancels = [own for own in live if own.status in CANCELLABLE]
+    # Whoever has turned the position round by hand has one that it does not close.
+    useless = [own for own in live if not _would_close(own, held)]
+    answer.cancels = [own for own in useless if own.status in CANCELLABLE]
     if not live and "trigger" in bot.protection:
         bot.protection = _forgotten(bot.protection)
     return answer
@@ -182,8 +183,12 @@ def stop_is_declined(bot: LiveBot) -> bool:
 def _is_left(own: OwnOrder, held: Decimal) -> bool:
     # Sent already, or on its way; one that is only intended goes out no more.
     stands = own.status.is_live and own.status is not Status.INTENDED
+    return is_protection(own) and stands and _would_close(own, held)
+
+
+def _would_close(own: OwnOrder, held: Decimal) -> bool:
     closing = Side.SELL if held > 0 else Side.BUY
-    return is_protection(own) and stands and held != 0 and own.order.key.side is closing
+    return held != 0 and own.order.key.side is closing
 
 
 def _forgotten(known: dict[str, Any]) -> dict[str, Any]:
