@@ -175,6 +175,37 @@ def test_a_larger_plan_of_a_provider_counts_as_its_price_to_the_cent(user: User)
     assert a_month_of(user.id, "2026-05-12") == "29.00"
 
 
+@pytest.mark.parametrize("middle", ["2026-04-16T07:13:21", "2026-04-29T23:10:00"])
+@pytest.mark.parametrize(
+    ("percent", "expected"), [("20", "63.20"), ("12.5", "69.12"), ("33", "52.93")]
+)
+def test_cents_of_a_discount_on_a_part_are_not_multiplied(
+    user: User, middle: str, percent: str, expected: str
+) -> None:
+    """What it comes to after a change is what the renewal tells."""
+    with transaction():
+        seed_plans()
+    pro, premium = (
+        found.id
+        for plan in ("pro", "premium")
+        if (found := price_on_sale(plan, Period.parse("month"), "USD", utc_now()))
+    )
+    start, end, last = "2026-04-01", "2026-05-01", "2026-06-01"
+
+    def bill_lowered(amount: Decimal, *lines: Charge) -> None:
+        bill(user.id, lines, discount=f"{amount * Decimal(percent) / 100:.2f}")
+
+    part = Decimal(f"{79 * ((at(end) - at(middle)) / (at(end) - at(start))):.2f}")
+    bill_lowered(Decimal(29), replace(charge("29.00", start, end), price_id=pro))
+    bill_lowered(
+        part,
+        replace(charge(str(part), middle, end, LineKind.PRORATION), price_id=premium),
+        replace(charge("-0.50", middle, end, LineKind.PRORATION), price_id=pro),
+    )
+    bill_lowered(Decimal(79), replace(charge("79.00", end, last), price_id=premium))
+    assert [a_month_of(user.id, day) for day in ("2026-04-30", "2026-05-02")] == [expected] * 2
+
+
 def test_a_price_that_does_not_explain_a_part_is_not_believed(user: User) -> None:
     """The price at the provider was made by hand and named for one of ours that costs 29."""
     with transaction():

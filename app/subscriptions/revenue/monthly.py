@@ -81,19 +81,32 @@ _STEPS: Mapping[str, str] = {
     )
 """,
     # How much of its sum a line is worth, after what stands against all lines of its invoice: the
-    # rest, which has no name of ours, and a discount, which lowers charges only.
+    # rest, which has no name of ours, and a discount, which lowers charges only. On a part of a
+    # period that is the roundest share which explains it: its cents would be multiplied.
     "weighed": """
   select expected.*,
          case when subtotal > coalesce(rest.amount, 0)
-              then subtotal / (subtotal - coalesce(rest.amount, 0)) else 1 end
-         - case when discount > 0 and expected.amount > 0 then discount / nullif((
-             select sum(l.amount) from invoice_lines l
-             where l.invoice_id = expected.invoice_id and l.amount > 0
-               and not (l.kind = 'other' and l.description = '-')
-           ), 0) else 0 end as worth
+              then subtotal / (subtotal - coalesce(rest.amount, 0)) else 1 end as worth,
+         case when expected.amount > 0
+              then coalesce(discount / charges.amount, 0) else 0 end as taken_off,
+         case when expected.amount > 0 then round_one.share end as round_share
   from expected
   left join invoice_lines rest
     on rest.invoice_id = expected.invoice_id and rest.kind = 'other' and rest.description = '-'
+  left join lateral (
+    select nullif(sum(l.amount), 0) as amount, count(*) as lines
+    from invoice_lines l
+    where l.invoice_id = expected.invoice_id and l.amount > 0
+      and not (l.kind = 'other' and l.description = '-')
+  ) charges on discount > 0
+  left join lateral (
+    select share
+    from unnest(array[20, 100, 200]) as step,
+         lateral (select round(discount / charges.amount * step) / step as share) rounded
+    where abs(charges.amount * share - discount) <= charges.lines * :unit / 2
+    order by step
+    limit 1
+  ) round_one on discount > 0
 """,
     # The price of a line, and the full period of which it sells a part: that of the plan, of the
     # same customer, that ends with it; without a plan, that of the first bots. Moments that were
@@ -156,17 +169,24 @@ _STEPS: Mapping[str, str] = {
     # What a line comes to in a month. A part counts as its price, so that what was rounded for the
     # part is not multiplied. A price of ours may be named for one of a provider that was made by
     # hand and costs something else: of its invoices it is believed where it explains the sum.
-    "priced": """
+    "filled": """
   select lasting.*,
+         case
+           when kept_id is not null and price is not null then price
+           when abs(amount - price * seconds / full_seconds) <= :unit then price
+           else amount * (full_seconds / seconds)
+         end as whole
+  from lasting
+""",
+    "priced": """
+  select filled.*,
          round(
-           case
-             when kept_id is not null and price is not null then price
-             when abs(amount - price * seconds / full_seconds) <= :unit then price
-             else amount * (full_seconds / seconds)
-           end * worth / in_months,
+           (whole * worth - case when seconds < full_seconds - 60 and round_share is not null
+                                 then round(whole * round_share, :digits)
+                                 else whole * taken_off end) / in_months,
            :digits
          ) as monthly
-  from lasting
+  from filled
 """,
     # Where a credit tells that a line holds no longer: what is left of its price is given back.
     "undone": """
