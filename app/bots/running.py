@@ -15,7 +15,7 @@ from app.bots.grounds import Grounds, check_price, check_usable
 from app.bots.metrics import flow_money
 from app.bots.models import Bot, BotConfig, BotMetrics, BotState
 from app.bots.planning import grounds_of
-from app.bots.queries.preview import AtOnce
+from app.bots.queries.preview import AtOnce, Preview, plan_preview
 from app.bots.rules import Seen, changed_materially, seen_of
 from app.bots.service import add_version
 from app.bots.verbs import announce, locked_bot, tell
@@ -81,22 +81,39 @@ def edit_preview(user_id: int, bot_id: int, params: Mapping[str, object]) -> Cos
     return Cost(edit, _seen(running.bot, edit))
 
 
-def traded_at_once(user_id: int, bot_id: int, params: Mapping[str, object]) -> AtOnce | None:
-    """Say what other settings would buy or sell at market now; None if they can't be run.
+def preview_of_edit(
+    user_id: int, bot_id: int, params: Mapping[str, object], shown: Preview
+) -> Preview:
+    """Return the figures of a form as they are for a running bot, if its settings can be run.
 
+    What is bought or sold at market now, and orders with the profit that is reinvested in them.
     Nothing is locked, for it is asked at every stroke of a key.
     """
     bot = db.session.get(Bot, bot_id)
     if bot is None or bot.user_id != user_id:
-        return None
+        return shown
     try:
         running = _running(bot)
-        edit = _edit(running, running.strategy.parse(_whole(running, params)))
+        read = running.strategy.parse(_whole(running, params))
+        edit = _edit(running, read)
     except DomainError:
-        return None
+        return shown
     if edit.state is None:
-        return None
-    return AtOnce(edit.base_to_buy, edit.base_to_sell, edit.cost)
+        return shown
+    at_once = AtOnce(edit.base_to_buy, edit.base_to_sell, edit.cost)
+    if not edit.reinvested:
+        return replace(shown, at_once=at_once)
+    planned = plan_preview(running.grounds, read, edit.plan, free=shown.free)
+    return replace(
+        planned,
+        errors=shown.errors,
+        warnings=shown.warnings,
+        # What its owner puts in, and what of the account is left beside it.
+        investment=shown.investment,
+        free_left=shown.free_left,
+        at_once=at_once,
+        reinvested=edit.reinvested,
+    )
 
 
 def edit_running(

@@ -80,6 +80,27 @@ def test_the_form_of_a_change_says_what_it_would_trade_at_once(shop: Shop, clien
 
 
 @pytest.mark.long
+def test_a_change_shows_the_orders_with_the_profit_that_is_reinvested_in_them(
+    shop: Shop, client: Client
+) -> None:
+    bot_id = shop.run_bot(*["97.9", "100.1"] * 3, profit_use="reinvest")
+    earned = db.session.get_one(BotMetrics, bot_id, populate_existing=True).grid_profit
+    typed = {**FORM, "profit_use": "reinvest", "upper": "112"}
+    about = {"bot_id": str(bot_id), "market_id": str(shop.market_id)}
+    shown = client.post_form("/bots/new/preview", {**typed, **about}).text
+    (told,) = re.findall(r"with (\S+)\sUSDT of reinvested profit", shown)
+    assert told == f"{earned:.2f}"
+    # The sum that its owner puts in is the one that was typed.
+    assert "1,000.00" in shown[shown.index("sticky-summary") :]
+    cost = client.post_form(f"/bots/{bot_id}/change", typed).text
+    assert "Profit in the orders" in cost
+    assert f"{earned:.2f}" in cost
+    aside = {**typed, "profit_use": "set_aside"}
+    assert "reinvested" not in client.post_form("/bots/new/preview", {**aside, **about}).text
+    assert "Profit in the orders" not in client.post_form(f"/bots/{bot_id}/change", aside).text
+
+
+@pytest.mark.long
 def test_orders_that_stay_are_named_in_the_cost(shop: Shop, client: Client) -> None:
     bot_id = shop.run_bot(investment=Decimal(2000), quantity=Decimal("0.5"))
     before = {order.client_id for order in standing(bot_id)}

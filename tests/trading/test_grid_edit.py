@@ -128,6 +128,31 @@ def test_reinvested_profit_stays_in_the_orders_over_edits() -> None:
     assert taken.earned == taken.earned_before == 0
 
 
+@pytest.mark.parametrize("first", ["set_aside", "reinvest"])
+def test_all_profit_is_reinvested_once_from_when_this_is_asked_for(first: str) -> None:
+    started = desk(profit_use=first)
+    for _ in range(8):
+        started.see("79")
+        started.see("101")
+    started.see("95")
+    edit(started, upper="130", grids=5)
+    started.settle()
+    # Neither changes an order that stands.
+    for found in (edit(started, profit_use="set_aside"), edit(started, profit_use="reinvest")):
+        assert (found.places, found.cancels, found.money_in) == ((), (), 0)
+    started.settle()
+    earned = sum((match.profit for match in started.matches), D(0))
+    assert found.reinvested == earned > 100
+    assert found.plan.investment == 1000 + earned
+    started.see("89")
+    started.see("101")
+    earned = sum((match.profit for match in started.matches), D(0))
+    before = earned if first == "set_aside" else started.state.earned
+    assert started.state.money == 1000 + earned - before
+    unit = started.state.unit * (1 + before / started.state.money)
+    assert bought(started, 90) == unit.quantize(D("0.001"), "ROUND_FLOOR")
+
+
 def test_less_money_in_a_grid_is_not_counted_against_its_profit() -> None:
     started = desk(profit_use="reinvest")
     for _ in range(8):

@@ -120,6 +120,7 @@ class Preview:
     sells: int | None = None
     first_purchase: Purchase | None = None
     at_once: AtOnce | None = None
+    reinvested: Decimal = ZERO
     minimum_investment: Decimal | None = None
     minimum_by: Line | None = None
     investment: Decimal | None = None

@@ -1,6 +1,6 @@
 """A form for the settings of a bot with what it stands on: as first shown, or as it was sent."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -229,8 +229,7 @@ def live_preview(desk: Desk) -> Preview | None:
     values, wrong = desk.form.read(locale())
     shown = preview_of_draft(current_user.id, desk.draft, desk.form.strategy_name, values, wrong)
     if shown is not None and desk.bot is not None and desk.bot.state == "active" and not wrong:
-        at_once = running.traded_at_once(current_user.id, desk.bot.id, values)
-        shown = replace(shown, at_once=at_once)
+        shown = running.preview_of_edit(current_user.id, desk.bot.id, values, shown)
     if shown is not None and desk.form.linked.data != "step":
         tick = desk.draft.pair.tick if desk.draft.pair else None
         if shown.step is not None:

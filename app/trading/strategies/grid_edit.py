@@ -78,7 +78,7 @@ class Edit:
     With `errors` it can't be done, and `state` is None. `kept` are orders that stay as they are,
     `places` those that are new. `base_to_buy` and `base_to_sell` are traded at market for about
     `cost` (their value) and `fee`; `money_in` is the change of the investment, negative where money
-    comes out.
+    comes out. `reinvested` is the profit that orders are made of beside the investment.
     """
 
     state: GridState | None
@@ -91,6 +91,7 @@ class Edit:
     cost: Decimal = ZERO
     fee: Decimal = ZERO
     money_in: Decimal = ZERO
+    reinvested: Decimal = ZERO
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()
 
@@ -113,10 +114,13 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         return _while_waiting(new, market, price, funds, money_in)
     now = replace(new, trigger_price=None)
     grown = _with_profit(now, state)
+    reinvested = _reinvested(now, state)
     if not reshapes(old, new):
-        plan = plan_grid(now, market, price)
+        plan = plan_grid(grown, market, price)
         wrong = tuple(each for each in plan.errors if each.field in _exits())
-        return Edit(None if wrong else state, plan, warnings=plan.warnings, errors=wrong)
+        begins = reinvested if old.profit_use is not new.profit_use else ZERO
+        going_on = None if wrong else state
+        return Edit(going_on, plan, reinvested=begins, warnings=plan.warnings, errors=wrong)
     fitting = within_funds(grown, market, price, funds, sells_surplus=True)
     plan = plan_grid(fitting, market, price)
     try:
@@ -155,16 +159,22 @@ def edit_grid(old: GridParams, state: GridState, new: GridParams, view: View) ->
         cost=(buys + sells) * price,
         fee=(buys + sells) * price * market.taker_fee,
         money_in=money_in,
+        reinvested=reinvested,
         warnings=(*plan.warnings, *_lacking(begun, anew, promised)),
     )
 
 
 def _with_profit(params: GridParams, state: GridState) -> GridParams:
     """Return settings for an investment that has grown by the profit to be reinvested."""
-    if params.investment is None or params.profit_use is not ProfitUse.REINVEST:
+    if params.investment is None:
         return params
-    earned = max(ZERO, state.earned_before + state.earned)
-    return replace(params, investment=params.investment + earned)
+    return replace(params, investment=params.investment + _reinvested(params, state))
+
+
+def _reinvested(params: GridParams, state: GridState) -> Decimal:
+    if params.investment is None or params.profit_use is not ProfitUse.REINVEST:
+        return ZERO
+    return max(ZERO, state.earned_before + state.earned)
 
 
 class _Anew(NamedTuple):
@@ -332,11 +342,15 @@ def go_on_editing(view: View, state: GridState) -> Decision:
     if less := _much_smaller(begun, anew):
         values = {"orders": len(less), "amount": sum(less)}
         events.append(log_line("buys_smaller", Severity.WARNING, **values))
+    earned = state.earned_before + state.earned
+    reinvests = view.params.profit_use is ProfitUse.REINVEST
     going_on = replace(
         kept.state,
         equity=state.equity,
         outside=state.outside,
-        earned_before=state.earned_before + state.earned,
+        # What was set aside is there to be reinvested later.
+        earned=ZERO if reinvests else earned,
+        earned_before=earned if reinvests else ZERO,
     )
     return Decision(going_on, (), tuple(events), tuple(news.matches), again=True)
 

@@ -170,9 +170,9 @@ class GridState:
     answer). The lowest level has the number `first` in the keys of orders, and lies `trail` levels
     above the lower price of the parameters. `newest` is the highest cycle of gaps that are no more.
     `anchor` is the price of the last fill: what rests is chosen by it, not by each price seen.
-    `earned` is the profit of round trips since the start or the last edit that was not taken out,
-    `earned_before` that of the time before, `money` what the grid was sized for, `equity` what the
-    bot was worth then. `waits_above` says from where the trigger price is waited for; `edits`
+    `money` is what the grid was sized for, and `equity` what the bot was worth then. Of the profit
+    of round trips since the start that was not taken out, `money` has `earned_before` in it, and
+    lacks `earned`. `waits_above` says from where the trigger price is waited for; `edits`
     counts the changes while running. A grid that is `stuck` would follow the price, but its next
     order would be too small; the next fill lets it try again.
     `told` are the rules of the venue under which orders had to be fitted, and what was said then.
