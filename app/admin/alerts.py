@@ -8,6 +8,7 @@ from flask_admin import BaseView, expose
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
+from markupsafe import Markup
 
 from app.accounts.access import current_may
 from app.accounts.permissions import Permission
@@ -15,6 +16,7 @@ from app.admin.acting import Acting
 from app.admin.base import Act, AdminView
 from app.admin.billing import at_provider, in_currency
 from app.admin.forms import SettleForm
+from app.admin.names import PAYER, payer
 from app.admin.words import label
 from app.db import db
 from app.formatting.filters import money
@@ -27,19 +29,19 @@ from app.payments.texts import (
     ALERT_STATES,
     ALERT_WORDS,
     AMOUNT,
-    RAIL_LABELS,
     SETTLEMENTS,
 )
 from app.transactions import transaction
+from app.wallet.texts import RAIL_LABELS
 
 
 def _sum_and_excess(view: object, context: object, model: PaymentAlert, name: str) -> str:
-    """Write a sum, and by how much it is more than our books allow."""
+    """Write a sum, and under it by how much it is more than our books allow."""
     whole, found = in_currency(view, context, model, name), excess_of(model)
     if found is None:
         return whole
-    too_much = money(found.too_much, found.currency)
-    return str(gettext("%(sum)s, of which %(excess)s is too much", sum=whole, excess=too_much))
+    excess = gettext("%(sum)s is too much", sum=money(found.too_much, found.currency))
+    return Markup('{} <small class="d-block">{}</small>').format(whole, excess)
 
 
 def _ways(found: Excess) -> dict[Settlement, str]:
@@ -70,10 +72,11 @@ class AlertView(AdminView):
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [Act("check", ".settle", _l("Settle"), Permission.BILLING_MANAGE)]
     column_list = (
-        "id", "payment_id", "kind", "told", "amount", "state", "settlement", "rail", "external_id",
-        "created_at", "closed_at",
+        "id", "payer", "payment_id", "kind", "told", "amount", "state", "settlement", "rail",
+        "external_id", "created_at", "closed_at",
     )  # fmt: skip
     column_formatters = {
+        PAYER: payer,
         "kind": label(ALERT_LABELS),
         "told": label(ALERT_WORDS),
         "state": label(ALERT_STATES),
@@ -85,6 +88,7 @@ class AlertView(AdminView):
     column_searchable_list = ("external_id",)
     column_filters = ("payment_id", "rail", "kind", "state", "created_at")
     column_labels = {
+        PAYER: _l("User"),
         "payment_id": _l("Payment"),
         "kind": _l("Kind"),
         "told": _l("What is told"),

@@ -21,7 +21,7 @@ from app.accounts.access import current_may, lacks_factor, lead_to_factor
 from app.accounts.form_pages import UNPROCESSABLE
 from app.accounts.permissions import Permission
 from app.admin.filters import LARGEST, Converter, read_whole
-from app.admin.names import named, read_names
+from app.admin.names import PAYER, named, read_names, read_payers
 from app.admin.words import yes_or_no
 from app.formatting.filters import full_price
 from app.formatting.filters import time as format_time
@@ -129,6 +129,8 @@ class AdminView(Guarded, ModelView):
         """List a page; one that can't be is the nearest that can."""
         count, rows = super().get_list(min(max(page or 0, 0), LAST_PAGE), *args, **kwargs)
         read_names(self.model, rows, self.column_list)
+        if PAYER in self.column_list:
+            read_payers({row.payment_id for row in rows})
         return count, rows
 
     @pass_context
@@ -166,7 +168,8 @@ class AdminView(Guarded, ModelView):
 
     def _facts_of(self, row: Any) -> Iterator[tuple[str, Any]]:
         for name in self.column_list:
-            if getattr(row, name) is not None:
+            # What is no column of the table, a formatter writes.
+            if getattr(row, name, name) is not None:
                 yield self.get_column_name(name), self.get_list_value(None, row, name)
 
     def asked_row(self) -> Any:

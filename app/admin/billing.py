@@ -20,7 +20,7 @@ from app.accounts.permissions import Permission
 from app.admin.acting import Acting
 from app.admin.base import Act, AdminView, asked_number
 from app.admin.forms import CloseInvoiceForm, DecideForm, IssueForm, ReasonForm, RefundForm
-from app.admin.names import doer
+from app.admin.names import PAYER, doer, payer
 from app.admin.words import label
 from app.db import db, utc_now
 from app.formatting import parse_decimal
@@ -38,10 +38,10 @@ from app.payments.texts import (
     NOTES,
     PAYMENT_LABELS,
     PURPOSE_LABELS,
-    RAIL_LABELS,
     STATE_LABELS,
 )
 from app.transactions import transaction
+from app.wallet.texts import RAIL_LABELS
 
 # It may break anywhere: a column of them would push the sums out of sight.
 _LONG_ID = Markup('<span class="long-id" translate="no">{} {}</span>')
@@ -237,6 +237,7 @@ class DisputeView(AdminView):
     """Payments that banks take back or ask about."""
 
     column_formatters = {
+        PAYER: payer,
         "external_id": at_provider,
         "state": label(DISPUTE_LABELS),
         "rail": _WAY,
@@ -247,7 +248,7 @@ class DisputeView(AdminView):
         Act("check", ".decide", _l("Play the bank (demonstration)"), Permission.BILLING_MANAGE)
     ]
     column_list = (
-        "id", "payment_id", "rail", "external_id", "state", "amount", "fee", "answer_by",
+        "id", "payer", "payment_id", "rail", "external_id", "state", "amount", "fee", "answer_by",
         "created_at", "closed_at",
     )  # fmt: skip
     column_searchable_list = ("external_id",)
@@ -268,6 +269,7 @@ class DisputeView(AdminView):
         return self.form_page(form, heading, gettext("Decide"), row)
 
     column_labels = {
+        PAYER: _l("User"),
         "payment_id": _l("Payment"),
         "rail": _l("Way to pay"),
         "external_id": _l("Id at the provider"),

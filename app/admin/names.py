@@ -51,6 +51,8 @@ _KINDS: Mapping[str, _Kind] = {
         "admin_ledger_postings.details_view",
     ),
 }
+# A column of lists about payments: whose the payment is.
+PAYER = "payer"
 # Where a table refers to them without a foreign key.
 _BY_NAME = {"user_id": "users", "actor_id": "users", "bot_id": "bots"}
 
@@ -80,6 +82,28 @@ def named(row: Any, column: str) -> Markup | None:
 def doer(user_id: int | None) -> Markup | str:
     """Return who did something, as a link; a dash where nobody of us did."""
     return "—" if user_id is None else _link("users", user_id) or str(user_id)
+
+
+def read_payers(payment_ids: Collection[int]) -> None:
+    """Read whose all these payments are, with one statement for them and one for their names."""
+    known = _payers()
+    missing = {number for number in payment_ids if number not in known}
+    if not missing:
+        return
+    query = select(Payment.id, Payment.user_id).where(Payment.id.in_(missing))
+    known.update({payment_id: user_id for payment_id, user_id in db.session.execute(query)})
+    _read("users", set(known.values()))
+
+
+def payer(_view: object, _context: object, row: Any, _name: str) -> Markup | str:
+    """Write whose payment a row of the desk is about."""
+    read_payers({row.payment_id})
+    return doer(_payers().get(row.payment_id))
+
+
+def _payers() -> dict[int, int]:
+    payers: dict[int, int] = g.setdefault("desk_payers", {})
+    return payers
 
 
 def _link(kind: str, number: int | None) -> Markup | None:

@@ -20,11 +20,12 @@ from app.db import db
 from app.payments import drain
 from app.payments.books.models import Reconciliation, ReconciliationDifference
 from app.payments.models import RailEvent
-from app.payments.texts import EVENT_LABELS, RAIL_LABELS
+from app.payments.texts import EVENT_LABELS
 from app.subscriptions.provider import queries
 from app.subscriptions.provider.models import RailCommand
 from app.subscriptions.provider.texts import COMMAND_LABELS, VERB_LABELS
 from app.transactions import transaction
+from app.wallet.texts import RAIL_LABELS
 
 
 class RailEventView(AdminView):

@@ -7,6 +7,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from app.payments.rules import AlertKind, AlertState, EventState, LineKind, Note, Settlement
+from app.wallet.texts import RAIL_LABELS
 
 TEXTS: Mapping[str, LazyString] = {
     "unknown_invoice": _l("There is no such invoice. Open your list of invoices and try again."),
@@ -77,11 +78,6 @@ TEXTS: Mapping[str, LazyString] = {
 
 # Of money: how much of a coin is another word in most languages.
 AMOUNT = lazy_pgettext("money", "Amount")
-RAIL_LABELS: Mapping[str, LazyString] = {
-    "stripe": _l("Bank card (Stripe)"),
-    "demo": _l("Test card (demonstration)"),
-    "wallet": _l("Wallet"),
-}
 
 PURPOSE_LABELS: Mapping[str, LazyString] = {
     "invoice": _l("Invoice"),

@@ -50,6 +50,8 @@ SENTENCES: Mapping[str, LazyString] = {
     "paused": _l("Paused: nothing is charged until you go on."),
     "cancelled": _l("Active until %(date)s, will not renew."),
     "for_life": _l("Yours for life. Nothing more is charged."),
+    "asked": _l("Active. The next period is yours to pay, by %(date)s."),
+    "trying_asked": _l("Free until %(date)s. What comes after is yours to pay."),
     "trying": _l("Free until %(date)s, then it renews by itself."),
     "renews": _l("Active. It renews by itself on %(date)s."),
     "active": _l("Active."),
@@ -147,7 +149,10 @@ def _running(one: Standing) -> tuple[str, datetime | None]:
         return "for_life", None
     if one.next_at is None:
         return "active", None
-    return ("trying" if one.state == "trialing" else "renews"), one.next_at
+    is_trial = one.state == "trialing"
+    if one.is_asked:
+        return ("trying_asked" if is_trial else "asked"), one.next_at
+    return ("trying" if is_trial else "renews"), one.next_at
 
 
 def _shown_state(one: Standing) -> str:

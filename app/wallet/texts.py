@@ -58,11 +58,10 @@ HOLD_LABELS: Mapping[str, LazyString] = {
     "released": _l("Let go"),
     "expired": _l("Expired"),
 }
-# Names of providers stay as they are.
-RAIL_LABELS: Mapping[str, LazyString | str] = {
+RAIL_LABELS: Mapping[str, LazyString] = {
+    "stripe": _l("Bank card (Stripe)"),
+    "demo": _l("Test card (demonstration)"),
     "wallet": _l("Wallet"),
-    "demo": _l("Demo payments"),
-    "stripe": "Stripe",
 }
 ACCOUNT_LABELS: Mapping[str, LazyString] = {
     "revenue:subscription": _l("Subscription"),

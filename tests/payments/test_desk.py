@@ -158,7 +158,7 @@ def test_parts_go_back_to_the_card_and_to_the_wallet_and_never_more_than_was_pai
     give_back(staff, payment_id, "5.00", "wallet")
     assert balance(user.id) == 5
     said = give_back(staff, payment_id, "15.01", "rail")
-    assert "At most 15 USD" in said
+    assert "At most 15.00 USD" in said
     give_back(staff, payment_id, "15.00", "wallet")
     assert balance(user.id) == 20
     (payment,) = world.payments()
@@ -220,7 +220,7 @@ def test_a_top_up_goes_back_to_the_card_only_while_it_is_not_spent(
     client.post_form(f"/invoices/{issue(user.id)}/pay", {"rail": "wallet"})
     assert balance(user.id) == 1
     payment_id = world.payments()[0].id
-    assert "1 USD free" in give_back(staff, payment_id, "30.00", "rail")
+    assert "1.00 USD free" in give_back(staff, payment_id, "30.00", "rail")
     give_back(staff, payment_id, "1.00", "rail")
     settle_refunds(client)
     assert balance(user.id) == 0
@@ -293,11 +293,13 @@ def test_the_desk_shows_by_how_much_a_refund_is_too_large_and_settles_it_with_on
         assert not take("demo", whole).applied
     alert = db.session.scalars(select(PaymentAlert)).one()
     seen = staff.get("/admin/payment-alerts/").text.replace("\xa0", " ")
-    assert "29.00 USD, of which 20.00 USD is too much" in seen
+    address = db.session.get_one(User, user_id).email
+    assert '29.00 USD <small class="d-block">20.00 USD is too much<' in seen
+    assert f">{address}</a>" in seen
     path = f"/admin/payment-alerts/settle?id={alert.id}"
     page = staff.get(path).text.replace("\xa0", " ")
     chosen = '<option selected value="wallet">Take 20.00 USD from the wallet, nothing is lost<'
-    assert chosen in page
+    assert chosen in page and f">{address}</a>" in page
     reason = re.search(r'name="reason"[^>]*value="([^"]+)"', page)
     assert reason
     assert staff.post_form(path, {"how": "wallet", "reason": reason[1]}).status_code == 303

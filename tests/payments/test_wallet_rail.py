@@ -78,7 +78,7 @@ def test_too_little_money_says_how_much_is_missing_and_nothing_moves(
     answer = client.post_form(
         f"/invoices/{invoice_id}/pay", {"rail": "wallet"}, follow_redirects=True
     )
-    assert "9 USD are missing" in answer.text
+    assert "9.00 USD are missing" in answer.text
     assert (state_of(invoice_id), balance(user.id)) == ("open", Decimal(20))
     assert world.payments() == []
     with pytest.raises(Conflict, match="wallet_short"), transaction():

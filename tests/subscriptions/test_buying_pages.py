@@ -384,6 +384,14 @@ def test_a_plan_of_somebody_else_stays_as_it_is(
 # ---- what has to be heard ----
 
 
+def test_who_has_nothing_to_be_charged_by_is_not_told_that_it_renews(client: Client) -> None:
+    page = order(client)
+    world.pay(client, page, world.DISPUTED)
+    world.settle(client)
+    told = client.get("/subscriptions").text
+    assert "The next period is yours to pay, by" in told and "renews by itself" not in told
+
+
 @pytest.mark.long
 def test_every_page_tells_of_a_payment_that_failed(client: Client, user: User) -> None:
     fall_behind(client, user)

@@ -14,10 +14,11 @@ from app.listing.paging import PAGE_SIZE
 from app.money import Money
 from app.transactions import transaction
 from app.wallet import figures, holds, queries, service, topups
-from app.wallet.ledger import post, reverse
+from app.wallet.ledger import account, post, reverse
 from app.wallet.rules import Entry, Line, wallet_of
 from app.wallet.topups import RefLink
 from tests.client import Client
+from tests.factories import make_user
 from tests.long import few
 from tests.wallet.books import D, make_wallet, sums, usd, wallet_sum
 
@@ -286,3 +287,13 @@ def test_postings_are_found_by_what_they_are_about() -> None:
         Entry(wallet_of(me), "USD", D(5)), Entry("revenue:rental", "USD", D(-5)),
     )  # fmt: skip
     assert queries.postings_about("invoice:2") == ()
+
+
+def test_a_wallet_without_transactions_blames_no_filter(login_as: Login) -> None:
+    user = make_user()
+    with transaction():
+        account(wallet_of(user.id), "USD")
+    client = login_as(user)
+    page = client.get("/wallet").text
+    assert "No transactions yet" in page and "hidden by the filters" not in page
+    assert "hidden by the filters" in client.get("/wallet?kind=refund").text
