@@ -1,13 +1,14 @@
 """Asking one bot's strategy: the view is put together, its answer becomes orders and log lines."""
 
-import logging
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from app.bots.live.answers import CANCELLABLE, Answer, event_of, params_of, remember
 from app.bots.live.booking import NOTED, Books
 from app.bots.live.facts import Seen
+from app.bots.live.idle import read_left, rest, watch
 from app.bots.live.limits import broken_limit
 from app.bots.live.outcomes import PREFIX, is_excused, rests_for_now
 from app.bots.live.protect import (
@@ -15,7 +16,6 @@ from app.bots.live.protect import (
     Guarding,
     guard,
     held_stops,
-    is_protection,
     note_fired,
     stop_is_declined,
     wake_with,
@@ -28,156 +28,23 @@ from app.trades.service import NewOrder, OwnOrder
 from app.trading.engine import Tick, tick
 from app.trading.intents import Cancel, Place, Reason
 from app.trading.market import ZERO, MarketKind, PricePoint, Triggers
-from app.trading.orders import Order, Purpose, Side, Status, client_order_id, traded_value
+from app.trading.orders import Order, Purpose, Status, client_order_id, traded_value
 from app.trading.ports import Balance
 from app.trading.risk import Limits
 from app.trading.strategies import strategy_named
 from app.trading.strategy import (
     COINS_MISSING,
-    LogLine,
-    Match,
     Protection,
     Severity,
     StopHow,
     Strategy,
-    UnderWay,
     View,
 )
 
-log = logging.getLogger(__name__)
-
-CANCELLABLE = frozenset({Status.INTENDED, Status.OPEN, Status.PARTIAL})
-_MOST_PARAMS = 50_000
 # What a strategy logs when other settings begin.
 EDITED = "edit_done"
 # When it deals its coins out anew: to other orders than those that answer their purchases.
 DEALT_ANEW = frozenset({EDITED, "grid_started", "level_too_small_to_sell"})
-
-
-@dataclass(slots=True)
-class Answer:
-    """What a bot wants: nothing of it is written yet.
-
-    `unsent` are intended orders of former ticks that still have to go out; `settled` final orders
-    that the strategy has taken in. `under_way` are the round trips that go on where coins were
-    dealt out anew: all others have ended.
-    """
-
-    new_orders: list[NewOrder] = field(default_factory=list)
-    cancels: list[OwnOrder] = field(default_factory=list)
-    unsent: list[OwnOrder] = field(default_factory=list)
-    settled: list[OwnOrder] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    matches: tuple[Match, ...] = ()
-    wake: Triggers = Triggers()
-    finished: Reason | None = None
-    again: bool = False
-    edited: bool = False
-    under_way: UnderWay | None = None
-
-
-def watch(
-    orders: Iterable[OwnOrder], *, take_back: bool = False, staying: Collection[OwnOrder] = ()
-) -> Answer:
-    """Answer for a bot that does not run: nothing new goes out, what stands may be filled.
-
-    With `take_back` (a bot that gave up) what stands is cancelled, but for what is `staying`:
-    nobody would answer its fills.
-    """
-    own = list(orders)
-    unwanted = CANCELLABLE if take_back else {Status.INTENDED}
-    return Answer(
-        cancels=[each for each in own if each.status in unwanted and each not in staying],
-        settled=[each for each in own if each.status.is_final],
-    )
-
-
-def read_left(books: Books, bot: LiveBot, answer: Answer) -> None:
-    """Count the round trips that were closed by orders of a start that is over.
-
-    Nobody answers them; but what they sell, nothing waits for any longer.
-    """
-    try:
-        if not bot.is_running and bot.strategy_state is not None:
-            state = _read_left(books, bot, answer, bot.strategy, bot.epoch, bot.strategy_state)
-            _remember(bot, state, None)
-        if bot.left_state is not None:
-            state = _read_left(books, bot, answer, **bot.left_state)
-            bot.left_state = {**bot.left_state, "state": state}
-    except Exception:
-        # What stands is taken back even if nobody can say what it has closed.
-        log.exception("left_unread bot=%s", bot.id)
-
-
-def _read_left(
-    books: Books, bot: LiveBot, answer: Answer, strategy: str, epoch: int, state: dict[str, Any]
-) -> dict[str, Any]:
-    left = tuple(own.order for own in answer.settled if own.epoch == epoch)
-    if not left:
-        return state
-    reader = strategy_named(strategy)
-    read = reader.read_left(reader.decode_state(state), left, books.now)
-    answer.matches += read.matches
-    answer.events += [_event(bot, line) for line in read.events]
-    return reader.encode_state(read.state)
-
-
-def rest(orders: Iterable[OwnOrder], held: Decimal) -> Answer:
-    """Answer for a paused bot: what would open more is taken back, what closes stays.
-
-    Nothing is settled: what happens meanwhile is news to the strategy when the bot goes on.
-    """
-    own = [each for each in orders if each.status.is_live and not is_protection(each)]
-    closing = Side.SELL if held > 0 else Side.BUY
-    left, staying = abs(held), set()
-    for each in sorted(own, key=_turn_to_fill):
-        if each.status is Status.INTENDED or each.order.key.side is not closing:
-            continue
-        # What goes beyond the coins or the position would open the other way.
-        if each.status in CANCELLABLE and each.order.remaining > left:
-            continue
-        staying.add(each.id)
-        left -= each.order.remaining
-    return Answer(cancels=[o for o in own if o.status in CANCELLABLE and o.id not in staying])
-
-
-def _turn_to_fill(own: OwnOrder) -> tuple[bool, Decimal]:
-    # What can't be taken back counts first, then the price comes to the nearest one first.
-    price = own.order.price or ZERO
-    return own.status in CANCELLABLE, price if own.order.key.side is Side.SELL else -price
-
-
-def hold(books: Books, bot: LiveBot, seen: Seen) -> Answer:
-    """Answer for a paused bot: as `rest`, and its exits hold: where one is reached, it ends."""
-    answer = rest(books.orders[bot.id], books.metrics[bot.id].books.position.base)
-    current = [own for own in books.orders[bot.id] if own.epoch == bot.epoch]
-    answer.events = note_fired(bot, current, books.now)
-    point = seen.points.get(bot.market_id)
-    if not answer.events and point is not None and bot.strategy_state is not None:
-        strategy = strategy_named(bot.strategy)
-        view = View(
-            time=point.time,
-            price=point.price,
-            market=bot.market,
-            params=_params(strategy, bot),
-            state=strategy.decode_state(bot.strategy_state),
-            orders=tuple(own.order for own in current),
-            holdings=books.metrics[bot.id].books.position.holdings,
-            investment=bot.capital,
-            swing=seen.swings.get(bot.id),
-        )
-        bot.triggers = answer.wake = strategy.exit_triggers(view)
-        ending = strategy.ending(view)
-        bot.has_minded(point)
-        if ending is not None:
-            bot.stop_request = ending.how.value
-            bot.turn(BotState.STOPPING, ending.why.code, ending.why.values, books.now)
-            line = Event(bot.id, ending.why.code, dict(ending.why.values), Severity.WARNING)
-            answer.events.append(line)
-    if bot.stop_request is not None:
-        # The strategy closes, at this very price.
-        bot.next_tick_at, answer.again = books.now, True
-    return answer
 
 
 def unsent(orders: Iterable[OwnOrder], epoch: int, seen: Seen) -> list[OwnOrder]:
@@ -212,7 +79,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
         paused.again = True
         return paused
     strategy = strategy_named(bot.strategy)
-    params = _params(strategy, bot)
+    params = params_of(strategy, bot)
     if begins := bot.strategy_state is None:
         # Orders of the start before this one, and prices of the past, come first.
         live = [own for own in former if own.status.is_live and own not in staying]
@@ -264,7 +131,7 @@ def ask(books: Books, bot: LiveBot, seen: Seen, tick_id: str) -> Answer:
     if begins or any(each.code in DEALT_ANEW for each in result.events):
         answer.under_way = strategy.under_way(result.state)
     # What has to wait for the next price is decided once more then.
-    _remember(bot, strategy.encode_state(result.state), None if view.price_is_old else point)
+    remember(bot, strategy.encode_state(result.state), None if view.price_is_old else point)
     bot.triggers = result.triggers
     if answer.finished is not None and answer.finished.code == COINS_MISSING:
         _take_out(books, bot, answer.finished)
@@ -396,7 +263,7 @@ def _read(
         answer.new_orders.append(_new(bot, order, denied.intent.reason, tick_id, denied.code))
     answer.settled += [own for own in orders if own.status.is_final]
     # What others took back is in the log since it was noticed.
-    answer.events += [_event(bot, e) for e in result.events if e.code != NOTED]
+    answer.events += [event_of(bot, e) for e in result.events if e.code != NOTED]
     answer.matches += result.matches
     answer.edited = any(each.code == EDITED for each in result.events)
     answer.wake = result.wake
@@ -441,34 +308,9 @@ def _new(
     )
 
 
-def _event(bot: LiveBot, line: LogLine) -> Event:
-    return Event(bot.id, line.code, dict(line.values), line.level)
-
-
 def _no_price(bot: LiveBot) -> list[Event]:
     # Said once, not at every tick.
     if bot.last_error == "no_price":
         return []
     bot.last_error = "no_price"
     return [Event(bot.id, "no_price", {"symbol": bot.market.symbol}, Severity.WARNING)]
-
-
-def _remember(bot: LiveBot, state: dict[str, Any], minded: PricePoint | None) -> None:
-    if minded is not None:
-        bot.has_minded(minded)
-    bot.state_changed = state != bot.strategy_state
-    bot.strategy_state = state
-
-
-_params_read: dict[tuple[int, int], Any] = {}
-
-
-def _params(strategy: Strategy[Any, Any], bot: LiveBot) -> Any:
-    # Versions of settings never change, so reading one once is enough for a process.
-    key = (bot.id, bot.config_version)
-    params = _params_read.get(key)
-    if params is None:
-        if len(_params_read) >= _MOST_PARAMS:
-            _params_read.clear()
-        params = _params_read[key] = strategy.parse(bot.params)
-    return params

@@ -12,10 +12,12 @@ from functools import partial
 
 from sqlalchemy import Table
 
-from app.bots.live.asking import Answer, ask, hold, read_left, rest, unsent, watch
+from app.bots.live.answers import Answer
+from app.bots.live.asking import ask, unsent
 from app.bots.live.booking import Books, lacks, open_books, tell_of_stray
 from app.bots.live.catching_up import catch_up
 from app.bots.live.facts import Account, Seen, Work
+from app.bots.live.idle import hold, read_left, rest, watch
 from app.bots.live.outcomes import ask_back
 from app.bots.live.protect import AT_VENUE, held_stops, leave, mind_left
 from app.bots.live.rows import Event, LiveBot, write_bots, write_events

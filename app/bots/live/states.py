@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.bots.live.asking import Answer
+from app.bots.live.answers import Answer
 from app.bots.live.booking import Books
 from app.bots.live.rows import MOST_FAILURES, Event, LiveBot
 from app.bots.models import BotState

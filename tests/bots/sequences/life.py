@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from app.bots.live import asking
+from app.bots.live import answers
 from app.bots.models import Bot, BotConfig, BotEvent, BotMetrics
 from app.db import db, utc_now
 from app.errors import DomainError
@@ -224,7 +224,7 @@ class Life:
     def new_process(self) -> None:
         """Forget all that a process remembers."""
         forget_points()
-        asking._params_read.clear()
+        answers._params_read.clear()
         db.session.remove()
 
     def compare(self) -> None:
