@@ -569,6 +569,10 @@ _NOTICES: Mapping[str, LazyString] = {
         "%(exchange)s did not say whether an order at %(price)s was placed (%(since)s). We are "
         "checking and will not send it again until we know. The other orders go on."
     ),
+    "notice_unresolved_market": _l(
+        "%(exchange)s did not say whether an order at market was placed (%(since)s). We are "
+        "checking and will not send it again until we know. The other orders go on."
+    ),
 }
 
 TEXTS: Mapping[str, LazyString] = {

@@ -10,7 +10,10 @@ from sqlalchemy import select
 from app.accounts.models import AuditEntry, Role
 from app.bots import unresolved
 from app.bots.live import clock
+from app.bots.models import Bot
+from app.bots.queries import bot_card, notices_for
 from app.bots.unresolved import VenueAnswer, Verdict, ask_venue, look_again, resolve_order
+from app.bots.wording import say
 from app.db import db
 from app.errors import Conflict, DomainError, InvalidInput, NotFound
 from app.transactions import transaction
@@ -71,6 +74,21 @@ def test_what_waits_is_listed_with_its_age_and_last_answer(desk: Desk) -> None:
     other = desk.orders("OPEN")[0].id
     with transaction(), pytest.raises(NotFound):
         unresolved.stuck_order(other)
+
+
+@pytest.mark.parametrize("at_market", [True, False])
+def test_its_owner_reads_of_which_order_nobody_knows(desk: Desk, at_market: bool) -> None:
+    """One at market has no price; the sentence said "an order at was placed"."""
+    if at_market:
+        desk.venue.lose_requests = True
+        desk.tick()
+    else:
+        Case(desk, arrived=False)
+    with transaction():
+        owner = db.session.get_one(Bot, desk.bot).user_id
+        (line,) = notices_for(bot_card(owner, desk.bot))
+    told = "order at market was placed" if at_market else "an order at 100 was"
+    assert told in say(line)
 
 
 def test_an_order_that_is_certainly_not_there_frees_its_level(desk: Desk) -> None:

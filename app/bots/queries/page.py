@@ -81,10 +81,10 @@ def notices_for(card: BotCard) -> tuple[Line, ...]:
     )
     lines = [
         Line(
-            "notice_unresolved",
+            "notice_unresolved_market" if price is None else "notice_unresolved",
             {
                 "exchange": card.exchange,
-                "price": "" if price is None else exact_text(price),
+                **({} if price is None else {"price": exact_text(price)}),
                 "since": since.isoformat(),
             },
             "warning",
