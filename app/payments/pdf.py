@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from flask_babel import gettext as _
+from flask_babel import pgettext
 
 from app.formatting.filters import day, money, number
 from app.payments.queries import InvoicePage
@@ -16,7 +17,7 @@ PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
 SELLER = "Botyard"
 MARGIN = 56
 # Widths of the columns on A4 between the margins: what for, period, count, amount.
-COLUMNS = (218, 125, 50, 90)
+COLUMNS = (196, 121, 76, 90)
 
 
 def render(page: InvoicePage, email: str) -> bytes:
@@ -56,7 +57,7 @@ def _head(page: InvoicePage, title: str, email: str) -> list[object]:
     from reportlab.platypus import Spacer, Table
 
     facts = [
-        (_("From"), SELLER),
+        (pgettext("sender", "From"), SELLER),
         (_("For"), email),
         (_("State"), str(STATE_LABELS[page.card.state])),
         (_("Issued"), day(page.opened_at) if page.opened_at else ""),
@@ -73,23 +74,32 @@ def _lines(page: InvoicePage) -> list[object]:
     from reportlab.platypus import Table, TableStyle
 
     currency = page.card.currency
-    heads = (_("What for"), _("Period"), _("Count"), str(AMOUNT))
-    rows = [[_text(head, BOLD) for head in heads]]
+    rows = [_row(heads(), BOLD)]
     for line in page.lines:
         period = ""
         if line.period_start is not None and line.period_end is not None:
             period = f"{day(line.period_start)} – {day(line.period_end)}"
         amount = money(line.amount, currency)
-        rows.append([_text(part) for part in (line.description, period, number(line.quantity))])
-        rows[-1].append(_text(amount))
-    for name, value in _sums(page):
-        rows.append([_text(name, BOLD), _text(""), _text(""), _text(value, BOLD)])
+        rows.append(_row((line.description, period, number(line.quantity), amount), PLAIN))
+    rows += [_row((name, "", "", value), BOLD) for name, value in _sums(page)]
     style = [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ("LINEBELOW", (0, 0), (-1, 0), 0.75, colors.black),
         ("LINEBELOW", (0, 1), (-1, -1), 0.25, colors.lightgrey),
     ]
     return [Table(rows, colWidths=COLUMNS, repeatRows=1, hAlign="LEFT", style=TableStyle(style))]
+
+
+def heads() -> tuple[str, str, str, str]:
+    """Return what stands above the columns of the lines."""
+    return _("What for"), _("Period"), _("Count"), str(AMOUNT)
+
+
+def _row(words: tuple[str, str, str, str], font: str) -> list[object]:
+    """Return the cells of a row, its numbers at the right."""
+    what, period, *numbers = words
+    left = [_text(what, font), _text(period, font)]
+    return left + [_text(one, font, is_number=True) for one in numbers]
 
 
 def _sums(page: InvoicePage) -> list[tuple[str, str]]:
@@ -104,10 +114,18 @@ def _sums(page: InvoicePage) -> list[tuple[str, str]]:
     return [(name, money(value, currency)) for name, value in sums if value or value is total]
 
 
-def _text(words: str, font: str = PLAIN, size: int = 9) -> object:
+def _text(words: str, font: str = PLAIN, size: int = 9, *, is_number: bool = False) -> object:
+    from reportlab.lib.enums import TA_LEFT, TA_RIGHT
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import Paragraph
 
     # Long words break anywhere: nothing that somebody wrote runs over the edge.
-    style = ParagraphStyle(font, fontName=font, fontSize=size, leading=size * 1.4, splitLongWords=1)
+    style = ParagraphStyle(
+        font,
+        fontName=font,
+        fontSize=size,
+        leading=size * 1.4,
+        splitLongWords=1,
+        alignment=TA_RIGHT if is_number else TA_LEFT,
+    )
     return Paragraph(escape(words, quote=False), style)

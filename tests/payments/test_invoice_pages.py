@@ -9,6 +9,8 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
+from flask_babel import force_locale
 from reportlab.pdfbase import pdfmetrics
 
 from app.accounts.models import User
@@ -152,3 +154,21 @@ def test_a_top_up_finer_than_a_cent_is_told_so(client: Client) -> None:
     form = {"amount": "5.001", "currency": "USD", "rail": "demo"}
     answer = client.post_form("/wallet/top-up", form)
     assert answer.status_code == 422 and "smallest unit of USD" in answer.text
+
+
+@pytest.mark.parametrize("language", ["en", "ru", "pt_BR"])
+def test_no_word_above_a_column_of_the_file_is_broken(app: Flask, language: str) -> None:
+    pdf._load_fonts()
+    with app.test_request_context(), force_locale(language):
+        heads = pdf.heads()
+    padding = 12
+    for head, width in zip(heads, pdf.COLUMNS, strict=True):
+        for word in head.split():
+            assert pdfmetrics.stringWidth(word, pdf.BOLD, 9) + padding <= width, (head, width)
+
+
+def test_a_paper_says_from_whom_it_is(user: User, login_as: Login) -> None:
+    with transaction():
+        user.profile.language = "ru"
+    page = login_as(user).get(f"/invoices/{issue(user.id)}/print").text
+    assert re.search(r"<dt>От кого</dt>\s*<dd>Botyard</dd>", page)
