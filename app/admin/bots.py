@@ -14,6 +14,7 @@ from app.accounts.permissions import Permission
 from app.admin.acting import Acting
 from app.admin.base import Act, AdminView
 from app.admin.forms import StopForm
+from app.admin.names import doer
 from app.admin.words import BOT_WORDS, EVENT_WORDS
 from app.bots import stopping
 from app.bots.inventory import any_bot
@@ -83,7 +84,7 @@ class BotView(AdminView):
                 stopping.staff_stop(current_user.id, bot.id, form.why, StopHow(form.how.data))
             if act.is_done:
                 return redirect(url_for("admin_bots.index_view"))
-        return self.with_form("admin/stop_bot.html", form, bot=bot)
+        return self.with_form("admin/stop_bot.html", form, bot=bot, owner=doer(bot.user_id))
 
 
 class BotEventView(AdminView):

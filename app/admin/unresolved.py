@@ -11,6 +11,7 @@ from app.accounts.permissions import Permission
 from app.admin.acting import Acting
 from app.admin.base import StaffPage
 from app.admin.forms import ResolveForm
+from app.admin.names import doer
 from app.bots import ties, unresolved
 from app.bots.labels import ORDER_STATUS_LABELS
 from app.errors import DomainError
@@ -51,6 +52,7 @@ class UnresolvedPage(StaffPage):
         return self.render(  # type: ignore[no-any-return]  # Flask-Admin is untyped
             "admin/unresolved_order.html",
             order=order,
+            owner=doer(order.user_id),
             answer=answer,
             form=form,
             statuses=ORDER_STATUS_LABELS,

@@ -161,6 +161,8 @@ def test_staff_stop_a_bot_with_a_reason(app: Flask, login_as: Login) -> None:
     client = login_as(staff)
     page = client.get(f"/admin/bots/stop?id={bot.id}")
     assert page.status_code == 200
+    owner = db.session.get_one(User, bot.user_id)
+    assert f'details/?id={owner.id}">{owner.email}</a>' in page.text
     empty = client.post_form(f"/admin/bots/stop?id={bot.id}", {"how": "keep", "reason": ""})
     assert empty.status_code == 422
     assert db.session.get_one(Bot, bot.id).state == BotState.ACTIVE.value

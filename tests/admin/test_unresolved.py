@@ -40,7 +40,10 @@ def test_staff_looks_and_resolves_an_unclear_order(desk: Desk, login_as: Login) 
     client = login_as(make_user(Role.SUPPORT))
     page = client.get(LIST).text
     assert f"order?id={order.id}" in page and "time-out" in page
-    assert "does not know this order" in client.get(ORDER + str(order.id)).text
+    shown = client.get(ORDER + str(order.id)).text
+    assert "does not know this order" in shown
+    owner = db.session.get_one(User, order.user_id)
+    assert f'details/?id={owner.id}">{owner.email}</a>' in shown
     answer = client.post_form(LIST + "look", data={"id": order.id})
     assert answer.status_code == 302
     assert desk.account().audited_at is None
