@@ -1,11 +1,13 @@
 """The same thing done by many at the same moment."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
 from flask import Flask
+from sqlalchemy import text
 
 from app.db import db
 
@@ -28,3 +30,13 @@ def at_once(app: Flask, count: int, act: Callable[[int], T]) -> list[T]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+def wait_for_a_lock() -> None:
+    """Wait until somebody waits for a row of this transaction."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    for _ in range(100):
+        if db.session.scalar(waiting):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")

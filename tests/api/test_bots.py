@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from app.accounts.models import User
 from app.bots import inventory, queries, service
@@ -22,7 +22,7 @@ from app.markets.models import MarketRow
 from app.trading.ports import Balance
 from app.transactions import transaction
 from tests.api.programs import Program, code_of, field_of, give_token
-from tests.at_once import at_once
+from tests.at_once import at_once, wait_for_a_lock
 from tests.bots.shop import Shop
 from tests.factories import make_account, make_market, make_user
 from tests.long import few
@@ -33,16 +33,6 @@ GRID = {"lower": "90", "upper": "110", "grids": 10, "investment": "1000", "reser
 def order_for(shop: Shop, **changes: Any) -> dict[str, Any]:
     body = {"account": shop.account_id, "symbol": "AAA/USDT", "name": "By program", **GRID}
     return {name: value for name, value in (body | changes).items() if value != "-"}
-
-
-def wait_for_a_lock() -> None:
-    """Wait until somebody waits for a row of this transaction."""
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    for _ in range(100):
-        if db.session.scalar(waiting):
-            return
-        time.sleep(0.05)
-    raise AssertionError("nobody waits")
 
 
 def count_bots() -> int:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.bots import running, service, starting, stopping
-from app.bots.live import tick_accounts
+from app.bots.live import deciding, tick_accounts
 from app.bots.models import Bot, BotConfig
 from app.bots.planning import prospect
 from app.bots.rules import Seen
@@ -19,7 +20,7 @@ from app.errors import DomainError
 from app.exchanges.models import PaperOrder
 from app.trading.strategy import StopHow
 from app.transactions import transaction
-from tests.at_once import at_once
+from tests.at_once import MOST_WAITING_S, at_once, wait_for_a_lock
 from tests.bots.shop import HOLDER, Shop
 
 DONE = "done"
@@ -153,3 +154,37 @@ def test_two_workers_and_an_edit_make_one_ladder(app: Flask, shop: Shop) -> None
     at_once(app, 3, act)
     assert_one_ladder(shop, 10)
     assert shop.bot(bot_id).config_version == 2
+
+
+def test_an_edit_that_is_done_while_a_tick_waits_for_it_fails_no_tick(
+    app: Flask, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot_id = shop.run_bot()
+    shop.play("97.9")
+    edit = Acts(shop, bot_id).edit(lower=Decimal(80))
+    edits: list[Thread] = []
+
+    def decide(*args: Any) -> Any:
+        if not edits:
+            edits.append(Thread(target=edit_slowly))
+            edits[0].start()
+            assert is_locked.wait(MOST_WAITING_S)
+        return deciding.decide(*args)
+
+    def edit_slowly() -> None:
+        with app.app_context():
+            try:
+                with transaction():
+                    edit()
+                    is_locked.set()
+                    wait_for_a_lock()
+            finally:
+                db.session.remove()
+
+    is_locked = Event()
+    monkeypatch.setattr("app.bots.live.decide", decide)
+    report = tick_accounts([shop.account_id], HOLDER)
+    edits[0].join()
+    assert report.failed == 0
+    assert (shop.bot(bot_id).config_version, shop.bot(bot_id).failures) == (2, 0)
+    assert_one_ladder(shop, 10)

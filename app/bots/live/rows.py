@@ -181,9 +181,11 @@ _CONCERNED = """
 _READ_SEATS = text(
     f"select {_SEAT} {_JOINED} where {_CONCERNED} order by bots.id for share of bots"
 )
+# Whoever waits here for an edit gets the row of after it, with what it was joined to before: none
+# of that is of the new version, and a join that must find one would leave the bot out.
 _READ_BOTS = text(
     f"select {_SEAT}, {plain_columns(BOTS, _OWN)}, config.params {_JOINED}"
-    " join bot_configs as config"
+    " left join bot_configs as config"
     "   on config.bot_id = bots.id and config.version = bots.config_version"
     f" where ({_CONCERNED}) or bots.id = any(cast(:also as bigint[]))"
     " order by bots.id for update of bots"
@@ -202,18 +204,35 @@ def read_seats(account_ids: Collection[int]) -> list[Seat]:
 def read_bots(account_ids: Collection[int], also: Iterable[int] = ()) -> list[LiveBot]:
     """Read those bots (and others by id) whole, locked for writing."""
     asked = {"accounts": list(account_ids), "also": list(also)}
-    rows = db.session.execute(_READ_BOTS, asked)
+    rows = db.session.execute(_READ_BOTS, asked).all()
+    edited = _read_params(row.id for row in rows if row.params is None)
     return [
         LiveBot(
             **_seat_values(row),
-            params=row.params,
+            params=edited[row.id] if row.params is None else row.params,
             **{name: getattr(row, name) for name in _OWN},
             left_stored=row.left_state,
             protection_stored=row.protection,
             guard_day_stored=row.guard_day,
         )
-        for row in rows.all()
+        for row in rows
     ]
+
+
+_PARAMS = text("""
+    select bot.id, config.params
+    from bots as bot
+    join bot_configs as config on config.bot_id = bot.id and config.version = bot.config_version
+    where bot.id = any(cast(:bots as bigint[]))
+""")
+
+
+def _read_params(bot_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return the settings of bots that are locked already, as they are now."""
+    asked = list(bot_ids)
+    if not asked:
+        return {}
+    return {row.id: row.params for row in db.session.execute(_PARAMS, {"bots": asked})}
 
 
 _LEVERAGES = text("""
