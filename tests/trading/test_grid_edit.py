@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.bots.queries.ladder import rungs_of
 from app.trading.engine import tick
 from app.trading.intents import Cancel, Place
 from app.trading.market import FeeSide, MarketKind, Tier, Triggers, booked, exact
@@ -339,6 +340,21 @@ def test_an_edit_stopped_on_its_way_counts_what_its_old_orders_have_closed(
     started.see("101", stop=how)
     (match,) = started.matches
     assert (match.buy_price, match.sell_price, match.profit) == (D(90), D(100), D("27.77"))
+
+
+@pytest.mark.parametrize("grids", [4, 7])
+def test_an_edit_stopped_on_its_way_shows_the_levels_of_its_settings(grids: int) -> None:
+    started = desk(trailing_up=True)
+    started.see("131")
+    assert started.state.trail == 1
+    edit(started, upper="160", grids=grids)
+    started.settle(StopHow.KEEP)
+    assert started.finished == "stop_requested"
+    params, state = GRID.encode_params(started.params), GRID.encode_state(started.state)
+    shown = rungs_of("grid", params, state, FREE)
+    assert shown.prices == rungs_of("grid", params, None, FREE).prices
+    assert GRID.is_outside(started.params, D(79), started.state)
+    assert not GRID.is_outside(started.params, D(81), started.state)
 
 
 # --- orders that stay -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from app.trading.market import Market
 from app.trading.strategies import STRATEGIES
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_sizes import ladder_of
+from app.trading.strategies.grid_state import Phase
 
 GRID = "grid"
 # Settings with which a grid leaves the range that it began with.
@@ -39,7 +40,10 @@ def rungs_of(
     if state is None:
         return _rungs(0, ladder_of(read, market))
     now = grid.decode_state(state)
-    if not now.slots:
+    # One that is stopped on the way to other settings has the gaps of those before.
+    ends = now.phase in {Phase.CLOSING, Phase.FINISHED}
+    others = ends and not read.infinity and len(now.slots) != read.grids
+    if others or not now.slots:
         return _rungs(0, ladder_of(read, market))
     return _rungs(now.first, ladder_of(read, market, now.trail, len(now.slots)))
 

@@ -48,6 +48,9 @@ def decide_grid(view: View) -> Decision:
 
 def _leave(view: View, state: GridState, ending: Exit) -> Decision:
     """End, or go on ending, and count what orders that nobody answers have closed."""
+    if state.phase is Phase.EDITING:
+        # Where it has followed the price to was in the range of before.
+        state = replace(state, trail=0)
     state, news = read_leaving(state, view.orders, view.time)
     return close(view, replace(state, phase=Phase.CLOSING, exit=ending), ending, news)
 
