@@ -162,7 +162,7 @@ ALERT_LABELS: Mapping[str, LazyString] = {
 ALERT_STATES: Mapping[str, LazyString] = {
     AlertState.OPEN: _l("Waits for a person"),
     AlertState.OVER: _l("Over, as its provider says"),
-    AlertState.SETTLED: _l("Settled"),
+    AlertState.SETTLED: lazy_pgettext("alert", "Settled"),
 }
 SETTLEMENTS: Mapping[str, LazyString] = {
     Settlement.NOTED: _l("Looked into; nothing is booked"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from flask_babel import lazy_gettext as _l
+from flask_babel import lazy_pgettext
 from flask_babel.speaklater import LazyString
 
 TEXTS: Mapping[str, LazyString] = {
@@ -49,7 +50,7 @@ KIND_LABELS: Mapping[str, LazyString] = {
     "reversal": _l("Reversal"),
 }
 STATE_LABELS: Mapping[str, LazyString] = {
-    "settled": _l("Settled"),
+    "settled": lazy_pgettext("posting", "Settled"),
     "reversed": _l("Reversed"),
 }
 HOLD_LABELS: Mapping[str, LazyString] = {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_admin.model import BaseModelView
+from flask_babel import force_locale
 from sqlalchemy import event, select
 
 from app.accounts.models import AuditEntry, Role, User
@@ -18,10 +19,12 @@ from app.admin.base import SECRET_COLUMNS, AdminView, Guarded
 from app.bots.live.rows import Event, write_events
 from app.bots.models import Bot, BotEvent, BotState
 from app.db import db, utc_now
+from app.payments.texts import ALERT_STATES, PAYMENT_LABELS
 from app.subscriptions.rights import give_plan
 from app.subscriptions.service import seed_plans
 from app.trading.strategy import Severity
 from app.transactions import transaction
+from app.wallet.texts import STATE_LABELS as POSTING_STATES
 from tests.client import Client
 from tests.factories import make_account, make_bot, make_market, make_user
 from tests.long import few
@@ -388,3 +391,13 @@ def test_who_may_not_see_people_sees_their_numbers(
     page = client.get("/admin/bots/").text
     assert owner.email not in page
     assert f"{owner.id}" in page
+
+
+def test_words_of_the_desk_fit_what_they_are_said_of(app: Flask) -> None:
+    with app.test_request_context(), force_locale("ru"):
+        assert (str(ALERT_STATES["settled"]), str(POSTING_STATES["settled"])) == (
+            "Решено",
+            "Проведено",
+        )
+    with app.test_request_context(), force_locale("pt_BR"):
+        assert str(PAYMENT_LABELS["succeeded"]) == "Concluído"
