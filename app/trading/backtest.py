@@ -348,7 +348,7 @@ class _Run:
     def _measure(self, candle: Candle) -> None:
         replay = self.replay
         equity = replay.equity(candle.close)
-        self.outside += replay.strategy.is_outside(replay.params, candle.close)
+        self.outside += replay.strategy.is_outside(replay.params, candle.close, replay.state)
         if self.drawdown.is_news(equity):
             self.drawdown = self.drawdown.after(equity, _time(candle.ts_ms))
         if self.curve.wants_next():

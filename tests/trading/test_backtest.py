@@ -74,6 +74,16 @@ def test_an_exit_ends_the_trading_and_not_the_measuring() -> None:
     assert result.days_outside == D("0.000694444444444444")
 
 
+def test_a_grid_that_followed_the_price_is_not_outside() -> None:
+    """It was measured at the range of its start, from which it had gone long since."""
+    params = {**PARAMS, "trailing_up": True, "trailing_up_limit": "200"}
+    story = candles(("95", "165", "95", "158"), ("158", "159", "150", "150"))
+    result = run_backtest("grid", params, FREE, story)
+    assert "trailed_up" in {event.code for event in result.events}
+    assert result.candles_outside == 0
+    assert run_backtest("grid", PARAMS, FREE, story).candles_outside == 2
+
+
 def test_drawdown_is_measured_at_the_closes() -> None:
     story = candles(
         ("100", "100", "100", "100"), ("100", "100", "80", "81"), ("81", "85", "81", "85")
