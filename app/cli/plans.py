@@ -15,6 +15,7 @@ from app.faq import queries as faq
 from app.i18n import describe
 from app.subscriptions import history, queries, rights, seats, service
 from app.subscriptions.kept import queries as kept_queries
+from app.subscriptions.kept import returned
 from app.subscriptions.kept import service as kept
 from app.subscriptions.periods import Period
 from app.subscriptions.terms import Choice
@@ -153,6 +154,36 @@ def cancel(email: str, now: bool) -> None:
 def resume(email: str) -> None:
     """Let a subscription go on that was to end."""
     _with(email, kept.undo_cancel)
+
+
+@subscriptions.command("reprice-returned")
+@click.option("--apply", "is_applied", is_flag=True, help="Do it; without it nothing is changed.")
+def reprice_returned(is_applied: bool) -> None:
+    """Show who came back after an end and still pays the price of before; with --apply end that.
+
+    Before version 0034 of the tables the old price went on for ever.
+    """
+    found = returned.at_old_prices()
+    for one in found:
+        is_done = False
+        if is_applied and not one.waits:
+            with transaction():
+                is_done = returned.reprice(one.kept_id)
+        click.echo(
+            f"kept:{one.kept_id:<8} user {one.user_id:<8} came back {one.came_back:%Y-%m-%d}"
+            f"  {one.old.amount} -> {one.new.amount} {one.new.currency}"
+            f" from {one.next_at:%Y-%m-%d} on: {_said_of(one, is_done)}"
+        )
+    if not found:
+        click.echo("Nobody who came back pays an old price.")
+    elif not is_applied:
+        click.echo("Nothing was changed: --apply does it. Tell these people of their price first.")
+
+
+def _said_of(one: returned.Returned, is_done: bool) -> str:
+    if one.waits:
+        return "its next period is asked for already; again after that day"
+    return "done" if is_done else "to be corrected"
 
 
 def _with(email: str, work: Callable[[int], None]) -> None:

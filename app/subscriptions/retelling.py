@@ -46,6 +46,9 @@ CHANGES: Mapping[str, LazyString] = {
     "back": _l("%(now)s, given by staff, holds again."),
     "back:until": _l("%(now)s, given by staff, holds again until %(until)s."),
     "days_given": _l("Days were given by staff: %(now)s goes on until %(end)s."),
+    "repriced": _l(
+        "From the next period on %(now)s costs what was asked on the day of the return."
+    ),
     "ended:staff": _l("%(now)s was ended by staff."),
     "began": _l("%(now)s began; the card provider keeps it."),
     "began:incomplete": _l("Ordered at the card provider; the first payment is open."),

@@ -138,9 +138,12 @@ def next_of(kept: KeptSubscription) -> Basket:
 
 def as_follows(kept: KeptSubscription, basket: Basket) -> Basket:
     """Return a basket as the next period asks for it: who came back keeps no price of before."""
-    if kept.prices_from is None:
-        return basket
-    items = tuple(_of_today(item, basket, kept.prices_from) for item in basket.items)
+    return basket if kept.prices_from is None else priced_at(basket, kept.prices_from)
+
+
+def priced_at(basket: Basket, at: datetime) -> Basket:
+    """Return a basket at the prices of a moment."""
+    items = tuple(_of_today(item, basket, at) for item in basket.items)
     return Basket(items, basket.period, basket.currency)
 
 

@@ -1,15 +1,19 @@
 """Who has ended and comes back pays the price of today; who never ended keeps their own."""
 
+from datetime import timedelta
 from decimal import Decimal
 
-from sqlalchemy import select
+from flask import Flask
+from sqlalchemy import func, select, update
 
 from app.accounts.models import ERASED, User
 from app.db import db
 from app.payments.models import PaymentAlert, Refund
 from app.subscriptions import history
 from app.subscriptions import service as plans
+from app.subscriptions.models import KeptSubscription, PlanPrice
 from app.subscriptions.periods import MONTH
+from app.subscriptions.retelling import change_words
 from app.transactions import transaction
 from tests.subscriptions.kept.test_renewing import go_to_end
 from tests.subscriptions.kept.world import DECLINED, Person, choice, usd
@@ -138,3 +142,64 @@ def test_nobody_comes_back_who_is_erased_and_the_money_goes_back_to_the_card(
     (refund,) = db.session.scalars(select(Refund)).all()
     assert person.state() == "none" and alert.payment_id == refund.payment_id == payment.id
     assert (refund.target, refund.amount, person.wallet()) == ("rail", Decimal(29), Decimal(0))
+
+
+def come_back_as_before(person: Person) -> None:
+    """Come back while the old price went on for ever."""
+    come_back(person, days=30)
+    with transaction():
+        db.session.execute(update(KeptSubscription).values(prices_from=None))
+        # The history bears the time of the database, of which the clock is far ahead.
+        first = db.session.scalars(select(func.min(PlanPrice.valid_from))).one()
+        raised = update(PlanPrice).where(PlanPrice.amount == 99)
+        db.session.execute(raised.values(valid_from=first + timedelta(milliseconds=1)))
+    standing = person.standing()
+    assert standing is not None and standing.next_charge == usd("29")
+
+
+def run(app: Flask, *options: str) -> str:
+    db.session.rollback()
+    done = app.test_cli_runner().invoke(args=["subscriptions", "reprice-returned", *options])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_who_came_back_at_the_old_price_is_found_and_corrected_once(
+    app: Flask, person: Person
+) -> None:
+    come_back_as_before(person)
+    assert "29 -> 99 USD" in run(app) and "Nothing was changed" in run(app)
+    standing = person.standing()
+    assert standing is not None and standing.next_charge == usd("29"), "that was a look only"
+    assert "done" in run(app, "--apply")
+    standing = person.standing()
+    assert standing is not None and standing.next_charge == usd("99")
+    newest = history.history_of(person.id)[0]
+    assert (newest.what, newest.cause) == ("repriced", "came_back")
+    assert "costs what was asked" in change_words(newest)
+    assert "Nobody who came back" in run(app, "--apply")
+    person.fill_wallet("99")
+    go_to_end(person, hours=1)
+    assert person.invoices()[-1].total == Decimal(99)
+    assert "Nobody who came back" in run(app)
+
+
+def test_what_is_asked_for_already_is_paid_as_it_is_and_corrected_after_that(
+    app: Flask, person: Person
+) -> None:
+    come_back_as_before(person)
+    person.live_on(days=26)
+    assert "again after that day" in run(app, "--apply")
+    person.fill_wallet("29")
+    go_to_end(person, hours=1)
+    assert (person.state(), person.invoices()[-1].total) == ("active", Decimal(29))
+    assert "done" in run(app, "--apply")
+    standing = person.standing()
+    assert standing is not None and standing.next_charge == usd("99")
+
+
+def test_who_never_ended_or_came_back_since_is_let_be(app: Flask, person: Person) -> None:
+    person.fill_wallet("290")
+    person.subscribe()
+    come_back(Person(person.clock), days=5)
+    assert "Nobody who came back" in run(app)
