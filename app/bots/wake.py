@@ -44,6 +44,8 @@ AWAY = "ticks:away:"
 AWAY_SECONDS = 120
 # Longer than a lease: until then the worker that took an account is given the chance to finish.
 TAKEN_SECONDS = 25
+# No pause is longer.
+LONGEST_AHEAD_S = 2 * TAKEN_SECONDS
 CALLED_MS = 5000
 JOB = "app.bots.jobs.tick_due"
 # Scores are binary fractions: look a hair beyond the price rather than miss it.
@@ -67,6 +69,12 @@ end
 return left
 """
 
+_CALL_BACK = """
+for _, id in ipairs(redis.call('zrange', KEYS[1], '(' .. ARGV[2], '+inf', 'byscore')) do
+  redis.call('zadd', KEYS[1], ARGV[1], id)
+end
+"""
+
 
 def request_ticks(account_ids: Iterable[int]) -> None:
     """Have these accounts ticked as soon as a worker is free."""
@@ -77,9 +85,12 @@ def request_ticks(account_ids: Iterable[int]) -> None:
 def remind(account_ids: Iterable[int]) -> None:
     """Let accounts be ticked now unless they wait or are at work already.
 
-    Those that were put back for a while keep their pause.
+    Those that were put back for a while keep their pause. None is that long: a moment further ahead
+    was noted before the clock was set back.
     """
-    _put(_ahead(account_ids, time.time()), only_new=True)
+    now = time.time()
+    _put(_ahead(account_ids, now), only_new=True)
+    redis_client.client.eval(_CALL_BACK, 1, DUE, str(now), str(now + LONGEST_AHEAD_S))
 
 
 def keep_leads(leads: Mapping[int, int]) -> None:

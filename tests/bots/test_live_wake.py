@@ -357,3 +357,12 @@ def test_the_sweep_leaves_accounts_their_pause_and_their_worker(world: World) ->
     assert wake.take_due(10)[0] == [account]
     jobs.enqueue_due()
     assert wake.take_due(10)[0] == []
+
+
+def test_accounts_that_wait_for_a_moment_before_the_clock_was_set_back_are_taken_at_once(
+    world: World,
+) -> None:
+    pause = {"1": time.time() + 3600, "2": time.time() + jobs.PAUSE_WHEN_PUT_OFF_S}
+    redis_client.client.zadd(wake.DUE, pause)
+    wake.remind([1, 2])
+    assert wake.take_due(10)[0] == [1]
