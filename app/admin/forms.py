@@ -118,10 +118,13 @@ class InviteForm(FlaskForm):
 class ResolveForm(ReasonForm):
     """What became of an order, and how that is known."""
 
+    # Nothing is chosen beforehand: the wrong answer places an order twice, or none.
     verdict = SelectField(
         _l("What became of it"),
+        validators=[InputRequired()],
         choices=choices(
             (
+                ("", _l("Please choose")),
                 ("open", _l("It stands on the exchange: watch it")),
                 ("cancelled", _l("It is not on the exchange: the level may be used again")),
                 ("filled", _l("It was filled: read its fills from the exchange")),

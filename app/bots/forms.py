@@ -132,6 +132,8 @@ class BotForm(LimitFields):
     is_futures = False
 
     bot_id = HiddenField()
+    # The version of the settings that were read.
+    seen = HiddenField()
     account_id = SelectField(FIELD_LABELS["account_id"], validate_choice=False)
     strategy = SelectField(FIELD_LABELS["strategy"], validate_choice=False)
     market_id = HiddenField(FIELD_LABELS["market_id"])
@@ -234,7 +236,7 @@ class BotForm(LimitFields):
         """Show sentences beside their fields, or above the form where there is no such field."""
         for entry in lines:
             text = say(entry.line, pair)
-            if entry.field in self and entry.field not in {"market_id", "bot_id", "linked"}:
+            if entry.field in self and entry.field not in {"market_id", "bot_id", "seen", "linked"}:
                 field = self[entry.field]
                 field.errors = [*field.errors, text]
             else:

@@ -101,8 +101,13 @@ def edit_bot(
     params: Mapping[str, object],
     name: str,
     capital: Decimal | None = None,
+    seen: int | None = None,
 ) -> None:
-    """Give a bot that does not run new settings as a new version; raise Conflict if it runs."""
+    """Give a bot that does not run new settings as a new version; raise Conflict if it runs.
+
+    `seen` is the version that its owner has read: raise Conflict `settings_moved_meanwhile` if
+    there is a newer one that says something else.
+    """
     bot = locked_bot(bot_id, user_id)
     rules.next_state(bot.state, Action.EDIT)
     name = rules.tidy_name(name)
@@ -110,6 +115,8 @@ def edit_bot(
     settings = check_settings(grounds, strategy, params, capital)
     if _is_same(bot, settings) and bot.name == name:
         return
+    if seen is not None and seen != bot.config_version:
+        raise Conflict("settings_moved_meanwhile")
     now = utc_now()
     bot.name = name
     if not _is_same(bot, settings):

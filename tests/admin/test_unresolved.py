@@ -1,5 +1,6 @@
 """The desk of unclear orders and the emergency stop for all, as staff clicks through them."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -62,6 +63,10 @@ def test_what_can_not_be_is_refused_with_a_sentence(desk: Desk, login_as: Login)
     page = client.post_form(ORDER + str(order.id), data=data)
     assert "shows no fill" in page.text
     assert client.post_form(ORDER + str(order.id), data={"verdict": "open"}).status_code == 200
+    # Nothing is chosen for whoever only writes a reason.
+    data = {"verdict": "", "reason": "I looked"}
+    assert 'name="verdict"' in client.post_form(ORDER + str(order.id), data=data).text
+    assert re.search(r'<option[^>]* value=""', client.get(ORDER + str(order.id)).text)
     assert client.get(ORDER + "99999999999999999999").status_code == 404
     assert len(desk.orders("UNRESOLVED")) == 1
 

@@ -472,6 +472,25 @@ def test_new_settings_are_a_new_version_with_its_difference(shop: Shop, client: 
     assert re.search(r"diff-old.*10.*diff-new.*12", history, re.DOTALL)
 
 
+def test_settings_that_changed_meanwhile_are_not_overwritten_unseen(
+    shop: Shop, client: Client
+) -> None:
+    bot_id = shop.add_bot()
+    path = f"/bots/{bot_id}/edit"
+    seen = hidden(client.get(path).text, "seen")
+    first = form_of(shop, grids="12", bot_id=str(bot_id), seen=seen)
+    assert client.post_form(path, first).status_code == 303
+    # The same once more does no harm; other settings from a page of before are asked about.
+    assert client.post_form(path, first).status_code == 303
+    other = form_of(shop, grids="14", bot_id=str(bot_id), seen=seen)
+    refused = client.post_form(path, other)
+    assert refused.status_code == 422 and "other settings since you opened" in refused.text
+    assert shop.bot(bot_id).config_version == 2
+    again = {**other, "seen": hidden(refused.text, "seen")}
+    assert client.post_form(path, again).status_code == 303
+    assert shop.bot(bot_id).config_version == 3
+
+
 @pytest.mark.long
 def test_another_strategy_is_a_new_version_that_names_both(
     shop: Shop, client: Client, monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,7 @@ def desk_of_bot(card: BotCard, form: BotForm) -> Desk:
     for field in GUARD_FIELDS:
         delattr(form, field.name)
     form.bot_id.data = str(card.id)
+    form.seen.data = form.seen.data or str(card.config_version)
     form.market_id.data = str(card.pair.id)
     form.unit, form.unit_of_coins = card.pair.quote, card.pair.base
     form.strategy.choices = strategy_choices()
@@ -125,7 +126,7 @@ def desk_of_bot(card: BotCard, form: BotForm) -> Desk:
 def _settle(desk: Desk, strategy: str) -> Desk:
     """Fill in the choices of a new bot's form, and what follows from them."""
     form, draft = desk.form, desk.draft
-    del form.bot_id
+    del form.bot_id, form.seen
     form.account_id.choices = options((str(each.id), each.label) for each in draft.accounts)
     form.account_id.data = str(draft.account.id) if draft.account else ""
     form.strategy.choices = strategy_choices()

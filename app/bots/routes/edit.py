@@ -8,7 +8,7 @@ from flask_login import current_user
 from app.accounts.access import requires
 from app.accounts.permissions import Permission
 from app.bots import queries, service
-from app.bots.forms import bot_form
+from app.bots.forms import bot_form, read_id
 from app.bots.routes import blueprint
 from app.bots.routes.desk import (
     desk_of_bot,
@@ -51,8 +51,12 @@ def edit(bot_id: int) -> ResponseReturnValue:
                 desk.form.strategy_name,
                 values,
                 desk.form.name.data or "",
+                seen=read_id(desk.form.seen.data),
             )
     except DomainError as error:
+        if error.code == "settings_moved_meanwhile":
+            # Whoever sends the form once more has been told.
+            desk.form.seen.data = str(card.config_version)
         return refused(desk, "bots/edit.html", problems_of(error))
     flash(gettext("The settings are saved."), "success")
     return redirect(url_for("bots.show", bot_id=bot_id), 303)
