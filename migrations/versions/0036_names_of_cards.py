@@ -17,7 +17,7 @@ TABLES = ("payments", "rail_customers")
 
 def upgrade() -> None:
     for table in TABLES:
-        column = sa.Column("method_ref", sa.String(), server_default="", nullable=False)
+        column = sa.Column("method_ref", sa.Text(), server_default="", nullable=False)
         op.add_column(table, column)
 
 
