@@ -121,6 +121,16 @@ class Following:
 
 
 @dataclass(frozen=True, slots=True)
+class IfKept:
+    """What a cancelled subscription goes on as if its owner thinks better of it."""
+
+    names: str
+    period: Period
+    charge: Money
+    is_other: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How somebody's subscription stands, whoever keeps it.
 
@@ -151,3 +161,4 @@ class Standing:
     lowered: tuple[Lowered, ...] = ()
     is_asked: bool = False
     following: Following | None = None
+    if_kept: IfKept | None = None

@@ -369,6 +369,22 @@ def test_cancelled_it_holds_until_its_end_and_can_go_on(client: Client, user: Us
     assert "It renews by itself" in page and "The cancellation was taken back." in page
 
 
+def test_the_page_of_a_cancelled_plan_says_what_would_go_on(client: Client) -> None:
+    buy(client, "premium")
+    client.post_form("/subscriptions/cancel")
+    page = client.get("/subscriptions").text
+    assert "Keep Premium" in page and "If you keep it" in page
+    assert re.search(r"<dd>Premium · [^<]*month · .*79\.00", page)
+    client.post_form("/subscriptions/go-on")
+    shown = client.get("/subscriptions/change?plan=pro").text
+    wanted = {"plan": "pro", "period": "month", "token": token_on(shown)}
+    client.post_form("/subscriptions/change", wanted)
+    client.post_form("/subscriptions/cancel")
+    page = client.get("/subscriptions").text
+    assert "Take the cancellation back" in page and "Keep Premium" not in page
+    assert re.search(r"<dd>Pro · [^<]*month · .*29\.00", page)
+
+
 def test_a_plan_of_somebody_else_stays_as_it_is(
     client: Client, user: User, login_as: Callable[[User], Client]
 ) -> None:

@@ -556,6 +556,21 @@ def test_c33_a_smaller_plan_that_waits_can_be_taken_back(fake: FakeStripe, user:
     assert plan_of(user.id) == "premium"
 
 
+def test_c34_a_cancelled_plan_says_what_would_go_on_there(fake: FakeStripe, user: User) -> None:
+    """A change that waits there can't stand beside an end: it is dropped, and not promised."""
+    subscribe(fake, user, PREMIUM)
+    provider.change(user.id, PRO, provider.preview_change(user.id, PRO).token)
+    provider.cancel(user.id)
+    standing = provider.standing(user.id)
+    assert standing is not None and standing.if_kept is not None
+    promised = standing.if_kept.charge
+    assert (standing.if_kept.names, promised) == ("Premium", Money(Decimal(79), "USD"))
+    provider.undo_cancel(user.id)
+    standing = provider.standing(user.id)
+    assert standing is not None and standing.next_charge == promised
+    assert standing.if_kept is None
+
+
 @pytest.mark.long
 def test_c33_another_period_begins_when_the_paid_one_ends(fake: FakeStripe, user: User) -> None:
     subscribe(fake, user)

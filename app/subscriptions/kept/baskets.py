@@ -57,12 +57,14 @@ class Basket:
             rules.as_counts(other.items),
         )
 
+    def is_like(self, other: "Basket") -> bool:
+        """Tell whether another one is the same but for its prices."""
+        ours, theirs = self.as_dict(), other.as_dict()
+        return all(ours[what] == theirs[what] for what in ("plan", "addons", "period"))
+
     def followed_by(self, other: "Basket", at: datetime) -> Following | None:
         """Return what this becomes at a moment; None where only its price is another one."""
-        ours, theirs = self.as_dict(), other.as_dict()
-        if all(ours[what] == theirs[what] for what in ("plan", "addons", "period")):
-            return None
-        return Following(other.names, other.period, at)
+        return None if self.is_like(other) else Following(other.names, other.period, at)
 
     def as_dict(self) -> dict[str, Any]:
         """Return this as plain values, for the history."""

@@ -138,7 +138,6 @@ def follow_closed(invoice_id: int) -> None:
         return
     with writing(kept, "canceled", cause="invoice_closed"):
         kept.cancel_at_period_end, kept.revision = True, kept.revision + 1
-        baskets.forget_next(kept)
 
 
 def follow_settled(payment_id: int, invoice_id: int) -> None:

@@ -7,9 +7,10 @@ from app.money import Money
 from app.payments import customers
 from app.payments.models import Invoice
 from app.subscriptions.kept import baskets, discounts, store
+from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.rules import InvoiceKind, Reason
 from app.subscriptions.models import KeptState, KeptSubscription
-from app.subscriptions.terms import Source, Standing, Verb
+from app.subscriptions.terms import IfKept, Source, Standing, Verb
 from app.subscriptions.texts import plan_label
 from app.wallet.service import WALLET
 
@@ -52,7 +53,14 @@ def standing(user_id: int) -> Standing | None:
         following=present.followed_by(baskets.next_of(kept), kept.change_at)
         if kept.change_at is not None and not kept.cancel_at_period_end
         else None,
+        if_kept=_if_kept(kept, present) if kept.cancel_at_period_end else None,
     )
+
+
+def _if_kept(kept: KeptSubscription, present: Basket) -> IfKept:
+    following = baskets.next_of(kept)
+    charge = discounts.next_sum(kept, following)
+    return IfKept(following.names, following.period, charge, not following.is_like(present))
 
 
 def _is_charged(kept: KeptSubscription) -> bool:

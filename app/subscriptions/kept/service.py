@@ -342,8 +342,8 @@ def cancel(
     if not kept.cancel_at_period_end:
         take_back(held, "canceled")
         with writing(kept, "canceled", cause=cause, actor_id=actor_id):
+            # What is planned for the next period stays: thinking better of it brings it back.
             kept.cancel_at_period_end = True
-            baskets.forget_next(kept)
 
 
 def undo_cancel(user_id: int, *, actor_id: int | None = None) -> None:

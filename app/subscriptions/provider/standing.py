@@ -18,7 +18,7 @@ from app.subscriptions.models import PlanPrice, RailSubscription, SubscriptionIt
 from app.subscriptions.periods import MONTH, Period
 from app.subscriptions.promotions import queries as codes
 from app.subscriptions.provider import store
-from app.subscriptions.terms import Following, Lowered, Source, Standing, Verb
+from app.subscriptions.terms import Following, IfKept, Lowered, Source, Standing, Verb
 from app.subscriptions.texts import plan_label
 
 _LATE = (State.PAST_DUE.value, State.UNPAID.value)
@@ -59,6 +59,7 @@ def standing(user_id: int) -> Standing | None:
         may=_may(row, invoice, has_portal=has_portal),
         lowered=_lowered(row),
         following=_following(row),
+        if_kept=_if_kept(row, ordered) if row.cancel_at is not None else None,
     )
 
 
@@ -123,12 +124,21 @@ def _next_charge(
     if row.cancel_at is not None or row.is_collection_paused or not is_running:
         return None, None
     following = next_of(row) or present
-    if following is None:
-        return None, row.period_end
+    return _sum_of(row, following) if following is not None else None, row.period_end
+
+
+def _sum_of(row: RailSubscription, following: Basket) -> Money:
     total = following.total
     for one in _going_on(row, following):
         total -= one.off(total, row.period_end)
-    return total, row.period_end
+    return total
+
+
+def _if_kept(row: RailSubscription, present: Basket | None) -> IfKept | None:
+    """Return what goes on once the end is taken back: what is had, for nothing else may wait."""
+    if present is None or row.is_collection_paused:
+        return None
+    return IfKept(present.names, present.period, _sum_of(row, present), is_other=False)
 
 
 def _going_on(row: RailSubscription, following: Basket) -> Iterable[Lowered]:

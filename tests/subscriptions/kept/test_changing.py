@@ -371,6 +371,39 @@ def test_what_is_left_of_a_cheap_year_costs_nothing_and_so_waits(person: Person)
     assert person.plan() == "pro"
 
 
+def test_a_planned_change_waits_through_a_cancellation_that_is_taken_back(
+    subscriber: Person,
+) -> None:
+    subscriber.pay_from_wallet(subscriber.change(choice("premium")) or 0)
+    subscriber.change(choice("pro"))
+    before = subscriber.standing()
+    assert before is not None and before.next_charge == usd("29")
+    subscriber.cancel()
+    cancelled = subscriber.standing()
+    assert cancelled is not None and cancelled.if_kept is not None
+    assert (cancelled.next_charge, cancelled.following) == (None, None)
+    kept = cancelled.if_kept
+    assert (kept.names, kept.charge, kept.is_other) == ("Pro", usd("29"), True)
+    subscriber.undo()
+    after = subscriber.standing()
+    assert after is not None
+    assert (after.next_charge, after.next_at) == (before.next_charge, before.next_at)
+    assert (after.following, after.if_kept) == (before.following, None)
+    subscriber.live_on(days=16)
+    assert (subscriber.plan(), subscriber.invoices()[-1].total) == ("pro", Decimal(29))
+
+
+def test_a_planned_change_that_stays_cancelled_never_comes(subscriber: Person) -> None:
+    subscriber.change(choice(None, extra_bot=1))
+    subscriber.cancel()
+    subscriber.live_on(days=16)
+    assert (subscriber.state(), subscriber.plan(), len(subscriber.invoices())) == (
+        "none",
+        "free",
+        1,
+    )
+
+
 # -- for life, and seats --------------------------------------------------------------------------
 
 
