@@ -11,6 +11,7 @@ from app.money import Money
 from app.subscriptions.kept import baskets, discounts, rules, store
 from app.subscriptions.kept.baskets import Basket
 from app.subscriptions.kept.rules import ChangeLine
+from app.subscriptions.kept.worth import share_paid
 from app.subscriptions.models import KeptState, KeptSubscription
 from app.subscriptions.periods import Period
 from app.subscriptions.terms import Choice
@@ -58,7 +59,15 @@ def plan_change(kept: KeptSubscription, choice: Choice, at: datetime) -> Change:
     part = sum((rest for _number, rest in rests), Fraction(0))
     shares = discounts.shares_off(kept, rests)
     for_life = wanted.period.is_endless
-    lines = rules.change_lines(present.items, wanted.items, part, shares, for_life=for_life)
+    worth = sum((rules.unused_of(item, part, shares) for item in present.items), Fraction(0))
+    lines = rules.change_lines(
+        present.items,
+        wanted.items,
+        part,
+        shares,
+        paid=share_paid(kept, worth, at),
+        for_life=for_life,
+    )
     due = sum((line.money for line in lines), nothing)
     if not due.amount and not for_life:
         return _later(kept, wanted)

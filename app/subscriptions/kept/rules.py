@@ -201,19 +201,27 @@ class ChangeLine:
     is_credit: bool
 
 
+def unused_of(item: Item, part: Fraction, taken_off: Mapping[int, Fraction]) -> Fraction:
+    """Return what the unused part of an item is worth, less what a code took off it."""
+    return Fraction(item.total.amount) * part * (1 - taken_off.get(item.price_id, Fraction(0)))
+
+
 def change_lines(
     old: Sequence[Item],
     new: Sequence[Item],
     part: Fraction,
     taken_off: Mapping[int, Fraction] | None = None,
     *,
+    paid: Fraction = Fraction(1),
     for_life: bool = False,
 ) -> tuple[ChangeLine, ...]:
     """Return what a change costs: the unused part of the old against that of the new.
 
     What stays as it is makes no line, except `for_life`, where all that is new is paid in full.
     Credits never come to more than the charges: nothing is paid out. `taken_off` says by price
-    which share of it a code took off, which nobody has paid and nobody gets back.
+    which share of it a code took off, which nobody has paid and nobody gets back; `paid` is the
+    share of the rest that was paid and not given back. What is gone for nothing makes a line too:
+    it tells that it holds no longer.
     """
     spared = taken_off or {}
     same = set() if for_life else as_counts(old).items() & as_counts(new).items()
@@ -225,8 +233,8 @@ def change_lines(
     left = sum(line.money.amount for line in charges)
     credits = []
     for item in old:
-        unused = share(item.total, part * (1 - spared.get(item.price_id, Fraction(0))))
-        if (item.price_id, item.quantity) not in same and unused.amount:
+        unused = share(item.total, part * (1 - spared.get(item.price_id, Fraction(0))) * paid)
+        if (item.price_id, item.quantity) not in same and part:
             taken = Money(min(unused.amount, Decimal(left)), unused.currency)
             credits.append(ChangeLine(item, -taken, True))
             left -= taken.amount

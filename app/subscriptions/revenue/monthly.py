@@ -57,6 +57,7 @@ _STEPS: Mapping[str, str] = {
     and abs(extract(epoch from gifts.was - coalesce(i.given_until, l.period_end))) < 60
   where i.currency = :currency and i.state <> 'draft' and i.opened_at is not null
     and l.kind in ('plan', 'bot', 'proration') and (l.amount >= 0 or l.price_id is null)
+    and not (l.amount = 0 and l.price_id is not null and i.key ~ '^kept:[0-9]+:change:')
     and l.period_start < l.period_end
     and coalesce(i.given_from, l.period_start) <= :last
     and coalesce(gifts.goes_on_until, i.given_until, l.period_end)
@@ -188,7 +189,8 @@ _STEPS: Mapping[str, str] = {
          ) as monthly
   from filled
 """,
-    # Where a credit tells that a line holds no longer: what is left of its price is given back.
+    # Where a credit tells that a line holds no longer: what is left of its price is given back, or
+    # nothing of it where its days were given or its money has gone back already.
     "undone": """
   select line.invoice_id, line.position, min(greatest(credit.period_start, line.starts)) as at
   from priced line
@@ -196,7 +198,8 @@ _STEPS: Mapping[str, str] = {
     select i.user_id, l.invoice_id, l.price_id, l.period_start, l.period_end
     from invoice_lines l
     join invoices i on i.id = l.invoice_id
-    where l.amount < 0 and l.price_id is not null and l.kind in ('plan', 'bot', 'proration')
+    where (l.amount < 0 or l.amount = 0 and i.key ~ '^kept:[0-9]+:change:')
+      and l.price_id is not null and l.kind in ('plan', 'bot', 'proration')
       and i.currency = :currency and i.state = 'paid'
       and i.id not in (select invoice_id from given_away)
   ) credit

@@ -9,15 +9,17 @@ from sqlalchemy import select, update
 
 from app.db import db
 from app.errors import Conflict, DomainError
+from app.money import Money
 from app.payments import service as payments
-from app.payments.models import Invoice
+from app.payments.models import Dispute, Invoice
+from app.payments.rules import RefundTarget
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.kept import service
 from app.subscriptions.models import Plan
 from app.subscriptions.periods import LIFETIME, MONTH, YEAR, Period
 from app.subscriptions.seats import left_of_offer
-from app.subscriptions.terms import Verb
+from app.subscriptions.terms import Choice, Verb
 from app.transactions import transaction
 from app.wallet import service as wallet
 from app.wallet.rules import Line
@@ -402,6 +404,64 @@ def test_a_planned_change_that_stays_cancelled_never_comes(subscriber: Person) -
         "free",
         1,
     )
+
+
+@pytest.mark.parametrize(("back", "credit"), [("19", "-5.00"), ("29", "0.00")])
+def test_an_upgrade_credits_nothing_that_was_given_back(
+    subscriber: Person, back: str, credit: str
+) -> None:
+    with transaction():
+        payment = subscriber.payments()[0].id
+        payments.refund(0, "r", payment, Decimal(back), RefundTarget.WALLET, "as asked")
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    assert [line.money for line in preview.lines] == [usd(credit), usd("39.50")]
+    before = subscriber.wallet()
+    subscriber.pay_from_wallet(subscriber.change(choice("premium")) or 0)
+    assert before - subscriber.wallet() == preview.due_now.amount
+
+
+def test_an_upgrade_credits_nothing_that_a_bank_holds_until_it_gives_it_back(
+    subscriber: Person,
+) -> None:
+    payment = subscriber.payments()[0].id
+    with transaction():
+        dispute = Dispute(
+            payment_id=payment, rail="demo", external_id="d", state="open", amount=Decimal(29),
+            currency="USD",
+        )  # fmt: skip
+        db.session.add(dispute)
+    assert _credit_for(subscriber, choice("premium")) == usd("0")
+    with transaction():
+        db.session.execute(update(Dispute).values(state="won"))
+    assert _credit_for(subscriber, choice("premium")) == usd("-14.50")
+
+
+def test_one_upgrade_after_another_credits_what_both_have_paid(subscriber: Person) -> None:
+    with transaction():
+        payment = subscriber.payments()[0].id
+        payments.refund(0, "r", payment, Decimal(19), RefundTarget.WALLET, "as asked")
+        plans.add_price(None, "premium", Decimal(999), period=LIFETIME)
+    subscriber.pay_from_wallet(subscriber.change(choice("premium")) or 0)
+    subscriber.clock.pass_(days=5)
+    # A third of 10.00 and two thirds of 34.50: what a third of Premium is worth.
+    assert _credit_for(subscriber, choice("premium", LIFETIME)) == usd("-26.33")
+
+
+def _credit_for(person: Person, wanted: Choice) -> Money:
+    with transaction():
+        return service.preview_change(person.id, wanted).lines[0].money
+
+
+def test_money_given_back_after_a_preview_makes_it_hold_no_longer(subscriber: Person) -> None:
+    wanted = choice("premium")
+    with transaction():
+        token = service.preview_change(subscriber.id, wanted).token
+    with transaction():
+        payment = subscriber.payments()[0].id
+        payments.refund(0, "r", payment, Decimal(19), RefundTarget.WALLET, "as asked")
+    with pytest.raises(Conflict, match="preview_changed"), transaction():
+        service.change(subscriber.id, wanted, token)
 
 
 # -- for life, and seats --------------------------------------------------------------------------

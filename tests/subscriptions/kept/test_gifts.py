@@ -9,6 +9,8 @@ from sqlalchemy import func, select
 from app.accounts.models import AuditEntry
 from app.db import db
 from app.errors import Conflict
+from app.payments import service as payments
+from app.payments.rules import RefundTarget
 from app.subscriptions import giving, history
 from app.subscriptions.kept import service
 from app.transactions import transaction
@@ -89,6 +91,21 @@ def test_an_upgrade_in_given_days_costs_what_they_differ_by(
         preview = service.preview_change(subscriber.id, choice("premium"))
     part = Decimal(6) / 31 + paid_early
     assert abs(preview.due_now.amount - (79 - 29) * part) < Decimal("0.02")
+
+
+def test_money_that_went_back_is_not_credited_beside_given_days(subscriber: Person) -> None:
+    """15 of 30 paid days are left and 10 given: 24.17, or 14.67 once 19.00 of 29.00 went back."""
+    subscriber.clock.pass_(days=15)
+    give(subscriber, 10)
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    assert [line.money for line in preview.lines] == [usd("-24.17"), usd("65.83")]
+    with transaction():
+        payment = subscriber.payments()[0].id
+        payments.refund(0, "r", payment, Decimal(19), RefundTarget.WALLET, "as asked")
+    with transaction():
+        preview = service.preview_change(subscriber.id, choice("premium"))
+    assert [line.money for line in preview.lines] == [usd("-14.67"), usd("65.83")]
 
 
 def test_ten_years_given_make_no_upgrade_cheap(subscriber: Person) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from app.payments import service
+from app.payments.rules import RefundTarget
 from app.subscriptions.kept import gifts
 from app.subscriptions.kept import service as kept
 from app.subscriptions.revenue.recurring import Paying, recurring
@@ -97,6 +98,21 @@ def test_bots_without_a_plan_count_in_full_though_bought_within_a_period(person:
     person.clock.pass_(days=5)
     take(person, person.change(choice("pro", extra_bot=3)))
     assert a_month(person) == 44
+
+
+def test_a_larger_plan_counts_its_price_though_nothing_of_the_old_one_was_credited(
+    person: Person,
+) -> None:
+    """All of its money had gone back."""
+    person.fill_wallet("200")
+    person.subscribe()
+    with transaction():
+        payment = person.payments()[0].id
+        service.refund(0, "r", payment, Decimal(29), RefundTarget.WALLET, "as asked")
+    person.clock.pass_(days=15)
+    take(person, person.change(choice("premium")))
+    assert person.invoices()[-1].lines[0].amount == 0
+    assert a_month(person) == 79
 
 
 @pytest.mark.long
