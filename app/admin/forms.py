@@ -65,8 +65,12 @@ class CountField(_Told, IntegerField):
     """A whole number; one that is longer than any that may stand there is not even read."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        """Read the number that was typed."""
-        if valuelist and len(valuelist[0].strip()) > MOST_DIGITS:
+        """Read the number that was typed; of an empty field the validators say what it is."""
+        typed = valuelist[0].strip() if valuelist else ""
+        if not typed:
+            self.data = None
+            return
+        if len(typed) > MOST_DIGITS:
             self.data = None
             raise ValueError(gettext("This number is too large."))
         super().process_formdata(valuelist)

@@ -245,7 +245,13 @@ def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
     manager = login_as(make_user(Role.MANAGER))
     answer = manager.post_form(
         "/admin/plans/price?code=pro",
-        {"amount": "84", "count": "3", "unit": "month", "valid_from": "2099-01-01T00:00"},
+        {
+            "amount": "84",
+            "count": "3",
+            "unit": "month",
+            "seats": "",
+            "valid_from": "2099-01-01T00:00",
+        },  # fmt: skip
     )
     assert answer.status_code == 302
     amount = db.session.scalar(
@@ -254,7 +260,7 @@ def test_managers_add_a_future_price(app: Flask, login_as: Login) -> None:
     assert amount == Decimal(84)
     answer = manager.post_form(
         "/admin/plans/price?code=pro",
-        {"amount": "499", "count": "7", "unit": "lifetime", "seats": "100"},
+        {"amount": "499", "count": "7", "unit": "lifetime", "seats": "100", "valid_from": ""},
     )
     assert answer.status_code == 302
     for_life = select(PlanPrice.seats).where(PlanPrice.period == "lifetime")

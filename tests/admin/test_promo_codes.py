@@ -32,6 +32,10 @@ def manager(database: None, login_as: Login) -> Client:
     return login_as(user)
 
 
+# What a browser sends of a field that stays empty.
+LEFT_EMPTY = {"amount": "", "periods": "", "max_redemptions": "", "expires_at": ""}
+
+
 def code() -> PromoCode:
     db.session.rollback()
     return db.session.scalars(select(PromoCode)).one()
@@ -62,6 +66,12 @@ def test_a_manager_makes_a_code_sees_who_took_it_and_switches_it_off(manager: Cl
         db.session.scalars(select(AuditEntry.action).where(AuditEntry.object_type == "promo_code"))
     )
     assert sorted(acts) == ["promo.made", "promo.switched"]
+
+
+def test_fields_that_need_not_be_filled_may_stay_empty(manager: Client) -> None:
+    made = manager.post_form(MAKE, data={**SPRING, **LEFT_EMPTY})
+    assert made.status_code == 303
+    assert (code().periods, code().max_redemptions) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_staff_closes_all_bots_of_a_person(desk: Desk, login_as: Login) -> None:
     with transaction():
         owner = db.session.scalars(select(Bot.user_id)).one()
     client = login_as(make_user(Role.SUPPORT))
-    data = {"user_id": owner, "exchange": "", "reason": "Key was stolen"}
+    data = {"user_id": owner, "exchange": "", "reason": "Key was stolen", "count": ""}
     asked = client.post_form("/admin/emergency/", data=data)
     assert asked.status_code == 200
     assert "1 bot would be closed" in asked.text
@@ -103,7 +103,7 @@ def test_staff_closes_all_bots_of_a_person(desk: Desk, login_as: Login) -> None:
 def test_an_exchange_as_a_whole_needs_the_right_to_manage_exchanges(
     desk: Desk, login_as: Login
 ) -> None:
-    data = {"exchange": "bybit", "reason": "It is broken", "count": "1"}
+    data = {"user_id": "", "exchange": "bybit", "reason": "It is broken", "count": "1"}
     client = login_as(make_user(Role.SUPPORT))
     assert client.post_form("/admin/emergency/", data=data).status_code == 200
     assert desk.world.bot(desk.bot).stop_request is None
