@@ -22,7 +22,7 @@ from app.subscriptions.models import RailSubscription, Subscription
 from app.subscriptions.periods import LIFETIME, MONTH
 from app.subscriptions.queries import Right, WaitingGift, present_right, waiting_gifts
 from app.subscriptions.rights import end_for_leaver, hold_best_paid
-from app.subscriptions.service import add_price, seed_plans
+from app.subscriptions.service import add_price
 from app.subscriptions.terms import Choice
 from app.transactions import transaction
 from app.wallet import service as wallet
@@ -33,18 +33,6 @@ from tests.payments.world import issue
 
 Login = Callable[[User], Client]
 REASON = "asked for it by phone"
-
-
-@pytest.fixture
-def user(database: None) -> User:
-    with transaction():
-        seed_plans()
-    return make_user()
-
-
-@pytest.fixture
-def staff(database: None, login_as: Login) -> Client:
-    return login_as(make_user(Role.MANAGER))
 
 
 def hidden(page: str, name: str) -> str:

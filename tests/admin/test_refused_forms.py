@@ -15,7 +15,6 @@ from app.payments.models import Payment, PaymentAlert
 from app.subscriptions.kept import service as kept
 from app.subscriptions.periods import MONTH
 from app.subscriptions.seeds import CURRENCY
-from app.subscriptions.service import seed_plans
 from app.subscriptions.terms import Choice
 from app.transactions import transaction
 from app.wallet import service as wallet
@@ -24,18 +23,6 @@ from tests.factories import make_user
 
 Login = Callable[[User], Client]
 WHY = "asked for it by phone"
-
-
-@pytest.fixture
-def user(database: None) -> User:
-    with transaction():
-        seed_plans()
-    return make_user()
-
-
-@pytest.fixture
-def staff(database: None, login_as: Login) -> Client:
-    return login_as(make_user(Role.MANAGER))
 
 
 @pytest.fixture

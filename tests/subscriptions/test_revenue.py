@@ -77,14 +77,20 @@ def test_every_period_comes_to_a_month(
     assert a_month_of(user.id, start) == expected
 
 
-def test_a_known_price_says_how_long_its_period_is(user: User) -> None:
+def monthly_price(plan: str) -> int:
+    """Return the id of the price on sale of a month of a plan, once there are plans."""
     with transaction():
         seed_plans()
-    price = price_on_sale("pro", Period.parse("month"), "USD", utc_now())
+    price = price_on_sale(plan, Period.parse("month"), "USD", utc_now())
     assert price is not None
+    return price.id
+
+
+def test_a_known_price_says_how_long_its_period_is(user: User) -> None:
+    price = monthly_price("pro")
     # 28 days can be a month or four weeks, 31 days that begin in April neither.
     for start, end in (("2026-03-05", "2026-04-02"), ("2026-04-02", "2026-05-03")):
-        bill(user.id, replace(charge("29.00", start, end), price_id=price.id))
+        bill(user.id, replace(charge("29.00", start, end), price_id=price))
         assert a_month_of(user.id, start) == "29.00"
     bill(user.id, charge("14.50", "2026-04-17T12:00", "2026-05-03", LineKind.PRORATION))
     assert a_month_of(user.id, "2026-04-20") == "58.00"
@@ -148,13 +154,7 @@ def test_a_larger_plan_counts_from_its_change_on(user: User) -> None:
 
 
 def test_a_larger_plan_of_a_provider_counts_as_its_price_to_the_cent(user: User) -> None:
-    with transaction():
-        seed_plans()
-    pro, premium = (
-        found.id
-        for plan in ("pro", "premium")
-        if (found := price_on_sale(plan, Period.parse("month"), "USD", utc_now()))
-    )
+    pro, premium = monthly_price("pro"), monthly_price("premium")
     start, middle, end, last = "2026-04-01", "2026-04-16T07:13:21", "2026-05-01", "2026-06-01"
     bill(user.id, replace(charge("29.00", start, end), price_id=pro))
     part = (at(end) - at(middle)) / (at(end) - at(start))
@@ -183,13 +183,7 @@ def test_cents_of_a_discount_on_a_part_are_not_multiplied(
     user: User, middle: str, percent: str, expected: str
 ) -> None:
     """What it comes to after a change is what the renewal tells."""
-    with transaction():
-        seed_plans()
-    pro, premium = (
-        found.id
-        for plan in ("pro", "premium")
-        if (found := price_on_sale(plan, Period.parse("month"), "USD", utc_now()))
-    )
+    pro, premium = monthly_price("pro"), monthly_price("premium")
     start, end, last = "2026-04-01", "2026-05-01", "2026-06-01"
 
     def bill_lowered(amount: Decimal, *lines: Charge) -> None:
@@ -208,26 +202,20 @@ def test_cents_of_a_discount_on_a_part_are_not_multiplied(
 
 def test_a_price_that_does_not_explain_a_part_is_not_believed(user: User) -> None:
     """The price at the provider was made by hand and named for one of ours that costs 29."""
-    with transaction():
-        seed_plans()
-    price = price_on_sale("pro", Period.parse("month"), "USD", utc_now())
-    assert price is not None
+    price = monthly_price("pro")
     bill(user.id, charge("0", "2026-04-01", "2026-05-01"))
     bill(user.id, charge("1", "2020-04-01", "2020-05-01"))
     part = charge("10.00", "2026-04-16", "2026-05-01", LineKind.PRORATION)
-    bill(user.id, replace(part, price_id=price.id))
+    bill(user.id, replace(part, price_id=price))
     assert a_month_of(user.id, "2026-04-20") == "20.00"
 
 
 def test_a_discount_lowers_charges_and_not_what_is_credited(user: User) -> None:
-    with transaction():
-        seed_plans()
-    pro = price_on_sale("pro", Period.parse("month"), "USD", utc_now())
-    assert pro is not None
-    whole = replace(charge("29.00", "2026-04-01", "2026-05-01"), price_id=pro.id)
+    pro = monthly_price("pro")
+    whole = replace(charge("29.00", "2026-04-01", "2026-05-01"), price_id=pro)
     bill(user.id, whole, discount="14.50")
     parts = [
-        replace(charge("-7.25", "2026-04-16", "2026-05-01", LineKind.PRORATION), price_id=pro.id),
+        replace(charge("-7.25", "2026-04-16", "2026-05-01", LineKind.PRORATION), price_id=pro),
         charge("39.50", "2026-04-16", "2026-05-01", LineKind.PRORATION, "plan:premium"),
     ]
     bill(user.id, parts, discount="19.75")
