@@ -138,6 +138,20 @@ def test_a_payment_under_way_is_no_payment_that_failed(user: User, client: Clien
     assert "A payment is under way" in told and "The last payment failed" not in told
 
 
+def test_who_pays_after_a_declined_card_is_not_told_that_it_is_not_paid(
+    user: User, client: Client
+) -> None:
+    page = open_page(client, issue(user.id))
+    pay(client, page, world.DECLINED)
+    settle(client)
+    back = pay(client, page)
+    told = client.get(back).text
+    assert "Waiting for the provider" in told and "Not paid" not in told
+    assert "a try that failed: The bank declined the card" in told
+    settle(client)
+    assert "The money has come" in client.get(back).text
+
+
 def test_who_comes_back_from_a_top_up_is_not_asked_to_try_again_while_it_is_under_way(
     client: Client,
 ) -> None:
