@@ -93,7 +93,11 @@ class _Line:
 
     @classmethod
     def close(cls) -> None:
-        """Give the connection back."""
+        """End the connection.
+
+        Not given back: the pool may have been replaced since, and none would ever end it then.
+        """
         if cls.connection is not None:
+            cls.connection.invalidate()
             cls.connection.close()
             cls.connection = None

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from app.adapters.payments.port import Incoming, Ref
 from app.bulk import Bulk
+from app.db import db
 from app.payments import door, intake
 from tests.at_once import at_once
 from tests.payments import world
@@ -148,3 +149,17 @@ def test_a_server_that_was_started_anew_is_found_again(database: None, database_
         owner.execute("select pg_terminate_backend(%s, 5000)", (number,))
     assert keep(2)
     assert len(world.events()) == 2
+
+
+def test_a_line_that_outlives_its_pool_is_hung_up(database: None) -> None:
+    """A connection that goes back to a pool which nobody has any more would stay open for good."""
+    assert keep(1)
+    line = door._Line.open().connection.driver_connection
+    assert isinstance(line, psycopg.Connection)
+    # Its own connection is out, so this ends the others and leaves the pool behind.
+    db.session.remove()
+    db.engine.dispose()
+    assert not line.closed
+    door._Line.close()
+    assert line.closed
+    assert keep(2)
