@@ -127,7 +127,11 @@ def test_a_void_invoice_can_not_be_paid_and_a_paid_one_not_voided(
     assert (state_of(other), state_of(paid[0])) == ("void", "paid")
     for rail in ("demo", "wallet", "saved:demo"):
         client.post_form(f"/invoices/{other}/pay", {"rail": rail})
-    assert "can&#39;t be paid any more" in client.get(f"/invoices/{other}").text
+    told = client.get(f"/invoices/{other}").text
+    assert "can&#39;t be paid any more" in told
+    # Why is between the staff and the log, as it is with a refund.
+    assert "Void" in told and "by staff" in told and "a mistake" not in told
+    assert "a mistake" in staff.get(f"/admin/invoices/page?id={other}").text
     pay(client, page)
     settle(client)
     assert state_of(other) == "void"
