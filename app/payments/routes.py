@@ -1,5 +1,6 @@
 """What people owe and pay: their invoices, the way to a page to pay on, and back."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from flask import (
@@ -40,6 +41,7 @@ blueprint = Blueprint("payments", __name__)
 UNPROCESSABLE = 422
 WALLET = "wallet"
 SAVED = "saved:"
+LONGEST_RAIL = 40
 LEAST_TOP_UP, MOST_TOP_UP = Decimal(1), Decimal(10_000)
 
 
@@ -87,10 +89,10 @@ def file(invoice_id: int) -> ResponseReturnValue:
 def pay(invoice_id: int) -> ResponseReturnValue:
     """Pay an own invoice from the wallet, by what is kept, or on a page of a rail.
 
-    Asked for JSON it tells where to go instead of leading there.
+    Asked in JSON or for it, it tells where to go instead of leading there.
     """
     queries.own_invoice(current_user.id, invoice_id)
-    rail = request.form.get("rail", "")[:40]
+    rail = _chosen_rail()
     try:
         target = _pay(invoice_id, rail)
     except DomainError as error:
@@ -198,8 +200,15 @@ def _let_forms_lead_to(offered: tuple[str, ...]) -> None:
     g.form_targets = [host for name in offered for host in rail_named(name).hosts]
 
 
+def _chosen_rail() -> str:
+    """Return the way to pay that was sent, by a form or as JSON."""
+    sent = request.get_json(silent=True) if request.is_json else request.form
+    rail = sent.get("rail") if isinstance(sent, Mapping) else None
+    return rail[:LONGEST_RAIL] if isinstance(rail, str) else ""
+
+
 def _wants_json() -> bool:
-    return request.accept_mimetypes.best == "application/json"
+    return request.is_json or request.accept_mimetypes.best == "application/json"
 
 
 def _pdf(page: InvoicePage, email: str) -> Response:

@@ -129,6 +129,18 @@ def test_a_program_is_told_where_to_go(user: User, client: Client) -> None:
     assert told["url"].startswith("http://localhost/demo-pay/dco_")
 
 
+def test_a_program_may_ask_in_json(user: User, client: Client) -> None:
+    path, token = f"/invoices/{issue(user.id)}/pay", {"X-CSRFToken": client.csrf_token()}
+    told = client.post(path, json={"rail": "demo"}, headers=token)
+    assert told.status_code == 200 and "/demo-pay/" in told.get_json()["url"]
+    for nonsense in ({"rail": ["demo"]}, ["demo"], "demo", None):
+        refused = client.post(path, json=nonsense, headers=token | {"Accept": "application/json"})
+        assert (refused.status_code, refused.get_json()["error"]) == (400, "unknown_rail")
+    broken = client.post(path, data="{", content_type="application/json", headers=token)
+    assert broken.status_code == 400
+    assert client.post(path, json={"rail": "demo"}).status_code == 400, "without a token"
+
+
 def test_two_clicks_on_pay_lead_to_one_page(user: User, client: Client) -> None:
     invoice_id = issue(user.id)
     assert open_page(client, invoice_id) == open_page(client, invoice_id)
