@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from app.trading.market import Candle, Market, exact
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_params import (
     FEWEST_GRIDS,
     USUAL_RESERVE,
     GridParams,
     Spacing,
 )
-from app.trading.strategies.grid_plan import GridPlan, plan_grid
+from app.trading.strategies.grid_plan import plan_grid
 
 LOW_SHARE, HIGH_SHARE = Decimal("0.05"), Decimal("0.95")
 # Where the price stands outside of the range, the range reaches this far beyond it.

@@ -17,8 +17,9 @@ from app.trading.cases import figures_for, kind_of
 from app.trading.codec import to_json
 from app.trading.inputs import read_plan_input
 from app.trading.market import Market, Tier
+from app.trading.strategies.grid_figures import GridPlan, PlannedOrder
 from app.trading.strategies.grid_params import USUAL_RESERVE
-from app.trading.strategies.grid_plan import GridPlan, PlannedOrder, plan_grid
+from app.trading.strategies.grid_plan import plan_grid
 from app.trading.strategy import InvalidParams, Problem, problem
 
 BAD_INPUT = 2

@@ -15,8 +15,9 @@ from app.bots.presets import (
     percentile,
 )
 from app.trading.market import Candle, Market
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_params import GridParams, Spacing
-from app.trading.strategies.grid_plan import GridPlan, plan_grid
+from app.trading.strategies.grid_plan import plan_grid
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 MARKET = Market(

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from app.trading.market import FeeSide, Market, MarketKind
 from app.trading.strategies.grid import GRID
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_levels import ladder, most_grids
 from app.trading.strategies.grid_params import Direction, GridParams, Sizing, Spacing
-from app.trading.strategies.grid_plan import GridPlan, plan_grid
+from app.trading.strategies.grid_plan import plan_grid
 from app.trading.strategy import InvalidParams
 from tests.trading.world import grid, market
 

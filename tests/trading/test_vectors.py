@@ -11,9 +11,10 @@ import pytest
 from app.trading.cases import liquidation_figures, trailing_figures
 from app.trading.inputs import read_plan_input
 from app.trading.market import FeeSide
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_levels import Cycle, cycle, profit_bounds, ratio
 from app.trading.strategies.grid_params import Spacing
-from app.trading.strategies.grid_plan import GridPlan, plan_grid
+from app.trading.strategies.grid_plan import plan_grid
 from tests.conftest import shared_folder
 
 KINDS = ("plan", "levels", "cycle", "profit", "trailing", "liquidation")

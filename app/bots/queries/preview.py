@@ -13,9 +13,9 @@ from app.trades.owners import Pair
 from app.trades.queries import Line
 from app.trading.market import ONE, ZERO, Market, booked, exact
 from app.trading.strategies import STRATEGIES
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_levels import gap_ratio, most_grids
 from app.trading.strategies.grid_params import FEWEST_GRIDS, GridParams, Spacing, write_grid
-from app.trading.strategies.grid_plan import GridPlan
 from app.trading.strategy import InvalidParams, Problem
 
 # Fractions of the core, which people write in percent.

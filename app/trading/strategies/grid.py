@@ -10,9 +10,10 @@ from app.trading.orders import Order
 from app.trading.position import Holdings
 from app.trading.strategies.grid_edit import Edit, begin_anew, edit_grid, with_flow
 from app.trading.strategies.grid_exit import exit_triggers, exit_wanted, protection_of
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_leaving import read_left
 from app.trading.strategies.grid_params import FIELDS, GridParams, read_grid, write_grid
-from app.trading.strategies.grid_plan import GridPlan, plan_grid, within_funds
+from app.trading.strategies.grid_plan import plan_grid, within_funds
 from app.trading.strategies.grid_run import decide_grid
 from app.trading.strategies.grid_sizes import ladder_of
 from app.trading.strategies.grid_start import start_grid

@@ -25,13 +25,14 @@ from app.trading.orders import FINAL, Order, Purpose, Side
 from app.trading.position import Holdings
 from app.trading.strategies.grid_cash import buys_within
 from app.trading.strategies.grid_exit import close, exit_triggers
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_keep import Kept, keep_orders
 from app.trading.strategies.grid_leaving import read_leaving
 from app.trading.strategies.grid_levels import Ladder
 from app.trading.strategies.grid_news import News
 from app.trading.strategies.grid_orders import AT_VENUE, Promised, promised_orders
 from app.trading.strategies.grid_params import GridParams, ProfitUse
-from app.trading.strategies.grid_plan import GridPlan, most_resting, plan_grid, within_funds
+from app.trading.strategies.grid_plan import most_resting, plan_grid, within_funds
 from app.trading.strategies.grid_sizes import floored, ladder_at
 from app.trading.strategies.grid_start import (
     after_first_trade,

@@ -1,14 +1,12 @@
 """What is wrong or risky about a grid: refuse what cannot work, warn of what may hurt."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_CEILING, Decimal
 from math import ceil
-from typing import TYPE_CHECKING
 
 from app.trading.contracts import tiers_of
 from app.trading.market import BOOK_STEP, ONE, ZERO, Market, MarketKind, booked
+from app.trading.strategies.grid_figures import GridPlan, PlannedOrder
 from app.trading.strategies.grid_levels import LEVEL_DIGITS, Ladder, most_grids, net_profit
 from app.trading.strategies.grid_params import (
     FEWEST_GRIDS,
@@ -18,11 +16,8 @@ from app.trading.strategies.grid_params import (
     Spacing,
 )
 from app.trading.strategies.grid_sizes import floored
+from app.trading.strategies.grid_worst import Shortfall
 from app.trading.strategy import Problem, StopHow, problem
-
-if TYPE_CHECKING:
-    from app.trading.strategies.grid_plan import GridPlan, PlannedOrder
-    from app.trading.strategies.grid_worst import Shortfall
 
 Found = tuple[list[Problem], list[Problem]]
 

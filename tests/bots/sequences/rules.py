@@ -17,9 +17,10 @@ from app.trading.orders import Side
 from app.trading.performance import figures
 from app.trading.position import Holdings
 from app.trading.strategies.grid_edit import Edit
+from app.trading.strategies.grid_figures import GridPlan
 from app.trading.strategies.grid_news import MOST_REFUSALS, TAKEN_BACK, order_level, order_price
 from app.trading.strategies.grid_params import Direction, GridParams
-from app.trading.strategies.grid_plan import GridPlan, most_resting
+from app.trading.strategies.grid_plan import most_resting
 from app.trading.strategies.grid_state import GridState, Phase
 from app.trading.strategies.grid_trail import steps_of
 from app.trading.strategy import StopHow
