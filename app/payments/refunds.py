@@ -208,6 +208,15 @@ def in_wallet_of(payment: Payment) -> Decimal:
     return payment.surplus + (total or ZERO)
 
 
+def gone_of(payment: Payment) -> Decimal:
+    """Return what is gone of the money that a payment brought to its invoice.
+
+    What a bank takes comes out of what the payment has left in the wallet first, as it is booked.
+    """
+    taken = disputed_of(payment.id) - in_wallet_of(payment)
+    return given_back_of(payment.id) + max(taken, ZERO)
+
+
 def _check(payment: Payment, amount: Decimal, target: RefundTarget) -> None:
     money = Money(amount, payment.currency)
     if amount <= 0 or money != money.rounded():

@@ -80,7 +80,5 @@ def _bought(kept: KeptSubscription, now: datetime) -> Iterator[_Bought]:
 
 
 def _gone_back(invoice_id: int) -> Decimal:
-    payments = db.session.scalars(select(Payment.id).where(Payment.invoice_id == invoice_id))
-    return sum(
-        (refunds.given_back_of(one) + refunds.disputed_of(one) for one in payments), Decimal(0)
-    )
+    payments = db.session.scalars(select(Payment).where(Payment.invoice_id == invoice_id))
+    return sum((refunds.gone_of(one) for one in payments), Decimal(0))

@@ -7,12 +7,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from app.db import db
+from app.adapters.payments.port import DisputeState, RailDispute
+from app.db import db, utc_now
 from app.errors import Conflict, DomainError
 from app.money import Money
 from app.payments import service as payments
-from app.payments.models import Dispute, Invoice
+from app.payments.demo import provider
+from app.payments.jobs import look_at_checkout
+from app.payments.models import Checkout, Dispute, Invoice, Payment
 from app.payments.rules import RefundTarget
+from app.payments.settling import take
 from app.subscriptions import history, queries
 from app.subscriptions import service as plans
 from app.subscriptions.kept import service
@@ -24,7 +28,7 @@ from app.transactions import transaction
 from app.wallet import service as wallet
 from app.wallet.rules import Line
 from tests.at_once import at_once
-from tests.subscriptions.kept.world import Person, choice, usd
+from tests.subscriptions.kept.world import PAYS, Person, choice, usd
 
 
 @pytest.fixture
@@ -435,6 +439,41 @@ def test_an_upgrade_credits_nothing_that_a_bank_holds_until_it_gives_it_back(
     with transaction():
         db.session.execute(update(Dispute).values(state="won"))
     assert _credit_for(subscriber, choice("premium")) == usd("-14.50")
+
+
+def test_a_dispute_of_what_was_paid_twice_lowers_no_credit(person: Person) -> None:
+    """The second payment is in the wallet; the first one, which bought the period, is untouched."""
+    invoice_id = person.start() or 0
+    person.open_page(invoice_id)
+    page = db.session.scalars(select(Checkout)).one()
+    page_id, checkout_id = page.external_id or "", page.id
+    person.fill_wallet("29")
+    person.pay_from_wallet(invoice_id)
+    provider.pay(page_id, PAYS)
+    look_at_checkout(checkout_id)
+    assert person.wallet() == Decimal(29), "paid by the wallet, so the card filled it again"
+    before = _credit_for(person, choice("premium"))
+    _dispute(person.payments()[1])
+    assert person.wallet() == 0
+    assert _credit_for(person, choice("premium")) == before != usd("0")
+
+
+def test_a_dispute_of_what_is_back_in_the_wallet_is_counted_once(person: Person) -> None:
+    """A bank that takes 10.00 of which 10.00 are in the wallet again takes those."""
+    person.subscribe(rail="demo")
+    payment = person.payments()[0]
+    with transaction():
+        payments.refund(0, "r", payment.id, Decimal(10), RefundTarget.WALLET, "as asked")
+    before = _credit_for(person, choice("premium"))
+    _dispute(payment, "10.00")
+    assert person.wallet() == 0
+    assert _credit_for(person, choice("premium")) == before == usd("-19")
+
+
+def _dispute(payment: Payment, amount: str = "29.00") -> None:
+    seen = RailDispute("dp_1", payment.external_id, DisputeState.OPEN, usd(amount), utc_now(), None)
+    with transaction():
+        assert take("demo", seen).applied
 
 
 def test_one_upgrade_after_another_credits_what_both_have_paid(subscriber: Person) -> None:
