@@ -14,7 +14,7 @@ from wtforms.validators import Optional
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _fields() -> Iterator[tuple[str, str, UnboundField[Any]]]:
+def _fields() -> Iterator[tuple[str, str, "UnboundField[Any]"]]:
     """Yield each field of each form of ours, with the form's name and its own."""
     for source in sorted((ROOT / "app").rglob("*.py")):
         if "Form(" not in source.read_text():
