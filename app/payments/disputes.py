@@ -4,6 +4,7 @@ An inquiry comes before some disputes: the bank asks and takes nothing, so nothi
 it becomes one. Staff see both, and may give the money of an inquiry back.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -14,8 +15,8 @@ from app.events import publish
 from app.money import Money, exact_text
 from app.payments import alerts, refunds
 from app.payments.events import DisputeMoved
-from app.payments.models import Dispute, Payment
-from app.payments.rules import DisputeState
+from app.payments.models import Dispute, Payment, Refund
+from app.payments.rules import TAKEN_BY_BANK, DisputeState
 from app.payments.settling import TAKEN, Taken, known_payment, references, takes
 from app.wallet import disputes as wallet
 from app.wallet.service import give_fee_back, record_fee
@@ -69,10 +70,40 @@ def _open(payment: Payment, dispute: Dispute, seen: RailDispute) -> None:
     dispute.state, dispute.closed_at = DisputeState.OPEN.value, None
     dispute.amount = seen.money.amount
     word = _word(dispute)
-    part = min(max(refunds.in_wallet_of(payment), ZERO), seen.money.amount)
+    others = [one for one in _taken_by_bank(payment) if one.id != dispute.id]
+    part = min(_unclaimed(payment, others), seen.money.amount)
     wallet.open_dispute(
         word, payment.user_id, payment.rail, seen.money, wallet_part=part, refs=references(payment)
     )
+
+
+def follow_failed_refund(refund_id: int) -> None:
+    """Freeze what a refund that failed has brought back into the wallet, as far as a bank has it.
+
+    Else its owner had that money twice. What a lost dispute would have taken goes at once.
+    """
+    payment = db.session.get_one(
+        Payment, db.session.get_one(Refund, refund_id).payment_id, with_for_update=True
+    )
+    disputes = _taken_by_bank(payment)
+    for dispute in disputes:
+        left = dispute.amount - wallet.claimed_by(_word(dispute))
+        part = min(_unclaimed(payment, disputes), left)
+        if part > 0:
+            wallet.freeze_more(_word(dispute), f"refund-{refund_id}", part)
+
+
+def _taken_by_bank(payment: Payment) -> list[Dispute]:
+    query = select(Dispute).where(
+        Dispute.payment_id == payment.id, Dispute.state.in_(TAKEN_BY_BANK)
+    )
+    return list(db.session.scalars(query.order_by(Dispute.id)))
+
+
+def _unclaimed(payment: Payment, disputes: Iterable[Dispute]) -> Decimal:
+    """Return what a payment has left in the wallet and none of these disputes stands for."""
+    claimed = sum((wallet.claimed_by(_word(one)) for one in disputes), ZERO)
+    return max(refunds.in_wallet_of(payment) - claimed, ZERO)
 
 
 def _follow_fee(payment: Payment, dispute: Dispute, seen: RailDispute) -> None:

@@ -71,6 +71,14 @@ class RefundSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundFailed:
+    """Money that was to be given back stays with us; what the wallet gave for it is back there."""
+
+    refund_id: int
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class DisputeMoved:
     """A bank takes a payment back, or has decided about it."""
 

@@ -6,8 +6,14 @@ from app.accounts.deletion.events import PersonErasing
 from app.db import db
 from app.events import on
 from app.notifications.stream import hint
-from app.payments import alerts, checkouts
-from app.payments.events import InvoiceClosed, InvoiceOpened, InvoicePaid, PaymentSettled
+from app.payments import alerts, checkouts, disputes
+from app.payments.events import (
+    InvoiceClosed,
+    InvoiceOpened,
+    InvoicePaid,
+    PaymentSettled,
+    RefundFailed,
+)
 from app.payments.models import Checkout
 from app.payments.rules import CheckoutState
 from app.transactions import after_commit
@@ -37,6 +43,12 @@ def end_closed_invoice(event: InvoiceClosed) -> None:
 def note_money_of_nobody(event: PaymentSettled) -> None:
     """Have a person look into money of somebody who is erased: a page was taken back too late."""
     alerts.note_erased_payer(event.payment_id)
+
+
+@on(RefundFailed)
+def freeze_what_came_back(event: RefundFailed) -> None:
+    """Let nobody spend what a bank has taken, because a refund of it has failed."""
+    disputes.follow_failed_refund(event.refund_id)
 
 
 @on(PersonErasing)

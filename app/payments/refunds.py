@@ -18,7 +18,7 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.events import publish
 from app.money import Money
 from app.payments import alerts
-from app.payments.events import RefundSettled
+from app.payments.events import RefundFailed, RefundSettled
 from app.payments.invoices import next_number
 from app.payments.models import CreditNote, Dispute, Invoice, Payment, Refund
 from app.payments.rules import (
@@ -340,6 +340,7 @@ def _fail(payment: Payment, refund: Refund, code: str) -> None:
     payment.refunded -= refund.amount
     log.warning("refund_failed refund=%s code=%s", refund.id, code)
     db.session.flush()
+    publish(RefundFailed(refund.id, payment.id))
     alerts.follow_erased_payer(payment)
     # What was made at the provider beside it, and was too much with it, may fit now.
     for ref in alerts.excesses_of(payment.id):

@@ -1,11 +1,15 @@
 """Disputed payments: the provider takes the money, we freeze what is left, then it is decided.
 
-A dispute is named with its rail, as `stripe:dp_1`; each step is booked once.
+A dispute is named with its rail, as `stripe:dp_1`; each step is booked once. Money of the payment
+that comes into the wallet only later, because a refund has failed, is frozen by a further step.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 
+from sqlalchemy import select
+
+from app.db import db
 from app.errors import Conflict, InvalidInput, NotFound
 from app.money import Money, exact_text
 from app.wallet import rules
@@ -23,9 +27,10 @@ from app.wallet.models import LedgerPosting
 from app.wallet.rules import ZERO, Entry, frozen_of, wallet_of
 
 # What payments call.
-__all__ = ["lose_dispute", "open_dispute", "win_dispute"]
+__all__ = ["claimed_by", "freeze_more", "lose_dispute", "open_dispute", "win_dispute"]
 
 LOSS = "loss:chargeback"
+_KIND = "dispute"
 
 
 def open_dispute(
@@ -49,7 +54,7 @@ def open_dispute(
     wallet = account(wallet_of(user_id), money.currency)
     free = lock_available(wallet.id)
     standing = posting_by_key(_key(dispute, "opened"))
-    frozen = _frozen(standing, user_id) if standing else min(max(free, ZERO), wallet_part)
+    frozen = _frozen_by(standing, user_id) if standing else min(max(free, ZERO), wallet_part)
     entries = (
         Entry(f"dispute:{rail}", money.currency, money.amount),
         Entry(f"psp:{rail}", money.currency, -money.amount),
@@ -63,7 +68,36 @@ def open_dispute(
         "wallet_part": exact_text(wallet_part),
     }
     key = _key(dispute, "opened")
-    return post(key, "dispute", entries, refs=(dispute, *refs), rail=rail, details=details)
+    return post(key, _KIND, entries, refs=(dispute, *refs), rail=rail, details=details)
+
+
+def claimed_by(dispute: str) -> Decimal:
+    """Return how much of the wallet's part of its payment a dispute stands for already."""
+    return _claimed(_steps(_opened(dispute)))
+
+
+def freeze_more(dispute: str, step: str, wallet_part: Decimal) -> Posted | None:
+    """Freeze a part that came into the wallet after a dispute was opened; a lost one takes it.
+
+    Nothing is booked where it was won, or where the loss is smaller already.
+    """
+    opened = _opened(dispute)
+    rules.checked_positive(wallet_part, str(opened.details["currency"]))
+    wallet, free = _lock_wallet(opened)
+    if posting_by_key(_key(dispute, "won")):
+        return None
+    lost = posting_by_key(_key(dispute, "lost"))
+    taken = min(max(free, ZERO), wallet_part, _lost_by(lost) if lost else wallet_part)
+    if not taken:
+        return None
+    place = LOSS if lost else frozen_of(_user(opened))
+    entries = (
+        Entry(wallet.name, wallet.commodity, taken),
+        Entry(place, wallet.commodity, -taken),
+    )
+    details = {"wallet_part": exact_text(taken if lost else wallet_part)}
+    key = _key(dispute, f"more:{step}")
+    return post(key, _KIND, entries, refs=opened.refs, rail=opened.rail, details=details)
 
 
 def win_dispute(dispute: str) -> Posted:
@@ -72,6 +106,8 @@ def win_dispute(dispute: str) -> Posted:
     _lock_wallet(opened)
     if posting_by_key(_key(dispute, "lost")):
         raise Conflict("dispute_decided")
+    for further in _further(opened):
+        reverse(f"{further.key}:won", further.key)
     return reverse(_key(dispute, "won"), opened.key)
 
 
@@ -102,8 +138,9 @@ def _user(opened: LedgerPosting) -> int:
 
 def _loss(opened: LedgerPosting, wallet: AccountRow, free: Decimal) -> tuple[Entry, ...]:
     user_id, amount = _user(opened), Decimal(opened.details["amount"])
-    frozen = _frozen(opened, user_id)
-    more = min(max(free, ZERO), Decimal(opened.details["wallet_part"]) - frozen)
+    steps = _steps(opened)
+    frozen = sum((_frozen_by(step, user_id) for step in steps), ZERO)
+    more = min(max(free, ZERO), _claimed(steps) - frozen)
     return (
         Entry(frozen_of(user_id), wallet.commodity, frozen),
         Entry(wallet.name, wallet.commodity, more),
@@ -112,10 +149,39 @@ def _loss(opened: LedgerPosting, wallet: AccountRow, free: Decimal) -> tuple[Ent
     )
 
 
-def _frozen(opened: LedgerPosting, user_id: int) -> Decimal:
-    """Return how much was frozen when a dispute was opened."""
-    place = frozen_of(user_id)
-    return -rules.total_of(line for line in entries_of(opened.id) if line.account == place)
+def _steps(opened: LedgerPosting) -> tuple[LedgerPosting, ...]:
+    return (opened, *_further(opened))
+
+
+def _further(opened: LedgerPosting) -> tuple[LedgerPosting, ...]:
+    """Return what was frozen after a dispute was opened."""
+    found = db.session.scalars(
+        select(LedgerPosting)
+        .where(
+            LedgerPosting.kind == _KIND,
+            LedgerPosting.refs.contains(opened.refs),
+            LedgerPosting.id != opened.id,
+        )
+        .order_by(LedgerPosting.id)
+    )
+    return tuple(found)
+
+
+def _claimed(steps: Sequence[LedgerPosting]) -> Decimal:
+    return sum((Decimal(step.details["wallet_part"]) for step in steps), ZERO)
+
+
+def _frozen_by(step: LedgerPosting, user_id: int) -> Decimal:
+    return -_on(step, frozen_of(user_id))
+
+
+def _lost_by(lost: LedgerPosting) -> Decimal:
+    return _on(lost, LOSS)
+
+
+def _on(step: LedgerPosting, place: str) -> Decimal:
+    """Return what a step has moved on an account."""
+    return rules.total_of(line for line in entries_of(step.id) if line.account == place)
 
 
 def _opened(dispute: str) -> LedgerPosting:

@@ -1,5 +1,6 @@
 """Money that goes back more than one way: refunds, disputes, and the wallet between them."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -25,6 +26,7 @@ from app.payments.queries import to_look_into, undecided
 from app.payments.rules import Purpose, RefundTarget, Settlement
 from app.payments.settling import Taken, take
 from app.transactions import transaction
+from app.wallet import check
 from app.wallet.models import LedgerAccount, LedgerEntry
 from app.wallet.queries import available
 from tests.factories import make_user
@@ -78,6 +80,17 @@ def refund_there(name: str, amount: str, state: RailState = RailState.SUCCEEDED)
         assert take("demo", seen).applied
 
 
+def fail_refund(key: str, amount: str) -> None:
+    """Hear that a refund that we have asked for did not go through."""
+    seen = RailRefund(
+        id="re_1", payment_id="py_1", state=RailState.FAILED, money=usd(amount), at=utc_now(),
+        key=key, failure="expired_or_canceled_card",
+    )  # fmt: skip
+    with transaction():
+        assert take("demo", seen).applied
+    db.session.rollback()
+
+
 def refund_too_much(name: str = "re_1", state: RailState = RailState.SUCCEEDED) -> Taken:
     """Hear of a whole refund of what went back to the wallet already."""
     seen = RailRefund(id=name, payment_id="py_1", state=state, money=usd("29.00"), at=utc_now())
@@ -121,9 +134,9 @@ def spend(user_id: int, amount: str) -> None:
     db.session.rollback()
 
 
-def dispute(state: DisputeState, amount: str = "29.00") -> None:
+def dispute(state: DisputeState, amount: str = "29.00", name: str = "dp_1") -> None:
     seen = RailDispute(
-        id="dp_1", payment_id="py_1", state=state, money=usd(amount), at=utc_now(), fee=None
+        id=name, payment_id="py_1", state=state, money=usd(amount), at=utc_now(), fee=None
     )
     with transaction():
         assert take("demo", seen).applied
@@ -156,6 +169,44 @@ def test_what_was_given_to_the_wallet_is_frozen_and_lost_with_its_payment(user: 
     assert available(user.id, "USD") == 0
     dispute(DisputeState.LOST)
     assert available(user.id, "USD") == 0
+
+
+@pytest.mark.parametrize("end", [DisputeState.OPEN, DisputeState.LOST, DisputeState.WON])
+@pytest.mark.parametrize("hears_first", [False, True])
+def test_a_refund_that_fails_brings_nothing_into_the_wallet_that_a_bank_has(
+    user: User, end: DisputeState, hears_first: bool
+) -> None:
+    give_back(top_up(user.id, "29.00"), "29.00", RefundTarget.RAIL, "a")
+    dispute(DisputeState.OPEN)
+    if hears_first:
+        dispute(end)
+    fail_refund("a", "29.00")
+    dispute(end)
+    assert available(user.id, "USD") == (29 if end is DisputeState.WON else 0)
+    dispute(DisputeState.LOST)
+    assert available(user.id, "USD") == (29 if end is DisputeState.WON else 0)
+    assert check.verify().is_whole
+
+
+def test_what_a_failed_refund_brings_back_is_frozen_once(user: User) -> None:
+    payment_id = top_up(user.id, "100.00")
+    give_back(payment_id, "60.00", RefundTarget.RAIL, "a")
+    dispute(DisputeState.OPEN, "40.00")
+    fail_refund("a", "60.00")
+    assert available(user.id, "USD") == 60
+
+
+def test_two_disputes_of_a_payment_freeze_what_it_left_in_the_wallet_once(user: User) -> None:
+    invoice_id = issue(user.id, "29.00")
+    with transaction():
+        want = checkouts.want_invoice(user.id, invoice_id)
+        step = checkouts.prepare(user.id, "demo", want)
+    come(step, replace(want, money=usd("40.00")))
+    pay(user.id, Want(Purpose.TOP_UP, usd("50.00"), "Top-up"), "py_2")
+    for state in (DisputeState.OPEN, DisputeState.LOST):
+        dispute(state, "11.00", "dp_1")
+        dispute(state, "29.00", "dp_2")
+        assert available(user.id, "USD") == 50
 
 
 @pytest.mark.parametrize("state", [DisputeState.OPEN, DisputeState.LOST])

@@ -423,7 +423,7 @@ def test_callbacks_gather_for_as_long_as_that_has_saved(
 @pytest.mark.parametrize(
     "raw",
     [
-        b"", b"{}", b"[]", b"null", b"\xff\xfe", b"{" * 5000, b'{"object":"event"}', b"1e999",
+        b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"object":"event"}', b"1e999",
         b'{"object":"event","data":{"objects":[]}}',
     ],
 )  # fmt: skip

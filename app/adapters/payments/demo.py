@@ -110,7 +110,15 @@ class DemoRail:
         signing.check(headers.get(HEADER, ""), raw, self._secrets, now)
         try:
             return _incoming(json.loads(raw))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            OSError,
+            RecursionError,
+        ):
             raise BadCallback("unreadable") from None
 
 
