@@ -15,7 +15,9 @@ REDIS_TIMEOUT_S = 2
 
 babel = Babel()
 csrf = CSRFProtect()
-limiter = Limiter(key_func=get_remote_address, headers_enabled=True)
+# Without headers of its own: it would ask Redis for them after a request is done, and call what was
+# done a fault where Redis is away by then.
+limiter = Limiter(key_func=get_remote_address)
 login_manager = LoginManager()
 migrate = Migrate()
 

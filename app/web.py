@@ -168,19 +168,25 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     if api.is_own(request.path):
         return api.http_problem(error)
     status = error.code or 500
-    message = _how_long_to_wait() if status == STATUS_BY_ERROR[TooManyTries] else ""
+    wait = _seconds_to_wait() if status == STATUS_BY_ERROR[TooManyTries] else None
+    message = i18n.describe_code("too_many_tries", {"retry_after": wait}) if wait else ""
     answer = _answer(status, message, f"http_{status}")
+    if wait:
+        answer.headers["Retry-After"] = str(wait)
     if status == 405 and isinstance(answer, Response):  # noqa: PLR2004 - method not allowed
         answer.headers.update(dict(error.get_headers()))
     return answer
 
 
-def _how_long_to_wait() -> str:
+def _seconds_to_wait() -> int | None:
+    """Return when an address may try again; None where nobody can tell."""
     beyond = limiter.current_limit
     if beyond is None or not beyond.breached:
-        return ""
-    seconds = max(1, beyond.reset_at - int(utc_now().timestamp()))
-    return i18n.describe_code("too_many_tries", {"retry_after": seconds})
+        return None
+    try:
+        return max(1, int(beyond.reset_at - utc_now().timestamp()))
+    except RedisError:
+        return None
 
 
 def _service_down(error: Exception) -> ResponseReturnValue:

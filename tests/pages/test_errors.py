@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from app.extensions import limiter
 from app.formatting.filters import duration
@@ -41,3 +42,18 @@ def test_who_sends_a_form_too_often_is_told_how_long_to_wait(client: Client) -> 
     # The header may be written in the second after the sentence.
     told = {duration(timedelta(seconds=seconds + later)) for later in (0, 1)}
     assert any(f"Please wait {each} and" in refused.text for each in told)
+
+
+@pytest.mark.usefixtures("limits")
+def test_what_was_done_is_not_called_a_fault_when_the_counters_go_away_meanwhile(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form was counted and taken; only then Redis went away."""
+
+    def away(*_: object) -> None:
+        raise RedisTimeout
+
+    monkeypatch.setattr(limiter.limiter, "get_window_stats", away)
+    assert client.post_form("/register", {"email": "x"}).status_code == 422
+    monkeypatch.setattr(limiter.limiter, "hit", lambda *_, **__: False)
+    assert client.post_form("/register", {"email": "x"}).status_code == 429
