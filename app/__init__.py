@@ -228,11 +228,11 @@ def _join_subjects() -> None:
     from app.exchanges import handlers as exchanges_handlers  # noqa: F401
     from app.exchanges import remains, wording
     from app.exchanges import service as exchanges
-    from app.payments import arrivals, disputes, links, mirroring, refunds  # noqa: F401
+    from app.payments import arrivals, disputes, links, mirroring, receipts, refunds  # noqa: F401
     from app.payments import handlers as payments_handlers  # noqa: F401
+    from app.subscriptions import coming, mirror, reconciling, usage  # noqa: F401
     from app.subscriptions import handlers as subscriptions_handlers  # noqa: F401
     from app.subscriptions import links as plan_links
-    from app.subscriptions import mirror, reconciling, usage  # noqa: F401
     from app.subscriptions import queries as subscriptions
     from app.subscriptions.provider import prices
     from app.trades import owners
@@ -242,6 +242,7 @@ def _join_subjects() -> None:
 
     arrivals.lead_on_with(plan_links.way_from_checkout)
     mirroring.name_prices_with(prices.what_is_sold)
+    receipts.name_next_charge_with(coming.next_charge_after)
     topups.offer_top_ups(links.top_up_address)
     topups.name_refs_with(links.ref_link)
     second_factor.need_with(exchanges.has_guarded_keys)

@@ -84,6 +84,7 @@ PERIODIC: tuple[Periodic, ...] = (
     Periodic("look-at-checkouts", payments.look_at_checkouts, 60, QueueName.PAYMENTS),
     Periodic("look-at-slow-payments", payments.look_at_slow_payments, 1800, QueueName.PAYMENTS),
     Periodic("send-waiting-refunds", payments.send_waiting_refunds, 60, QueueName.PAYMENTS),
+    Periodic("write-receipts", payments.write_receipts, 30, QueueName.MESSAGES),
     Periodic("deliver-demo-events", demo_rail.deliver_events, 15, QueueName.PAYMENTS),
     Periodic("deliver-mail", notifications.deliver_waiting, 60, QueueName.MESSAGES),
     Periodic("erase-leavers", deletion.erase_due, 300, QueueName.REPORTS),

@@ -7,7 +7,7 @@ from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCheckout, Ref
 from app.db import db, utc_now
 from app.errors import DomainError, Unavailable
-from app.payments import checkouts, drain, intake, refunds, slow
+from app.payments import checkouts, drain, intake, receipts, refunds, slow
 from app.payments.settling import take, take_ref
 from app.transactions import transaction
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 LINGER_S = 1.0
 LOOK_EVERY_S = 0.05
 LONGEST_RUN_S = 20.0
+# Where one worker does everything, callbacks wait for this.
+LONGEST_WRITING_S = 5.0
 
 
 def drain_events() -> int:
@@ -156,3 +158,23 @@ def send_waiting_refunds() -> None:
         ids = refunds.unsent(utc_now())
     for refund_id in ids:
         send_refund(refund_id)
+
+
+def write_receipts() -> None:
+    """Write the mails about money that has come or gone back, each in its own transaction."""
+    end = time.monotonic() + LONGEST_WRITING_S
+    with transaction():
+        due = receipts.due(utc_now())
+    for one in due:
+        if time.monotonic() > end:
+            return
+        try:
+            with transaction():
+                receipts.tell(one)
+        except Exception:
+            # A fault of ours: the other mails are written all the same.
+            log.exception("receipt_failed table=%s id=%s", one.model.__tablename__, one.id)
+            with transaction():
+                receipts.put_off(one)
+        # A commit looks at all that was ever loaded.
+        db.session.close()

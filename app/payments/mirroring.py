@@ -177,6 +177,7 @@ def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
     if known is not None:
         follow_fee(known, seen)
         return
+    now = utc_now()
     payment = Payment(
         user_id=invoice.user_id,
         invoice_id=invoice.id,
@@ -191,7 +192,8 @@ def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
         fee=seen.fee.amount if seen.fee else ZERO,
         method=seen.method,
         method_ref=seen.method_ref,
-        settled_at=utc_now(),
+        settled_at=now,
+        mail_due_at=now,
     )
     before = _paid_before(invoice)
     db.session.add(payment)

@@ -212,6 +212,9 @@ class Payment(Base):
         CheckConstraint("surplus between 0 and amount", name="surplus"),
         CheckConstraint("(state = 'succeeded') = (settled_at is not null)", name="settled_at"),
         Index("ix_payments_user_id", "user_id", "id"),
+        Index(
+            "ix_payments_mail_due", "mail_due_at", postgresql_where=text("mail_due_at is not null")
+        ),
     )
 
     id: Mapped[RowId]
@@ -235,6 +238,8 @@ class Payment(Base):
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     created_at: Mapped[CreatedAt]
     settled_at: Mapped[datetime | None]
+    # When the mail about it was asked for; nothing once it is written, or where none is wanted.
+    mail_due_at: Mapped[datetime | None]
 
 
 class Refund(Base):
@@ -251,6 +256,9 @@ class Refund(Base):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("from_wallet between 0 and amount", name="from_wallet"),
         Index("ix_refunds_pending", "created_at", postgresql_where=text("state = 'pending'")),
+        Index(
+            "ix_refunds_mail_due", "mail_due_at", postgresql_where=text("mail_due_at is not null")
+        ),
     )
 
     id: Mapped[RowId]
@@ -268,6 +276,8 @@ class Refund(Base):
     failure: Mapped[str | None]
     created_at: Mapped[CreatedAt]
     settled_at: Mapped[datetime | None]
+    # When the mail about it was asked for; nothing once it is written, or where none is wanted.
+    mail_due_at: Mapped[datetime | None]
 
 
 class CreditNote(Base):

@@ -262,6 +262,19 @@ def _has_begun(row: Checkout) -> bool:
     return db.session.scalar(settled.limit(1)) is not None
 
 
+def line_view(invoice: Invoice, line: InvoiceLine) -> LineView:
+    """Return a line of an invoice for the period that its money has bought."""
+    return LineView(
+        kind=line.kind,
+        description=line.description,
+        quantity=line.quantity,
+        amount=line.amount,
+        period_start=invoice.given_from or line.period_start,
+        period_end=invoice.given_until or line.period_end,
+        price_id=line.price_id,
+    )
+
+
 def saved_methods(user_id: int) -> tuple[SavedMethod, ...]:
     """Return what a person can pay with again, at rails that are offered."""
     offered = offered_rails()
@@ -346,7 +359,7 @@ def _page(row: Invoice) -> InvoicePage:
     given_back = _given_back([row.id]).get(row.id, Decimal(0))
     return InvoicePage(
         card=_card(row, given_back, is_under_way=is_under_way),
-        lines=tuple(_line(row, line) for line in row.lines),
+        lines=tuple(line_view(row, line) for line in row.lines),
         events=tuple(row.events),
         payments=payments,
         subtotal=row.subtotal,
@@ -361,18 +374,6 @@ def _page(row: Invoice) -> InvoicePage:
         rail=row.rail,
         external_id=row.external_id,
         pay_url=row.pay_url if row.state in PAYABLE else None,
-    )
-
-
-def _line(invoice: Invoice, line: InvoiceLine) -> LineView:
-    return LineView(
-        kind=line.kind,
-        description=line.description,
-        quantity=line.quantity,
-        amount=line.amount,
-        period_start=invoice.given_from or line.period_start,
-        period_end=invoice.given_until or line.period_end,
-        price_id=line.price_id,
     )
 
 

@@ -296,7 +296,8 @@ def _take_from_wallet(payment: Payment, refund: Refund) -> None:
 
 
 def _settle(payment: Payment, refund: Refund) -> None:
-    refund.state, refund.settled_at = PaymentState.SUCCEEDED.value, utc_now()
+    refund.state = PaymentState.SUCCEEDED.value
+    refund.settled_at = refund.mail_due_at = utc_now()
     owed = refund.amount - refund.from_wallet
     if owed:
         _book(payment, refund, Money(owed, refund.currency))

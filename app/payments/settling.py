@@ -182,7 +182,7 @@ def _act(
 def settle(payment: Payment, invoice: Invoice | None) -> None:
     """Book money that came: for the invoice, if it settles one, and what is left to the wallet."""
     payment.state, payment.failure = PaymentState.SUCCEEDED.value, None
-    payment.settled_at = utc_now()
+    payment.settled_at = payment.mail_due_at = utc_now()
     _book(payment, invoice)
     if invoice is not None:
         invoices.move_to(invoice, InvoiceState.PAID, f"payment:{payment.id}")

@@ -34,6 +34,7 @@ def pay_invoice(user_id: int, invoice_id: int) -> bool:
 
 
 def _row(invoice: Invoice) -> Payment:
+    now = utc_now()
     payment = Payment(
         user_id=invoice.user_id,
         invoice_id=invoice.id,
@@ -43,7 +44,8 @@ def _row(invoice: Invoice) -> Payment:
         state=PaymentState.SUCCEEDED.value,
         amount=invoice.total,
         currency=invoice.currency,
-        settled_at=utc_now(),
+        settled_at=now,
+        mail_due_at=now,
     )
     db.session.add(payment)
     db.session.flush()

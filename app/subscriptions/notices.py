@@ -9,6 +9,7 @@ from app.db import utc_now
 from app.money import Money
 from app.subscriptions import buying, queries
 from app.subscriptions.buying import WALLET
+from app.subscriptions.coming import next_charge_of
 from app.subscriptions.terms import Source, Standing
 
 # So long before the end of free days, and before the wallet is to pay, people hear of it.
@@ -17,7 +18,6 @@ WALLET_PAYS = timedelta(days=7)
 # So long before it a renewal is told of, as by mail; of shorter periods than this nobody is.
 RENEWAL = timedelta(days=7)
 SHORTEST = Decimal("0.5")
-RUNNING = frozenset({"active", "trialing"})
 
 
 class Kind(StrEnum):
@@ -46,10 +46,8 @@ def notice_for(user_id: int) -> Notice | None:
         return None
     if one.is_past_due:
         return Notice(Kind.UNPAID, one, queries.limits_of(user_id).until)
-    comes = one.state in RUNNING and one.cancel_at is None
-    if not comes or one.next_at is None or one.next_charge is None:
-        return None
-    return _coming(user_id, one, one.next_charge, one.next_at - utc_now())
+    charge = next_charge_of(one)
+    return _coming(user_id, one, charge.money, charge.at - utc_now()) if charge else None
 
 
 def _coming(user_id: int, one: Standing, charge: Money, left: timedelta) -> Notice | None:

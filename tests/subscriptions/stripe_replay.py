@@ -14,6 +14,7 @@ from app.adapters.payments import rails, use_rails
 from app.adapters.payments.stripe.rail import StripeRail
 from app.db import db
 from app.notifications.models import OutboxMessage
+from app.payments.jobs import write_receipts
 from app.payments.models import Checkout, Dispute, Invoice, Payment, RailEvent, Refund
 from app.subscriptions.models import PlanPrice, RailPrice, RailSubscription
 from app.subscriptions.queries import limits_of
@@ -165,12 +166,15 @@ def picture(user_id: int) -> dict[str, Any]:
         "paid": paid,
         "refunded": -refunded,
         "wallet": [(one.currency, str(one.total)) for one in balances_of(user_id)],
-        "mails": db.session.scalar(
-            select(func.count())
-            .select_from(OutboxMessage)
-            .where(OutboxMessage.user_id == user_id, OutboxMessage.template == "payment_failed")
-        ),
+        "mails": _mails(user_id, "payment_failed"),
+        "told": (_mails(user_id, "payment_received"), _mails(user_id, "refund_made")),
     }
+
+
+def _mails(user_id: int, template: str) -> int:
+    count = select(func.count()).select_from(OutboxMessage)
+    mine = count.where(OutboxMessage.user_id == user_id, OutboxMessage.template == template)
+    return db.session.scalar(mine) or 0
 
 
 def _booked(payment_ids: Iterable[int]) -> tuple[int, int]:
@@ -212,6 +216,7 @@ def check_expected(stage: Stage) -> dict[str, Any]:
 
 def check_end(stage: Stage) -> dict[str, Any]:
     """Check what a sequence says of its end; return the whole picture."""
+    write_receipts()
     seen, expect = picture(stage.user_id), stage.sequence.expect
     name = stage.sequence.name
     if "plan" in expect:
@@ -228,6 +233,8 @@ def check_end(stage: Stage) -> dict[str, Any]:
     if "invoices_paid" in expect:
         paid = [row for row in seen["invoices"] if row[1] == "paid"]
         assert len(paid) == expect["invoices_paid"], name
+    moved = [[row[1] for row in seen[what]].count("succeeded") for what in ("payments", "refunds")]
+    assert list(seen["told"]) == moved, name
     if "dunning_emails_max" in expect:
         assert seen["mails"] <= expect["dunning_emails_max"], name
     if "ledger_disputed_cents" in expect:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from babel.dates import format_date
@@ -12,6 +13,9 @@ from app.db import db
 from app.formatting.filters import day
 from app.i18n import use_locale, written_for
 from app.notifications.mails import render_mail
+from app.payments import refunds
+from app.payments.jobs import write_receipts
+from app.payments.rules import RefundTarget
 from app.subscriptions.kept import jobs
 from app.transactions import transaction
 from tests.factories import make_user
@@ -21,6 +25,15 @@ ENGLISH = re.compile(
     r"\b(hello|your|you|the|of|for|is|it|and|then|invoice|payment|plan|from|card|month|year)\b",
     re.IGNORECASE,
 )
+# Mails in which all stands that may stand in them.
+RECEIPT = {
+    "amount": "9", "way": "Visa", "day": "1.1.", "path": "/", "bought": [], "notes": ["-"],
+    "in_wallet": "9", "is_open": True, "next_charge": "9",
+}  # fmt: skip
+BACK = {
+    "amount": "9", "way": "Visa", "day": "1.1.", "path": "/", "paid": "9", "is_part": True,
+    "is_to_wallet": False, "from_wallet": "9", "credit_note": "CN-1",
+}  # fmt: skip
 
 
 def read_in(person: Person, language: str, zone: str = "UTC") -> None:
@@ -44,18 +57,31 @@ def test_all_that_is_written_is_in_the_language_of_its_reader(
     person.change_card(DECLINED)
     go_to_end(person, days=20)
     jobs.subscribe(person.id, "pro", "year", "k")
+    with transaction():
+        paid = person.payments()[0].id
+        refunds.ask("k", paid, Decimal(9), RefundTarget.WALLET, None, "because")
+    write_receipts()
     written = [
         text
-        for template in ("renewal_due", "renewal_failed", "invoice_issued")
+        for template in (
+            "renewal_due",
+            "renewal_failed",
+            "invoice_issued",
+            "payment_received",
+            "refund_made",
+        )
         for text in person.letters(template)
     ]
-    assert len(written) > 7
+    assert len(written) > 9
     written += [line.description for one in person.invoices() for line in one.lines]
     told = dict.fromkeys(("before", "now", "plan", "until", "total", "again"), "Pro")
     for template in ("plan_switched", "trial_ends", "payment_failed"):
         for bots in ([], ["A"], ["A", "B"]):
             values = {**told, "bots": bots, "pay_url": "http://localhost"}
             written += render_mail(template, language, values)
+    for number in ("", "INV-1"):
+        written += render_mail("payment_received", language, RECEIPT | {"number": number})
+        written += render_mail("refund_made", language, BACK | {"number": number})
     for text in written:
         words = re.sub(r"https?://\S+", "", text)
         assert not ENGLISH.search(words), text
