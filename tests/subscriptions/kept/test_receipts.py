@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.payments.jobs import look_at_checkout, write_receipts
 from app.payments.models import Checkout, CreditNote, Payment
 from app.payments.rules import Line, LineKind, NewInvoice, Purpose, RefundTarget
 from app.payments.settling import take
+from app.subscriptions.coming import next_charge_of
 from app.transactions import transaction
 from tests.at_once import at_once
 from tests.subscriptions.kept.world import Person, choice, usd
@@ -129,9 +131,19 @@ def test_each_renewal_has_its_receipt_and_a_cancelled_plan_no_next_charge(person
     assert len(person.payments()) == len(person.letters(CAME)) == 3
 
 
+def test_who_runs_no_further_has_no_next_charge(person: Person) -> None:
+    person.fill_wallet("29")
+    person.subscribe()
+    one = person.standing()
+    assert one is not None and next_charge_of(one) is not None
+    assert next_charge_of(replace(one, cancel_at=person.clock.now)) is None
+    assert next_charge_of(replace(one, state="past_due")) is None
+
+
 def test_what_costs_nothing_has_no_receipt(trial: Person) -> None:
     trial.start(choice("pro"), "wallet")
     bill(trial, "0.00")
+    top_up(trial, "0.00")
     write_receipts()
     assert [(one.state, one.total) for one in trial.invoices()][-1] == ("paid", Decimal(0))
     assert CAME not in trial.mails()
