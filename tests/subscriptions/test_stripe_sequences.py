@@ -12,10 +12,12 @@ from sqlalchemy import delete, select, update
 from app.adapters.payments import rails, use_rails
 from app.db import db, utc_now
 from app.errors import Conflict
+from app.notifications.sealing import open_text
 from app.payments import checkouts, wallet_rail
 from app.payments import service as payments
 from app.payments.books import backfill, pace
 from app.payments.books.models import RailBackfill
+from app.payments.jobs import write_receipts
 from app.payments.models import Invoice
 from app.subscriptions import jobs, rights, service
 from app.subscriptions.models import RailPrice, Subscription
@@ -42,6 +44,7 @@ from tests.subscriptions.many_replays import (
 )
 from tests.subscriptions.stripe_replay import (
     check_expected,
+    letters,
     lose,
     picture,
     rail_of,
@@ -177,6 +180,22 @@ def test_c07_old_news_under_new_ids_change_nothing(client: Client) -> None:
     post_all(client, [signed(event, [SECRET]) for event in old])
     work()
     assert check_expected(ready) == before
+
+
+def test_what_stripe_keeps_is_mailed_by_us_once_and_tells_what_comes_next(client: Client) -> None:
+    ready = stage(named("19-"), 9)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    write_receipts()
+    kinds = {event["type"] for event in ready.sequence.events}
+    post_all(client, [signed(event, [SECRET]) for event in ready.sequence.stale(1, kinds)])
+    work()
+    write_receipts()
+    told = letters(ready.user_id)
+    assert [one.template for one in told] == ["payment_received", "refund_made", "refund_made"]
+    paid, *back = (open_text(one, "sealed_body").replace("\xa0", " ") for one in told)
+    assert "Paid by: Bank card (Stripe), Visa 4242" in paid and "Next charge: 29.00 USD" in paid
+    assert "Credit note: CN-000001" in back[0] and "Credit note: CN-000002" in back[1]
 
 
 @pytest.mark.long
