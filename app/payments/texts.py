@@ -118,15 +118,39 @@ TARGET_LABELS: Mapping[str, LazyString] = {
 }
 
 # Why a payment failed, by the codes that providers give.
+_DECLINED = _l("The bank declined the card. Try another one.")
+_EXPIRED = _l("The card has expired. Use another one.")
+_MISTYPED = _l("The numbers of the card do not fit. Type them again, or use another one.")
+_LIMITED = _l("A limit of the card is reached. Ask your bank, or use another one.")
+_UNCONFIRMED = _l("The bank did not confirm the payment.")
 FAILURES: Mapping[str, LazyString] = {
-    "card_declined": _l("The bank declined the card. Try another one."),
+    "card_declined": _DECLINED,
+    "generic_decline": _DECLINED,
+    "do_not_honor": _DECLINED,
+    "transaction_not_allowed": _DECLINED,
+    "expired_card": _EXPIRED,
+    "invalid_expiry_month": _EXPIRED,
+    "invalid_expiry_year": _EXPIRED,
+    "incorrect_cvc": _MISTYPED,
+    "invalid_cvc": _MISTYPED,
+    "incorrect_number": _MISTYPED,
+    "invalid_number": _MISTYPED,
+    "card_velocity_exceeded": _LIMITED,
+    "withdrawal_count_limit_exceeded": _LIMITED,
+    "authentication_required": _UNCONFIRMED,
+    "payment_intent_authentication_failure": _UNCONFIRMED,
     "insufficient_funds": _l("There is not enough money on the card."),
-    "authentication_failed": _l("The bank did not confirm the payment."),
+    "authentication_failed": _UNCONFIRMED,
     "expired_or_canceled_card": _l("The card takes no money back: it was canceled."),
     "canceled": _l("The payment was canceled."),
     "no_saved_method": _l("Nothing was kept to pay with."),
     "wallet_short": _l("There is not enough money in the wallet."),
 }
+# The bank suspects the payer, who should not learn that; staff read its own word.
+_SUSPECTED = frozenset(
+    {"fraudulent", "lost_card", "merchant_blacklist", "pickup_card", "restricted_card",
+     "security_violation", "stolen_card"}
+)  # fmt: skip
 OTHER_FAILURE = _l("The provider refused the payment. Try another way to pay.")
 
 NOTES: Mapping[str, LazyString] = {
@@ -224,7 +248,7 @@ def discount_words(name: str) -> str:
 
 def failure_label(code: str) -> str:
     """Return why a payment failed."""
-    return str(FAILURES.get(code, OTHER_FAILURE))
+    return str(_DECLINED if code in _SUSPECTED else FAILURES.get(code, OTHER_FAILURE))
 
 
 def cause_label(cause: str) -> str:
