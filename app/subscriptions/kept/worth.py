@@ -48,24 +48,34 @@ def share_paid(kept: KeptSubscription, worth: Fraction, now: datetime) -> Fracti
     All of it, unless money went back. Given days keep what they are worth: staff gave them.
     """
     bought = tuple(_bought(kept, now))
-    if not worth or kept.period_end is None or not any(one.back for one in bought):
+    running = tuple(one for one in bought if one.end > now)
+    if not worth or kept.period_end is None or not any(one.back for one in running):
         return Fraction(1)
-    money = sum((one.share(one.stays, one.left(now)) for one in bought), Fraction(0))
+    money = sum((one.share(one.stays, one.left(now)) for one in running), Fraction(0))
     return min(Fraction(1), (money + _worth_given(bought, kept.period_end, now)) / worth)
 
 
 def _worth_given(bought: tuple[_Bought, ...], end: datetime, now: datetime) -> Fraction:
-    """Return what the days that nobody has paid for are worth, at the price of the last period."""
-    periods = [one for one in bought if one.is_period]
-    given = end - now - sum((one.left(now) for one in periods), timedelta(0))
-    if not periods or given <= _BREATH:
+    """Return what the days that nobody has paid for are worth.
+
+    They go on with what was had when they were given: the last period, and what was added to it
+    before. What was added later has paid for them itself.
+    """
+    last = max((one for one in bought if one.is_period), key=lambda one: one.end, default=None)
+    if last is None:
         return Fraction(0)
-    last = max(periods, key=lambda one: one.end)
-    return last.share(last.total, given)
+    added = (one for one in bought if not one.is_period and one.end > last.start + _BREATH)
+    return sum((_worth_after(one, end, now) for one in (last, *added)), Fraction(0))
+
+
+def _worth_after(one: _Bought, end: datetime, now: datetime) -> Fraction:
+    """Return what the time from the end of something that was bought to a moment is worth."""
+    given = end - max(now, one.end)
+    return one.share(one.total, given) if given > _BREATH else Fraction(0)
 
 
 def _bought(kept: KeptSubscription, now: datetime) -> Iterator[_Bought]:
-    """Yield what the paid invoices of a subscription have bought and is not over."""
+    """Yield what the paid invoices of a subscription have bought; what is over lacks nothing."""
     paid = select(Invoice).where(
         Invoice.kept_id == kept.id, Invoice.state == InvoiceState.PAID.value
     )
@@ -73,10 +83,11 @@ def _bought(kept: KeptSubscription, now: datetime) -> Iterator[_Bought]:
         reason, line = Reason.parse(invoice.key), invoice.lines[0]
         start = invoice.given_from or line.period_start
         end = invoice.given_until or line.period_end
-        if reason is None or start is None or end is None or end <= now or end <= start + _BREATH:
+        if reason is None or start is None or end is None or end <= start + _BREATH:
             continue
         is_period = reason.kind is InvoiceKind.PERIOD
-        yield _Bought(start, end, invoice.total, _gone_back(invoice.id), is_period)
+        back = _gone_back(invoice.id) if end > now else Decimal(0)
+        yield _Bought(start, end, invoice.total, back, is_period)
 
 
 def _gone_back(invoice_id: int) -> Decimal:

@@ -12,7 +12,10 @@ from app.errors import Conflict
 from app.payments import service as payments
 from app.payments.rules import RefundTarget
 from app.subscriptions import giving, history
+from app.subscriptions import service as plans
 from app.subscriptions.kept import service
+from app.subscriptions.periods import LIFETIME
+from app.subscriptions.terms import Choice
 from app.transactions import transaction
 from tests.long import few
 from tests.subscriptions.kept.world import Person, choice, usd
@@ -106,6 +109,39 @@ def test_money_that_went_back_is_not_credited_beside_given_days(subscriber: Pers
     with transaction():
         preview = service.preview_change(subscriber.id, choice("premium"))
     assert [line.money for line in preview.lines] == [usd("-14.67"), usd("65.83")]
+
+
+@pytest.mark.parametrize("upgraded_at", [5, 45])
+def test_a_cent_given_back_leaves_days_that_were_given_to_a_larger_plan_their_worth(
+    subscriber: Person, upgraded_at: int
+) -> None:
+    """Premium since the fifth day, or since one of the days given: no day is worth less for it."""
+    if upgraded_at > 30:
+        give(subscriber, 60)
+    subscriber.clock.pass_(days=upgraded_at)
+    assert subscriber.pay_from_wallet(_change(subscriber, choice("premium")))
+    if upgraded_at < 30:
+        give(subscriber, 60, plan="premium")
+    subscriber.clock.pass_(days=5)
+    with transaction():
+        plans.add_price(None, "premium", Decimal(999), period=LIFETIME)
+    subscriber.clock.pass_(seconds=2)
+    before = _credit(subscriber)
+    with transaction():
+        upgrade = subscriber.payments()[1].id
+        payments.refund(0, "r", upgrade, Decimal("0.01"), RefundTarget.WALLET, "as asked")
+    # Months of 30 and 31 days are counted a little differently.
+    assert before > 80 and before - _credit(subscriber) < 3
+
+
+def _change(person: Person, wanted: Choice) -> int:
+    person.run()
+    return person.change(wanted) or 0
+
+
+def _credit(person: Person) -> Decimal:
+    with transaction():
+        return -service.preview_change(person.id, choice("premium", LIFETIME)).lines[0].money.amount
 
 
 def test_ten_years_given_make_no_upgrade_cheap(subscriber: Person) -> None:
