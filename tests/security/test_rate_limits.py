@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 from flask import Flask
+from limits import RateLimitItem
+from redis.exceptions import TimeoutError
 
 from app import create_app
 from app.config import current_config, use_config
@@ -81,6 +83,20 @@ def test_a_second_process_counts_on(new_process: Callable[[], Flask]) -> None:
         log_in(client, f"nobody{number}@example.org", "wrong")
     second = browser(new_process())
     assert log_in(second, "nobody@example.org", "wrong") == 429
+
+
+def test_redis_that_goes_away_after_the_work_undoes_no_answer(
+    limited: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit = limiter.limiter.hit
+
+    def away(limit: RateLimitItem, *told: str, **more: int) -> bool:
+        if limit.amount == 60:  # of requests: asked before the work
+            return hit(limit, *told, **more)
+        raise TimeoutError("Timeout reading from socket")
+
+    monkeypatch.setattr(limiter.limiter, "hit", away)
+    assert register(browser(limited), 1) == 303
 
 
 def test_a_forged_address_does_not_escape(limited: Flask) -> None:
