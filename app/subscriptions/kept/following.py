@@ -67,6 +67,8 @@ def _begin_change(kept: KeptSubscription, reason: Reason, now: datetime) -> None
             kept.number += 1
             kept.anchor, kept.anchor_number = now, kept.number - 1
             kept.period_start, kept.period_end = now, None
+            # There is no period left for it to lower; what was used before stays so.
+            promotions.release(store.source_of(kept))
         baskets.put(kept, basket)
 
 

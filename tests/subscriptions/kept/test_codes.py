@@ -319,3 +319,17 @@ def test_late_money_for_a_lower_sum_is_kept_in_the_wallet_once_the_code_is_taken
     person.pay_from_wallet(invoice_id)
     assert (person.state(), person.plan(), person.wallet()) == ("none", "free", Decimal(100))
     assert taken() == (0, ["released"])
+
+
+def test_a_trial_that_becomes_one_for_life_gives_its_code_back(trial: Person) -> None:
+    """A code lowers periods, and there are none any more: its place is for somebody else."""
+    make()
+    trial.start(CODE)
+    assert taken() == (1, ["reserved"])
+    with transaction():
+        plans.add_price(None, "pro", Decimal(299), period=LIFETIME)
+    trial.clock.pass_(seconds=2)
+    trial.fill_wallet("299")
+    trial.pay_from_wallet(trial.change(choice("pro", LIFETIME)) or 0)
+    assert trial.state() == "active" and trial.wallet() == 0
+    assert taken() == (0, ["released"])
