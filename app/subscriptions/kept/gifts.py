@@ -5,7 +5,7 @@ from datetime import datetime
 from app.accounts import audit
 from app.accounts.reasons import checked_reason
 from app.errors import Conflict
-from app.subscriptions.kept import baskets, service
+from app.subscriptions.kept import baskets, reminders, service, store
 from app.subscriptions.kept.store import hold_live, writing
 from app.subscriptions.models import KeptState, KeptSubscription
 
@@ -57,5 +57,6 @@ def _move(kept: KeptSubscription, end: datetime) -> None:
         kept.change_at = end
     if kept.state == KeptState.TRIALING:
         kept.trial_end = end
+        reminders.forget_trial(store.source_of(kept))
     kept.period_end = kept.anchor = end
     kept.anchor_number = kept.number

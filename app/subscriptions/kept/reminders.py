@@ -7,7 +7,7 @@ newest one is sent and those before it are not made up.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Interval, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Interval, Select, and_, delete, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts import queries as people
@@ -170,6 +170,12 @@ def remind_of_trial(trial: Trial) -> None:
     with written_for(person):
         values = {"plan": plan_label(trial.plan), "until": day(trial.ends_at)}
     send_mail(person, "trial_ends", **values)
+
+
+def forget_trial(source: str) -> None:
+    """Let the end of a trial be told of again: it is another day than was told."""
+    told = SubscriptionReminder.source == source, SubscriptionReminder.kind == TRIAL
+    db.session.execute(delete(SubscriptionReminder).where(*told))
 
 
 def _is_first(source: str, kind: str, user_id: int) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from app.accounts.models import AuditEntry
 from app.db import db
 from app.errors import Conflict
+from app.formatting.filters import day
 from app.payments import service as payments
 from app.payments.rules import RefundTarget
 from app.subscriptions import giving, history
@@ -194,3 +195,18 @@ def test_a_trial_is_made_longer(trial: Person) -> None:
     assert trial.state() == "active" and trial.wallet() == 0
     standing = trial.standing()
     assert standing is not None and standing.next_charge == usd("29")
+
+
+def test_who_was_told_of_the_end_of_a_trial_is_told_of_the_later_one_too(trial: Person) -> None:
+    """The first mail names a day that does not hold any more, and the later one is charged."""
+    trial.start()
+    trial.clock.reach(end_of(trial) - timedelta(days=2))
+    trial.run()
+    ends = give(trial, 20)
+    trial.run()
+    assert trial.mails() == ["trial_ends"]
+    trial.clock.reach(ends - timedelta(days=2))
+    for _ in range(2):
+        trial.run()
+    assert trial.mails() == ["trial_ends"] * 2
+    assert day(ends) in trial.letters("trial_ends")[1]
