@@ -1,7 +1,8 @@
 """The statistics of revenue over many customers: `python -m bench.revenue [--customers N]`.
 
 Every customer has paid for as many months, one in five of them for years, one in ten changed the
-plan on the way. Prints how long each part of the page asks a durable PostgreSQL, and reads.
+plan on the way, one in fifty was given days. Prints how long each part of the page asks a
+durable PostgreSQL, and reads.
 """
 
 import argparse
@@ -21,10 +22,10 @@ _FILL = (
     select n, 'bench' || n || '@example.org', '!', 'customer' from generate_series(1, :customers) n
     """,
     """
-    insert into invoices (id, key, user_id, rail, number, state, currency, subtotal, discount, tax,
-                          total, opened_at, paid_at, created_at)
-    select n * 100 + m, 'bench:' || n || ':' || m, n, 'demo', 'B-' || n || '-' || m, 'paid', 'USD',
-           29, 0, 0, 29, at, at, at
+    insert into invoices (id, key, user_id, kept_id, rail, number, state, currency, subtotal,
+                          discount, tax, total, opened_at, paid_at, created_at)
+    select n * 100 + m, 'bench:' || n || ':' || m, n, n, 'demo', 'B-' || n || '-' || m, 'paid',
+           'USD', 29, 0, 0, 29, at, at, at
     from generate_series(1, :customers) n, generate_series(0, :months - 1) m,
          lateral (select now() - make_interval(months => :months - m) + n % 28 * interval '1 day'
                   as at) t
@@ -49,6 +50,33 @@ _FILL = (
                           fee, settled_at)
     select user_id, id, 'invoice', 'demo', 'bench' || id, 'succeeded', 29, 'USD', 1.14, paid_at
     from invoices
+    """,
+    # What happened to the subscriptions: a line for each period that was paid, and the given days.
+    """
+    insert into kept_subscriptions (id, key, user_id, rail, state, period, currency, started_at,
+                                    period_start)
+    select n, 'bench:' || n, n, 'demo', 'active', 'month', 'USD', now(), now()
+    from generate_series(1, :customers) n
+    """,
+    """
+    insert into subscription_history (user_id, source, what, before, after, cause, at)
+    select user_id, 'kept:' || user_id, what,
+           jsonb_build_object('plan', 'pro', 'addons', '{}'::jsonb, 'period', 'month',
+                              'state', 'active', 'rail', 'demo', 'period_end', was,
+                              'trial_end', null, 'cancels', false, 'next', null),
+           jsonb_build_object('plan', 'pro', 'addons', '{}'::jsonb, 'period', 'month',
+                              'state', 'active', 'rail', 'demo',
+                              'period_end', becomes,
+                              'trial_end', null, 'cancels', false, 'next', null),
+           'paid', paid_at
+    from invoices
+    join lateral (
+        select 'days_given' as what, paid_at + interval '1 month' as was,
+               paid_at + interval '1 month 7 days' as becomes
+        where user_id % 50 = 2 and id % 100 = 23
+        union all
+        select 'paid', paid_at, paid_at + interval '1 month'
+    ) moves on true
     """,
     "analyze",
 )
