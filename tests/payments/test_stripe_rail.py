@@ -29,6 +29,7 @@ from app.payments.models import Checkout, Dispute, PaymentAlert, RailCustomer
 from app.payments.rules import RefundTarget
 from app.transactions import transaction
 from app.wallet.queries import available
+from app.wallet.rules import frozen_of
 from tests.client import Client
 from tests.conftest import new_client
 from tests.doubles.stripe import FakeStripe, Fault, signed
@@ -505,6 +506,11 @@ def test_c18_money_that_never_came_leaves_the_invoice_open(
     assert [payment.state for payment in world.payments()] == ["failed"]
 
 
+def net_there(fake: FakeStripe) -> Decimal:
+    """Return what Stripe has of ours by its own account."""
+    return Decimal(sum(row["net"] for row in fake.every("balance_transaction"))) / 100
+
+
 def test_c38_refunds_of_ours_go_out_once_and_come_back_if_they_fail(
     client: Client, user: User, fake: FakeStripe
 ) -> None:
@@ -526,9 +532,11 @@ def test_c38_refunds_of_ours_go_out_once_and_come_back_if_they_fail(
     assert [row["amount"] for row in fake.every("refund")] == [700, 300]
     keys = {key for key in world.postings() if key.startswith("refund:")}
     assert len(keys) == 2
+    assert sums()["psp:stripe", "USD"] == net_there(fake)
     fake.bank.fail_refund(fake.latest("refund")["id"])
     settle(fake)
     assert world.payments()[0].refunded == 7
+    assert sums()["psp:stripe", "USD"] == net_there(fake)
 
 
 def test_c38_a_refund_made_at_stripe_gets_its_row(
@@ -559,8 +567,8 @@ def test_c39_a_disputed_top_up_is_frozen_and_comes_back_or_is_lost(
     # With one that was won the fee is given back too: our books say what is there.
     assert dispute.state == ("won" if won else "lost") and dispute.fee == (0 if won else 15)
     assert available(user.id, "USD") == Decimal(left)
-    there = sum(row["net"] for row in fake.every("balance_transaction"))
-    assert sums()["psp:stripe", "USD"] == Decimal(there) / 100
+    assert sums()["psp:stripe", "USD"] == net_there(fake)
+    assert sums()[frozen_of(user.id), "USD"] == 0, "nothing waits for a bank that has decided"
 
 
 def test_c11_what_others_sell_in_the_same_account_is_ignored(
@@ -572,6 +580,20 @@ def test_c11_what_others_sell_in_the_same_account_is_ignored(
     settle(fake)
     assert world.payments() == [] and world.postings() == []
     assert {event.state for event in world.events()} == {"ignored"}
+
+
+def test_c11_money_of_another_app_pays_nothing_though_its_word_is_one_of_ours(
+    client: Client, user: User, fake: FakeStripe
+) -> None:
+    invoice_id = issue(user.id)
+    press_pay(client, invoice_id)
+    checkout = db.session.scalars(select(Checkout)).one()
+    word = f"checkout:{checkout.id}"
+    theirs = StripeRail(fake.client(), (SECRET,), "other").create(order(user.id, word, "29.00"))
+    fake.checkout.pay(theirs.external_id)
+    settle(fake)
+    assert (state_of(invoice_id), world.payments(), world.postings()) == ("open", [], [])
+    assert "ignored" in {event.state for event in world.events()}
 
 
 def test_a_refund_order_names_what_stripe_took_the_money_by() -> None:

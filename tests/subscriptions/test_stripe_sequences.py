@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -207,6 +208,41 @@ def test_c08_events_that_tell_nothing_but_an_id_do_as_well(client: Client) -> No
         post_all(client, [signed({**event, "data": {"object": bare}}, [SECRET])])
         work()
     check_expected(ready)
+
+
+def test_c08_events_that_say_active_do_not_bring_back_what_was_cancelled(client: Client) -> None:
+    ready = stage(named("15-"), 6)
+    post_all(client, ready.sequence.deliveries([SECRET]))
+    work()
+    before = check_expected(ready)
+    told = ready.sequence.stale(6, {"customer.subscription.created"})
+    for event in told:
+        event["data"] = {"object": {**event["data"]["object"], "status": "active"}}
+    assert told and before["plan"] == "free"
+    post_all(client, [signed(event, [SECRET]) for event in told])
+    work()
+    assert check_expected(ready) == before
+    assert unfinished() == []
+
+
+def as_of_2020(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event in the shape of Stripe's version 2020-08-27."""
+    thing = {**event["data"]["object"]}
+    if thing["object"] == "invoice":
+        parent = thing.pop("parent", None) or {}
+        thing["subscription"] = (parent.get("subscription_details") or {}).get("subscription")
+        thing["paid"] = thing["status"] == "paid"
+    if thing["object"] == "subscription":
+        del thing["items"]
+        thing |= {"current_period_end": 1, "plan": {"object": "plan", "id": "gold"}}
+    return {**event, "api_version": "2020-08-27", "data": {"object": thing}}
+
+
+def test_c14_events_in_the_shape_of_2020_end_as_those_of_today(client: Client) -> None:
+    ready = stage(named("02-"), 7)
+    post_all(client, [signed(as_of_2020(one), [SECRET]) for one in ready.sequence.events])
+    work()
+    assert check_expected(ready)["plan"] != "free"
 
 
 def test_c09_events_of_one_person_in_parallel_end_as_in_order(app: Flask, client: Client) -> None:
