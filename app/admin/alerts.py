@@ -23,7 +23,7 @@ from app.formatting.filters import money
 from app.payments import excess
 from app.payments.excess import Excess, excess_of
 from app.payments.models import PaymentAlert
-from app.payments.rules import Settlement
+from app.payments.rules import AlertState, Settlement
 from app.payments.texts import (
     ALERT_LABELS,
     ALERT_STATES,
@@ -66,11 +66,17 @@ def _ways(found: Excess) -> dict[Settlement, str]:
     }
 
 
+def _is_open(row: PaymentAlert) -> bool:
+    return row.state == AlertState.OPEN
+
+
 class AlertView(AdminView):
     """Warnings of fraud, and refunds that our books do not allow."""
 
     permission = Permission.BILLING_VIEW
-    column_extra_row_actions = [Act("check", ".settle", _l("Settle"), Permission.BILLING_MANAGE)]
+    column_extra_row_actions = [
+        Act("check", ".settle", _l("Settle"), Permission.BILLING_MANAGE, fits=_is_open)
+    ]
     column_list = (
         "id", "payer", "payment_id", "kind", "told", "amount", "state", "settlement", "rail",
         "external_id", "created_at", "closed_at",

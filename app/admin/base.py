@@ -1,6 +1,6 @@
 """What every view of the desk has in common: closed, read-only, one look, no secrets."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from flask_babel.speaklater import LazyString
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from jinja2 import pass_context
+from jinja2.runtime import Context
 from sqlalchemy import Integer, Numeric
 
 from app.accounts.access import current_may, lacks_factor, lead_to_factor
@@ -88,13 +89,27 @@ class Guarded:
 
 
 class Act(EndpointLinkRowAction):
-    """A button in the rows of a list, shown to those who may do what it leads to."""
+    """A button in the rows of a list, shown to those who may do what it leads to.
+
+    Rows to which it can't be done, as `fits` says, have none.
+    """
 
     def __init__(
-        self, icon: str, endpoint: str, title: LazyString, needs: Permission, id_arg: str = "id"
+        self,
+        icon: str,
+        endpoint: str,
+        title: LazyString,
+        needs: Permission,
+        id_arg: str = "id",
+        fits: Callable[[Any], bool] = lambda _row: True,
     ) -> None:
         super().__init__(icon, endpoint, title=title, id_arg=id_arg)
         self.needs = needs
+        self._fits = fits
+
+    def render(self, context: Context, row_id: str, row: Any) -> Any:
+        """Write the button, if it fits the row."""
+        return super().render(context, row_id, row) if self._fits(row) else ""
 
 
 class AdminView(Guarded, ModelView):

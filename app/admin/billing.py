@@ -30,7 +30,7 @@ from app.payments import queries, service
 from app.payments.demo import provider
 from app.payments.links import provider_page
 from app.payments.models import Dispute, Invoice, Payment
-from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
+from app.payments.rules import Line, LineKind, NewInvoice, PaymentState, RefundTarget
 from app.payments.texts import (
     AMOUNT,
     DISPUTE_LABELS,
@@ -166,12 +166,16 @@ class InvoiceView(AdminView):
         return self.form_page(form, heading, gettext("Send"), self.asked_row())
 
 
+def _has_money_left(row: Payment) -> bool:
+    return row.state == PaymentState.SUCCEEDED and row.refunded < row.amount
+
+
 class PaymentView(AdminView):
     """Every try of money, with the ids at the provider."""
 
     permission = Permission.BILLING_VIEW
     column_extra_row_actions = [
-        Act("trades", ".refund", _l("Give back"), Permission.BILLING_MANAGE)
+        Act("trades", ".refund", _l("Give back"), Permission.BILLING_MANAGE, fits=_has_money_left)
     ]
     column_list = (
         "id", "user_id", "invoice_id", "purpose", "rail", "external_id", "state", "amount",

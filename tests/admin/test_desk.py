@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask_admin.model import BaseModelView
 from flask_babel import force_locale
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 
 from app.accounts.models import AuditEntry, Role, User
 from app.accounts.permissions import Permission, may
@@ -19,6 +19,7 @@ from app.admin.base import SECRET_COLUMNS, AdminView, Guarded
 from app.bots.live.rows import Event, write_events
 from app.bots.models import Bot, BotEvent, BotState
 from app.db import db, utc_now
+from app.payments.models import Payment
 from app.payments.texts import ALERT_STATES, PAYMENT_LABELS
 from app.subscriptions.rights import give_plan
 from app.subscriptions.service import seed_plans
@@ -76,6 +77,19 @@ def test_every_column_is_called_by_words_and_not_by_its_name_in_the_table(app: F
                 if name not in (view.column_labels or {})
             }
     assert raw == set()
+
+
+def test_only_what_came_and_is_not_all_back_can_be_given_back(
+    user_with_money: User, login_as: Login
+) -> None:
+    staff = login_as(make_user(Role.MANAGER))
+    first, second = world.payments()
+    assert (first.state, second.state) == ("failed", "succeeded")
+    offered = re.findall(r"/refund\?id=(\d+)", staff.get("/admin/payments/").text)
+    assert offered == [str(second.id)]
+    with transaction():
+        db.session.execute(update(Payment).values(refunded=Payment.amount))
+    assert "/refund?" not in staff.get("/admin/payments/").text
 
 
 def test_every_view_is_guarded_by_a_permission(app: Flask) -> None:

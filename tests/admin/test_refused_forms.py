@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from app.accounts.models import Role, User
-from app.db import db
+from app.db import db, utc_now
 from app.money import Money
 from app.payments import wallet_rail
 from app.payments.models import Payment, PaymentAlert
@@ -149,6 +149,13 @@ def test_what_is_settled(paying: User, staff: Client) -> None:
     path = f"/admin/payment-alerts/settle?id={db.session.query(PaymentAlert.id).scalar()}"
     refused(staff, path, {"how": "loss", "reason": "   "}, "reason")
     refused(staff, path, {"how": "loss", "reason": WHY}, None)
+    assert "/settle?" in staff.get("/admin/payment-alerts/").text
+    for state, closed_at in (("settled", utc_now()), ("over", utc_now())):
+        with transaction():
+            row = db.session.query(PaymentAlert).one()
+            row.state, row.closed_at = state, closed_at
+            row.settlement = "noted" if state == "settled" else None
+        assert "/settle?" not in staff.get("/admin/payment-alerts/").text
 
 
 def test_days_that_were_given_meanwhile_are_shown_and_added_to(user: User, staff: Client) -> None:
