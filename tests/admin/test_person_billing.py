@@ -355,6 +355,19 @@ def pay_here(user: User, choice: Choice) -> None:
         wallet_rail.pay_invoice(user.id, invoice_id)
 
 
+def test_who_rents_only_a_bot_is_not_said_to_have_nothing(user: User, staff: Client) -> None:
+    pay_here(user, Choice(None, MONTH, {"extra_bot": 1}))
+    until = day(MONTH.after(utc_now()))
+    told = f"The free plan and Extra bot, paid by: Wallet. Active. It renews by itself on {until}."
+    for path in (
+        f"/admin/users/details/?id={user.id}",
+        f"/admin/subscriptions/end-paid?user={user.id}",
+    ):
+        page = staff.get(path).text
+        assert told in page
+        assert "Nothing but the free plan." not in page
+
+
 def test_staff_end_what_is_paid_to_us_with_its_period_or_at_once(user: User, staff: Client) -> None:
     pay_here(user, Choice("pro", MONTH))
     path = f"/admin/subscriptions/end-paid?user={user.id}"
