@@ -43,9 +43,9 @@ def is_needed() -> bool:
 def make(actor_id: int, uses: int, days: int, note: str) -> str:
     """Make an invitation; return its code, for this once."""
     if not 1 <= uses <= MOST_USES:
-        raise InvalidInput("number_out_of_range", field="uses", minimum=1, maximum=MOST_USES)
+        raise InvalidInput("invitation_number", field="uses", minimum=1, maximum=MOST_USES)
     if not 1 <= days <= MOST_DAYS:
-        raise InvalidInput("number_out_of_range", field="days", minimum=1, maximum=MOST_DAYS)
+        raise InvalidInput("invitation_number", field="days", minimum=1, maximum=MOST_DAYS)
     note = " ".join(note.split())
     if len(note) > LONGEST_NOTE:
         raise InvalidInput("text_too_long", field="note", maximum=LONGEST_NOTE)

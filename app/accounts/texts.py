@@ -53,7 +53,7 @@ TEXTS: Mapping[str, LazyString] = {
     ),
     "bad_invite": _l("This invitation does not work (any more). Ask whoever gave it to you."),
     "unknown_invite": _l("There is no such invitation."),
-    "number_out_of_range": _l("Please choose a number from %(minimum)s to %(maximum)s."),
+    "invitation_number": _l("Please choose a number from %(minimum)s to %(maximum)s."),
     "captcha_failed": _l("Your browser has not solved the small task below. Please try again."),
     "captcha_expired": _l("The small task was solved too long ago or used. Please try again."),
     "log_in_again": _l("Please log in again."),
