@@ -41,7 +41,7 @@ def take_dispute(rail: str, seen: RailDispute) -> Taken:
     _follow_fee(payment, dispute, seen)
     if dispute.state == DisputeState.OPEN and told not in {DisputeState.OPEN, DisputeState.INQUIRY}:
         _decide(dispute, told)
-    elif told is DisputeState.CLOSED:
+    elif told is DisputeState.CLOSED and dispute.state == DisputeState.INQUIRY:
         _end(dispute, told)
     if dispute.state != before:
         db.session.flush()

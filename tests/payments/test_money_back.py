@@ -270,6 +270,15 @@ def test_what_was_booked_as_a_dispute_and_was_an_inquiry_comes_back(user: User) 
     assert available(user.id, "USD") == 20
 
 
+def test_a_lost_dispute_that_is_called_an_inquiry_later_stays_lost(user: User) -> None:
+    """Else what the bank has taken for good could be given back once more."""
+    payment_id = pay_invoice(user.id)
+    dispute(DisputeState.LOST)
+    dispute(DisputeState.CLOSED)
+    with pytest.raises(Conflict, match="refund_too_much"):
+        give_back(payment_id, "29.00", RefundTarget.WALLET)
+
+
 def test_a_warning_of_fraud_is_noted_once_and_moves_nothing(user: User) -> None:
     pay_invoice(user.id)
     before = postings()
