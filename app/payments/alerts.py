@@ -4,6 +4,7 @@ Nothing moves by itself. A warning of fraud often comes before a dispute, so sta
 money back or end the plan by the usual verbs. A refund that was made at the provider and is larger
 than our books allow stays out of them until a person says how it is booked (`excess.py`). Money
 of somebody whose account is erased is in the books, and a person gives it back: then it is over.
+So it is with a refund that failed at the provider, often days after its owner was told of it.
 """
 
 import logging
@@ -78,6 +79,41 @@ def follow_erased_payer(payment: Payment) -> None:
         _end(alert)
     elif alert.state == AlertState.OVER:
         alert.state, alert.closed_at = AlertState.OPEN.value, None
+
+
+def note_failed_refund(payment: Payment, refund: Refund) -> None:
+    """Note a refund that failed: its money is still owed, and nobody else would see that.
+
+    That of somebody erased waits for a person already, until all of it has gone back.
+    """
+    if _row(payment.rail, AlertKind.ERASED_PAYER, payment.external_id) is not None:
+        return
+    money = Money(refund.amount, refund.currency)
+    _note(payment, AlertKind.REFUND_FAILED, _name_of(refund), refund.state, money)
+
+
+def follow_failed_refunds(payment: Payment, later: Refund) -> None:
+    """Let failed refunds of a payment be that one made later makes good, the oldest first."""
+    query = (
+        select(PaymentAlert)
+        .where(
+            PaymentAlert.payment_id == payment.id,
+            PaymentAlert.kind == AlertKind.REFUND_FAILED.value,
+            PaymentAlert.state == AlertState.OPEN.value,
+            PaymentAlert.created_at <= later.created_at,
+        )
+        .order_by(PaymentAlert.id)
+    )
+    left = later.amount
+    for alert in db.session.scalars(query):
+        if alert.amount <= left:
+            left -= alert.amount
+            _end(alert)
+
+
+def _name_of(refund: Refund) -> str:
+    # One that the provider refused at once has no name there.
+    return refund.external_id or f"refund:{refund.id}"
 
 
 def _gone_back(payment_id: int) -> Decimal:

@@ -1,5 +1,7 @@
 """Mails that money has come or gone back: exactly one for each payment, and for each refund.
 
+A refund that fails after its owner was told of it has a second one.
+
 The row itself says that its mail is due (`mail_due_at`), written by the transaction that books the
 money: so a callback costs nothing more, and one that comes again finds nothing to book. The words
 are put together later, by the transaction that takes the mark away.
@@ -116,13 +118,14 @@ def _tell_of_refund(refund_id: int) -> None:
         .where(Refund.id == refund_id)
     )
     refund = _take(Refund, refund_id, owner)
-    # It may have come to nothing meanwhile: a card takes no money back, say.
-    if refund is None or refund.state != PaymentState.SUCCEEDED:
+    if refund is None:
         return
     payment = db.session.get_one(Payment, refund.payment_id)
     if not is_gone(payment.user_id):
         person = user_by_id(payment.user_id)
-        send_mail(person, "refund_made", **_words_of_refund(person, payment, refund))
+        # One that comes to nothing before it is told has no mark; with one it was told before.
+        template = "refund_failed" if refund.state == PaymentState.FAILED else "refund_made"
+        send_mail(person, template, **_words_of_refund(person, payment, refund))
 
 
 def _take(model: type[Told], row_id: int, owner: int | None) -> Told | None:

@@ -304,6 +304,7 @@ def _settle(payment: Payment, refund: Refund) -> None:
         _write_credit_note(payment, refund, owed)
     db.session.flush()
     alerts.follow_erased_payer(payment)
+    alerts.follow_failed_refunds(payment, refund)
     publish(RefundSettled(refund.id, payment.id, payment.user_id, payment.invoice_id))
 
 
@@ -337,11 +338,15 @@ def _fail(payment: Payment, refund: Refund, code: str) -> None:
         booked.append(f"refund:{refund.id}")
     for key in booked:
         ledger.reverse(f"{key}:failed", key, refs=_refs(payment, refund))
+    # Who was told that the money goes back hears that it did not.
+    is_told = refund.state == PaymentState.SUCCEEDED and refund.mail_due_at is None
+    refund.mail_due_at = utc_now() if is_told else None
     refund.state, refund.failure = PaymentState.FAILED.value, code
     payment.refunded -= refund.amount
     log.warning("refund_failed refund=%s code=%s", refund.id, code)
     db.session.flush()
     publish(RefundFailed(refund.id, payment.id))
+    alerts.note_failed_refund(payment, refund)
     alerts.follow_erased_payer(payment)
     # What was made at the provider beside it, and was too much with it, may fit now.
     for ref in alerts.excesses_of(payment.id):

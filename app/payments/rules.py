@@ -98,6 +98,7 @@ class AlertKind(StrEnum):
     FRAUD_WARNING = "fraud_warning"
     REFUND_EXCESS = "refund_excess"
     ERASED_PAYER = "erased_payer"
+    REFUND_FAILED = "refund_failed"
 
 
 class AlertState(StrEnum):

@@ -182,6 +182,7 @@ ALERT_LABELS: Mapping[str, LazyString] = {
     AlertKind.FRAUD_WARNING: _l("Warning of fraud by the bank of the card"),
     AlertKind.REFUND_EXCESS: _l("Refund at the provider, larger than our books allow"),
     AlertKind.ERASED_PAYER: _l("Money of somebody whose account is erased: give it back"),
+    AlertKind.REFUND_FAILED: _l("Refund that failed: the money is with us again"),
 }
 ALERT_STATES: Mapping[str, LazyString] = {
     AlertState.OPEN: _l("Waits for a person"),

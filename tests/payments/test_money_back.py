@@ -80,10 +80,10 @@ def refund_there(name: str, amount: str, state: RailState = RailState.SUCCEEDED)
         assert take("demo", seen).applied
 
 
-def fail_refund(key: str, amount: str) -> None:
+def fail_refund(key: str, amount: str, name: str = "re_1") -> None:
     """Hear that a refund that we have asked for did not go through."""
     seen = RailRefund(
-        id="re_1", payment_id="py_1", state=RailState.FAILED, money=usd(amount), at=utc_now(),
+        id=name, payment_id="py_1", state=RailState.FAILED, money=usd(amount), at=utc_now(),
         key=key, failure="expired_or_canceled_card",
     )  # fmt: skip
     with transaction():
@@ -362,8 +362,9 @@ def test_a_refund_that_came_back_or_fits_by_now_waits_for_nobody(user: User) -> 
     with transaction():
         refunds.refuse(refund_id, "card_refused")
     assert refund_too_much() == Taken(True)
-    assert [(one.state, one.told) for one in alerts_of()] == [
-        ("over", "succeeded"), ("over", "failed"),
+    assert [(one.kind, one.state, one.told) for one in alerts_of()] == [
+        ("refund_excess", "over", "succeeded"), ("refund_excess", "over", "failed"),
+        ("refund_failed", "over", "failed"),
     ]  # fmt: skip
     assert payments()[0].refunded == 29
     with pytest.raises(Conflict, match="payment_alert_over"):
@@ -382,6 +383,38 @@ def test_a_part_that_no_bank_takes_is_not_sent_to_one(user: User) -> None:
         back("1.234", RefundTarget.RAIL, "fine")
     assert caught.value.values == {"currency": "KWD", "step": Decimal("0.01")}
     assert back("1.23", RefundTarget.RAIL, "coarse")
+
+
+def failed_ones() -> list[tuple[Decimal, str]]:
+    """Return the sums of refunds that failed, with how each alert stands."""
+    query = select(PaymentAlert).where(PaymentAlert.kind == "refund_failed")
+    db.session.rollback()
+    return [(one.amount, one.state) for one in db.session.scalars(query.order_by(PaymentAlert.id))]
+
+
+def test_a_refund_that_failed_waits_for_a_person_until_it_is_made_good(user: User) -> None:
+    payment_id = pay_invoice(user.id)
+    for key in ("a", "b"):
+        give_back(payment_id, "9.00", RefundTarget.RAIL, key)
+        for _ in range(2):
+            fail_refund(key, "9.00", f"re_{key}")
+    assert failed_ones() == [(Decimal(9), "open")] * 2
+    assert to_look_into().count == 2
+    give_back(payment_id, "5.00", RefundTarget.WALLET, "too little")
+    assert failed_ones() == [(Decimal(9), "open")] * 2
+    give_back(payment_id, "10.00", RefundTarget.WALLET, "enough for one")
+    assert failed_ones() == [(Decimal(9), "over"), (Decimal(9), "open")]
+
+
+def test_a_refund_that_failed_may_be_settled_with_a_word(user: User) -> None:
+    give_back(pay_invoice(user.id), "9.00", RefundTarget.RAIL, "a")
+    fail_refund("a", "9.00")
+    alert_id = db.session.scalars(select(PaymentAlert.id)).one()
+    with pytest.raises(InvalidInput), transaction():
+        excess.settle(1, alert_id, Settlement.LOSS, "they do not want it")
+    with transaction():
+        excess.settle(1, alert_id, Settlement.NOTED, "they do not want it")
+    assert failed_ones() == [(Decimal(9), "settled")]
 
 
 def test_a_refund_that_failed_leaves_no_tax_too_much_in_the_later_ones(user: User) -> None:

@@ -82,6 +82,7 @@ def test_all_that_is_written_is_in_the_language_of_its_reader(
     for number in ("", "INV-1"):
         written += render_mail("payment_received", language, RECEIPT | {"number": number})
         written += render_mail("refund_made", language, BACK | {"number": number})
+        written += render_mail("refund_failed", language, BACK | {"number": number})
     for text in written:
         words = re.sub(r"https?://\S+", "", text)
         assert not ENGLISH.search(words), text

@@ -24,7 +24,7 @@ from app.transactions import transaction
 from tests.at_once import at_once
 from tests.subscriptions.kept.world import Person, choice, usd
 
-CAME, WENT = "payment_received", "refund_made"
+CAME, WENT, FAILED = "payment_received", "refund_made", "refund_failed"
 _names = itertools.count(1)
 
 
@@ -220,8 +220,29 @@ def test_a_refund_that_is_asked_for_or_has_failed_is_not_told(person: Person) ->
     hear_of_refund(payment_id, "9.00", RailState.SUCCEEDED)
     hear_of_refund(payment_id, "9.00", RailState.FAILED)
     write_receipts()
-    assert WENT not in person.mails()
+    assert not {WENT, FAILED} & set(person.mails())
     assert receipts.due(person.clock.now) == []
+
+
+def test_who_was_told_of_a_refund_hears_once_that_it_failed(person: Person) -> None:
+    payment_id = pay_bill(person, bill(person))
+    hear_of_refund(payment_id, "9.00", RailState.SUCCEEDED)
+    write_receipts()
+    for _ in range(2):
+        hear_of_refund(payment_id, "9.00", RailState.FAILED)
+    letter = only(person, FAILED)
+    assert "we wrote that 9.00 USD goes back to you" in letter
+    assert f"Invoice: {person.invoices()[0].number}" in letter and "wallet" not in letter
+    assert person.mails().count(WENT) == 1
+
+
+def test_a_top_up_whose_refund_failed_is_back_in_the_wallet(person: Person) -> None:
+    payment_id = top_up(person, "25.00")
+    hear_of_refund(payment_id, "25.00", RailState.SUCCEEDED)
+    write_receipts()
+    hear_of_refund(payment_id, "25.00", RailState.FAILED)
+    letter = only(person, FAILED)
+    assert "25.00 USD of it is back in your wallet." in letter and letter.endswith("/wallet\n")
 
 
 def test_a_worker_that_dies_leaves_the_mail_to_the_next_one(person: Person) -> None:
