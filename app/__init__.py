@@ -90,6 +90,7 @@ def _init_extensions(app: "Flask", config: configuration.Config) -> None:
 def _rails(config: configuration.Config) -> "dict[str, Rail]":
     """Return the ways to pay that this installation has."""
     from app.adapters.payments.demo import NAME, DemoRail
+    from app.payments.added import added_rails
     from app.payments.demo import provider
 
     rails: dict[str, Rail] = {}
@@ -107,7 +108,7 @@ def _rails(config: configuration.Config) -> "dict[str, Rail]":
         rails[stripe.NAME] = StripeRail(
             known, config.stripe_webhook_secrets, config.stripe_app_tag, (base,) if base else ()
         )
-    return rails
+    return {**rails, **added_rails(config.payment_rails)}
 
 
 def _redis() -> "Redis":

@@ -69,6 +69,8 @@ class Config:
     demo: bool
     # A provider that we play ourselves: real services must not take its money for real.
     demo_rail: bool
+    # Ways to pay from outside of this product, each as `package.module:callable`.
+    payment_rails: tuple[str, ...]
     smtp_url: str | None = field(repr=False)
     mail_from: str
     # Where text messages are handed over; without it they stay here, in production there are none.
@@ -136,6 +138,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         market_seed=_whole(environ, "MARKET_SEED", 7, 0, 2**31),
         demo=environ.get("DEMO", "0" if strict else "1") != "0",
         demo_rail=environ.get("DEMO_RAIL", "0" if strict else "1") != "0",
+        payment_rails=_list(environ, "PAYMENT_RAILS"),
         smtp_url=environ.get("SMTP_URL") or None,
         mail_from=environ.get("MAIL_FROM", "Botyard <no-reply@localhost>"),
         sms_url=_sms_url(environ, strict),

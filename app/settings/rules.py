@@ -47,12 +47,12 @@ COSTS_A_MONTH = Setting("costs_a_month", "0", longest=9, is_number=True)
 # Whether a trial at a provider asks for a card, and what ends one that has none.
 TRIAL_CARD = Setting("trial_card", "required", choices=("required", "cancel", "pause"))
 # Whether people are offered a way to pay that is set up.
-RAIL_SWITCHES: Mapping[str, Setting] = {
+RAIL_SWITCHES: dict[str, Setting] = {
     "stripe": Setting("rail_stripe", default=True),
     "demo": Setting("rail_demo", default=True),
 }
 
-SETTINGS: Mapping[str, Setting] = {
+SETTINGS: dict[str, Setting] = {
     one.name: one
     for one in (
         KEYS_MAY_WITHDRAW,
@@ -70,6 +70,12 @@ SETTINGS: Mapping[str, Setting] = {
         *RAIL_SWITCHES.values(),
     )
 }
+
+
+def offer_rail(rail: str) -> Setting:
+    """Declare the switch of a way to pay that an operator has added; staff turn it on."""
+    switch = RAIL_SWITCHES.setdefault(rail, Setting(f"rail_{rail}", default=False))
+    return SETTINGS.setdefault(switch.name, switch)
 
 
 def setting_named(name: str) -> Setting:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+from app.settings.rules import Setting
+
 TEXTS: Mapping[str, LazyString] = {
     "unknown_setting": _l("There is no such setting."),
     "setting_not_a_switch": _l("Please choose on or off."),
@@ -15,7 +17,7 @@ TEXTS: Mapping[str, LazyString] = {
     "setting_not_plain": _l("Please use only letters, digits, - and _."),
 }
 
-NAMES: Mapping[str, LazyString] = {
+NAMES: dict[str, LazyString] = {
     "keys_may_withdraw": _l("Accept keys that may withdraw money"),
     "keys_need_address": _l("Refuse keys that work from any address"),
     "keys_need_second_factor": _l("Take keys only from people with a second factor"),
@@ -40,7 +42,7 @@ _PARTNER_HELP = _l(
     "Empty: none is sent."
 )
 
-HELPS: Mapping[str, LazyString] = {
+HELPS: dict[str, LazyString] = {
     "keys_may_withdraw": _l(
         "Off: such a key is refused. On: it is accepted with a red warning on the account. "
         "A stolen key can then empty the account."
@@ -111,3 +113,9 @@ CHOICES: Mapping[str, LazyString] = {
     "5000": _l("Usual"),
     "20000": _l("More, under attack"),
 }
+
+
+def name_rail_switch(switch: Setting, label: str) -> None:
+    """Say what the switch of a way to pay does that an operator has added."""
+    NAMES[switch.name] = _l("Let people pay by %(way)s", way=label)
+    HELPS[switch.name] = _l("It is there because PAYMENT_RAILS names it.")

@@ -59,7 +59,7 @@ HOLD_LABELS: Mapping[str, LazyString] = {
     "released": _l("Let go"),
     "expired": _l("Expired"),
 }
-RAIL_LABELS: Mapping[str, LazyString] = {
+RAIL_LABELS: dict[str, LazyString | str] = {
     "stripe": _l("Bank card (Stripe)"),
     "demo": _l("Test card (demonstration)"),
     "wallet": _l("Wallet"),
@@ -106,6 +106,11 @@ def kind_label(kind: str) -> str:
 def state_label(state: str) -> str:
     """Return the name of a state of a posting."""
     return str(STATE_LABELS.get(state, state))
+
+
+def name_rail(rail: str, label: str) -> None:
+    """Say how people read a way to pay that an operator has added."""
+    RAIL_LABELS[rail] = label
 
 
 def rail_label(rail: str) -> str:

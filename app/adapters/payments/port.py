@@ -377,3 +377,11 @@ class Rail(Protocol):
 
     def verify(self, headers: Mapping[str, str], raw: bytes, now: datetime) -> Incoming:
         """Read a callback; raise BadCallback unless the provider has just signed these bytes."""
+
+
+class LabelledRail(Rail, Protocol):
+    """A rail that is added from outside: it says itself how it is called."""
+
+    @property
+    def label(self) -> str:
+        """Return its name for people, the same in all languages."""
