@@ -10,6 +10,7 @@ from app.adapters.payments import signing
 from app.adapters.payments.books import Entry, Page, sum_figures
 from app.adapters.payments.keeping import CardOrder, CardPage
 from app.adapters.payments.port import (
+    NONSENSE,
     BadCallback,
     CheckoutState,
     Created,
@@ -110,15 +111,7 @@ class DemoRail:
         signing.check(headers.get(HEADER, ""), raw, self._secrets, now)
         try:
             return _incoming(json.loads(raw))
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            OSError,
-            RecursionError,
-        ):
+        except NONSENSE:
             raise BadCallback("unreadable") from None
 
 

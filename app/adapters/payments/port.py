@@ -341,6 +341,12 @@ class Incoming:
     refs: tuple[Ref, ...]
 
 
+# What reading a body may raise that is signed and makes no sense all the same.
+NONSENSE = (
+    ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError,
+)  # fmt: skip
+
+
 class BadCallback(Exception):
     """A callback that is not the provider's, not fresh or not readable; `reason` is one word."""
 

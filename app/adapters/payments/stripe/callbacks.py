@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.adapters.payments import signing
-from app.adapters.payments.port import BadCallback, Incoming, Ref
+from app.adapters.payments.port import NONSENSE, BadCallback, Incoming, Ref
 from app.adapters.payments.stripe.values import Data, id_of, time_of
 
 HEADER = "Stripe-Signature"
@@ -39,15 +39,7 @@ def told(event: Any) -> Incoming:
     """Read an event that Stripe itself has told; raise BadCallback if it can't be read."""
     try:
         return _incoming(event)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        OSError,
-        RecursionError,
-    ):
+    except NONSENSE:
         raise BadCallback("unreadable") from None
 
 
