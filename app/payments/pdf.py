@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 from flask_babel import pgettext
 
 from app.formatting.filters import day, money, number
-from app.payments.queries import InvoicePage
-from app.payments.texts import AMOUNT, STATE_LABELS, discount_words
+from app.payments.queries import CreditView, InvoicePage
+from app.payments.texts import AMOUNT, STATE_LABELS, credit_words, discount_words
 
 FONTS = Path(__file__).resolve().parent / "fonts"
 PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
@@ -108,10 +108,16 @@ def _sums(page: InvoicePage) -> list[tuple[str, str]]:
         (discount_words(page.discount_name), -page.discount),
         (_("Tax"), page.tax),
         (_("Total"), page.card.total),
+        *((_credit(one, currency), -one.amount) for one in page.credits),
         (_("Given back"), page.card.refunded),
     ]
     total = page.card.total
     return [(name, money(value, currency)) for name, value in sums if value or value is total]
+
+
+def _credit(one: CreditView, currency: str) -> str:
+    tax = money(one.tax, currency) if one.tax else ""
+    return credit_words(one.number, day(one.created_at), tax)
 
 
 def _text(words: str, font: str = PLAIN, size: int = 9, *, is_number: bool = False) -> object:

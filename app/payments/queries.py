@@ -78,6 +78,16 @@ class RefundView:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditView:
+    """A credit note whose refund holds; `tax` is what of its amount is tax."""
+
+    number: str
+    amount: Decimal
+    tax: Decimal
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentView:
     """A try to pay, and what may still be given back of it."""
 
@@ -131,6 +141,7 @@ class InvoicePage:
     lines: tuple[LineView, ...]
     events: tuple[InvoiceEvent, ...]
     payments: tuple[PaymentView, ...]
+    credits: tuple[CreditView, ...]
     subtotal: Decimal
     discount: Decimal
     discount_name: str
@@ -362,6 +373,7 @@ def _page(row: Invoice) -> InvoicePage:
         lines=tuple(line_view(row, line) for line in row.lines),
         events=tuple(row.events),
         payments=payments,
+        credits=_credits(row.id),
         subtotal=row.subtotal,
         discount=row.discount,
         discount_name=row.discount_name,
@@ -386,6 +398,19 @@ def _given_back(ids: Iterable[int]) -> dict[int, Decimal]:
         .group_by(CreditNote.invoice_id)
     )
     return {invoice_id: total for invoice_id, total in db.session.execute(query)}
+
+
+def _credits(invoice_id: int) -> tuple[CreditView, ...]:
+    query = (
+        select(CreditNote)
+        .join(Refund, Refund.id == CreditNote.refund_id)
+        .where(CreditNote.invoice_id == invoice_id, Refund.state == PaymentState.SUCCEEDED.value)
+        .order_by(CreditNote.id)
+    )
+    return tuple(
+        CreditView(one.number, one.amount, one.tax, one.created_at)
+        for one in db.session.scalars(query)
+    )
 
 
 def _payments(invoice_id: int) -> tuple[PaymentView, ...]:

@@ -225,6 +225,7 @@ def _pdf(page: InvoicePage, email: str) -> Response:
 def _join(state: BlueprintSetupState) -> None:
     filters = state.app.jinja_env.filters
     filters["rail_label"] = texts.rail_label
+    filters["credit_words"] = texts.credit_words
     filters["discount_words"] = texts.discount_words
     filters["failure_label"] = texts.failure_label
     filters["cause_label"] = texts.cause_label

@@ -242,6 +242,14 @@ def rail_label(name: str) -> str:
     return str(RAIL_LABELS.get(name, name.capitalize()))
 
 
+def credit_words(number: str, day: str, tax: str) -> str:
+    """Return what a credit note is called on an invoice; `tax` is what of its sum is tax."""
+    values = {"number": number, "day": day}
+    if not tax:
+        return str(gettext("Credit note %(number)s, %(day)s", **values))
+    return str(gettext("Credit note %(number)s, %(day)s (tax of it: %(tax)s)", tax=tax, **values))
+
+
 def discount_words(name: str) -> str:
     """Return what a discount is called, with its code where that is known."""
     return str(gettext("Discount (%(name)s)", name=name) if name else gettext("Discount"))

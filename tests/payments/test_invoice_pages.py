@@ -6,17 +6,20 @@ from base64 import a85decode
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
 from flask_babel import force_locale
 from reportlab.pdfbase import pdfmetrics
+from sqlalchemy import select
 
 from app.accounts.models import User
-from app.db import utc_now
+from app.db import db, utc_now
 from app.money import Money
-from app.payments import pdf, service
+from app.payments import pdf, refunds, service
+from app.payments.models import Refund
 from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
 from app.transactions import transaction
 from tests.client import Client
@@ -83,6 +86,33 @@ def test_the_page_the_print_view_and_the_file_stand_in_every_language(
     assert answer.data == client.get(f"/invoices/{invoice_id}.pdf").data
     assert b"DejaVuSans" in answer.data
     assert b" Tj" in unpacked(answer.data)
+
+
+def test_paper_lists_the_credit_notes_that_hold(
+    user: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoice_id = issue(user.id, "20.00", tax="10.00")
+    pay(client, open_page(client, invoice_id))
+    settle(client)
+    (payment,) = world.payments()
+    for key, amount in (("a", "6.00"), ("b", "3.00"), ("c", "1.00")):
+        with transaction():
+            refunds.ask(key, payment.id, Decimal(amount), RefundTarget.WALLET, None, "because")
+    with transaction():
+        failed = db.session.scalars(select(Refund).where(Refund.key == "c")).one()
+        failed.state = "failed"
+    written: list[str] = []
+    write = pdf._text
+
+    def note(words: str, *more: Any, **named: Any) -> object:
+        written.append(words)
+        return write(words, *more, **named)
+
+    monkeypatch.setattr(pdf, "_text", note)
+    assert client.get(f"/invoices/{invoice_id}.pdf").status_code == 200
+    for said in (" ".join(written), client.get(f"/invoices/{invoice_id}/print").text):
+        assert "CN-000001" in said and "CN-000002" in said and "CN-000003" not in said
+        assert "(tax of it: 2.00" in said.replace("\xa0", " ")
 
 
 def test_the_fonts_know_every_letter_of_our_languages(user: User, client: Client) -> None:
