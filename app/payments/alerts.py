@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from sqlalchemy import func, select
 
+from app.accounts.models import User
 from app.accounts.queries import is_gone
 from app.adapters.payments.books import Figures, sum_figures
 from app.adapters.payments.port import RailFraudWarning, RailRefund, RailState, Ref
@@ -63,8 +64,24 @@ def note_erased_payer(payment_id: int) -> None:
     """Note money that came of somebody whose account is erased: nobody else would hear of it."""
     payment = db.session.get_one(Payment, payment_id)
     if payment.amount and is_gone(payment.user_id):
-        money = Money(payment.amount, payment.currency)
-        _note(payment, AlertKind.ERASED_PAYER, payment.external_id, payment.state, money)
+        _note_of_nobody(payment)
+
+
+def note_late_payments(user_id: int) -> None:
+    """Note what somebody has paid since they were to be erased, before anybody came to do it."""
+    query = (
+        select(Payment)
+        .join(User, User.id == Payment.user_id)
+        .where(
+            Payment.user_id == user_id,
+            Payment.rail != RefundTarget.WALLET.value,
+            Payment.state == PaymentState.SUCCEEDED.value,
+            Payment.settled_at >= User.leaves_at,
+            Payment.amount > Payment.refunded,
+        )
+    )
+    for payment in db.session.scalars(query.with_for_update(of=Payment)):
+        _note_of_nobody(payment)
 
 
 def follow_erased_payer(payment: Payment) -> None:
@@ -114,6 +131,11 @@ def follow_failed_refunds(payment: Payment, later: Refund) -> None:
 def _name_of(refund: Refund) -> str:
     # One that the provider refused at once has no name there.
     return refund.external_id or f"refund:{refund.id}"
+
+
+def _note_of_nobody(payment: Payment) -> None:
+    money = Money(payment.amount, payment.currency)
+    _note(payment, AlertKind.ERASED_PAYER, payment.external_id, payment.state, money)
 
 
 def _gone_back(payment_id: int) -> Decimal:

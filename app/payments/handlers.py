@@ -53,12 +53,16 @@ def freeze_what_came_back(event: RefundFailed) -> None:
 
 @on(PersonErasing)
 def end_pages_of_leaver(event: PersonErasing) -> None:
-    """Take back every page on which somebody who is erased could still pay."""
+    """Take back every page on which somebody who is erased could still pay.
+
+    What they have paid in the minutes before that is for a person to give back.
+    """
     query = select(Checkout).where(
         Checkout.user_id == event.user_id, Checkout.state == CheckoutState.OPEN.value
     )
     for checkout in db.session.scalars(query.with_for_update()):
         checkouts.replace(checkout)
+    alerts.note_late_payments(event.user_id)
 
 
 def _take_pages_back(invoice_id: int) -> None:

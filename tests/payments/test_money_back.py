@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
+from app.accounts.deletion.events import PersonErasing
 from app.accounts.models import ERASED, User
 from app.adapters.payments.port import (
     DisputeState,
@@ -17,6 +18,7 @@ from app.adapters.payments.port import (
 )
 from app.db import db, utc_now
 from app.errors import Conflict, InvalidInput
+from app.events import publish
 from app.money import Money
 from app.payments import checkouts, excess, invoices, refunds, wallet_rail
 from app.payments.books.sides import sides
@@ -467,6 +469,20 @@ def test_money_of_somebody_erased_waits_for_a_person_and_goes_back(user: User) -
     with transaction():
         excess.settle(1, alert.id, Settlement.NOTED, "given back to the card")
     assert to_look_into().count == 0
+
+
+def test_money_that_comes_when_erasing_is_due_waits_for_a_person_too(user: User) -> None:
+    """The job comes every few minutes, and until then its page takes money."""
+    before = pay(user.id, Want(Purpose.TOP_UP, usd("5.00"), "Top-up"), "py_0")
+    with transaction():
+        db.session.get_one(User, user.id).leaves_at = utc_now()
+    late = pay(user.id, Want(Purpose.TOP_UP, usd("29.00"), "Top-up"))
+    for _ in range(2):
+        with transaction():
+            publish(PersonErasing(user.id))
+    assert [(one.kind, one.payment_id) for one in alerts_of()] == [("erased_payer", late)]
+    refund_there("re_1", "29.00")
+    assert before != late and to_look_into().count == 0
 
 
 def money_of_nobody(user: User, amount: str = "29.00") -> int:
