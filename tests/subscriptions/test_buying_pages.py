@@ -423,8 +423,12 @@ def test_every_page_tells_of_a_payment_that_failed(client: Client, user: User) -
 def test_who_owes_something_is_led_to_paying_it(client: Client, user: User) -> None:
     fall_behind(client, user)
     assert client.get("/subscribe/premium").location == "/subscriptions"
-    assert order(client, "premium", key="cd" * 16).startswith("/invoices/")
+    owed = order(client, "premium", key="cd" * 16)
+    assert owed.startswith("/invoices/")
     assert count(KeptSubscription) == 1
+    # Who has just paid is not asked to pay on the page that waits for the news of it.
+    back = client.get(world.pay(client, world.open_page(client, int(owed.rpartition("/")[2])))).text
+    assert "Waiting for the provider" in back and "Pay now" not in back
 
 
 def test_a_wallet_that_is_too_empty_for_the_next_period_is_told(client: Client, user: User) -> None:
