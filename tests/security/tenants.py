@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from werkzeug.routing import Rule
 
 from app.accounts import session_store
@@ -123,8 +123,8 @@ def make_owner() -> Owner:
         posting_id = service.grant(
             "mark", shop.user_id, Money(Decimal(5), "USD"), actor_id=None, reason=f"{MARK} credit"
         ).id
-    trade = db.session.scalars(select(TradeRow.id).where(TradeRow.bot_id == bot_id)).first()
-    order = db.session.scalars(select(OrderRow.id).where(OrderRow.bot_id == bot_id)).first()
+    trade = db.session.scalar(select(func.min(TradeRow.id)).where(TradeRow.bot_id == bot_id))
+    order = db.session.scalar(select(func.min(OrderRow.id)).where(OrderRow.bot_id == bot_id))
     token_id = db.session.scalars(select(AccessToken.id)).one()
     assert trade is not None and order is not None
     with transaction():
