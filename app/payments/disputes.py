@@ -16,7 +16,7 @@ from app.money import Money, exact_text
 from app.payments import alerts, refunds
 from app.payments.events import DisputeMoved
 from app.payments.models import Dispute, Payment, Refund
-from app.payments.rules import TAKEN_BY_BANK, DisputeState
+from app.payments.rules import TAKEN_BY_BANK, UNDECIDED, DisputeState
 from app.payments.settling import TAKEN, Taken, known_payment, references, takes
 from app.wallet import disputes as wallet
 from app.wallet.service import give_fee_back, record_fee
@@ -39,7 +39,7 @@ def take_dispute(rail: str, seen: RailDispute) -> Taken:
     if dispute.state in _NOTHING_TAKEN and told not in _NOTHING_TAKEN:
         _open(payment, dispute, seen)
     _follow_fee(payment, dispute, seen)
-    if dispute.state == DisputeState.OPEN and told not in {DisputeState.OPEN, DisputeState.INQUIRY}:
+    if _is_decided(dispute, told):
         _decide(dispute, told)
     elif told is DisputeState.CLOSED and dispute.state == DisputeState.INQUIRY:
         _end(dispute, told)
@@ -117,6 +117,13 @@ def _follow_fee(payment: Payment, dispute: Dispute, seen: RailDispute) -> None:
         back = Money(before - fee, dispute.currency)
         give_fee_back(f"{word}:fee-back", payment.rail, back, refs=refs)
     dispute.fee = fee
+
+
+def _is_decided(dispute: Dispute, told: DisputeState) -> bool:
+    """Tell whether a bank has decided; it may still turn what was lost into a success, later."""
+    if dispute.state == DisputeState.LOST:
+        return told is DisputeState.WON
+    return dispute.state == DisputeState.OPEN and told not in UNDECIDED
 
 
 def _decide(dispute: Dispute, told: DisputeState) -> None:

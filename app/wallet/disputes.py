@@ -101,11 +101,15 @@ def freeze_more(dispute: str, step: str, wallet_part: Decimal) -> Posted | None:
 
 
 def win_dispute(dispute: str) -> Posted:
-    """Take everything back: the provider returned the money, the wallet is free again."""
+    """Take everything back: the provider returned the money, the wallet is free again.
+
+    Also after it was lost: a bank may change its mind later.
+    """
     opened = _opened(dispute)
     _lock_wallet(opened)
-    if posting_by_key(_key(dispute, "lost")):
-        raise Conflict("dispute_decided")
+    lost = posting_by_key(_key(dispute, "lost"))
+    if lost:
+        reverse(_key(dispute, "lost:undone"), lost.key)
     for further in _further(opened):
         reverse(f"{further.key}:won", further.key)
     return reverse(_key(dispute, "won"), opened.key)

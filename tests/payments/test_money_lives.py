@@ -43,7 +43,8 @@ class Life:
         """Do one thing; what is refused is not done."""
         often: dict[Callable[[], object], int] = {
             self.invoice: 2, self.top_up: 2, self.spend: 1, self.refund: 3, self.dispute: 2,
-            self.decide: 3, self.refund_there: 1, self.fail_refund: 1, self.hear: 2,
+            self.decide: 3, self.win_late: 1, self.refund_there: 1, self.fail_refund: 1,
+            self.hear: 2,
         }  # fmt: skip
         act = self._chance.choices(list(often), list(often.values()))[0]
         try:
@@ -105,6 +106,11 @@ class Life:
         dispute = self._any("dispute", lambda one: one["status"] not in OVER)
         if dispute is not None:
             self._fake.bank.close_dispute(dispute["id"], won=self._chance.random() < 0.5)
+
+    def win_late(self) -> None:
+        lost = self._any("dispute", lambda one: one["status"] == "lost")
+        if lost is not None:
+            self._fake.bank.close_dispute(lost["id"], won=True)
 
     def hear(self) -> None:
         self._fake.deliver(

@@ -306,8 +306,28 @@ def test_a_lost_dispute_takes_the_frozen_money_then_the_wallet_then_is_our_loss(
         service.top_up("last", me, "demo", usd("9"))
     assert moved(me, act) == {}
     assert wallet_sum(me) == 9
-    with pytest.raises(Conflict, match="dispute_decided"), transaction():
+
+
+def test_a_dispute_that_is_won_after_it_was_lost_gives_everything_back() -> None:
+    me = make_wallet("35")
+    with transaction():
+        disputes.open_dispute("stripe:dp_1", me, "stripe", usd("50"), wallet_part=D(45))
+        disputes.freeze_more("stripe:dp_1", "refund-1", D(5))
+        service.top_up("later", me, "demo", usd("7"))
+        disputes.lose_dispute("stripe:dp_1")
+        service.top_up("last", me, "demo", usd("9"))
+        disputes.freeze_more("stripe:dp_1", "refund-2", D(4))
+    assert wallet_sum(me) == 5
+    assert sums()["loss:chargeback", "USD"] == 4
+
+    def act() -> None:
         disputes.win_dispute("stripe:dp_1")
+
+    assert moved(me, act) == {
+        "wallet:me USD": "-46", "loss:chargeback USD": "-4", "psp:stripe USD": "50",
+    }  # fmt: skip
+    assert moved(me, act) == {}
+    assert kept(f"frozen:u{me}") == (0, 0)
 
 
 def test_a_lost_dispute_never_takes_more_than_the_wallet_got_of_the_payment() -> None:
