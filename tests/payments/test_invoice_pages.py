@@ -161,10 +161,13 @@ def test_a_payment_under_way_is_no_payment_that_failed(user: User, client: Clien
     page = open_page(client, invoice_id)
     pay(client, page, world.DECLINED)
     settle(client)
-    assert "The last payment failed" in client.get(f"/invoices/{invoice_id}").text
+    told = client.get(f"/invoices/{invoice_id}").text
+    assert "The last payment failed" in told and "Pay once more" not in told
     pay(client, page, world.CONFIRMS)
     settle(client)
     told = client.get(f"/invoices/{invoice_id}").text
+    before, _summary, folded = told.partition("Pay once more</summary>")
+    assert "/pay" not in before and f"/invoices/{invoice_id}/pay" in folded, "only who unfolds it"
     assert "A payment is under way" in told and "The last payment failed" not in told
 
 
