@@ -64,7 +64,7 @@ class InvoiceCard:
 
 @dataclass(frozen=True, slots=True)
 class RefundView:
-    """Money given back, with the number of its credit note."""
+    """Money given back, with the id and number of its credit note."""
 
     id: int
     target: str
@@ -74,6 +74,7 @@ class RefundView:
     reason: str
     failure: str | None
     created_at: datetime
+    credit_note_id: int | None
     credit_note: str | None
 
 
@@ -81,6 +82,7 @@ class RefundView:
 class CreditView:
     """A credit note whose refund holds; `tax` is what of its amount is tax."""
 
+    id: int
     number: str
     amount: Decimal
     tax: Decimal
@@ -212,6 +214,21 @@ def own_invoice(user_id: int, invoice_id: int) -> InvoicePage:
     if row is None or row.user_id != user_id or row.number is None:
         raise NotFound("unknown_invoice")
     return _page(row)
+
+
+def own_credit(user_id: int, note_id: int) -> tuple[InvoicePage, CreditView]:
+    """Return a credit note of an own invoice, and that; raise NotFound for any other.
+
+    One whose refund came to nothing counts for nothing.
+    """
+    row = _row(CreditNote, note_id)
+    if row is None:
+        raise NotFound("unknown_credit_note")
+    invoice = own_invoice(user_id, row.invoice_id)
+    for credit in invoice.credits:
+        if credit.id == note_id:
+            return invoice, credit
+    raise NotFound("unknown_credit_note")
 
 
 def any_invoice(invoice_id: int) -> InvoicePage:
@@ -408,7 +425,7 @@ def _credits(invoice_id: int) -> tuple[CreditView, ...]:
         .order_by(CreditNote.id)
     )
     return tuple(
-        CreditView(one.number, one.amount, one.tax, one.created_at)
+        CreditView(one.id, one.number, one.amount, one.tax, one.created_at)
         for one in db.session.scalars(query)
     )
 
@@ -449,7 +466,7 @@ def _about(model: type[P], payment_id: int) -> tuple[P, ...]:
 
 def _refunds(payment_id: int) -> tuple[RefundView, ...]:
     query = (
-        select(Refund, CreditNote.number)
+        select(Refund, CreditNote.id, CreditNote.number)
         .outerjoin(CreditNote, CreditNote.refund_id == Refund.id)
         .where(Refund.payment_id == payment_id)
         .order_by(Refund.id)
@@ -464,7 +481,8 @@ def _refunds(payment_id: int) -> tuple[RefundView, ...]:
             reason=row.reason,
             failure=row.failure,
             created_at=row.created_at,
+            credit_note_id=note_id,
             credit_note=number,
         )
-        for row, number in db.session.execute(query)
+        for row, note_id, number in db.session.execute(query)
     )

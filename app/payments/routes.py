@@ -32,7 +32,6 @@ from app.money import Money
 from app.payments import arrivals, checkouts, jobs, paying, pdf, queries, texts, wallet_rail
 from app.payments.checkouts import Want
 from app.payments.forms import TopUpForm
-from app.payments.queries import InvoicePage
 from app.payments.rules import Purpose, check_chargeable
 from app.transactions import transaction
 
@@ -80,7 +79,15 @@ def paper(invoice_id: int) -> ResponseReturnValue:
 def file(invoice_id: int) -> ResponseReturnValue:
     """Give an own invoice as a PDF file, in the reader's language."""
     page = queries.own_invoice(current_user.id, invoice_id)
-    return _pdf(page, current_user.email)
+    return _pdf(pdf.render(page, current_user.email), page.card.number or "")
+
+
+@blueprint.get("/credit-notes/<int:note_id>.pdf")
+@requires(Permission.SUBSCRIPTIONS_OWN)
+def credit_note(note_id: int) -> ResponseReturnValue:
+    """Give a credit note of an own invoice as a PDF file, in the reader's language."""
+    page, credit = queries.own_credit(current_user.id, note_id)
+    return _pdf(pdf.render_credit(page, credit, current_user.email), credit.number)
 
 
 @blueprint.post("/invoices/<int:invoice_id>/pay")
@@ -211,13 +218,11 @@ def _wants_json() -> bool:
     return request.is_json or request.accept_mimetypes.best == "application/json"
 
 
-def _pdf(page: InvoicePage, email: str) -> Response:
-    raw = pdf.render(page, email)
-    name = f"{page.card.number or page.card.id}.pdf"
+def _pdf(raw: bytes, number: str) -> Response:
     return Response(
         raw,
         mimetype="application/pdf",
-        headers={"Content-Disposition": f"attachment; filename={name}"},
+        headers={"Content-Disposition": f"attachment; filename={number}.pdf"},
     )
 
 

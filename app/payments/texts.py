@@ -11,6 +11,9 @@ from app.wallet.texts import RAIL_LABELS
 
 TEXTS: Mapping[str, LazyString] = {
     "unknown_invoice": _l("There is no such invoice. Open your list of invoices and try again."),
+    "unknown_credit_note": _l(
+        "There is no such credit note. Open its invoice and take it from there."
+    ),
     "invoice_move": _l(
         "This can't be done with the invoice any more: it has been paid or closed meanwhile."
     ),

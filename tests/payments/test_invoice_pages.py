@@ -88,9 +88,8 @@ def test_the_page_the_print_view_and_the_file_stand_in_every_language(
     assert b" Tj" in unpacked(answer.data)
 
 
-def test_paper_lists_the_credit_notes_that_hold(
-    user: User, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def partly_refunded(user: User, client: Client) -> int:
+    """Have an invoice paid, two parts of it given back, and a third one come to nothing."""
     invoice_id = issue(user.id, "20.00", tax="10.00")
     pay(client, open_page(client, invoice_id))
     settle(client)
@@ -101,6 +100,11 @@ def test_paper_lists_the_credit_notes_that_hold(
     with transaction():
         failed = db.session.scalars(select(Refund).where(Refund.key == "c")).one()
         failed.state = "failed"
+    return invoice_id
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is written into files from now on."""
     written: list[str] = []
     write = pdf._text
 
@@ -109,6 +113,37 @@ def test_paper_lists_the_credit_notes_that_hold(
         return write(words, *more, **named)
 
     monkeypatch.setattr(pdf, "_text", note)
+    return written
+
+
+@pytest.mark.parametrize("language", few(["en", "ru", "pt_BR"], 3))
+def test_a_credit_note_is_a_file_for_the_owner_of_its_invoice(
+    user: User, login_as: Login, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    with transaction():
+        user.profile.language = language
+    client = login_as(user)
+    page = client.get(f"/invoices/{partly_refunded(user, client)}").text
+    notes = re.findall(r'href="(/credit-notes/(\d+)\.pdf)"', page)
+    assert len(notes) == 2, "that of the refund that failed is none"
+    written = noted(monkeypatch)
+    answer = client.get(notes[0][0])
+    assert (answer.status_code, answer.content_type) == (200, "application/pdf")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=CN-000001.pdf"
+    assert answer.data == client.get(notes[0][0]).data
+    assert {"INV-000001", user.email} <= set(written)
+    amounts = [one.replace(",", ".") for one in written[7:16:4]]
+    assert [re.sub(r"[^0-9.]", "", one) for one in amounts] == ["4.00", "2.00", "6.00"]
+    failed = int(notes[1][1]) + 1
+    assert client.get(f"/credit-notes/{failed}.pdf").status_code == 404
+    assert login_as(make_user()).get(notes[0][0]).status_code == 404
+
+
+def test_paper_lists_the_credit_notes_that_hold(
+    user: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoice_id = partly_refunded(user, client)
+    written = noted(monkeypatch)
     assert client.get(f"/invoices/{invoice_id}.pdf").status_code == 200
     for said in (" ".join(written), client.get(f"/invoices/{invoice_id}/print").text):
         assert "CN-000001" in said and "CN-000002" in said and "CN-000003" not in said

@@ -22,9 +22,10 @@ from app.bots.models import Bot
 from app.db import db
 from app.exchanges.models import ExchangeAccount
 from app.money import Money
-from app.payments import checkouts
+from app.payments import checkouts, refunds, wallet_rail
 from app.payments import service as payments
-from app.payments.rules import Line, LineKind, NewInvoice
+from app.payments.models import CreditNote, Payment
+from app.payments.rules import Line, LineKind, NewInvoice, RefundTarget
 from app.subscriptions.kept import service as subscriptions
 from app.subscriptions.periods import MONTH
 from app.subscriptions.promotions import service as promotions
@@ -45,7 +46,7 @@ MARK = "Zanzibar-Quokka"
 OWNED = frozenset(
     {
         "bot_id", "account_id", "trade_id", "token_id", "passkey_id", "export_id", "posting_id",
-        "link_id", "invoice_id", "checkout_id", "ticket_id",
+        "link_id", "invoice_id", "checkout_id", "ticket_id", "note_id",
     }
 )  # fmt: skip
 # Parts of addresses that are the same for everybody.
@@ -136,6 +137,7 @@ def make_owner() -> Owner:
         "invoice_id": invoice_id,
         "ticket_id": _make_ticket(shop.user_id),
         "checkout_id": checkout_id,
+        "note_id": _make_credit_note(shop.user_id),
         "bot_id": bot_id,
         "account_id": shop.account_id,
         "trade_id": trade,
@@ -190,6 +192,18 @@ def _make_invoice(user_id: int) -> tuple[int, int]:
     with transaction():
         want = checkouts.want_invoice(user_id, invoice_id)
         return invoice_id, checkouts.prepare(user_id, "demo", want).checkout_id
+
+
+def _make_credit_note(user_id: int) -> int:
+    """Give a part of a paid invoice back; return the number of the document of that."""
+    line = Line(LineKind.OTHER, f"{MARK} line", Money(Decimal(2), "USD"))
+    with transaction():
+        paid = payments.issue(NewInvoice(f"{MARK} paid", user_id, (line,)), "ordered").id
+        wallet_rail.pay_invoice(user_id, paid)
+    payment_id = db.session.scalars(select(Payment.id).where(Payment.invoice_id == paid)).one()
+    with transaction():
+        refunds.ask(f"{MARK} back", payment_id, Decimal(1), RefundTarget.WALLET, None, MARK)
+    return db.session.scalars(select(CreditNote.id).where(CreditNote.invoice_id == paid)).one()
 
 
 def _make_ticket(user_id: int) -> int:
