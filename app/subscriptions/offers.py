@@ -83,12 +83,14 @@ def shelf(reader: Reader | None, period_code: str = MONTH.code) -> Shelf:
     periods = periods_of(offers)
     period = wanted_period(period_code, periods)
     coming = queries.coming_prices()
+    left = seats.left_of_offers()
     return Shelf(
         period=period,
         periods=periods,
         savings={one: largest_saving(offers, one) for one in periods},
         cards=tuple(
-            _card(offer, period, reader, coming.get(offer.limits.plan, ())) for offer in offers
+            _card(offer, period, reader, coming.get(offer.limits.plan, ()), left)
+            for offer in offers
         ),
         addons=queries.addons_on_offer(),
     )
@@ -137,12 +139,16 @@ def saved_by(offer: Offer, period: Period) -> Money | None:
 
 
 def _card(
-    offer: Offer, period: Period, reader: Reader | None, coming: tuple[Coming, ...]
+    offer: Offer,
+    period: Period,
+    reader: Reader | None,
+    coming: tuple[Coming, ...],
+    seats_left: Mapping[tuple[str, Period], int],
 ) -> PlanCard:
+    left = {one: seats_left.get((offer.limits.plan, one)) for one in offer.prices}
     sold = sorted(offer.prices, key=_length)
     shown = period if period in offer.prices or not sold else sold[0]
     price = offer.prices.get(shown)
-    left = seats.left_of_offer(offer.limits.plan, shown) if shown.is_endless else None
     may_try = reader is None or reader.may_try
     return PlanCard(
         limits=offer.limits,
@@ -152,12 +158,14 @@ def _card(
         a_month=_a_month(price, shown),
         saved=saved_by(offer, shown),
         others=tuple(
-            Other(one, offer.prices[one], saved_by(offer, one)) for one in sold if one != shown
+            Other(one, offer.prices[one], saved_by(offer, one))
+            for one in sold
+            if one != shown and left[one] != 0
         ),
         coming=coming,
         trial_days=offer.trial_days if may_try and not shown.is_endless else 0,
-        seats_left=left,
-        step=Step.NONE if price is None or left == 0 else _step(offer, reader),
+        seats_left=left.get(shown),
+        step=Step.NONE if price is None or left[shown] == 0 else _step(offer, reader),
     )
 
 

@@ -5,7 +5,7 @@ of or will from its next period on (a trial too), by the open page of a provider
 that was ordered there and is not known to be done, or paid.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sqlalchemy import (
@@ -54,12 +54,12 @@ _ORDER_HOLDS = timedelta(days=1)
 Holders = Select[str, int]
 
 
-def left(price: PlanPrice, *, beside: str = "") -> int | None:
+def left(price: PlanPrice, *beside: str) -> int | None:
     """Return how often a price may still be sold; None: as often as somebody asks.
 
-    `beside` is a holder (`kept:12`, `page:7`) whose own seats are not counted.
+    `beside` are holders (`kept:12`, `page:7`) whose own seats are not counted.
     """
-    return max(price.seats - _taken(price, beside), 0) if price.seats is not None else None
+    return max(price.seats - _taken(price, *beside), 0) if price.seats is not None else None
 
 
 def is_oversold(price: PlanPrice) -> bool:
@@ -67,7 +67,7 @@ def is_oversold(price: PlanPrice) -> bool:
     return price.seats is not None and _taken(price) > price.seats
 
 
-def _taken(price: PlanPrice, beside: str = "") -> int:
+def _taken(price: PlanPrice, *beside: str) -> int:
     reasons = union_all(
         _by_invoice(price),
         _by_items(price),
@@ -78,7 +78,7 @@ def _taken(price: PlanPrice, beside: str = "") -> int:
     held = reasons.subquery()
     # One subscription has its seats once, however many reasons name them.
     most = func.max(held.c.quantity).label("quantity")
-    each = select(most).where(held.c.holder != beside).group_by(held.c.holder).subquery()
+    each = select(most).where(held.c.holder.not_in(beside)).group_by(held.c.holder).subquery()
     return int(db.session.scalar(select(func.sum(each.c.quantity))) or 0)
 
 
@@ -88,24 +88,55 @@ def left_of_offer(plan: str, period: Period, currency: str = "USD") -> int | Non
     return left(price) if price is not None else None
 
 
+def left_of_offers(currency: str = "USD") -> Mapping[tuple[str, Period], int]:
+    """Return how many seats are left of what is sold so many times only, by plan and period."""
+    limited = (
+        select(PlanPrice.plan_code, PlanPrice.period)
+        .where(
+            PlanPrice.seats.is_not(None),
+            PlanPrice.currency == currency,
+            PlanPrice.valid_from <= utc_now(),
+        )
+        .distinct()
+    )
+    offers = [(plan, Period.parse(code)) for plan, code in db.session.execute(limited)]
+    found = {offer: left_of_offer(*offer, currency) for offer in offers}
+    return {offer: number for offer, number in found.items() if number is not None}
+
+
+def check(items: Iterable[Item], *beside: str, had: Iterable[Item] = ()) -> None:
+    """Make sure that all of these could be sold now, as `take` does, but lock nothing."""
+    for item in _more_than(had, items):
+        _refuse_sold_out(db.session.get_one(PlanPrice, item.price_id), item, *beside)
+
+
 def take(items: Iterable[Item], *, holder: str = "", had: Iterable[Item] = ()) -> None:
     """Make sure that all of these may be sold; `had` is what the holder has of them already.
 
     The row of a limited price is locked until the commit, so of two buyers of the last seat the
     second one sees it gone. Raises Conflict.
     """
-    known = as_counts(had)
-    for item in sorted(items, key=lambda one: one.price_id):
-        if item.quantity <= known.get(item.price_id, 0):
-            continue
+    for item in _more_than(had, items):
         limited = db.session.scalar(
             select(PlanPrice)
             .where(PlanPrice.id == item.price_id, PlanPrice.seats.is_not(None))
             .with_for_update()
         )
-        free = left(limited, beside=holder) if limited is not None else None
-        if free is not None and free < item.quantity:
-            raise Conflict("sold_out", plan=item.name)
+        if limited is not None:
+            _refuse_sold_out(limited, item, holder)
+
+
+def _more_than(had: Iterable[Item], items: Iterable[Item]) -> list[Item]:
+    """Return what somebody would have more of, in an order in which rows are locked."""
+    known = as_counts(had)
+    more = [item for item in items if item.quantity > known.get(item.price_id, 0)]
+    return sorted(more, key=lambda one: one.price_id)
+
+
+def _refuse_sold_out(price: PlanPrice, item: Item, *beside: str) -> None:
+    free = left(price, *beside)
+    if free is not None and free < item.quantity:
+        raise Conflict("sold_out", plan=item.name)
 
 
 def page_of(user_id: int) -> str:

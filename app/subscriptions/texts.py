@@ -117,6 +117,9 @@ TEXTS: Mapping[str, LazyString] = {
     "nothing_chosen": _l("Choose a plan or something to add to it."),
     "bad_addon_count": _l("Of an add-on 1 to %(maximum)s can be had."),
     "not_sold": _l("This is not sold for this period. Choose another plan or period."),
+    "addon_not_sold": _l(
+        "%(name)s is not sold for this period. Take none of it, or choose another period."
+    ),
     "bad_subscription_key": _l("This page is out of date. Load it again."),
     "sold_out": _l("%(plan)s is sold out at this price. You were not charged."),
     "subscription_exists": _l("You have a subscription already. Change it instead."),

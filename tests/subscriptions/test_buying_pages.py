@@ -153,6 +153,30 @@ def test_a_price_to_come_and_the_places_left_for_life_are_told() -> None:
     assert "keeps today" in page
 
 
+@pytest.mark.parametrize("period", few([LIFETIME, MONTH], 1), ids=lambda one: one.code)
+def test_what_is_sold_out_is_told_before_it_is_ordered(
+    client: Client, login_as: Callable[[User], Client], period: Period
+) -> None:
+    with transaction():
+        service.add_price(None, "pro", Decimal(990), period=period, seats=1)
+    for key in (KEY, "cd" * 16):
+        # The seat of an order of one's own is one's own.
+        assert order(client, period=period.code, key=key).startswith("/demo-pay/")
+    page = new_visitor().get(f"/pricing?period={period.code}").text
+    assert "Sold out." in page and f"/subscribe/pro?period%3D{period.code}" not in page
+    assert "or 990.00" not in new_visitor().get("/pricing?period=year").text
+    told = login_as(make_user()).get(f"/subscribe/pro?period={period.code}").text
+    assert "Pro is sold out at this price" in told and "Order and pay" not in told
+
+
+def test_an_extra_bot_that_is_not_sold_for_a_period_is_named(client: Client) -> None:
+    with transaction():
+        service.add_price(None, "pro", Decimal(990), period=LIFETIME)
+    asked = {"period": "lifetime", "addon_extra_bot": "1", "rail": "wallet"}
+    page = client.get("/subscribe/pro/quote", query_string=asked).text
+    assert "Extra bot is not sold for this period" in page
+
+
 def test_the_present_plan_is_marked_and_leads_to_its_page(client: Client) -> None:
     page = client.get("/pricing").text
     assert page.count("Your plan") == 1

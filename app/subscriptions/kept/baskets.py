@@ -90,6 +90,8 @@ def choose(choice: Choice, currency: str, now: datetime, present: Sequence[Item]
     for code, quantity, is_addon in wanted:
         known = next((item for item in present if item.plan_code == code), None)
         price_id = known.price_id if known else _price_on_sale(code, choice.period, currency, now)
+        if price_id is None:
+            raise _not_sold(code, is_addon=is_addon)
         item = item_of(price_id, quantity)
         if item.is_addon != is_addon:
             raise InvalidInput("unknown_plan", field="plan")
@@ -97,11 +99,17 @@ def choose(choice: Choice, currency: str, now: datetime, present: Sequence[Item]
     return Basket(tuple(items), choice.period, currency)
 
 
-def _price_on_sale(code: str, period: Period, currency: str, now: datetime) -> int:
+def _price_on_sale(code: str, period: Period, currency: str, now: datetime) -> int | None:
     price = queries.price_on_sale(code, period, currency, now) if "\x00" not in code else None
-    if price is None or code == FREE_PLAN:
-        raise InvalidInput("not_sold", field="plan")
-    return price.id
+    return price.id if price is not None and code != FREE_PLAN else None
+
+
+def _not_sold(code: str, *, is_addon: bool) -> InvalidInput:
+    if not is_addon:
+        return InvalidInput("not_sold", field="plan")
+    known = None if "\x00" in code else db.session.get(Plan, code)
+    name = plan_label(known.name if known else code)
+    return InvalidInput("addon_not_sold", field="addons", name=name)
 
 
 def item_of(price_id: int, quantity: int) -> Item:

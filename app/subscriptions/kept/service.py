@@ -42,6 +42,7 @@ def quote(user_id: int, choice: Choice) -> Preview:
     """Say what a choice costs somebody who has no subscription."""
     now = utc_now()
     basket = baskets.choose(choice, CURRENCY, now)
+    seats.check(basket.items, *_orders_of(user_id))
     discount = codes.discount_for(user_id, choice)
     trial = _trial_of(user_id, basket)
     lines = [PreviewLine(line.description, line.amount) for line in _first_lines(basket, now)]
@@ -61,6 +62,12 @@ def quote(user_id: int, choice: Choice) -> Preview:
         takes_effect=now,
         token=rules.token_of(now, shown),
     )
+
+
+def _orders_of(user_id: int) -> list[str]:
+    """Return what may hold seats for somebody already: another order takes its place."""
+    page, live = seats.page_of(user_id), store.live_id(user_id)
+    return [page, store.source_of_id(live)] if live is not None else [page]
 
 
 def _second(basket: Basket, discount: Discount | None) -> Money:
@@ -243,7 +250,10 @@ def preview_change(user_id: int, choice: Choice) -> Preview:
     kept = store.live(user_id)
     if kept is None:
         raise NotFound("no_subscription")
-    return _preview(kept, changes.plan_change(kept, choice, now), now)
+    change = changes.plan_change(kept, choice, now)
+    had = baskets.present_of(kept).items
+    seats.check(change.basket.items, store.source_of(kept), had=had)
+    return _preview(kept, change, now)
 
 
 def _preview(kept: KeptSubscription, change: Change, at: datetime) -> Preview:

@@ -156,7 +156,12 @@ def rests_of(kept: KeptSubscription, now: datetime) -> tuple[tuple[int, Fraction
 
 def source_of(kept: KeptSubscription) -> str:
     """Return the word for a subscription in histories and reminders."""
-    return f"kept:{kept.id}"
+    return source_of_id(kept.id)
+
+
+def source_of_id(kept_id: int) -> str:
+    """Return the same for the number of a subscription."""
+    return f"kept:{kept_id}"
 
 
 def reason_of_next(kept: KeptSubscription) -> Reason:
