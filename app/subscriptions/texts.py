@@ -88,11 +88,11 @@ TEXTS: Mapping[str, LazyString] = {
     "bad_plan_currency": _l("A currency is written with three capital letters, for example USD."),
     "bad_plan_period": _l("A price holds for 1 to %(maximum)s days, weeks, months or years."),
     "past_runs_a_day_spent": _l(
-        "Your plan %(plan)s counts the past %(limit)s times a day. The plan %(better_plan)s does "
-        "so %(better_limit)s times."
+        "Back-tests a day on your plan %(plan)s: %(limit)s. The plan %(better_plan)s allows "
+        "%(better_limit)s."
     ),
     "past_runs_a_day_spent_highest": _l(
-        "The past is counted at most %(limit)s times a day, on every plan. Go on tomorrow."
+        "At most %(limit)s back-tests a day are possible, on every plan. Go on tomorrow."
     ),
     "api_calls_a_minute_spent": _l(
         "Calls a minute on your plan %(plan)s: %(limit)s. The plan %(better_plan)s allows "
@@ -142,7 +142,7 @@ TEXTS: Mapping[str, LazyString] = {
 }
 
 ALLOWANCE_NAMES: Mapping[Allowance, LazyString] = {
-    Allowance.PAST_RUNS: _l("Calculations of the past a day"),
+    Allowance.PAST_RUNS: _l("Back-tests a day"),
     Allowance.API_CALLS: _l("API calls a minute"),
     Allowance.HISTORY_DAYS: _l("Days of history shown"),
     Allowance.JOB_PRIORITY: _l("Head start when many bots wait, seconds"),

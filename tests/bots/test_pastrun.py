@@ -313,9 +313,9 @@ def test_a_plan_rations_a_day_and_the_refusal_names_a_larger_one(
         little = {**FREE_LIMITS.allowed, Allowance.PAST_RUNS: 1}
         service.change_plan(None, "free", replace(FREE_LIMITS, allowed=little), visible=True)
     sent = form_of(shop, lower="")
-    assert "times a day" not in client.post_form(PATH, sent).text
+    assert "Back-tests a day" not in client.post_form(PATH, sent).text
     refused = client.post_form(PATH, sent).text
-    assert "counts the past 1 times a day" in refused and "Pro" in refused
+    assert "Back-tests a day on your plan Free: 1." in refused and "Pro" in refused
 
 
 @pytest.mark.long
