@@ -140,7 +140,7 @@ class ResolveForm(ReasonForm):
 class KeyedForm(ReasonForm):
     """A form with a key of its own: sent twice, it is done once."""
 
-    key = HiddenField(validators=[Regexp(r"[0-9a-f]{32}")])
+    key = HiddenField(validators=[Regexp(r"[0-9a-f]{32}\Z")])
 
     def take_key(self) -> None:
         """Give a form that is shown for the first time its key."""

@@ -61,7 +61,7 @@ class EndPaidForm(ReasonForm):
     """When it ends; which subscription the page showed goes along, so that no other one does."""
 
     how = SelectField(_l("When it ends"))
-    seen = HiddenField(validators=[Regexp(r"[0-9]{1,18}")])
+    seen = HiddenField(validators=[Regexp(r"[0-9]{1,18}\Z")])
 
 
 class SubscriptionView(AdminView):

@@ -40,6 +40,8 @@ def issue(
     Where nothing is to be paid it is paid at once. With `notify` its owner gets a mail. Raises
     Conflict where staff have used the key for another one.
     """
+    if actor_id is not None:
+        reason = checked_reason(reason or "")
     check_issued(new.lines, add_up(new.lines, new.discount, new.tax))
     person = find_user(new.user_id)
     if person is None:

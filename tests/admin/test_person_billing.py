@@ -283,6 +283,16 @@ def test_a_reason_is_kept_without_what_no_column_holds(user: User, staff: Client
     )
 
 
+@pytest.mark.parametrize("after", ["\x00", "\n", "a" * 300])
+def test_a_key_that_was_tampered_with_issues_nothing(user: User, staff: Client, after: str) -> None:
+    form = {
+        "user_id": str(user.id), "kind": "plan", "description": "Pro", "amount": "5.00",
+        "currency": "USD", "days": "1", "reason": REASON, "key": "ab" * 16 + after,
+    }  # fmt: skip
+    assert staff.post_form("/admin/invoices/issue", form).status_code == 422
+    assert db.session.scalar(select(func.count(Invoice.id))) == 0
+
+
 def test_the_hidden_moment_of_a_form_is_a_time(user: User, staff: Client) -> None:
     assert datetime.fromisoformat(days_form(staff, user)["shown_at"]).tzinfo is not None
 

@@ -98,6 +98,7 @@ def test_a_refund(paying: User, staff: Client, wrong: dict[str, str], field: str
         ({"amount": "0.001"}, "amount"),
         ({"description": "   "}, "description"),
         ({"days": "x"}, "days"),
+        ({"reason": "   "}, "reason"),
     ],
 )
 def test_an_invoice(user: User, staff: Client, wrong: dict[str, str], field: str) -> None:

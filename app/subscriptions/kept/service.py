@@ -100,6 +100,10 @@ def start(
     basket = baskets.choose(choice, CURRENCY, now)
     # Whatever else begins a plan for this person waits here, or is seen here.
     lock_person(user_id)
+    # A click that waited here takes nothing back that was chosen since its order was stored.
+    known = _known(key)
+    if known is not None:
+        return _begun(known, user_id)
     order = _open_order(user_id)
     _refuse_second(user_id)
     if order is not None:
@@ -107,9 +111,6 @@ def start(
             order.kept.rail = rail
             return order.invoice.id
         end_now(order, Event.CANCELED, cause="chose_again", actor_id=actor_id)
-    known = _known(key)
-    if known is not None:
-        return _begun(known, user_id)
     if store.live_id(user_id) is not None:
         raise Conflict("ordered_elsewhere")
     seats.take(basket.items)

@@ -1,6 +1,7 @@
 """One order of locks: nobody waits in a circle for a person's money."""
 
 import time
+from threading import Event
 
 from flask import Flask
 from sqlalchemy import select
@@ -12,8 +13,9 @@ from app.payments import invoices, refunds, wallet_rail
 from app.payments.models import Payment
 from app.payments.rules import RefundTarget
 from app.payments.settling import take
+from app.subscriptions.kept import service
 from app.transactions import transaction
-from tests.at_once import at_once
+from tests.at_once import MOST_WAITING_S, at_once, wait_for_a_lock
 from tests.person_first import person_first
 from tests.subscriptions.kept.world import Person, choice, usd
 
@@ -36,6 +38,32 @@ def test_who_pays_waits_for_news_of_a_provider_and_not_in_a_circle(
 
     assert at_once(app, 2, act) == [True, True]
     assert person.state() == "active"
+
+
+def test_a_second_click_that_comes_late_takes_back_no_other_order(
+    app: Flask, person: Person
+) -> None:
+    """It was on its way before its first click was stored, and after that another plan chosen."""
+    began = Event()
+
+    def act(number: int) -> int | None:
+        if number:
+            began.wait(MOST_WAITING_S)
+            with transaction():
+                return service.start(person.id, choice(), "wallet", "clicked")
+        with transaction():
+            lock_person(person.id)
+            service.start(person.id, choice(), "wallet", "clicked")
+            other = service.start(person.id, choice("premium"), "wallet", "other")
+            began.set()
+            wait_for_a_lock()
+            return other
+
+    other, late = at_once(app, 2, act)
+    assert late is None
+    standing = person.standing()
+    assert standing is not None
+    assert (standing.plan_code, standing.pay_invoice_id) == ("premium", other)
 
 
 def test_all_that_moves_a_plan_or_its_money_holds_its_person_first(person: Person) -> None:
