@@ -12,6 +12,7 @@ from app.errors import InvalidInput
 from app.formatting import (
     format_age,
     format_amount,
+    format_date,
     format_large_money,
     format_money,
     format_percent,
@@ -282,6 +283,20 @@ def test_times_are_in_the_zone_of_the_reader_on_a_24_hour_clock() -> None:
     assert format_time(MOMENT, "en", moscow) == "Nov 22, 2026, 00:05"
     assert format_time(MOMENT, "ru", moscow, seconds=True).endswith(", 00:05:09")
     assert format_time(MOMENT, "pt_BR", UTC) == "21 de nov. de 2026, 21:05"
+
+
+@pytest.mark.parametrize(
+    ("moment", "zone", "expected"),
+    [
+        (datetime(9999, 12, 31, 23, 59, tzinfo=UTC), "Asia/Tokyo", "Dec 31, 9999, 23:59"),
+        (datetime(1, 1, 1, tzinfo=UTC), "America/Lima", "Jan 1, 1, 00:00"),
+    ],
+)
+def test_the_ends_of_the_calendar_are_written_in_every_zone(
+    moment: datetime, zone: str, expected: str
+) -> None:
+    assert format_time(moment, "en", ZoneInfo(zone)) == expected
+    assert format_date(moment, "en", ZoneInfo(zone)) == expected.rpartition(",")[0]
 
 
 def test_the_zone_is_named_with_its_distance() -> None:

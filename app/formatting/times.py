@@ -17,7 +17,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 def format_time(moment: datetime, locale: str, zone: tzinfo, *, seconds: bool = False) -> str:
     """Write date and time in a zone, 24-hour clock."""
-    local = moment.astimezone(zone)
+    local = _local(moment, zone)
     clock = local.strftime("%H:%M:%S" if seconds else "%H:%M")
     return f"{format_date(moment, locale, zone)}, {clock}"
 
@@ -25,7 +25,18 @@ def format_time(moment: datetime, locale: str, zone: tzinfo, *, seconds: bool = 
 def format_date(moment: datetime, locale: str, zone: tzinfo) -> str:
     """Write the day of a moment in a zone."""
     style = _DAYS.get(locale.partition("_")[0], "medium")
-    return str(babel_date(moment.astimezone(zone), style, locale=locale))
+    return str(babel_date(_local(moment, zone), style, locale=locale))
+
+
+def _local(moment: datetime, zone: tzinfo) -> datetime:
+    """Return a moment in a zone; the ends of the calendar, which no zone goes beyond, in UTC.
+
+    Somebody types the last day that there is where something is never to end.
+    """
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
 
 
 def format_month(month: datetime, locale: str) -> str:
