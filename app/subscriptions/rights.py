@@ -1,6 +1,6 @@
 """Rights to plans: given and ended by staff, paid for, and what of them holds."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -28,6 +28,7 @@ from app.subscriptions.models import (
 STAFF = "staff"
 MIN_REASON = 3
 MAX_REASON = 500
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def give_plan(
@@ -166,8 +167,7 @@ def _best_paid(user_id: int) -> _Paid | None:
         )
     )
     paid = [_Paid(*row) for query in (at_provider, kept_by_us) for row in db.session.execute(query)]
-    last = datetime.max.replace(tzinfo=UTC)
-    return max(paid, key=lambda one: (one.position, one.until or last), default=None)
+    return max(paid, key=lambda one: (one.position, one.until or _LAST), default=None)
 
 
 def _is_gift(right: Subscription | None, now: datetime) -> bool:
@@ -234,10 +234,15 @@ def _bring_back(gift: Subscription, now: datetime) -> None:
     before = _as_dict(gift)
     gift.state = rules.next_state(gift.state, rules.Change.BACK)
     if gift.ends_at is not None and gift.waits_since is not None:
-        gift.ends_at += now - gift.waits_since
+        gift.ends_at = _later(gift.ends_at, now - gift.waits_since)
     gift.waits_since = None
     db.session.flush()
     history.note(gift.user_id, STAFF, "back", before=before, after=_as_dict(gift))
+
+
+def _later(end: datetime, waited: timedelta) -> datetime:
+    """Return an end put off; the end of the calendar, which staff may give, is never passed."""
+    return end + min(waited, _LAST - end)
 
 
 def with_expired() -> list[int]:

@@ -320,6 +320,23 @@ def test_a_gift_waits_while_more_is_paid_for_and_its_days_come_back(
     assert "waits while as much or more is paid for" in page and "holds again until" in page
 
 
+def test_a_gift_to_the_end_of_the_calendar_comes_back_from_waiting(
+    user: User, staff: Client
+) -> None:
+    form = {"plan": "pro", "until": "9999-12-31T23:00", "reason": REASON}
+    staff.post_form(f"/admin/subscriptions/change?user={user.id}", form)
+    pay_at_provider(user, "premium")
+    with transaction():
+        gift = db.session.scalars(select(Subscription).where(Subscription.rail == "")).one()
+        assert gift.waits_since is not None
+        gift.waits_since -= timedelta(days=20)
+        db.session.execute(delete(RailSubscription))
+        hold_best_paid(user.id)
+    right = right_of(user)
+    assert right is not None and right.until is not None
+    assert (right.plan_code, right.until.year) == ("pro", 9999)
+
+
 def test_a_gift_is_larger_than_what_is_paid_for_later(user: User, staff: Client) -> None:
     give(staff, user, days_form(staff, user, "pro"))
     pay_at_provider(user, "premium")
