@@ -209,7 +209,11 @@ def _let_forms_lead_to(offered: tuple[str, ...]) -> None:
 
 def _chosen_rail() -> str:
     """Return the way to pay that was sent, by a form or as JSON."""
-    sent = request.get_json(silent=True) if request.is_json else request.form
+    try:
+        sent = request.get_json(silent=True) if request.is_json else request.form
+    except RecursionError:
+        # Nested deeper than anything that means something.
+        sent = None
     rail = sent.get("rail") if isinstance(sent, Mapping) else None
     return rail[:LONGEST_RAIL] if isinstance(rail, str) else ""
 

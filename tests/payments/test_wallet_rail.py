@@ -136,6 +136,10 @@ def test_a_program_may_ask_in_json(user: User, client: Client) -> None:
     for nonsense in ({"rail": ["demo"]}, ["demo"], "demo", None):
         refused = client.post(path, json=nonsense, headers=token | {"Accept": "application/json"})
         assert (refused.status_code, refused.get_json()["error"]) == (400, "unknown_rail")
+    for page in (path, "/wallet/top-up", "/subscribe/pro"):
+        for bad in ("[" * 100_000, "[1]", '"demo"', "5", '{"rail": ["demo"], "amount": 5}'):
+            answer = client.post(page, data=bad, content_type="application/json", headers=token)
+            assert answer.status_code == 400, (page, bad[:20])
     broken = client.post(path, data="{", content_type="application/json", headers=token)
     assert broken.status_code == 400
     assert client.post(path, json={"rail": "demo"}).status_code == 400, "without a token"
