@@ -99,7 +99,8 @@ def _begin_request() -> None:
 
 def _refuse_what_is_no_form() -> None:
     """Let a form be sent as JSON only as names with words: a field reads nothing else."""
-    reads_itself = request.endpoint in READS_ITSELF or api.is_own(request.path)
+    # What is no page at all is answered as that.
+    reads_itself = request.endpoint in {None, *READS_ITSELF} or api.is_own(request.path)
     if not request.is_json or request.method not in SENT or reads_itself:
         return
     try:

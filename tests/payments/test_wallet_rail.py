@@ -140,6 +140,7 @@ def test_a_program_may_ask_in_json(user: User, client: Client) -> None:
         for bad in ("[" * 100_000, "[1]", '"demo"', "5", '{"rail": ["demo"], "amount": 5}'):
             answer = client.post(page, data=bad, content_type="application/json", headers=token)
             assert answer.status_code == 400, (page, bad[:20])
+    assert client.post("/nowhere", json=[1], headers=token).status_code == 404
     broken = client.post(path, data="{", content_type="application/json", headers=token)
     assert broken.status_code == 400
     assert client.post(path, json={"rail": "demo"}).status_code == 400, "without a token"
