@@ -78,9 +78,10 @@ class AlertView(AdminView):
         Act("check", ".settle", _l("Settle"), Permission.BILLING_MANAGE, fits=_is_open)
     ]
     column_list = (
-        "id", "payer", "payment_id", "kind", "told", "amount", "state", "settlement", "rail",
-        "external_id", "created_at", "closed_at",
+        "id", "payer", "payment_id", "kind", "told", "amount", "state", "settlement",
+        "external_id", "created_at",
     )  # fmt: skip
+    column_details_list = (*column_list, "rail", "closed_at")
     column_formatters = {
         PAYER: payer,
         "kind": label(ALERT_LABELS),

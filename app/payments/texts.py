@@ -90,7 +90,7 @@ PURPOSE_LABELS: Mapping[str, LazyString] = {
 
 STATE_LABELS: Mapping[str, LazyString] = {
     "draft": _l("Draft"),
-    "open": _l("Open"),
+    "open": lazy_pgettext("invoice", "Open"),
     "overdue": _l("Overdue"),
     "payment_failed": _l("Payment failed"),
     "paid": _l("Paid"),
