@@ -111,7 +111,7 @@ class PriceForm(FlaskForm):
         ),
     )
     seats = CountField(
-        _l("Sold how often at most (empty: without end)"),
+        _l("How many may be sold (empty: no limit)"),
         validators=[Optional(), NumberRange(1, MAX_SEATS)],
     )
     valid_from = DateTimeLocalField(
