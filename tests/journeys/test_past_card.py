@@ -24,7 +24,10 @@ pytestmark = [pytest.mark.journey, pytest.mark.long]
 
 @pytest.fixture
 def history(bot_id: int) -> None:
-    """Give every pair with a price 40 days that swing by a tenth around it."""
+    """Give every pair with a price 40 days that swing around it.
+
+    Slowly: a page counts for a few seconds at most, also on a machine that is busy.
+    """
     now = utc_now().replace(minute=0, second=0, microsecond=0)
     known = select(MarketRow.id, MarketRow.last_price).where(MarketRow.last_price.is_not(None))
     with transaction():
@@ -33,12 +36,12 @@ def history(bot_id: int) -> None:
             assert last is not None
             rows = []
             for hour in range(40 * 24):
-                price = last * (Decimal(100 + abs(hour % 40 - 20) - 10) / 100)
+                price = last * (Decimal(1000 + abs(hour % 160 - 80) - 40) / 1000)
                 rows.append(
                     {
                         "market_id": market_id, "timeframe": "1h",
                         "opened_at": now - timedelta(hours=hour), "open": price,
-                        "high": price * Decimal("1.004"), "low": price * Decimal("0.996"),
+                        "high": price * Decimal("1.001"), "low": price * Decimal("0.999"),
                         "close": price, "volume": Decimal(1),
                     }
                 )  # fmt: skip
