@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from app.accounts.queries import find_user, user_by_id
+from app.accounts.queries import is_gone, user_by_id
 from app.adapters.payments.port import (
     RailCustomer,
     RailInvoice,
@@ -42,7 +42,7 @@ from app.payments.rules import (
     income_shares,
     tax_share,
 )
-from app.payments.settling import TAKEN, Taken, follow_fee, references, take_ref, takes
+from app.payments.settling import TAKEN, Taken, follow_fee, method_of, references, take_ref, takes
 from app.transactions import after_commit
 from app.wallet import service as wallet
 from app.wallet.rules import Line as Income
@@ -110,13 +110,18 @@ def take_invoice(rail: str, seen: RailInvoice) -> Taken:
     for payment in seen.payments:
         if payment.state is RailState.SUCCEEDED:
             _settle(rail, invoice, payment)
-    invoice.pay_url = seen.pay_url if seen.state in _PAYABLE else None
+    invoice.pay_url = _where_to_pay(user_id, seen)
     moved = _move(invoice, seen)
     _note_tries(invoice, seen)
     if moved and seen.subscription_id:
         # What was waited for has come, or will not: the right that hangs on it follows at once.
         take_ref(rail, Ref("subscription", seen.subscription_id))
     return TAKEN
+
+
+def _where_to_pay(user_id: int, seen: RailInvoice) -> str | None:
+    """Return the provider's page that takes the money; nobody is led there who is erased."""
+    return seen.pay_url if seen.state in _PAYABLE and not is_gone(user_id) else None
 
 
 def _copy(rail: str, user_id: int, seen: RailInvoice) -> NewInvoice:
@@ -178,6 +183,7 @@ def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
         follow_fee(known, seen)
         return
     now = utc_now()
+    method, method_ref = method_of(invoice.user_id, seen)
     payment = Payment(
         user_id=invoice.user_id,
         invoice_id=invoice.id,
@@ -190,8 +196,8 @@ def _settle(rail: str, invoice: Invoice, seen: RailPayment) -> None:
         amount=seen.money.amount,
         currency=seen.money.currency,
         fee=seen.fee.amount if seen.fee else ZERO,
-        method=seen.method,
-        method_ref=seen.method_ref,
+        method=method,
+        method_ref=method_ref,
         settled_at=now,
         mail_due_at=now,
     )
@@ -254,9 +260,9 @@ def _note_tries(invoice: Invoice, seen: RailInvoice) -> None:
     if not is_new:
         return
     invoice.attempts, invoice.failure = seen.attempts, "card_refused"
-    person = find_user(invoice.user_id)
-    if person is None:
+    if is_gone(invoice.user_id):
         return
+    person = user_by_id(invoice.user_id)
     with written_for(person):
         again = day(seen.next_attempt_at) if seen.next_attempt_at else ""
         total = money(invoice.total, invoice.currency)

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.accounts.locks import lock_person
+from app.accounts.queries import is_gone
 from app.adapters.payments import rail_named
 from app.adapters.payments.port import RailCheckout, RailPayment, RailState, Ref
 from app.db import db, utc_now
@@ -229,6 +230,11 @@ def follow_fee(payment: Payment, seen: RailPayment) -> None:
     db.session.flush()
 
 
+def method_of(user_id: int, seen: RailPayment) -> tuple[str, str]:
+    """Return what somebody paid with and its name at the rail; of who is erased none is kept."""
+    return ("", "") if is_gone(user_id) else (seen.method, seen.method_ref)
+
+
 def income_lines(invoice: Invoice) -> tuple[Line, ...]:
     """Return what an invoice is income of, for the ledger; tax is apart."""
     lines = [(line.kind, line.amount) for line in invoice.lines]
@@ -294,8 +300,9 @@ def _locked_payment(rail: str, external_id: str) -> Payment | None:
 def _copy_details(payment: Payment, seen: RailPayment) -> None:
     payment.intent_id = seen.intent_id or payment.intent_id
     payment.charge_id = seen.charge_id or payment.charge_id
-    payment.method = seen.method or payment.method
-    payment.method_ref = seen.method_ref or payment.method_ref
+    method, method_ref = method_of(payment.user_id, seen)
+    payment.method = method or payment.method
+    payment.method_ref = method_ref or payment.method_ref
     if payment.state == PaymentState.SUCCEEDED:
         follow_fee(payment, seen)
     elif seen.fee is not None:

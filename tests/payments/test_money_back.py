@@ -58,6 +58,8 @@ def come(step: Step, want: Want, name: str = "py_1") -> int:
             money=want.money,
             reference=step.reference,
             at=utc_now(),
+            method="Visa 4242",
+            method_ref="fp_1",
         )
         assert take("demo", seen).applied
     db.session.rollback()
@@ -462,6 +464,8 @@ def test_money_of_somebody_erased_waits_for_a_person_and_goes_back(user: User) -
         payment_id,
         Decimal(29),
     )
+    payment = db.session.get_one(Payment, payment_id)
+    assert (payment.method, payment.method_ref) == ("", ""), "nothing more is kept of them"
     assert to_look_into().count == 1
     give_back(payment_id, "29.00", RefundTarget.RAIL)
     assert available(user.id, "USD") == 0

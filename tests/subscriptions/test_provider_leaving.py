@@ -14,7 +14,8 @@ from app.adapters.payments.keeping import CommandOrder, Verb
 from app.adapters.payments.port import RailSubscription as Seen
 from app.db import db, utc_now
 from app.errors import Conflict
-from app.payments.models import RailCustomer
+from app.notifications.models import OutboxMessage
+from app.payments.models import Invoice, Payment, RailCustomer
 from app.subscriptions.provider import commands, jobs
 from app.subscriptions.provider.models import RailCommand
 from app.subscriptions.queries import limits_of
@@ -24,11 +25,14 @@ from tests.doubles.stripe import FakeStripe, Fault
 from tests.factories import make_user
 from tests.payments.stripe_world import settle
 from tests.subscriptions.provider_world import (
+    GOOD_CARD,
     mirrored,
     orders,
     price_of,
     subscribed,
 )
+
+DECLINES_LATER = "4000000000000341"
 
 
 def set_out(user_id: int) -> None:
@@ -156,6 +160,35 @@ def test_what_begins_after_its_person_was_erased_gives_nothing_and_ends(
     jobs.send_due()
     assert fake.get(name)["status"] == "canceled"
     assert db.session.scalars(select(RailCustomer)).all() == []
+
+
+def test_late_news_of_somebody_erased_bring_no_card_page_or_mail_back(
+    fake: FakeStripe, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In dunning while they are erased: Stripe tries and tells until it has taken the end."""
+    subscribed(fake, user.id, price_of(fake))
+    customer = db.session.scalars(select(RailCustomer.external_id)).one()
+    fake.portal.new_card(customer, DECLINES_LATER)
+    fake.advance(days=31, hours=2)
+    settle(fake)
+    renewal = db.session.scalars(select(Invoice).where(Invoice.state == "open")).one()
+    before = renewal.attempts
+    assert (bool(before), bool(renewal.pay_url), failed_mails()) == (True, True, 1)
+    monkeypatch.setattr(erasing, "QUIET", timedelta(0))
+    erase(user.id)
+    fake.advance(days=9)
+    settle(fake)
+    db.session.refresh(renewal)
+    assert (renewal.attempts > before, renewal.pay_url, failed_mails()) == (True, None, 0)
+    fake.hosted.pay_invoice(str(renewal.external_id), GOOD_CARD)
+    settle(fake)
+    paid = db.session.scalars(select(Payment).order_by(Payment.id)).all()
+    assert [(one.state, one.method, one.method_ref) for one in paid] == [("succeeded", "", "")] * 2
+
+
+def failed_mails() -> int:
+    query = select(OutboxMessage.id).where(OutboxMessage.template == "payment_failed")
+    return len(db.session.scalars(query).all())
 
 
 def test_others_keep_theirs(fake: FakeStripe, user: User) -> None:
