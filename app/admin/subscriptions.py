@@ -37,7 +37,17 @@ _NOW = (("now", _l("Now; what is to be given back goes back from the page of its
 TIME_FORMAT = "%Y-%m-%dT%H:%M"
 
 
-class DaysForm(ReasonForm):
+class RightForm(ReasonForm):
+    """Something about the plan that somebody has; a mark of what the page showed goes along."""
+
+    seen = HiddenField()
+
+    def show(self, user_id: int) -> None:
+        """Note what the page shows by now: what is sent is about that."""
+        self.seen.data = rights.mark_of(user_id)
+
+
+class DaysForm(RightForm):
     """So many days of a plan; what the page showed goes along, so that they are given once."""
 
     plan = SelectField(_l("Plan"))
@@ -48,7 +58,7 @@ class DaysForm(ReasonForm):
     shown_at = HiddenField(validators=[InputRequired()])
 
 
-class ChangeForm(ReasonForm):
+class ChangeForm(RightForm):
     """Another plan, or another end of it."""
 
     plan = SelectField(_l("Plan"))
@@ -115,9 +125,14 @@ class SubscriptionView(AdminView):
             end = form.until.data
             until = end.replace(tzinfo=UTC) if end else None
             with Acting(form) as act, transaction():
-                rights.give_plan(current_user.id, user.id, form.plan.data, until, form.why)
+                rights.give_plan(
+                    current_user.id, user.id, form.plan.data, until, form.why, seen=form.seen.data
+                )
             if act.is_done:
                 return _to_person(user)
+            form.show(user.id)
+        elif not form.is_submitted():
+            form.show(user.id)
         return self._page(user, form, gettext("Change the plan"), gettext("Save"))
 
     @expose("/end", methods=("GET", "POST"))
@@ -126,12 +141,15 @@ class SubscriptionView(AdminView):
         if not current_may(Permission.BILLING_MANAGE):
             return self.inaccessible_callback("end")
         user = _person()
-        form = ReasonForm()
+        form = RightForm()
         if form.validate_on_submit():
             with Acting(form) as act, transaction():
-                rights.end_plan(current_user.id, user.id, form.why)
+                rights.end_plan(current_user.id, user.id, form.why, seen=form.seen.data)
             if act.is_done:
                 return _to_person(user)
+            form.show(user.id)
+        elif not form.is_submitted():
+            form.show(user.id)
         return self._page(user, form, gettext("End the plan"), gettext("End"))
 
     @expose("/end-paid", methods=("GET", "POST"))
@@ -176,6 +194,7 @@ def _person() -> User:
 
 def _show_end(user_id: int, form: DaysForm) -> None:
     """Note what the page shows by now; what is sent is added to that, and once."""
+    form.show(user_id)
     right = queries.present_right(user_id)
     end = giving.end_of_paid(user_id) or (right.until if right else None)
     form.shown_at.data = utc_now().isoformat()
@@ -191,6 +210,7 @@ def _give_days(user_id: int, form: DaysForm) -> None:
         form.why,
         seen_end=_moment(form.seen_end.data),
         shown_at=_moment(form.shown_at.data) or utc_now(),
+        seen=form.seen.data,
     )
 
 

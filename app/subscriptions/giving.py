@@ -26,12 +26,14 @@ def give_days(
     *,
     seen_end: datetime | None,
     shown_at: datetime,
+    seen: str | None = None,
 ) -> datetime:
     """Give a person days of a plan and return its end; audited.
 
     `seen_end` is the end of the present right as the form showed it, at `shown_at`: the days are
-    added to that, so that a form that is sent twice gives them once. Raises Conflict when somebody
-    has changed the right meanwhile.
+    added to that, so that a form that is sent twice gives them once. `seen` is the mark of all that
+    it showed: another plan takes the place of nothing else. Raises Conflict when somebody has
+    changed the right meanwhile.
     """
     if not 1 <= days <= MAX_DAYS:
         raise InvalidInput("bad_days", field="days", maximum=MAX_DAYS)
@@ -48,7 +50,8 @@ def give_days(
     else:
         end = _later_end(present.until, days, seen_end, shown_at)
     if not goes_on or present is None or present.until != end:
-        give_plan(actor_id, user_id, plan_code, end, reason)
+        # Of the same plan its end has told already that nobody was quicker.
+        give_plan(actor_id, user_id, plan_code, end, reason, seen=None if goes_on else seen)
     return end
 
 

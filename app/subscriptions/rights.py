@@ -32,12 +32,19 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def give_plan(
-    actor_id: int | None, user_id: int, plan_code: str, until: datetime | None, reason: str
+    actor_id: int | None,
+    user_id: int,
+    plan_code: str,
+    until: datetime | None,
+    reason: str,
+    *,
+    seen: str | None = None,
 ) -> None:
     """Give a person a plan in place of the present one, until a moment or without end; audited.
 
-    The same plan again only changes its end. Raises Conflict while they pay for as much or more:
-    what they pay for would take its place at once.
+    The same plan again only changes its end. `seen` is the mark of what staff saw (`mark_of`).
+    Raises Conflict while they pay for as much or more: what they pay for would take its place at
+    once; and when somebody else has changed what staff saw.
     """
     reason = _checked_reason(reason)
     if plan_code == rules.FREE_PLAN:
@@ -49,6 +56,11 @@ def give_plan(
     if until is not None and until <= now:
         raise InvalidInput("plan_end_in_past", field="until")
     present = _lock_present(user_id)
+    if not _is_as_seen(user_id, seen):
+        if _is_as_wanted(present, plan_code, until):
+            # The same form again.
+            return
+        raise Conflict("right_moved")
     paid = _best_paid(user_id)
     if paid is not None and paid.position >= plan.position:
         raise Conflict("larger_plan_is_paid", plan=db.session.get_one(Plan, paid.plan_code).name)
@@ -80,10 +92,15 @@ def give_plan(
     )
 
 
-def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
-    """End a person's plan now; the free plan holds from here on. Audited."""
+def end_plan(actor_id: int | None, user_id: int, reason: str, *, seen: str | None = None) -> None:
+    """End a person's plan now; what is paid for or waits, else the free one, holds from here on.
+
+    Audited. `seen` is the mark of what staff saw (`mark_of`): what came in its place stays.
+    """
     reason = _checked_reason(reason)
     present = _lock_present(user_id)
+    if not _is_as_seen(user_id, seen):
+        raise Conflict("right_moved")
     if present is not None and present.rail:
         # Its provider would go on taking money; what was given and waits may end.
         present = _waiting_gift(user_id)
@@ -105,6 +122,27 @@ def end_plan(actor_id: int | None, user_id: int, reason: str) -> None:
         after=_as_dict(present),
         reason=reason,
     )
+
+
+def mark_of(user_id: int) -> str:
+    """Return a mark of a person's rights that is another one as soon as one of them is."""
+    live = (SubscriptionState.ACTIVE.value, SubscriptionState.WAITING.value)
+    rows = db.session.execute(
+        select(Subscription.id, Subscription.state, Subscription.ends_at)
+        .where(Subscription.user_id == user_id, Subscription.state.in_(live))
+        .order_by(Subscription.id)
+    )
+    return " ".join(f"{row.id}:{row.state}:{row.ends_at}" for row in rows)
+
+
+def _is_as_seen(user_id: int, seen: str | None) -> bool:
+    return seen is None or seen == mark_of(user_id)
+
+
+def _is_as_wanted(present: Subscription | None, plan_code: str, until: datetime | None) -> bool:
+    if present is None or present.rail:
+        return False
+    return (present.plan_code, present.ends_at) == (plan_code, until)
 
 
 def hold_best_paid(user_id: int) -> None:

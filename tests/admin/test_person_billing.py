@@ -43,7 +43,7 @@ def hidden(page: str, name: str) -> str:
 def days_form(staff: Client, user: User, plan: str = "pro", days: int = 30) -> dict[str, str]:
     """Return the form as its page offers it now."""
     page = staff.get(f"/admin/subscriptions/give?user={user.id}").text
-    shown = {name: hidden(page, name) for name in ("seen_end", "shown_at")}
+    shown = {name: hidden(page, name) for name in ("seen", "seen_end", "shown_at")}
     return {**shown, "plan": plan, "days": str(days), "reason": REASON}
 
 
@@ -137,6 +137,46 @@ def test_a_given_plan_is_ended_with_a_reason(user: User, staff: Client) -> None:
     assert "Nothing but the free plan." in page
     assert right_of(user) is None
     assert history_of(user.id)[0].what == "ended"
+
+
+@pytest.mark.parametrize("act", ["give", "change", "end"])
+def test_what_a_colleague_has_given_meanwhile_stays_until_it_was_seen(
+    user: User, staff: Client, act: str
+) -> None:
+    """Two members of staff have the page of a person open; the second one is slower."""
+    give(staff, user, days_form(staff, user, "pro"))
+    path = f"/admin/subscriptions/{act}?user={user.id}"
+    form = days_form(staff, user, "pro") if act == "give" else {"plan": "pro", "reason": REASON}
+    form |= {"seen": hidden(staff.get(path).text, "seen"), "until": "2999-01-02T03:04"}
+    give(staff, user, days_form(staff, user, "premium", days=300))
+    answer = staff.post_form(path, form)
+    assert answer.status_code == 422
+    assert "Somebody has changed this plan meanwhile." in answer.text
+    right = right_of(user)
+    assert right is not None and right.plan_code == "premium"
+    seen = {name: hidden(answer.text, name) for name in ("seen", "seen_end", "shown_at")}
+    assert staff.post_form(path, form | seen).status_code == 303
+    right = right_of(user)
+    assert right is None if act == "end" else right is not None and right.plan_code == "pro"
+
+
+def test_a_second_click_ends_no_other_gift_and_changes_nothing_twice(
+    user: User, staff: Client
+) -> None:
+    give(staff, user, days_form(staff, user, "pro"))
+    pay_at_provider(user, "pro")
+    path = f"/admin/subscriptions/change?user={user.id}"
+    form = {"plan": "premium", "until": "2999-01-02T03:04", "reason": REASON}
+    form["seen"] = hidden(staff.get(path).text, "seen")
+    before = audited("subscription.given")
+    assert [staff.post_form(path, form).status_code for _ in range(2)] == [303, 303]
+    assert audited("subscription.given") == before + 1
+    path = f"/admin/subscriptions/end?user={user.id}"
+    form = {"reason": REASON, "seen": hidden(staff.get(path).text, "seen")}
+    assert [staff.post_form(path, form).status_code for _ in range(2)] == [303, 422]
+    right = right_of(user)
+    assert right is not None and (right.plan_code, right.rail) == ("pro", "stripe")
+    assert len(waiting_gifts(user.id)) == 1
 
 
 def test_a_plan_that_is_paid_for_is_not_overruled_by_a_smaller_one(
